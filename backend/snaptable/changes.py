@@ -1,0 +1,56 @@
+"""Insert, Replace, Delete, Commit: what happened, in the form that is journalled, replayed, diffed and published.
+
+Engine-neutral: a row is its JSON, on one line, as the codec wrote it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import Any
+
+Key = Any
+"""A primary key: str, int or UUID. Spelled `Any` here because storage only carries it."""
+
+
+def key_json(key: Key) -> bytes:
+    """Return a primary key as it is spelled in snapshots and journals: a JSON string, UTF-8."""
+    return encode_basestring(str(key)).encode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A row that wasn't there."""
+
+    table: str
+    key: Key
+    row: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """A row in the place of the one with the same key."""
+
+    table: str
+    key: Key
+    row: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A row that is gone."""
+
+    table: str
+    key: Key
+
+
+Change = Insert | Replace | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A transaction's net changes under one sequence number."""
+
+    sequence: int
+    changes: tuple[Change, ...]
+    numbered: Mapping[str, int]
+    """The last number given out, by table, where a table numbers its keys and this commit moved it."""

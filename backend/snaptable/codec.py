@@ -1,0 +1,246 @@
+"""Rows to JSON and back: validated whole, encoded once, and refused where they would not come back equal."""
+
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from snaptable import fields
+from snaptable.errors import InvalidRow
+from snaptable.schema import Key, TableSchema
+from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
+
+_set_fields = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+_set_attribute = object.__setattr__
+
+
+class Codec:
+    """Validate, encode and decode the rows of one table.
+
+    A row that leaves `validate` and passes `encode` comes back equal from `decode`. Types that are known to survive
+    JSON are trusted (their odd values screened); every other row is read back and compared, field by field.
+    """
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.model = schema.model
+        self.table = schema.name
+        self.key = schema.key
+        self._validator = schema.model.__pydantic_validator__
+        self._serializer = schema.model.__pydantic_serializer__
+        self._fields_set = set(schema.model.model_fields)
+        annotations = {name: column.annotation for name, column in schema.columns.items()}
+        self.mutable = tuple(name for name, annotation in annotations.items() if not fields.is_immutable(annotation))
+        self._screens: list[tuple[str, Callable[[Any], bool]]] = []
+        self._trusted = self._trust(annotations)
+
+    def _trust(self, annotations: Mapping[str, Any]) -> bool:
+        if _has_own_ways(self.model):
+            return False
+        for name, annotation in annotations.items():
+            known, screen = fields.lossless(annotation)
+            if not known or any(not _harmless(item) for item in self.model.model_fields[name].metadata):
+                return False
+            if screen is not None:
+                self._screens.append((name, screen))
+        return True
+
+    # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def accept(self, row: BaseModel) -> BaseModel:
+        """Return the row to store for one that a caller made, validated as if it were new.
+
+        Raises:
+            InvalidRow: it is no row of this table, or does not validate.
+        """
+        if type(row) is not self.model:
+            raise InvalidRow(f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}")
+        return self.validate(row.__dict__)
+
+    def validate(self, values: Mapping[str, Any]) -> BaseModel:
+        """Return a new row of these values, by field name.
+
+        Raises:
+            InvalidRow: naming the table, the key and each field, without the values.
+        """
+        try:
+            row = self._validator.validate_python(values, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise self._invalid(values.get(self.key), error) from error
+        _set_fields(row, self._fields_set)
+        return cast(BaseModel, row)
+
+    def with_key(self, row: BaseModel, key: Key) -> BaseModel:
+        """Return the row with its key filled in."""
+        return self.validate({**row.__dict__, self.key: key})
+
+    # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def share(self, row: Any) -> Any:
+        """Return what may be handed out: the row itself, or a copy where it holds something that can change."""
+        if not self.mutable:
+            return row
+        values = dict(row.__dict__)
+        for name in self.mutable:
+            values[name] = _copy(values[name])
+        return self._assemble(values)
+
+    def _assemble(self, values: dict[str, Any]) -> BaseModel:
+        row = self.model.__new__(self.model)
+        _set_attribute(row, "__dict__", values)
+        _set_fields(row, self._fields_set)
+        _set_extra(row, None)
+        _set_private(row, None)
+        return row
+
+    # ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def encode(self, row: BaseModel) -> bytes:
+        """Return the row's JSON, by field name, on one line.
+
+        Raises:
+            InvalidRow: it would not come back equal: NaN, a lone surrogate, nested too deeply, a lossy type, ….
+        """
+        try:
+            data = self.dump(row)
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            raise self._unwritable(row, error) from error
+        values = row.__dict__
+        if not (self._trusted and all(screen(values[name]) for name, screen in self._screens)):
+            self._check_round_trip(row, data)
+        return data
+
+    def dump(self, row: BaseModel) -> bytes:
+        """Return the row's JSON unchecked, for rows that came from JSON."""
+        return self._serializer.to_json(row, round_trip=True, by_alias=False, warnings="error")
+
+    def adopt(self, row: BaseModel) -> None:
+        """Make a row that Pydantic made from JSON one of ours: all rows share one set of field names (728 bytes)."""
+        _set_fields(row, self._fields_set)
+
+    def decode(self, data: bytes | str) -> BaseModel:
+        """Return the row that a JSON text holds.
+
+        Raises:
+            InvalidRow: it does not validate.
+        """
+        try:
+            row = self._validator.validate_json(data, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise self._invalid(None, error) from error
+        _set_fields(row, self._fields_set)
+        return cast(BaseModel, row)
+
+    def _check_round_trip(self, row: BaseModel, data: bytes) -> None:
+        key = getattr(row, self.key)
+        try:
+            plain = parse_strictly(data)
+            if depth_of(plain) > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+            again = self.decode(data)
+        except (ValueError, RecursionError) as error:
+            raise self._unwritable(row, error) from error
+        for name, value in row.__dict__.items():
+            if name in self._fields_set and not fields.same(value, again.__dict__[name]):
+                raise InvalidRow(f"{self.table}[{key!r}].{name}: {self._lossy(value)}; it was not written")
+
+    def _lossy(self, value: object) -> str:
+        if _is_nan(value):
+            return f"{value} has no JSON form"
+        return f"this {type(value).__name__} would not come back equal from JSON"
+
+    def _unwritable(self, row: BaseModel, error: Exception) -> InvalidRow:
+        """Name the field: each is written alone until one fails by itself."""
+        key = getattr(row, self.key, None)
+        for name in self.schema.columns:
+            reason = self._field_problem(row, name)
+            if reason:
+                return InvalidRow(f"{self.table}[{_printable(key)}].{name}: {reason}; it was not written")
+        detail = str(error).splitlines()[0] if not isinstance(error, InvalidRow) else str(error)
+        return InvalidRow(f"{self.table}[{_printable(key)}]: {_printable_text(detail)}; it was not written")
+
+    def _field_problem(self, row: BaseModel, name: str) -> str | None:
+        try:
+            text = self._serializer.to_json(row, include={name}, round_trip=True, by_alias=False, warnings="error")
+        except RecursionError:
+            return "nested too deeply"
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            if "surrogate" in str(error):
+                return "a lone surrogate is not UTF-8"
+            return "it can't be written as JSON"
+        try:
+            plain = parse_strictly(text)
+            if depth_of(plain) > MAX_DEPTH:
+                return f"nested deeper than {MAX_DEPTH}"
+        except (ValueError, RecursionError) as error:
+            return _printable_text(str(error).splitlines()[0])
+        return self._lossy(row.__dict__[name]) if _is_nan(row.__dict__[name]) else None
+
+    def _invalid(self, key: object, error: ValidationError) -> InvalidRow:
+        parts = []
+        # Never the input itself: it may be a password, and the message ends up in a log.
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            place = ".".join(str(step) for step in item["loc"])
+            parts.append(f"{self.table}[{_printable(key)}].{_printable_text(place)}: {_printable_text(item['msg'])}")
+        return InvalidRow("; ".join(parts))
+
+
+_PLAIN_CONFIG = {"frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name"}
+_HOOKS = ("__get_pydantic_core_schema__", "model_post_init")
+
+
+def _has_own_ways(model: type[BaseModel]) -> bool:
+    """Return whether a model reads or writes its fields by code or configuration of its own."""
+    decorators = model.__pydantic_decorators__
+    own = (
+        decorators.validators,
+        decorators.field_validators,
+        decorators.root_validators,
+        decorators.model_validators,
+        decorators.field_serializers,
+        decorators.model_serializers,
+    )
+    bases = [base for base in model.__mro__ if base.__module__ != BaseModel.__module__]
+    hooks = any(hook in base.__dict__ for base in bases for hook in _HOOKS)
+    return any(own) or hooks or not model.model_config.keys() <= _PLAIN_CONFIG
+
+
+def _harmless(metadata: object) -> bool:
+    """Return whether an item of a field's metadata only constrains it, or is ours."""
+    origin = type(metadata).__module__.partition(".")[0]
+    return origin in ("annotated_types", "snaptable") or type(metadata).__name__ == "PydanticGeneralMetadata"
+
+
+def _is_nan(value: object) -> bool:
+    """Return whether a value is a float that JSON has no number for: NaN or an infinity."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _printable(key: object) -> str:
+    return _printable_text(repr(key))
+
+
+def _printable_text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
+    if kind is tuple:
+        return tuple(_copy(item) for item in value)
+    if kind is set:
+        return {_copy(item) for item in value}
+    if isinstance(value, BaseModel):
+        return value.model_copy(deep=True)
+    if isinstance(value, fields.IMMUTABLE_SCALARS):
+        return value
+    return deepcopy(value)

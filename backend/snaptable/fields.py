@@ -1,0 +1,245 @@
+"""What the type of a field lets the engine do: compare, order, index, share without copying, trust to survive JSON.
+
+Everything here is worked out once, when the schema is made; the hot paths only look the answers up.
+"""
+
+import math
+import types
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import AnyUrl, BaseModel, EmailStr, SecretBytes, SecretStr
+from pydantic_core import TzInfo
+from typing_extensions import TypeAliasType
+
+IMMUTABLE_SCALARS: tuple[type, ...] = (
+    str, int, float, bool, bytes, complex, type(None), datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath,
+    AnyUrl,
+)  # fmt: skip
+HASHABLE_SCALARS = IMMUTABLE_SCALARS
+NUMBERS = (int, float, Decimal)
+PLAIN_ORDER: tuple[type, ...] = (str, int, float, bool, bytes, Decimal, UUID, timedelta)
+EPOCH, NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - the naive one is the point
+MICROSECOND = timedelta(microseconds=1)
+NAIVE_FIRST = 10**18
+"""Naive times sort before aware ones: further back, in microseconds, than any year a datetime can hold."""
+
+
+def members(annotation: Any) -> Iterator[Any]:
+    """Yield the alternatives of an annotation: unions taken apart, Annotated, NewType and aliases seen through."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from members(get_args(annotation)[0])
+    elif origin is Union or origin is types.UnionType:
+        for part in get_args(annotation):
+            yield from members(part)
+    elif origin is Literal:
+        yield from {type(value) for value in get_args(annotation)}
+    elif isinstance(annotation, NewType):
+        yield from members(annotation.__supertype__)
+    elif isinstance(annotation, TypeAliasType):
+        yield from members(annotation.__value__)
+    elif annotation is None:
+        yield type(None)
+    elif annotation is EmailStr:
+        yield str
+    else:
+        yield annotation
+
+
+def value_types(annotation: Any) -> tuple[type, ...] | None:
+    """Return the classes a value of this annotation may have, or None where it can be anything."""
+    found: list[type] = []
+    for member in members(annotation):
+        kind = get_origin(member) or member
+        if not isinstance(kind, type) or kind is object or isinstance(member, TypeVar):
+            return None
+        found.append(kind)
+    return tuple(dict.fromkeys(found))
+
+
+def accepts(kinds: tuple[type, ...] | None, value: object) -> bool:
+    """Return whether a field of these kinds can be compared with a value: its own kinds, any number with a number."""
+    if kinds is None or value is None:
+        return True
+    if isinstance(value, datetime) and datetime not in kinds and date in kinds:
+        return False  # a datetime is a date to Python, but the two don't compare
+    if isinstance(value, kinds):
+        return not (isinstance(value, bool) and bool not in kinds) or any(issubclass(k, NUMBERS) for k in kinds)
+    if isinstance(value, NUMBERS) and any(issubclass(kind, NUMBERS) for kind in kinds):
+        return True
+    # A member of an enum with a mixed-in type equals its plain value, so it may be compared with one.
+    return any(issubclass(kind, Enum) and issubclass(kind, type(value)) for kind in kinds)
+
+
+def is_optional(annotation: Any) -> bool:
+    """Return whether None is a value of the annotation."""
+    kinds = value_types(annotation)
+    return kinds is None or type(None) in kinds
+
+
+def element(annotation: Any) -> Any:
+    """Return the item annotation of a list, set, frozenset or `tuple[T, ...]` field, or None where it is none."""
+    for member in members(annotation):
+        if member is type(None):
+            continue
+        origin, args = get_origin(member), get_args(member)
+        if origin in (list, set, frozenset) and args:
+            return args[0]
+        if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+            return args[0]
+        return None
+    return None
+
+
+def is_hashable(annotation: Any) -> bool:
+    """Return whether every value of the annotation can be the key of a hash index."""
+    kinds = value_types(annotation)
+    return kinds is not None and all(issubclass(kind, HASHABLE_SCALARS) for kind in kinds)
+
+
+# ── ordering ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a number that orders a moment among all others, naive ones before aware ones; O(1)."""
+    if moment.tzinfo is None:
+        return (moment - NAIVE_EPOCH) // MICROSECOND - NAIVE_FIRST
+    return (moment - EPOCH) // MICROSECOND
+
+
+def _time_key(value: time) -> tuple[bool, time]:
+    return (value.tzinfo is not None, value)
+
+
+def _enum_key(value: Enum) -> Any:
+    return value.value
+
+
+SortKey = Callable[[Any], Any]
+
+
+def sort_key(annotation: Any) -> SortKey | None:
+    """Return the function that gives a value's place in the order, None where plain comparison does.
+
+    Raises:
+        TypeError: values of the annotation have no order (models, containers, unions of kinds that don't compare).
+    """
+    kinds = [kind for kind in value_types(annotation) or (object,) if kind is not type(None)]
+    if not kinds:
+        raise TypeError("it holds nothing but None")
+    if len(kinds) > 1 and all(issubclass(kind, NUMBERS) for kind in kinds):
+        return None
+    if len(kinds) > 1:
+        raise TypeError(f"its values are of several kinds ({', '.join(kind.__name__ for kind in kinds)})")
+    kind = kinds[0]
+    if issubclass(kind, Enum) and not issubclass(kind, PLAIN_ORDER):
+        values = {type(member.value) for member in kind}
+        if len(values) == 1 and issubclass(values.pop(), PLAIN_ORDER):
+            return _enum_key
+        raise TypeError(f"the values of {kind.__name__} have no common order")
+    if issubclass(kind, datetime):
+        return microseconds
+    if issubclass(kind, time):
+        return _time_key
+    if issubclass(kind, (*PLAIN_ORDER, date)):
+        return None
+    raise TypeError(f"{kind.__name__} has no order")
+
+
+# ── what a row may be trusted with ──────────────────────────────────────────────────────────────────────────────────
+
+
+def is_immutable(annotation: Any) -> bool:
+    """Return whether no value of the annotation can change: such a row is shared, any other is handed out as a copy."""
+    return all(_is_immutable_member(member) for member in members(annotation))
+
+
+def _is_immutable_member(member: Any) -> bool:
+    origin, args = get_origin(member), get_args(member)
+    if origin in (tuple, frozenset):
+        return all(arg is Ellipsis or is_immutable(arg) for arg in args)
+    if not isinstance(member, type):
+        return False
+    if issubclass(member, BaseModel):
+        frozen = bool(member.model_config.get("frozen")) and member.model_config.get("extra") != "allow"
+        return frozen and all(is_immutable(field.annotation) for field in member.model_fields.values())
+    return issubclass(member, IMMUTABLE_SCALARS)
+
+
+def never_survives(annotation: Any) -> str | None:
+    """Return why no value of the annotation can come back from JSON, or None where one may."""
+    for member in members(annotation):
+        kind = get_origin(member) or member
+        if kind is Callable or kind is types.FunctionType:
+            return "a callable can't be written as JSON"
+        if isinstance(kind, type) and issubclass(kind, (SecretStr, SecretBytes)):
+            return f"{kind.__name__} writes stars in place of its value; store a hash, or a plain str"
+        if isinstance(kind, type) and issubclass(kind, Callable):  # type: ignore[arg-type]
+            return "a callable can't be written as JSON"
+        for part in get_args(member) if get_origin(member) is not Literal else ():
+            reason = None if part is Ellipsis or isinstance(part, list) else never_survives(part)
+            if reason:
+                return reason
+    return None
+
+
+def _known_zone(value: datetime) -> bool:
+    zone = value.tzinfo
+    # A zone with rules (ZoneInfo) or odd seconds does not survive as an offset in minutes: the row is read back to see.
+    return zone is None or zone is UTC or type(zone) is TzInfo
+
+
+def _small(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+Screen = Callable[[Any], bool]
+_SCREENS: dict[type, Screen | None] = {
+    str: None, bool: None, date: None, UUID: None, type(None): None,
+    int: _small, float: math.isfinite, Decimal: Decimal.is_finite, datetime: _known_zone,
+}  # fmt: skip
+
+
+def lossless(annotation: Any) -> tuple[bool, Screen | None]:
+    """Return whether the annotation is known to survive JSON, and the test a value must pass for that to hold.
+
+    Values that are not known to, are read back at the write and compared: slower, never less safe.
+    """
+    kinds = [member for member in members(annotation) if member is not type(None)]
+    if len(kinds) != 1:
+        return False, None
+    kind = kinds[0]
+    if isinstance(kind, type) and kind in _SCREENS:
+        return True, _SCREENS[kind]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _plain_enum(kind), None
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (list, frozenset, set) and len(args) == 1:
+        return all(member in (str, bool, UUID) for member in members(args[0])), None
+    return False, None
+
+
+def _plain_enum(kind: type[Enum]) -> bool:
+    values = {type(member.value) for member in kind}
+    return values == {str} or values == {int}
+
+
+def same(first: object, second: object) -> bool:
+    """Return whether two values are equal and of the same kind throughout: 1 is not True, a list is no tuple."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, BaseModel) and isinstance(second, BaseModel):
+        return same(first.__dict__, second.__dict__) and same(first.__pydantic_extra__, second.__pydantic_extra__)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return len(first) == len(second) and all(
+            key in second and same(value, second[key]) for key, value in first.items()
+        )
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)

@@ -1,0 +1,143 @@
+"""The rows of one table and their indexes, changed in place under the engine's latch; veils keep what was before.
+
+A *veil* maps keys to the row (or None) each had before some changes that are not yet everybody's to see: those of the
+open transaction, and those of commits whose frame is not yet durable. Readers look through the veils, oldest first;
+rolling back puts a veil's rows back; a commit that became durable lifts its veil. One mechanism for isolation, for
+rollback and for never showing what a crash could still take away.
+
+Invariants:
+1. A row deleted under a veil leaves a grave in `rows`: the key with None, so that a rollback finds its place. Lifting
+   the veil removes it. The place of a grave that a commit dug is given up (`buried`): a new row goes to the end.
+2. `rows` without graves is what the indexes hold. `graves` counts them.
+3. A change records its veil before it touches the row, so that a row read too new is always veiled.
+4. Without veils there are no graves, and `rows.get` alone answers a reader.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+from snaptable.codec import Codec
+from snaptable.memory.indexes import AnyIndex, HashIndex, make_index
+from snaptable.schema import TableSchema
+
+Veil = dict[Any, Any]
+
+
+class TableRows:
+    """Hold the rows of one table by key, in insertion order, and every index over them."""
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.name = schema.name
+        self.codec = Codec(schema)
+        self.key_of = attrgetter(schema.key)
+        self.indexes: tuple[AnyIndex, ...] = tuple(make_index(index, schema) for index in schema.indexes)
+        self.unique = [index for index in self.indexes if isinstance(index, HashIndex) and index.kind == "unique"]
+        self.by_field = {
+            index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"
+        }
+        self.rows: dict[Any, Any] = {}
+        self.graves = 0
+        self.buried: set[Any] = set()
+        self.last_number = 0
+        self.veils: tuple[Veil, ...] = ()
+        self.undone = 0
+        """Counts rollbacks: a reader without the latch that sees it move reads again."""
+
+    def __len__(self) -> int:
+        return len(self.rows) - self.graves
+
+    # ── reading, as the writer sees it ──────────────────────────────────────────────────────────────────────────────
+
+    def get(self, key: Any) -> Any:
+        """Return the row of a key, or None; O(1)."""
+        return self.rows.get(key)
+
+    def live(self) -> list[Any]:
+        """Return every row, in insertion order; O(n)."""
+        if self.graves:
+            return [row for row in self.rows.values() if row is not None]
+        return list(self.rows.values())
+
+    def pick(self, keys: Iterable[Any]) -> list[Any]:
+        """Return the rows of those keys that have one."""
+        found = map(self.rows.get, keys)
+        return [row for row in found if row is not None]
+
+    # ── reading, as everybody else does ─────────────────────────────────────────────────────────────────────────────
+
+    def veiled_get(self, key: Any) -> Any:
+        """Return the row of a key as of the last durable commit; O(veils), under the latch."""
+        for veil in self.veils:
+            if key in veil:
+                return veil[key]
+        return self.rows.get(key)
+
+    def before(self) -> Veil:
+        """Return, for every veiled key, the row it had as of the last durable commit; O(veiled)."""
+        merged: Veil = {}
+        for veil in reversed(self.veils):
+            merged.update(veil)
+        return merged
+
+    # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, key: Any, before: Any, after: Any) -> None:
+        """Change the row of a key from `before` to `after` (None: no row), indexes included; undone by the reverse."""
+        if after is None:
+            self.rows[key] = None
+            self.graves += 1
+            for index in self.indexes:
+                index.remove(before)
+        elif before is None:
+            if key in self.rows:
+                self.graves -= 1
+                if key in self.buried:
+                    self.buried.remove(key)
+                    del self.rows[key]
+            self.rows[key] = after
+            for index in self.indexes:
+                index.add(after)
+        else:
+            self.rows[key] = after
+            for index in self.indexes:
+                index.swap(before, after)
+
+    def bury(self, veil: Veil) -> None:
+        """Give up the places of the rows that a commit deleted: a later row of such a key goes to the end."""
+        if self.graves:
+            self.buried.update(key for key in veil if self.rows.get(key, self) is None)
+
+    def lift(self, veil: Veil) -> None:
+        """Remove a veil: what it hid is everybody's to see, and its graves are cleared."""
+        self.veils = tuple(other for other in self.veils if other is not veil)
+        if self.graves:
+            for key in veil:
+                if self.rows.get(key, self) is None and not any(key in other for other in self.veils):
+                    del self.rows[key]
+                    self.graves -= 1
+                    self.buried.discard(key)
+
+    def put_back(self, veil: Veil) -> None:
+        """Undo the changes under the newest veil, then lift it."""
+        for key, before in veil.items():
+            now = self.get(key)
+            if now is not before:
+                self.put(key, now, before)
+        self.undone += 1
+        self.lift(veil)
+
+    def load(self, rows: Mapping[Any, Any]) -> None:
+        """Take over all rows of a table, then build every index once."""
+        self.rows = dict(rows)
+        for index in self.indexes:
+            index.load(self.rows.values())
+
+    def problems(self) -> Iterable[str]:
+        """Yield where an index differs from a full scan; O(n log n) an index."""
+        rows = {self.key_of(row): row for row in self.live()}
+        if list(rows) != [key for key, row in self.rows.items() if row is not None]:
+            yield f"{self.name}: a row lies under another row's key"
+        for index in self.indexes:
+            yield from (f"{self.name}: {problem}" for problem in index.problems(rows))

@@ -1,0 +1,90 @@
+"""One transaction's changes: applied in place, veiled from readers, undone to a mark or as a whole.
+
+`changed → rolled back to a mark → … → committed (its veils pass to the batch) | rolled back (its veils put back)`
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.memory.rows import TableRows, Veil
+
+
+class Transaction:
+    """Collect the changes of one transaction. Not thread-safe by itself: the turn to write, and the latch, guard it."""
+
+    def __init__(self, latch: AbstractContextManager[Any]) -> None:
+        self.latch = latch
+        self.veils: dict[TableRows, Veil] = {}
+        self.failure: Exception | None = None
+        """Why it was rolled back from outside: the commits it stood on could not be made durable."""
+        self._log: list[tuple[TableRows, Any, Any]] = []
+        self._images: dict[tuple[TableRows, Any], bytes] = {}
+
+    def change(self, table: TableRows, key: Any, before: Any, after: Any, image: bytes | None = None) -> None:
+        """Change a row from `before` to `after` (None: no row); `image` is the new row's JSON, where it is known."""
+        with self.latch:
+            if self.failure is not None:
+                raise self.failure
+            veil = self.veils.get(table)
+            if veil is None:
+                veil = self.veils[table] = {}
+                table.veils = (*table.veils, veil)
+            veil.setdefault(key, before)
+            table.put(key, before, after)
+            self._log.append((table, key, before))
+            if image is not None:
+                self._images[table, key] = image
+            else:
+                self._images.pop((table, key), None)
+
+    def mark(self) -> int:
+        """Return the present point, to roll back to."""
+        return len(self._log)
+
+    def roll_back_to(self, mark: int) -> None:
+        """Undo every change since a mark, the last first."""
+        with self.latch:
+            if self.failure is not None:
+                return
+            while len(self._log) > mark:
+                table, key, before = self._log.pop()
+                self._images.pop((table, key), None)
+                table.put(key, table.get(key), before)
+                table.undone += 1
+
+    def roll_back(self) -> None:
+        """Undo everything and lift the veils."""
+        with self.latch:
+            if self.failure is None:
+                self.roll_back_to(0)
+                for table, veil in self.veils.items():
+                    table.lift(veil)
+            self.veils = {}
+
+    def net(self) -> Iterator[tuple[TableRows, Any, Any, Any]]:
+        """Yield `(table, key, before, after)` for every row that differs from what it was, in order of first change."""
+        for table, veil in self.veils.items():
+            for key, before in veil.items():
+                after = table.get(key)
+                if after is not before and not (
+                    before is not None
+                    and before == after
+                    and self.image(table, key, after) == table.codec.encode(before)
+                ):
+                    yield table, key, before, after
+
+    def image(self, table: TableRows, key: Any, row: Any) -> bytes:
+        """Return the JSON of a row this transaction wrote."""
+        image = self._images.get((table, key))
+        if image is None:
+            image = self._images[table, key] = table.codec.encode(row)
+        return image
+
+    def as_change(self, table: TableRows, key: Any, before: Any, after: Any) -> Change:
+        """Return a net change in its engine-neutral form."""
+        if after is None:
+            return Delete(table.name, key)
+        kind = Insert if before is None else Replace
+        return kind(table.name, key, self.image(table, key, after))

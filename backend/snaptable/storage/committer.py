@@ -1,0 +1,289 @@
+"""Group commit: one journal frame, and one sync, for all commits that wait.
+
+The first commit of a batch leads it: it waits until the batch before is done, closes its own, which has gathered
+followers meanwhile, writes it, and wakes them. Threads lead in their own time; for event loops a thread of ours leads,
+begun at the end of the tick, so that all commits of a tick are one batch and a slow disk does not hold the loop.
+
+A batch is `open → closed → durable`, or `→ failed` with every batch behind it: those were built on it.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from snaptable.changes import Commit
+from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
+from snaptable.storage import history
+from snaptable.storage.batch import Batch
+from snaptable.storage.files import Files
+from snaptable.storage.journal import Segment, SyncFailed
+from snaptable.storage.lock import Lock
+from snaptable.storage.saver import Saver
+
+logger = logging.getLogger("snaptable")
+
+SEGMENT_BYTES = 8 << 20
+"""Size at which the journal goes on in a new file."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+IMPATIENCE = 1.0
+"""Seconds a follower waits before it looks whether its leader was lost (an exception between two steps)."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Be the engine's ear: which batch became durable, which ones (newest first) must be taken back, and to where."""
+
+    durable: Callable[[Batch], None]
+    failed: Callable[[Iterable[Batch], int, Exception], None]
+
+
+class Committer:
+    """Make commits durable, in order."""
+
+    def __init__(
+        self, files: Files, lock: Lock, saver: Saver, segment: Segment, turn: threading.Lock, listener: Listener
+    ) -> None:
+        self.sequence = saver.sequence
+        """The last commit that is durable."""
+        self.refusal: Exception | None = None
+        self.saver = saver
+        self._files, self._lock, self._segment, self._listener = files, lock, segment, listener
+        self._turn = turn
+        self._gate = threading.Lock()
+        self._open: Batch | None = None
+        self._flying: Batch | None = None
+        self._curable = False
+        self._pid = os.getpid()
+        self._errands: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._runner: threading.Thread | None = None
+
+    # ── commits come in ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:
+        """Add a commit to the open batch.
+
+        Args:
+            commit: the next in sequence.
+            join: called with the batch before it can close.
+        """
+        with self._gate:
+            if self.refusal is not None:
+                raise self.refusal
+            if self._open is None:
+                self._open = Batch()
+            self._open.commits.append(commit)
+            join(self._open)
+            return self._open
+
+    def tail(self) -> Batch | None:
+        """Return the last batch that isn't durable yet."""
+        with self._gate:
+            return self._open or self._flying
+
+    def wait(self, batch: Batch) -> None:
+        """Return when a batch is durable, leading it where nobody does yet.
+
+        Raises:
+            WriteFailed: it could not be made durable and was rolled back.
+        """
+        if batch.claim():
+            with self._turn:
+                self._lead(batch)
+        while not batch.done.wait(IMPATIENCE):
+            if self._turn.acquire(blocking=False):
+                try:
+                    self._lead(batch)
+                finally:
+                    self._turn.release()
+        batch.result()
+
+    async def wait_async(self, batch: Batch) -> None:
+        """Return when a batch is durable; led, from the end of this tick, by a thread of ours."""
+        loop = asyncio.get_running_loop()
+        future = batch.future(loop)
+        if not batch.claimed:
+            loop.call_soon(self._lead_elsewhere, batch)
+        await future
+        batch.result()
+
+    def _lead_elsewhere(self, batch: Batch) -> None:
+        if batch.claim():
+            if self._runner is None:
+                self._runner = threading.Thread(target=self._run_errands, name="snaptable-commit", daemon=True)
+                self._runner.start()
+            self._errands.put(batch)
+
+    def _run_errands(self) -> None:
+        while (batch := self._errands.get()) is not None:
+            with self._turn:
+                self._lead(batch)
+
+    # ── one batch ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lead(self, batch: Batch) -> None:
+        """Make a batch durable, with the turn held; does nothing where that was done, or failed, meanwhile."""
+        if batch.done.is_set():
+            return
+        with self._gate:
+            self._flying = batch
+            if self._open is batch:
+                self._open = None
+        try:
+            # 1. Still alone? A lock file that was removed or replaced excludes nobody.
+            self._check_alone()
+            # 2. One frame with all commits, on the disk.
+            self._segment.append(batch.commits)
+        except BaseException as error:
+            self._fail(batch, error)
+            if not isinstance(error, (OSError, SyncFailed, SnaptableError)):
+                raise
+            return
+        try:
+            # 3. Durable from here on.
+            self.sequence = batch.commits[-1].sequence
+            # 4. The snapshot's pages.
+            self.saver.apply(batch.commits, self._segment.tip)
+            # 5. Everybody may see it.
+            self._listener.durable(batch)
+            # 6. The snapshot, where a write waits for it. Its failure takes nothing back: the frame is durable.
+            self.saver.follow()
+        except BaseException as error:
+            self.refusal = ReadOnlyStore(
+                f"writes are refused until the store is reopened: a commit was interrupted by {error!r}"
+            )
+            raise
+        finally:
+            # 7. The acknowledgement.
+            self._flying = None
+            batch.finish()
+        self._roll()
+
+    def _check_alone(self) -> None:
+        if os.getpid() != self._pid:
+            raise ReadOnlyStore(
+                "this process is a fork of the one that opened the store; open it after the fork instead"
+            )
+        problem = self._lock.problem()
+        if problem is not None:
+            raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
+
+    def _fail(self, batch: Batch, error: BaseException) -> None:
+        """Take back a batch, and the one built on it."""
+        failure = WriteFailed(f"the write could not be made durable and was rolled back: {error}")
+        failure.__cause__ = error.__cause__ if isinstance(error, SyncFailed) else error
+        with self._gate:
+            behind, self._open, self._flying = self._open, None, None
+            # Nothing may be built on what is being taken back.
+            self.refusal = failure
+        failed = [batch] if behind is None else [behind, batch]
+        self._listener.failed(failed, self.sequence, failure)
+        self.refusal = self._verdict(error)
+        logger.error("Failed to write the journal: %s", error)
+        for found in failed:
+            found.finish(failure)
+
+    def _verdict(self, error: BaseException) -> Exception | None:
+        """Return why writes are refused from now on; None where the file is as it was before."""
+        if isinstance(error, ReadOnlyStore):
+            self._curable = False
+            return error
+        if isinstance(error, OSError) and self._segment.cut_back():
+            return None
+        cause = error.__cause__ if isinstance(error, SyncFailed) else error
+        # A full disk heals by itself once there is room; a disk that failed wants somebody to look at it.
+        self._curable = not isinstance(cause, OSError) or cause.errno in NO_ROOM
+        self._segment.abandon()
+        return ReadOnlyStore(
+            f"writes are refused since a write to the journal failed ({cause}); reading goes on. "
+            f"persist() tries to write everything to a new file, reopening the store does too"
+        )
+
+    # ── the journal's files ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _roll(self) -> None:
+        """Go on in a new journal file once this one is large."""
+        if self._segment.size < SEGMENT_BYTES:
+            return
+        self._segment.abandon()
+        self._segment = Segment(self._files, self.saver.store, self.sequence + 1, self._segment.tip)
+        self._prune()
+
+    def _prune(self) -> None:
+        try:
+            history.prune(self._files, self.saver.saved_sequence)
+        except (OSError, SnaptableError) as error:
+            # Old history that stays costs room, no data: not worth failing a write that is durable.
+            logger.warning("Old journal files could not be removed: %s", error)
+
+    def heal(self) -> None:
+        """Try to leave the refusal that a full disk caused."""
+        if self._curable:
+            try:
+                with self._turn:
+                    self._revive()
+            except (OSError, SyncFailed):
+                return  # still no room; the refusal stands and says so
+
+    def _revive(self) -> None:
+        """Write everything to new files: a snapshot, and a journal segment that nothing doubtful can follow."""
+        if self.refusal is None:
+            return
+        # 1. All that is durable, in a new snapshot.
+        self.saver.save(held=True)
+        # 2. The segment whose end is in doubt, out of the way if the new one needs its name.
+        if self._segment.first == self.sequence + 1:
+            history.set_aside(self._files, self._segment.first)
+        # 3. A new segment; recovery will not look at what the old one holds behind its beginning.
+        segment = Segment(self._files, self.saver.store, self.sequence + 1, self.saver.tip)
+        segment.begin()
+        self._segment = segment
+        self._curable, self.refusal = False, None
+
+    def persist(self) -> None:
+        """Write a snapshot now, and make writes work again where that was all they lacked.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        tail = self.tail()
+        if tail is not None:
+            self.wait(tail)
+        with self._turn:
+            self._check_alone()
+            if self.refusal is not None:
+                try:
+                    self._revive()
+                except SyncFailed as error:
+                    raise error.__cause__ or OSError(str(error)) from error
+                return
+        self.saver.save(held=False)
+
+    def close(self) -> None:
+        """Finish what is waiting, write the last snapshot, and mark the journal as closed cleanly.
+
+        Raises:
+            OSError: the last snapshot could not be written; the journal holds everything.
+        """
+        tail = self.tail()
+        if tail is not None:
+            tail.claim()
+            with self._turn:
+                self._lead(tail)
+        self._errands.put(None)
+        if self._runner is not None:
+            self._runner.join()
+        self.saver.stop()
+        with self._turn:
+            if os.getpid() != self._pid or self._lock.problem() is not None:
+                return  # somebody else's store by now: nothing here is ours to write
+            if self.refusal is not None:
+                self._revive()
+            elif self.saver.saved_sequence != self.sequence or self.saver.error is not None:
+                self.saver.save(held=True)
+            self._segment.close(self.sequence)
+            self._prune()

@@ -1,0 +1,255 @@
+"""The seam to the operating system: the only module of the store that touches files.
+
+A test puts another `Files` in its place, which records every operation and lets any of them fail.
+
+What is promised here: directories are 0700 and files 0600 whatever the umask; nothing is opened through a symlink, and
+no device, FIFO, or file with a second name is ever opened; new files are created exclusively.
+"""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snaptable.errors import UnsafeDirectory
+
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_FLAGS = _NOFOLLOW | _CLOEXEC | _NONBLOCK | _BINARY
+MAX_BUFFERS = 512
+"""Buffers handed to one writev; the system's limit (IOV_MAX) is 1,024 on Linux and macOS."""
+
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and modification time in ns: changes when anybody writes or replaces a file."""
+
+
+def _sync_descriptor(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        # Apple's fsync leaves the data in the drive's cache, possibly reordered; this one asks the drive as well.
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
+
+
+class File:
+    """Be a file that is being written, from its beginning or at its end."""
+
+    def __init__(self, descriptor: int, *, fsync: bool = True) -> None:
+        self._descriptor = descriptor
+        self._fsync = fsync
+
+    def write(self, buffers: Sequence[bytes]) -> None:
+        """Append all the buffers, however many calls that takes."""
+        if not hasattr(os, "writev"):
+            buffers = [b"".join(buffers)]
+        for start in range(0, len(buffers), MAX_BUFFERS):
+            self._write_group(buffers[start : start + MAX_BUFFERS])
+
+    def _write_group(self, buffers: Sequence[bytes]) -> None:
+        expected = sum(map(len, buffers))
+        written = os.writev(self._descriptor, buffers) if hasattr(os, "writev") else 0
+        if written < expected:
+            rest = memoryview(b"".join(buffers))[written:]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk. Never called again on this file after it failed once."""
+        if self._fsync:
+            _sync_descriptor(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file, and continue writing there."""
+        os.ftruncate(self._descriptor, size)
+        os.lseek(self._descriptor, size, os.SEEK_SET)
+
+    def identity(self) -> Identity:
+        """Return what tells this file, with this content, from any other."""
+        return _identity(os.fstat(self._descriptor))
+
+    def close(self) -> None:
+        """Close the file; errors here count, a full disk may only show now."""
+        os.close(self._descriptor)
+
+
+class Files:
+    """Be one directory on the disk; names are relative to it, `/` between folders."""
+
+    def __init__(self, root: Path, *, fsync: bool = True) -> None:
+        """Take a directory; without `fsync` everything survives the death of the process, and nothing a power cut."""
+        self.root = root
+        self.fsync = fsync
+
+    def path(self, name: str) -> Path:
+        """Return the whole path of a name."""
+        return self.root / name if name else self.root
+
+    # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def make_directory(self, name: str = "") -> bool:
+        """Create a directory (0700) with its parents and sync its entry; return whether it was missing."""
+        path = self.path(name)
+        if path.is_dir():
+            return False
+        if not path.parent.is_dir():
+            Files(path.parent, fsync=self.fsync).make_directory()
+        path.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)
+        self._sync_path(path.parent)
+        return True
+
+    def list(self, name: str = "") -> list[str]:
+        """Return the names in a directory, sorted; empty where it doesn't exist."""
+        try:
+            return sorted(os.listdir(self.path(name)))  # noqa: PTH208 - names are wanted, not paths
+        except FileNotFoundError:
+            return []
+
+    def sync_directory(self, name: str = "") -> None:
+        """Return when the names in a directory are on the disk; where the system can't do that, at once."""
+        self._sync_path(self.path(name))
+
+    def _sync_path(self, path: Path) -> None:
+        if os.name == "nt" or not self.fsync:
+            return  # Windows has no way to sync a directory; a rename there is journalled by the file system
+        descriptor = os.open(path, os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def create(self, name: str) -> File:
+        """Create a file (0600) that must not exist yet, for writing."""
+        descriptor = os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_RDWR | _FLAGS, 0o600)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, 0o600)
+        return File(descriptor, fsync=self.fsync)
+
+    def append(self, name: str) -> File:
+        """Open an existing file of ours to write at its end."""
+        descriptor = self._open(name, os.O_RDWR)
+        os.lseek(descriptor, 0, os.SEEK_END)
+        return File(descriptor, fsync=self.fsync)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file of ours.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UnsafeDirectory: it is a symlink, no regular file, or has a second name.
+        """
+        with os.fdopen(self._open(name, os.O_RDONLY), "rb") as file:
+            return file.read()
+
+    def _open(self, name: str, flags: int) -> int:
+        path = self.path(name)
+        self.inspect(name)
+        try:
+            descriptor = os.open(path, flags | _FLAGS)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UnsafeDirectory(
+                    f"{path} is a symlink; the store's own files are never opened through one"
+                ) from error
+            raise
+        return descriptor
+
+    def inspect(self, name: str) -> Identity | None:
+        """Return the identity of a file without opening it, None where there is none.
+
+        Raises:
+            UnsafeDirectory: it is a symlink, no regular file, has a second name, or belongs to somebody else.
+        """
+        path = self.path(name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        kind = _unsafe_kind(found)
+        if kind:
+            raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its files as plain files of its own")
+        return _identity(found)
+
+    def identity(self, name: str) -> Identity | None:
+        """Return the identity of whatever has a name, None where nothing has."""
+        try:
+            return _identity(os.lstat(self.path(name)))
+        except FileNotFoundError:
+            return None
+
+    def overwrite(self, name: str, content: bytes) -> None:
+        """Replace the content of an existing file of ours in place; for what may be torn, like the holder's note."""
+        descriptor = self._open(name, os.O_RDWR)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, source: str, target: str) -> None:
+        """Give a file another file's name, in one step; that one is gone, or was never touched."""
+        os.replace(self.path(source), self.path(target))  # noqa: PTH105 - one seam, one family of calls
+
+    def remove(self, name: str) -> None:
+        """Remove a file's name."""
+        os.unlink(self.path(name))  # noqa: PTH108 - one seam, one family of calls
+
+    def check_directory(self) -> str | None:
+        """Check that nobody else can write here; return a warning where only the group can.
+
+        Raises:
+            UnsafeDirectory: it belongs to somebody else, or everybody may write to it.
+        """
+        found = self.root.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise UnsafeDirectory(f"{self.root} is no directory")
+        if os.name == "nt":
+            return None
+        if found.st_uid != os.geteuid():
+            raise UnsafeDirectory(
+                f"{self.root} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
+                f"change the owner (chown) or take another directory"
+            )
+        if found.st_mode & stat.S_IWOTH:
+            raise UnsafeDirectory(f"everybody may write to {self.root}; close it: chmod 700 {self.root}")
+        if found.st_mode & stat.S_IWGRP:
+            return f"the group may write to {self.root}; close it: chmod 700 {self.root}"
+        return None
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _unsafe_kind(found: os.stat_result) -> str | None:
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symlink"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file"
+    if found.st_nlink > 1:
+        return "has a second name (a hard link)"
+    if os.name != "nt" and found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    return None
+
+
+def resolve(path: str | os.PathLike[str]) -> Path:
+    """Return a directory's path, absolute and with symlinks resolved, once and for all.
+
+    Raises:
+        UnsafeDirectory: the path can't be one.
+    """
+    try:
+        return Path(path).resolve()
+    except (ValueError, OSError, RuntimeError) as error:
+        raise UnsafeDirectory(f"{str(path)!r} is no usable path: {error}") from error

@@ -1,0 +1,64 @@
+"""The journal's files as a whole: which there are, which are kept as history, which go."""
+
+import logging
+from itertools import pairwise
+
+from snaptable.storage import names
+from snaptable.storage.files import Files
+from snaptable.storage.journal import timestamp
+
+logger = logging.getLogger("snaptable")
+
+HISTORY_BYTES = 64 << 20
+"""How much of the journal that the snapshot covers is kept."""
+LEAST_BYTES = 1 << 16
+"""What a file counts at least, so that a thousand short runs don't leave a thousand files."""
+
+
+def segments(files: Files) -> list[int]:
+    """Return the first sequences of the journal's files, ascending; other names in the folder are left alone."""
+    found = (names.first_of(name) for name in files.list(names.JOURNAL))
+    return sorted(first for first in found if first is not None)
+
+
+def path_of(first: int) -> str:
+    """Return a segment's name below the store's directory."""
+    return f"{names.JOURNAL}/{names.segment(first)}"
+
+
+def prune(files: Files, saved: int) -> None:
+    """Remove the oldest journal files that the snapshot at `saved` covers, as far as they are over the bound."""
+    firsts = segments(files)
+    covered = [first for first, following in pairwise(firsts) if following - 1 <= saved]
+    kept = 0
+    for first in reversed(covered):
+        identity = files.inspect(path_of(first))
+        kept += max(LEAST_BYTES, identity[2] if identity else 0)
+        if kept > HISTORY_BYTES:
+            files.remove(path_of(first))
+
+
+def set_aside(files: Files, first: int) -> None:
+    """Move a journal file whose end is in doubt to the quarantine; nothing in it is the only copy of anything."""
+    if files.inspect(path_of(first)) is None:
+        return
+    files.make_directory(names.QUARANTINE)
+    kept = f"{names.QUARANTINE}/{names.segment(first)}-{timestamp().replace(':', '')}"
+    files.replace(path_of(first), kept)
+    files.sync_directory(names.QUARANTINE)
+    files.sync_directory(names.JOURNAL)
+    logger.warning("journal file %s, whose end is in doubt, was moved to %s", names.segment(first), kept)
+
+
+def keep_bytes(files: Files, name: str, data: bytes) -> str:
+    """Keep some bytes in a new file of the quarantine, synced, and return its name."""
+    files.make_directory(names.QUARANTINE)
+    kept = f"{names.QUARANTINE}/{name}-{timestamp().replace(':', '')}"
+    file = files.create(kept)
+    try:
+        file.write([data])
+        file.sync()
+    finally:
+        file.close()
+    files.sync_directory(names.QUARANTINE)
+    return kept

@@ -1,0 +1,245 @@
+"""The journal: JSON lines, one frame a line, one frame a sync; the format is described in `snaptable/README.md`.
+
+A frame holds whole commits. Its check covers its bytes, keyed with the segment's salt; it names the check of the frame
+before it. So stale blocks of a deleted segment, and row contents that look like a frame, can't pass for one, and a
+frame that is missing in the middle is noticed. One frame a sync, and not several: of frames synced together a crash may
+keep the second and lose the first, which looks like damage and is none.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from snaptable.changes import Change, Commit, Delete, Insert, key_json
+from snaptable.storage import names
+from snaptable.storage.files import File, Files
+
+GENESIS = "0" * 32
+"""What the first frame of a store names as the check before it."""
+
+_CHECK = b',"check":"'
+_LINE_END = b'"}\n'
+_FRAME = b'{"frame":'
+
+
+def timestamp() -> str:
+    """Return the present time, UTC, as it stands in files."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _check(payload: bytes, salt: bytes) -> str:
+    return blake2b(payload, key=salt, digest_size=16).hexdigest()
+
+
+def _seal(payload: bytes, salt: bytes) -> tuple[bytes, str]:
+    """Return a line of the journal, and its check."""
+    check = _check(payload, salt)
+    return payload + _CHECK + check.encode() + _LINE_END, check
+
+
+def _open_seal(line: bytes, salt: bytes) -> str | None:
+    """Return the check of a whole line that is as it was written, else None."""
+    payload, found, rest = line.rpartition(_CHECK)
+    if not found or not rest.endswith(_LINE_END):
+        return None
+    check = _check(payload, salt)
+    return check if rest[: -len(_LINE_END)] == check.encode() else None
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _change_json(change: Change) -> bytes:
+    table, key = json.dumps(change.table).encode(), key_json(change.key)
+    if isinstance(change, Delete):
+        return b'{"delete":%b,"key":%b}' % (table, key)
+    verb = b"insert" if isinstance(change, Insert) else b"replace"
+    return b'{"%b":%b,"key":%b,"row":%b}' % (verb, table, key, change.row)
+
+
+def _commit_json(commit: Commit) -> bytes:
+    changes = b",".join(map(_change_json, commit.changes))
+    numbered = b',"numbered":%b' % json.dumps(dict(commit.numbered)).encode() if commit.numbered else b""
+    return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, numbered)
+
+
+class SyncFailed(Exception):
+    """Say that a sync failed: what is on the disk is unknown, and another sync would not tell. Cause: the OSError."""
+
+
+class Segment:
+    """Be the journal file that is being written."""
+
+    def __init__(self, files: Files, store: str, first: int, previous: str) -> None:
+        """Begin a segment; its file is created with the first write.
+
+        Args:
+            files: the store's directory.
+            store: the store's id.
+            first: sequence of the first commit it will hold.
+            previous: check of the frame before that.
+        """
+        self.first = first
+        self.tip = previous
+        self.size = 0
+        self._files = files
+        self._name = f"{names.JOURNAL}/{names.segment(first)}"
+        self._salt = secrets.token_bytes(16)
+        self._file: File | None = None
+        head = {"format": names.FORMAT, "store": store, "salt": self._salt.hex(), "first": first, "previous": previous}
+        self._header, _ = _seal(b'{"snaptable":' + json.dumps(head, separators=(",", ":")).encode(), self._salt)
+
+    def begin(self) -> None:
+        """Create the file with its header and return when it and its name are on the disk.
+
+        Before any frame: a header that does not verify, with a frame behind it, is then damage and no torn write.
+        """
+        self._files.make_directory(names.JOURNAL)
+        self._file = self._files.create(self._name)
+        self._file.write([self._header])
+        self._sync(self._file, new=True)
+        self.size = len(self._header)
+
+    def append(self, commits: Sequence[Commit]) -> None:
+        """Write commits as one frame and return when it is on the disk.
+
+        Raises:
+            OSError: it could not be written; `cut_back` makes the file as before.
+            SyncFailed: nobody knows whether it is there.
+        """
+        body = b",".join(map(_commit_json, commits))
+        span = b"[%d,%d]" % (commits[0].sequence, commits[-1].sequence)
+        self._write_frame(span, b',"commits":[%b]' % body)
+
+    def close(self, sequence: int) -> None:
+        """Write that the store was closed cleanly at a sequence: whatever is damaged here later is no torn tail."""
+        if self._file is not None:
+            self._write_frame(b'"closed"', b',"sequence":%d' % sequence)
+            self._file.close()
+            self._file = None
+
+    def _write_frame(self, span: bytes, body: bytes) -> None:
+        payload = b'{"frame":%b,"at":"%b","previous":"%b"%b' % (span, timestamp().encode(), self.tip.encode(), body)
+        self._write(*_seal(payload, self._salt))
+
+    def _write(self, line: bytes, check: str) -> None:
+        if self._file is None:
+            self.begin()
+        assert self._file is not None
+        self._file.write([line])
+        self._sync(self._file)
+        self.size += len(line)
+        self.tip = check
+
+    def _sync(self, file: File, *, new: bool = False) -> None:
+        try:
+            file.sync()
+            if new:
+                self._files.sync_directory(names.JOURNAL)
+        except OSError as error:
+            raise SyncFailed(str(error)) from error
+
+    def cut_back(self) -> bool:
+        """Take a half-written frame off again after a failed *write*; return whether that worked.
+
+        Never after a failed sync: the kernel has dropped the pages then, and a later sync would report success.
+        """
+        if self._file is None:
+            return True
+        try:
+            if self.size:
+                self._file.truncate(self.size)
+            else:
+                self.abandon()
+                self._files.remove(self._name)
+        except OSError:
+            return False
+        return True
+
+    def abandon(self) -> None:
+        """Let go of the file without another word to it."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                return
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Header:
+    """Be the first line of a segment."""
+
+    store: str
+    salt: bytes
+    first: int
+    previous: str
+    format: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Be one verified line of a segment."""
+
+    offset: int
+    end: int
+    first: int
+    last: int
+    previous: str
+    check: str
+    closed: bool
+    commits: tuple[Mapping[str, Any], ...]
+
+
+def read_header(data: bytes) -> tuple[Header, int] | None:
+    """Return a segment's header and where it ends, None where the line is not whole."""
+    end = data.find(b"\n") + 1
+    line = data[:end]
+    try:
+        plain = json.loads(line)["snaptable"]
+        header = Header(
+            plain["store"], bytes.fromhex(plain["salt"]), plain["first"], plain["previous"], plain["format"]
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (header, end) if _open_seal(line, header.salt) else None
+
+
+def read_frames(data: bytes, header: Header, start: int) -> Iterator[Frame]:
+    """Yield the frames from an offset up to the first that does not verify; each is whole, as written."""
+    while start < len(data):
+        end = data.find(b"\n", start) + 1
+        frame = _parse_frame(data, start, end, header.salt) if end else None
+        if frame is None:
+            return
+        yield frame
+        start = end
+
+
+def _parse_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None:
+    line = data[start:end]
+    check = _open_seal(line, salt) if line.startswith(_FRAME) else None
+    if check is None:
+        return None
+    plain = json.loads(line)
+    closed = plain["frame"] == "closed"
+    first, last = (plain["sequence"] + 1, plain["sequence"]) if closed else plain["frame"]
+    return Frame(start, end, first, last, plain["previous"], check, closed, tuple(plain.get("commits", ())))
+
+
+def frame_after(data: bytes, header: Header, start: int) -> Frame | None:
+    """Return the next whole frame anywhere behind an offset: its presence tells damage from a torn tail."""
+    while (start := data.find(_FRAME, start)) >= 0:
+        end = data.find(b"\n", start) + 1
+        frame = _parse_frame(data, start, end, header.salt) if end else None
+        if frame is not None:
+            return frame
+        start += 1
+    return None

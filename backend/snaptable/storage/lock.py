@@ -1,0 +1,77 @@
+"""The lock that keeps a second process out: held from open to close, gone by itself when the process dies.
+
+The lock is the kernel's (flock, through filelock) on `db.lock`; the text in it only tells people who holds it. The file
+is never removed: a lock on a removed file excludes nobody.
+"""
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+
+from filelock import FileLock, Timeout
+
+from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
+from snaptable.storage import names
+from snaptable.storage.files import Files
+
+
+class Lock:
+    """Hold a store for this process."""
+
+    def __init__(self, files: Files) -> None:
+        """Take the lock, or fail at once.
+
+        Raises:
+            StoreLocked: somebody has it; the message names the process.
+            UnsafeDirectory: `db.lock` is not a plain file of ours.
+        """
+        self._files = files
+        files.inspect(names.LOCK)
+        # Without flock filelock would fall back to a file that merely exists: no lock at all after a crash.
+        self._lock = FileLock(files.path(names.LOCK), mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreLocked(
+                f"{files.root} is in use{_holder(files)}; close it there, or open with read_only=True"
+            ) from None
+        except OSError as error:
+            raise OpenError(f"can't lock {files.path(names.LOCK)}: {error}") from error
+        self._note_holder()
+        found = files.inspect(names.LOCK)
+        self._inode = found[:2] if found else None
+
+    def _note_holder(self) -> None:
+        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        try:
+            self._files.overwrite(names.LOCK, json.dumps(holder).encode() + b"\n")
+        except OSError:
+            # A full disk: the lock holds all the same, only nobody can read whose it is.
+            self._files.overwrite(names.LOCK, b"")
+
+    def problem(self) -> str | None:
+        """Return why the lock excludes nobody any more, None while it does; one lstat."""
+        try:
+            found = self._files.inspect(names.LOCK)
+        except (OSError, UnsafeDirectory) as error:
+            return str(error)
+        path = self._files.path(names.LOCK)
+        if found is None:
+            return f"{path} is gone: the lock file, or the whole directory, was removed while the store was open"
+        if found[:2] != self._inode:
+            return f"{path} is another file now: it was replaced while the store was open, and may be locked by others"
+        return None
+
+    def release(self) -> None:
+        """Let others in."""
+        self._lock.release()
+
+
+def _holder(files: Files) -> str:
+    try:
+        holder = json.loads(files.read(names.LOCK))
+        return f" by process {holder['pid']} on {holder['host']}, since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError, UnsafeDirectory):
+        return " by another process"

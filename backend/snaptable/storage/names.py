@@ -1,0 +1,33 @@
+"""The names a store has on disk, in one place; the formats are described in `snaptable/README.md`."""
+
+import re
+from uuid import uuid4
+
+FORMAT = 1
+SNAPSHOT = "db_snapshot.json"
+JOURNAL = "db_journal"
+LOCK = "db.lock"
+QUARANTINE = "quarantine"
+_SEGMENT = re.compile(r"([1-9][0-9]{0,18})\.jsonl")
+_TEMPORARY = re.compile(r"\.db_snapshot\.[0-9a-f]{32}\.tmp")
+
+
+def segment(first: int) -> str:
+    """Return the name of the journal segment that begins with a sequence."""
+    return f"{first}.jsonl"
+
+
+def first_of(name: str) -> int | None:
+    """Return the first sequence of a journal segment by its name, None where it is no such name."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def temporary() -> str:
+    """Return a new name for a snapshot that is being written: unguessable, so that nothing can be planted there."""
+    return f".db_snapshot.{uuid4().hex}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one of ours from `temporary`."""
+    return _TEMPORARY.fullmatch(name) is not None

@@ -1,0 +1,161 @@
+r"""The snapshot's rows as bytes, in pages of some 64 lines: renewing it costs the pages that changed, not every row.
+
+A page is immutable bytes, lines joined; changing a row splices its page. Because content never holds a raw line break,
+`\n"<key>": ` stands in a page exactly once, so neither offsets nor the rows themselves are kept: the pages are the
+whole cost in memory. Taking a snapshot copies the list of pages, and writers go on while it is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from snaptable.changes import Change, Delete, Key, key_json
+
+PAGE_ROWS = 64
+PAGE_BYTES = 1 << 15
+SEPARATOR = b",\n"
+
+
+class Page:
+    """Hold some lines of a table: `"<key>": {…}`, without the separators at either end."""
+
+    __slots__ = ("_parts", "rows", "size")
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._parts = list(lines)
+        self.rows = len(lines)
+        self.size = sum(map(len, lines)) + len(SEPARATOR) * max(0, len(lines) - 1)
+
+    @classmethod
+    def whole(cls, data: bytes, rows: int) -> "Page":
+        """Return a page of lines that are joined already."""
+        page = cls(())
+        page._parts, page.rows, page.size = [data], rows, len(data)
+        return page
+
+    def render(self) -> bytes:
+        """Return the lines joined; O(1) until the page changes."""
+        if len(self._parts) != 1:
+            # Lines added since the last time are joined once, not once each.
+            self._parts = [SEPARATOR.join(self._parts)]
+        return self._parts[0]
+
+    def append(self, line: bytes) -> None:
+        """Add a line at the end."""
+        self._parts.append(line)
+        self.size += len(line) + (len(SEPARATOR) if self.rows else 0)
+        self.rows += 1
+
+    def replace(self, head: bytes, line: bytes) -> None:
+        """Put a line in the place of the one that begins with `head`."""
+        data = self.render()
+        start, end = self._find(data, head)
+        self._set(data[:start] + line + data[end:])
+
+    def remove(self, head: bytes) -> None:
+        """Take out the line that begins with `head`, and one separator."""
+        data = self.render()
+        start, end = self._find(data, head)
+        self._set(data[: start - len(SEPARATOR)] + data[end:] if start else data[end + len(SEPARATOR) :])
+        self.rows -= 1
+
+    def _set(self, data: bytes) -> None:
+        self._parts, self.size = [data], len(data)
+
+    @staticmethod
+    def _find(data: bytes, head: bytes) -> tuple[int, int]:
+        start = 0 if data.startswith(head) else data.index(b"\n" + head) + 1
+        end = data.find(b",\n", start)
+        # A line's own JSON has no raw line break, so the next ",\n" is the separator.
+        return start, len(data) if end < 0 else end
+
+
+class TablePages:
+    """Keep one table's rows, in file order, as pages."""
+
+    def __init__(self) -> None:
+        self.pages: dict[Page, None] = {}
+        self.size = 0
+        self._page_of: dict[Key, Page] = {}
+        self._last: Page | None = None
+
+    def __len__(self) -> int:
+        return len(self._page_of)
+
+    def load(self, data: bytes, keys: Sequence[Key]) -> None:
+        """Add a page as it was read from a file, with the keys of its lines."""
+        page = Page.whole(data, len(keys))
+        self.pages[page] = None
+        self._page_of.update(dict.fromkeys(keys, page))
+        self.size += page.size
+        self._last = page
+
+    def apply(self, change: Change) -> None:
+        """Bring a table's pages up to a change; O(page)."""
+        head = key_json(change.key) + b": "
+        page = self._page_of.get(change.key)
+        if isinstance(change, Delete):
+            assert page is not None
+            self._remove(page, change.key, head)
+        elif page is None:
+            self._append(change.key, head + change.row)
+        else:
+            before = page.size
+            page.replace(head, head + change.row)
+            self.size += page.size - before
+
+    def _append(self, key: Key, line: bytes) -> None:
+        page = self._last
+        if page is None or page.rows >= PAGE_ROWS or page.size >= PAGE_BYTES:
+            page = self._last = Page(())
+            self.pages[page] = None
+        before = page.size
+        page.append(line)
+        self.size += page.size - before
+        self._page_of[key] = page
+
+    def _remove(self, page: Page, key: Key, head: bytes) -> None:
+        before = page.size
+        del self._page_of[key]
+        if page.rows == 1:
+            del self.pages[page]
+            self.size -= before
+            self._last = None if page is self._last else self._last
+            return
+        page.remove(head)
+        self.size += page.size - before
+
+    def render(self) -> list[bytes]:
+        """Return the pages' bytes, in order: a consistent copy, made without copying them."""
+        return [page.render() for page in self.pages]
+
+
+class Pages:
+    """Keep every table's pages."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        self.tables = {name: TablePages() for name in tables}
+        self.numbered: dict[str, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return sum(table.size for table in self.tables.values())
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Bring the pages up to the changes of a commit."""
+        for change in changes:
+            self.tables[change.table].apply(change)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each table."""
+        return {name: len(table) for name, table in self.tables.items()}
+
+    def render(self) -> dict[str, list[bytes]]:
+        """Return every table's pages, as of now."""
+        return {name: table.render() for name, table in self.tables.items()}
+
+    def lines(self) -> Iterator[tuple[str, Any]]:
+        """Yield each table's name and page bytes, for checks."""
+        for name, table in self.tables.items():
+            for page in table.pages:
+                yield name, page.render()

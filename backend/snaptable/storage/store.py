@@ -1,0 +1,197 @@
+"""One persistence directory, opened: recovery, the committer, the saver and the lock, put together."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+from snaptable.changes import Insert
+from snaptable.errors import OpenError, SnaptableError
+from snaptable.storage import history, names, snapshot, stopgap
+from snaptable.storage.committer import Committer, Listener
+from snaptable.storage.files import Files
+from snaptable.storage.journal import Segment, SyncFailed
+from snaptable.storage.lock import Lock
+from snaptable.storage.pages import Pages
+from snaptable.storage.recovery import Loader, Recovered, mend, recover
+from snaptable.storage.saver import Policy, Saver
+from snaptable.storage.stopgap import Stopgap
+
+logger = logging.getLogger("snaptable")
+
+
+class StopgapLoader(Loader, Protocol):
+    """Be a loader that also takes raw rows of a stop-gap file."""
+
+    problems: list[str]
+
+    def adopt(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
+        """Take a raw row; return its insertion, or report it in `problems` and return None."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Be how a store is opened."""
+
+    files: Files
+    tables: tuple[str, ...]
+    loader: StopgapLoader
+    take_over: Callable[[Stopgap], None]
+    policy: Policy
+    read_only: bool
+
+
+class Store:
+    """Be an open store. Made by `open`; `committer` is None where it was opened to read only."""
+
+    def __init__(self, files: Files, recovered: Recovered, *, existed: bool) -> None:
+        self.files = files
+        self.recovered = recovered
+        self.existed = existed
+        """Whether there was a snapshot, or a journal, to load."""
+        self.committer: Committer | None = None
+        self._lock: Lock | None = None
+
+    @classmethod
+    def open(cls, opening: Opening, listener: Listener) -> "Store":
+        """Open a directory, loading what it holds.
+
+        Raises:
+            OpenError: it can't be opened; its files are as they were, but for torn ends, which are kept aside.
+        """
+        return cls._open_to_read(opening) if opening.read_only else cls._open_to_write(opening, listener)
+
+    @classmethod
+    def _open_to_read(cls, opening: Opening) -> "Store":
+        files = opening.files
+        if not files.root.is_dir():
+            raise OpenError(f"{files.root} doesn't exist, and read_only=True makes nothing")
+        found = read_snapshot(files)
+        if found is None and not history.segments(files):
+            raise OpenError(f"there is no store in {files.root}, and read_only=True makes none")
+        if found is not None and not snapshot.is_ours(found):
+            raise OpenError(
+                f"{files.path(names.SNAPSHOT)} is no snapshot of this library; open it for writing to take it over"
+            )
+        return cls(files, recover(files, found, Pages(opening.tables), opening.loader), existed=True)
+
+    @classmethod
+    def _open_to_write(cls, opening: Opening, listener: Listener) -> "Store":
+        files = opening.files
+        # 1. The directory, ours alone.
+        files.make_directory()
+        warning = files.check_directory()
+        if warning:
+            logger.warning("%s", warning)
+        # 2. The lock, until close.
+        lock = Lock(files)
+        try:
+            # 3. Snapshots that were never finished.
+            remove_leftovers(files)
+            # 4. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
+            pages = Pages(opening.tables)
+            found = read_snapshot(files)
+            if found is None or snapshot.is_ours(found):
+                recovered = recover(files, found, pages, opening.loader)
+            else:
+                recovered = adopt_stopgap(opening, found, pages)
+            existed = found is not None or not recovered.clean
+            store = cls(files, recovered, existed=existed)
+            store._lock = lock
+            # 5. Torn ends set aside and cut, a fresh snapshot where anything was in doubt, then ready.
+            store.committer = store._begin(opening, pages, lock, listener)
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    def _begin(self, opening: Opening, pages: Pages, lock: Lock, listener: Listener) -> Committer:
+        files, state = self.files, self.recovered
+        turn = threading.Lock()
+        store = state.store or str(uuid4())
+        saver = Saver(files, store, pages, opening.policy, turn)
+        saver.begin(state.sequence, state.tip, state.header, state.snapshot_bytes, files.identity(names.SNAPSHOT))
+        mend(files, state)
+        segment = Segment(files, store, state.sequence + 1, state.tip)
+        if state.header is None or state.replayed or not state.clean:
+            # The page cache may show what the disk lost: what was loaded goes to a new file before it is built on.
+            saver.save(held=True)
+            if not state.clean:
+                begin_segment(segment)
+        return Committer(files, lock, saver, segment, turn, listener)
+
+    def close(self) -> None:
+        """Write the last snapshot and let others in.
+
+        Raises:
+            OSError: the snapshot could not be written; the journal holds everything.
+        """
+        try:
+            if self.committer is not None:
+                self.committer.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+
+def begin_segment(segment: Segment) -> None:
+    """Create a segment's file now."""
+    try:
+        segment.begin()
+    except SyncFailed as error:
+        raise OpenError(f"the journal can't be begun: {error}") from error
+
+
+def read_snapshot(files: Files) -> bytes | None:
+    """Return the snapshot's content, None where there is none."""
+    try:
+        return files.read(names.SNAPSHOT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OpenError(f"can't read {files.path(names.SNAPSHOT)}: {error}") from error
+
+
+def remove_leftovers(files: Files) -> None:
+    """Remove snapshots that a crash kept from being finished: only names of ours, only plain files."""
+    for name in files.list():
+        if names.is_temporary(name):
+            try:
+                files.inspect(name)
+                files.remove(name)
+            except (OSError, SnaptableError) as error:
+                logger.warning("A leftover could not be removed: %s", error)
+
+
+def adopt_stopgap(opening: Opening, found: bytes, pages: Pages) -> Recovered:
+    """Take over a file of the older stop-gap: every row, or nothing.
+
+    Raises:
+        SchemaMismatch: listing the rows that do not fit, by table, key and field.
+    """
+    files, loader = opening.files, opening.loader
+    path = str(files.path(names.SNAPSHOT))
+    old = stopgap.read(path, found, opening.tables, files.root)
+    if history.segments(files):
+        raise OpenError(
+            f"{path} is of the older format, but there is a journal beside it: move {names.JOURNAL} away first"
+        )
+    # 1. What the application changes: converted, reported, set aside.
+    opening.take_over(old)
+    # 2. Each row into its table.
+    for table in opening.tables:
+        for key, row in old.tables.get(table, {}).items():
+            insert = loader.adopt(table, key, row)
+            if insert is not None:
+                pages.apply((insert,))
+    loader.problems[:0] = old.problems
+    loader.finish({})
+    # 3. The old bytes, and what was set aside, kept before anything is written.
+    kept = history.keep_bytes(files, "stopgap-db_snapshot.json", found)
+    logger.warning("%s is of the older format; it is taken over, its bytes are kept as %s", path, kept)
+    if old.aside:
+        kept = history.keep_bytes(files, "stopgap-rows-set-aside.jsonl", old.aside_json())
+        logger.warning("%d rows that could not be taken over are kept as %s", len(old.aside), kept)
+    return Recovered(clean=True)

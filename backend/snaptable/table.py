@@ -1,0 +1,194 @@
+"""Table[Model]: what users hold of a table, on whichever engine."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
+from snaptable.query import Compare, Condition, Query, Select, TableEngine, as_condition, columns_of
+from snaptable.schema import Index, TableSchema, Unique
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+
+EVERYTHING = Select()
+
+
+class Table(Generic[M]):
+    """Hold the rows of one model by primary key.
+
+    Reads answer from memory and see the last durable state, or the caller's open transaction. Each write is a
+    transaction of its own unless one is open, and returns when it is durable; what raises left nothing behind.
+    """
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.name = schema.name
+        self.model: type[M] = schema.model  # type: ignore[assignment]
+        self._engine: TableEngine | None = None
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name} of {self.model.__name__}>"
+
+    def bind(self, engine: TableEngine | None) -> None:
+        """Connect the table to an open engine, or to none; called by `Database`."""
+        self._engine = engine
+        if engine is None:
+            self.__dict__.pop("get", None)
+        else:
+            # The engine's own method in place of this class's: one call less on the hottest path.
+            self.__dict__["get"] = engine.get
+
+    @property
+    def engine(self) -> TableEngine:
+        """The open engine's side of this table.
+
+        Raises:
+            DatabaseClosed: the database is not open.
+        """
+        if self._engine is None:
+            raise DatabaseClosed(f"the database of {self.name} is not open: use `with Library(…) as db`, or db.open()")
+        return self._engine
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, key: object, /) -> M | None:
+        """Return the row of a primary key, or None; O(1)."""
+        found: M | None = self.engine.get(key)
+        return found
+
+    def __getitem__(self, key: object) -> M:
+        """Return the row of a primary key; O(1).
+
+        Raises:
+            RowNotFound: no row has it (a KeyError).
+        """
+        row = self.get(key)
+        if row is None:
+            raise RowNotFound(f"{self.name} has no row {key!r}")
+        return row
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a row has this primary key; O(1)."""
+        return self.get(key) is not None
+
+    def __len__(self) -> int:
+        """Return the number of rows; O(1)."""
+        return self.count()
+
+    def __bool__(self) -> bool:
+        """Return True: a table without rows is still a table."""
+        return True
+
+    def __iter__(self) -> Iterator[M]:
+        """Iterate over all rows, as of one state; later writes don't disturb it."""
+        return iter(self.all())
+
+    def all(self) -> list[M]:
+        """Return every row, as of one state; O(n)."""
+        return self.engine.select(EVERYTHING)
+
+    def count(self) -> int:
+        """Return the number of rows; O(1)."""
+        return self.engine.count(EVERYTHING)
+
+    def where(self, /, *conditions: bool | int, **equals: Any) -> Query[M]:
+        """Return the query for rows for which all conditions hold; every row without any.
+
+        Args:
+            conditions: as in `Document.pages > 3`, combined with `&`, `|` and `~`.
+            equals: values by field name, `None` included.
+
+        Raises:
+            InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
+        """
+        return Query(self, Select(where=self.resolve(conditions, equals)))
+
+    def order_by(self, /, *keys: object) -> Query[M]:
+        """Return the query for every row, sorted; see `Query.order_by`."""
+        return self.where().order_by(*keys)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def insert(self, row: M, /) -> M:
+        """Add a row and return it as stored; O(1), O(log n) for each ordered index.
+
+        Raises:
+            DuplicateKey, UniqueViolation, ForeignKeyViolation: a constraint, judged at the commit but for the key.
+            InvalidRow: it does not validate, or would not come back equal after a restart.
+            WriteFailed, ReadOnlyStore: it could not be made durable.
+        """
+        stored: M = self.engine.insert(row)
+        return stored
+
+    def insert_many(self, rows: Iterable[M], /) -> list[M]:
+        """Add rows, all or none, and return them as stored; raises as `insert`."""
+        return self.engine.insert_many(rows)
+
+    def update(self, key: object, /, **changes: Any) -> M:
+        """Change fields of a row, validated whole, and return the new row; it keeps its place in the file.
+
+        Raises:
+            RowNotFound: no row has the key.
+            InvalidRow: it does not validate, or the key itself would change. Otherwise as `insert`.
+        """
+        stored: M = self.engine.update(key, changes)
+        return stored
+
+    def replace(self, row: M, /) -> M:
+        """Put a row in the place of the one with the same key, and return it as stored.
+
+        Raises:
+            RowNotFound: no row has the key. Otherwise as `insert`.
+        """
+        stored: M = self.engine.replace(row)
+        return stored
+
+    def upsert(self, row: M, /) -> M:
+        """Put a row in the place of the one with the same key, or add it; return it as stored. Raises as `insert`."""
+        stored: M = self.engine.upsert(row)
+        return stored
+
+    def delete(self, key: object, /) -> M:
+        """Remove a row, and through foreign keys what goes with it, and return the row.
+
+        Raises:
+            RowNotFound: no row has the key.
+            ForeignKeyViolation: rows that stay refer to it, with `on_delete="restrict"`.
+        """
+        removed: M = self.engine.delete(key)
+        return removed
+
+    # ── what a query asks of its table ──────────────────────────────────────────────────────────────────────────────
+
+    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Condition, ...]:
+        """Return conditions and keyword equalities as conditions on this table's columns, checked."""
+        found = [as_condition(condition) for condition in conditions]
+        for condition in found:
+            for column in columns_of(condition):
+                if not issubclass(self.model, column.model) or column.name not in self.schema.columns:
+                    raise InvalidQuery(f"{column!r} is no column of {self.name}, which holds {self.model.__name__}")
+        for name, value in equals.items():
+            if name not in self.schema.columns:
+                raise InvalidQuery(f"{self.name} has no field {name!r}; it has {', '.join(self.schema.columns)}")
+            column = self.schema.columns[name]
+            column.check(value)
+            found.append(Compare(column, "==", value))
+        return tuple(found)
+
+
+def table(*indexes: Unique | Index) -> Any:
+    """Declare the indexes of a table that span several fields.
+
+    As in `documents: Table[Document] = table(Unique("user_id", "name"), Index("user_id", "date", ordered=True))`.
+    """
+    return Declared(indexes)
+
+
+class Declared:
+    """Carry the indexes of `table(…)` from the class body to the schema."""
+
+    def __init__(self, indexes: tuple[Unique | Index, ...]) -> None:
+        self.indexes = indexes
