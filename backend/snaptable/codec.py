@@ -73,6 +73,9 @@ class Codec:
         except ValidationError as error:
             raise self._invalid(values.get(self.key), error) from error
         _set_fields(row, self._fields_set)
+        for name in self.mutable:
+            # Pydantic takes some values as they are; nobody outside may keep a way into the stored row.
+            row.__dict__[name] = _copy(row.__dict__[name])
         return cast(BaseModel, row)
 
     def with_key(self, row: BaseModel, key: Key) -> BaseModel:

@@ -12,7 +12,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from snaptable.errors import InvalidCursor
 from snaptable.query import Column, Condition, Order
 
-MAX_LENGTH = 8192
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
@@ -30,8 +29,6 @@ def decode(table: str, where: Sequence[Condition], order: Sequence[Order], curso
         InvalidCursor: it is damaged, or was given out by another query.
     """
     try:
-        if len(cursor) > MAX_LENGTH:
-            raise ValueError("too long")
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         fingerprint, *values = json.loads(urlsafe_b64decode(padded))
         own = fingerprint == _fingerprint(table, where, order) and len(values) == len(order)

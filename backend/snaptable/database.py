@@ -73,7 +73,9 @@ class Database:
         """
         super().__init_subclass__(**kwargs)
         hints, namespace = schema.annotations_of(cls)
-        declared = dict(cls.__declared__)
+        declared: dict[str, tuple[type[BaseModel], tuple[Any, ...]]] = {}
+        for base in reversed(cls.__mro__[1:]):
+            declared.update(base.__dict__.get("__declared__", {}))
         for name, hint in hints.items():
             if get_origin(hint) is ClassVar:
                 continue
@@ -162,8 +164,14 @@ class Database:
         # 2. Load. How far it is, is said where it takes long.
         files = self._files(self._directory)
         progress = Progress(files.identity(names.SNAPSHOT), self._shown(names.SNAPSHOT))
-        loader = Loader(engine.tables, progress.advance)
-        opening = Opening(files, tuple(self.__schemas__), loader, self.take_over, self._policy, self._read_only)
+        opening = Opening(
+            files,
+            tuple(self.__schemas__),
+            lambda: Loader(engine.tables, progress.advance),
+            self.take_over,
+            self._policy,
+            self._read_only,
+        )
         with without_garbage_collection(), progress:
             store = Store.open(opening, Listener(engine.became_durable, engine.failed))
         # 3. The engine goes on from there.

@@ -9,23 +9,38 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import AnyUrl, BaseModel, EmailStr, SecretBytes, SecretStr
+from pydantic import (
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    EmailStr,
+    FutureDate,
+    FutureDatetime,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+)
 from pydantic_core import TzInfo
 from typing_extensions import TypeAliasType
 
 IMMUTABLE_SCALARS: tuple[type, ...] = (
     str, int, float, bool, bytes, complex, type(None), datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath,
-    AnyUrl,
+    AnyUrl, IPv4Address, IPv6Address,
 )  # fmt: skip
 HASHABLE_SCALARS = IMMUTABLE_SCALARS
 NUMBERS = (int, float, Decimal)
 PLAIN_ORDER: tuple[type, ...] = (str, int, float, bool, bytes, Decimal, UUID, timedelta)
 EPOCH, NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - the naive one is the point
 MICROSECOND = timedelta(microseconds=1)
+STANDS_FOR: dict[Any, type] = {
+    EmailStr: str, AwareDatetime: datetime, NaiveDatetime: datetime, PastDatetime: datetime, PastDate: date,
+}  # fmt: skip
+"""Classes of Pydantic's that only name a check: what the values really are."""
 NAIVE_FIRST = 10**18
 """Naive times sort before aware ones: further back, in microseconds, than any year a datetime can hold."""
 
@@ -46,10 +61,8 @@ def members(annotation: Any) -> Iterator[Any]:
         yield from members(annotation.__value__)
     elif annotation is None:
         yield type(None)
-    elif annotation is EmailStr:
-        yield str
     else:
-        yield annotation
+        yield STANDS_FOR.get(annotation, annotation) if isinstance(annotation, type) else annotation
 
 
 def value_types(annotation: Any) -> tuple[type, ...] | None:
@@ -57,7 +70,7 @@ def value_types(annotation: Any) -> tuple[type, ...] | None:
     found: list[type] = []
     for member in members(annotation):
         kind = get_origin(member) or member
-        if not isinstance(kind, type) or kind is object or isinstance(member, TypeVar):
+        if not isinstance(kind, type) or kind in (Any, object) or isinstance(member, TypeVar):
             return None
         found.append(kind)
     return tuple(dict.fromkeys(found))
@@ -178,8 +191,8 @@ def never_survives(annotation: Any) -> str | None:
         kind = get_origin(member) or member
         if kind is Callable or kind is types.FunctionType:
             return "a callable can't be written as JSON"
-        if isinstance(kind, type) and issubclass(kind, (SecretStr, SecretBytes)):
-            return f"{kind.__name__} writes stars in place of its value; store a hash, or a plain str"
+        if kind in (FutureDate, FutureDatetime):
+            return f"a {kind.__name__} is only valid until it has come; use a plain date or datetime"
         if isinstance(kind, type) and issubclass(kind, Callable):  # type: ignore[arg-type]
             return "a callable can't be written as JSON"
         for part in get_args(member) if get_origin(member) is not Literal else ():

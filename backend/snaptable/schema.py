@@ -59,7 +59,13 @@ class _RowMeta(ModelMetaclass):
                     columns = {}
                     type.__setattr__(cls, "__columns__", columns)
                 return columns.setdefault(name, Column(cls, name))
-            return super().__getattr__(name)
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                fields = ", ".join(known or ())
+                raise AttributeError(
+                    f"{cls.__name__} has no field or attribute {name!r}; its fields: {fields}"
+                ) from None
 
 
 class Row(BaseModel, metaclass=_RowMeta):
@@ -225,6 +231,9 @@ def _check_field(name: str, model: type[BaseModel], field_name: str) -> None:
         raise SchemaError(f"{where}: not a name that can be written after a dot; use an alias for it")
     if info.exclude:
         raise SchemaError(f"{where}: an excluded field would be lost at a restart")
+    if not isinstance(getattr(model, field_name, None), Column):
+        # `copy`, `register`, …: something inherited has the name. The class's own attribute comes before it.
+        type.__setattr__(model, field_name, Column(model, field_name))
     reason = fields.never_survives(info.annotation)
     if reason:
         raise SchemaError(f"{where}: {reason}")
@@ -246,6 +255,18 @@ class _JsonProbe(GenerateJsonSchema):
         if schema["type"] in ("is-instance", "is-subclass", "callable", "generator"):
             raise PydanticInvalidForJsonSchema(f"nothing in JSON becomes {error_info}")
         return {}
+
+    def generator_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.handle_invalid_for_json_schema(schema, "a generator, which is read once")
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        found = super().generate_inner(schema)
+        if found.get("writeOnly"):
+            raise PydanticInvalidForJsonSchema(_STARS)
+        return found
+
+
+_STARS = "a secret is written as stars in place of its value; store a hash, or a plain str"
 
 
 def _markers(model: type[BaseModel], field_name: str) -> list[Marker]:

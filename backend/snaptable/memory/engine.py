@@ -117,6 +117,7 @@ class MemoryEngine:
 
     def _commit(self, transaction: Transaction) -> Batch | None:
         """Check, number and hand over a transaction; return the batch it waits for, None where there is none."""
+        log = self._log()
         with self.latch:
             # 1. Still the open one? A failed sync, or a holder thought dead, may have rolled it back.
             self._check_open(transaction)
@@ -124,7 +125,7 @@ class MemoryEngine:
             net = list(transaction.net())
             if not net:
                 # What was read may not be durable yet: it is waited for as well.
-                tail = self._log().tail()
+                tail = log.tail()
                 self.roll_back(transaction)
                 return tail
             # 3. Constraints.
@@ -135,7 +136,7 @@ class MemoryEngine:
             numbered = {table.name: table.last_number for table in tables if table.schema.numbered}
             commit = Commit(self.sequence + 1, changes, numbered)
             # 5. To the log; the veils stay until it says durable.
-            batch = self.writable().enqueue(commit, lambda batch: self._join(transaction, batch))
+            batch = log.enqueue(commit, lambda batch: self._join(transaction, batch))
             self.sequence = commit.sequence
             # 6. The next writer.
             self.open = None

@@ -53,9 +53,9 @@ class _Source:
             case OneOf(column, values):
                 return f"(r.{column.name} in {self.bind(_container(values))})"
             case Contains(column, item):
-                return self.guard(column, f"{self.bind(item)} in {{}}")
+                return f"{self.bind(_contains)}(r.{column.name}, {self.bind(item)})"
             case StartsWith(column, text):
-                return self.guard(column, f"{{}}.startswith({self.bind(text)})")
+                return f"(isinstance(r.{column.name}, str) and r.{column.name}.startswith({self.bind(text)}))"
             case AllOf(parts):
                 return "(" + " and ".join(self.of(part) for part in parts) + ")"
             case AnyOf(parts):
@@ -81,6 +81,15 @@ class _Source:
         name = f"r.{column.name}"
         held = test.format(name)
         return f"({name} is not None and {held})" if fields.is_optional(column.annotation) else f"({held})"
+
+
+def _contains(value: Any, item: Any) -> bool:
+    if isinstance(value, str):
+        return isinstance(item, str) and item in value
+    try:
+        return isinstance(value, (list, tuple, set, frozenset, dict)) and item in value
+    except TypeError:
+        return False  # an unhashable item is in no set
 
 
 def _container(values: tuple[Any, ...]) -> Any:

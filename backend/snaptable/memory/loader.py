@@ -48,7 +48,9 @@ class Loader:
         for start in range(0, len(lines), PAGE_ROWS):
             part = lines[start : start + PAGE_ROWS]
             page = b",\n".join(part)
-            rows = self._page(table, page, len(part)) or self._line_by_line(codec, part, where)
+            rows = self._page(table, page, len(part))
+            if rows is None:
+                rows = self._line_by_line(codec, part, where)
             found = self._rows[table]
             keys = list(rows)
             twice = found.keys() & rows.keys()
@@ -57,6 +59,9 @@ class Loader:
             found.update((key, row) for key, (row, _) in rows.items())
             pages.append((b",\n".join(line for _, line in rows.values()), keys))
             self._progress(len(page))
+        if self.problems:
+            # Rows are missing from what is returned: nothing further would make sense.
+            self._refuse(where)
         return pages
 
     def _page(self, table: str, page: bytes, count: int) -> dict[Any, tuple[Any, bytes]] | None:
@@ -100,9 +105,6 @@ class Loader:
             if key in found:
                 raise CorruptSnapshot(f"{where}: the key {key!r} stands twice in {codec.table}")
             found[key] = (row, key_json(key) + b": " + codec.encode(row))
-        if self.problems:
-            # Rows are missing from what is returned: nothing further would make sense.
-            self._refuse(where)
         return found
 
     def _row(self, codec: Codec, text: str, data: bytes) -> Any:

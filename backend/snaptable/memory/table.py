@@ -119,8 +119,8 @@ class MemoryTable:
         """Remove a row and what goes with it; return the row."""
 
         def work(transaction: Transaction) -> Any:
-            self._existing(key)
-            return self._share(constraints.delete(self._engine.tables, transaction, self._table, key))
+            found = self._table.key_of(self._existing(key))
+            return self._share(constraints.delete(self._engine.tables, transaction, self._table, found))
 
         return self._engine.write(work)
 
@@ -167,7 +167,8 @@ class MemoryTable:
 
     def _update(self, transaction: Transaction, key: Any, changes: dict[str, Any]) -> Any:
         before = self._existing(key)
-        name = self._table.schema.key
+        # The row's own key from here on: what was asked for may be equal and of another type (1.0, an enum's member).
+        key, name = self._table.key_of(before), self._table.schema.key
         if name in changes and changes[name] != key:
             raise InvalidRow(
                 f"{self._table.name}[{key!r}].{name}: a key can't be changed; insert a new row and delete this one"

@@ -38,7 +38,9 @@ class Holder:
 
     def is_gone(self) -> bool:
         """Return whether the holder ended without giving its turn back."""
-        return not self.thread.is_alive() or (self.task is not None and self.task.done())
+        if self.task is not None and (self.task.done() or self.task.get_loop().is_closed()):
+            return True
+        return not self.thread.is_alive()
 
 
 def current_task() -> "asyncio.Task[Any] | None":
@@ -136,10 +138,14 @@ class Turns:
     def _pass_on(self) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.holder.is_gone():
-                self.holder, self._granted = waiter.holder, waiter
+            if waiter.holder.is_gone():
+                continue
+            self.holder, self._granted = waiter.holder, waiter
+            try:
                 waiter.wake()
-                return
+            except RuntimeError:
+                continue  # its event loop was closed this very moment
+            return
         self.holder = None
 
     def _replace_the_gone(self) -> None:

@@ -16,6 +16,8 @@ class Batch:
         """What the engine hides from readers until this batch is durable."""
         self.error: Exception | None = None
         self.done = threading.Event()
+        self.scheduled = False
+        """Whether an event loop will see to it, at the end of its tick, that somebody leads."""
         self._claimed = False
         self._gate = threading.Lock()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
@@ -25,11 +27,6 @@ class Batch:
         with self._gate:
             first, self._claimed = not self._claimed, True
             return first
-
-    @property
-    def claimed(self) -> bool:
-        """Whether somebody leads, or has promised to."""
-        return self._claimed
 
     def future(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
         """Return a future of the loop that is done when the batch is."""

@@ -106,7 +106,8 @@ class Committer:
         """Return when a batch is durable; led, from the end of this tick, by a thread of ours."""
         loop = asyncio.get_running_loop()
         future = batch.future(loop)
-        if not batch.claimed:
+        if not batch.scheduled:
+            batch.scheduled = True
             loop.call_soon(self._lead_elsewhere, batch)
         await future
         batch.result()

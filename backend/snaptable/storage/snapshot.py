@@ -220,8 +220,7 @@ def _explain(path: str, data: bytes, header: dict[str, Any] | None) -> NoReturn:
         )
     raise SnapshotEdited(
         f"{path} is valid JSON, but not as it was written: {plain['checksum']!r} is not the checksum of its bytes. "
-        f"It was edited by hand, or damaged; it was left as it is. Put the copy from before the edit back, "
-        f"or check and accept the edit with the `snaptable` command"
+        f"It was edited by hand, or damaged; it was left as it is. Put the copy from before that back"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snaptable.errors import CorruptSnapshot, SchemaMismatch, UnsupportedFormat
+from snaptable.errors import CorruptSnapshot, SchemaMismatch, SnapshotEdited, UnsupportedFormat
 from snaptable.strictjson import parse_strictly
 
 logger = logging.getLogger("snaptable")
@@ -60,6 +60,8 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stop
 
     Raises:
         CorruptSnapshot: it is not JSON.
+        SnapshotEdited: it is a snapshot of this library that was laid out anew.
+        SnapshotEdited: it is a snapshot of this library that was laid out anew.
         UnsupportedFormat: it is JSON of another shape.
         SchemaMismatch: it holds rows of a table the database doesn't have.
     """
@@ -72,11 +74,12 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stop
             f"{path} {what} (byte {offset} of {len(data)}); it was left as it is. "
             f"Restore a copy, or move it away to start from the journal or afresh"
         ) from None
-    if (
-        not isinstance(plain, dict)
-        or "snaptable" in plain
-        or not all(isinstance(value, dict) for value in plain.values())
-    ):
+    if isinstance(plain, dict) and "snaptable" in plain:
+        raise SnapshotEdited(
+            f"{path} is valid JSON, but not laid out as it was written: it was reformatted or edited, and left as it "
+            f"is. Put the copy from before that back"
+        )
+    if not isinstance(plain, dict) or not all(isinstance(value, dict) for value in plain.values()):
         raise UnsupportedFormat(
             f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}"
         )

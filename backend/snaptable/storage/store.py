@@ -1,14 +1,16 @@
 """One persistence directory, opened: recovery, the committer, the saver and the lock, put together."""
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
 from snaptable.changes import Insert
-from snaptable.errors import OpenError, SnaptableError
+from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnaptableError
 from snaptable.storage import history, names, snapshot, stopgap
 from snaptable.storage.committer import Committer, Listener
 from snaptable.storage.files import Files
@@ -37,7 +39,8 @@ class Opening:
 
     files: Files
     tables: tuple[str, ...]
-    loader: StopgapLoader
+    loader: Callable[[], StopgapLoader]
+    """Gives a loader that has seen nothing yet."""
     take_over: Callable[[Stopgap], None]
     policy: Policy
     read_only: bool
@@ -53,6 +56,7 @@ class Store:
         """Whether there was a snapshot, or a journal, to load."""
         self.committer: Committer | None = None
         self._lock: Lock | None = None
+        self._pid = os.getpid()
 
     @classmethod
     def open(cls, opening: Opening, listener: Listener) -> "Store":
@@ -61,7 +65,20 @@ class Store:
         Raises:
             OpenError: it can't be opened; its files are as they were, but for torn ends, which are kept aside.
         """
-        return cls._open_to_read(opening) if opening.read_only else cls._open_to_write(opening, listener)
+        try:
+            return cls._open_beside_writer(opening) if opening.read_only else cls._open_to_write(opening, listener)
+        except OSError as error:
+            raise OpenError(f"{opening.files.root} can't be opened: {error}") from error
+
+    @classmethod
+    def _open_beside_writer(cls, opening: Opening) -> "Store":
+        for pause in (0.02, 0.1, 0.5):
+            try:
+                return cls._open_to_read(opening)
+            except (CorruptSnapshot, CorruptJournal, FileNotFoundError):
+                # A writer that goes on renews the snapshot and removes old journal files between two of our reads.
+                time.sleep(pause)
+        return cls._open_to_read(opening)
 
     @classmethod
     def _open_to_read(cls, opening: Opening) -> "Store":
@@ -75,7 +92,8 @@ class Store:
             raise OpenError(
                 f"{files.path(names.SNAPSHOT)} is no snapshot of this library; open it for writing to take it over"
             )
-        return cls(files, recover(files, found, Pages(opening.tables), opening.loader), existed=True)
+        recovered = recover(files, found, Pages(opening.tables), opening.loader())
+        return cls(files, recovered, existed=True)
 
     @classmethod
     def _open_to_write(cls, opening: Opening, listener: Listener) -> "Store":
@@ -94,7 +112,7 @@ class Store:
             pages = Pages(opening.tables)
             found = read_snapshot(files)
             if found is None or snapshot.is_ours(found):
-                recovered = recover(files, found, pages, opening.loader)
+                recovered = recover(files, found, pages, opening.loader())
             else:
                 recovered = adopt_stopgap(opening, found, pages)
             existed = found is not None or not recovered.clean
@@ -128,6 +146,8 @@ class Store:
         Raises:
             OSError: the snapshot could not be written; the journal holds everything.
         """
+        if os.getpid() != self._pid:
+            return  # a fork shares the lock with the process that opened the store: letting go would let others in
         try:
             if self.committer is not None:
                 self.committer.close()
@@ -150,8 +170,6 @@ def read_snapshot(files: Files) -> bytes | None:
         return files.read(names.SNAPSHOT)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise OpenError(f"can't read {files.path(names.SNAPSHOT)}: {error}") from error
 
 
 def remove_leftovers(files: Files) -> None:
@@ -171,7 +189,7 @@ def adopt_stopgap(opening: Opening, found: bytes, pages: Pages) -> Recovered:
     Raises:
         SchemaMismatch: listing the rows that do not fit, by table, key and field.
     """
-    files, loader = opening.files, opening.loader
+    files, loader = opening.files, opening.loader()
     path = str(files.path(names.SNAPSHOT))
     old = stopgap.read(path, found, opening.tables, files.root)
     if history.segments(files):
