@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import cached_property
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -10,7 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from snaptable import fields
 from snaptable.errors import InvalidRow
-from snaptable.schema import Key, TableSchema
+from snaptable.schema import TableSchema
 from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
 
 _set_fields = BaseModel.__dict__["__pydantic_fields_set__"].__set__
@@ -22,7 +23,7 @@ _set_attribute = object.__setattr__
 class Codec:
     """Validate, encode and decode the rows of one table.
 
-    A row that leaves `validate` and passes `encode` comes back equal from `decode`. Types that are known to survive
+    A row that leaves `store` comes back equal from `decode`. Types that are known to survive
     JSON are trusted (their odd values screened); every other row is read back and compared, field by field.
     """
 
@@ -33,7 +34,11 @@ class Codec:
         self.key = schema.key
         self._validator = schema.model.__pydantic_validator__
         self._serializer = schema.model.__pydantic_serializer__
-        self._fields_set = set(schema.model.model_fields)
+        self._names = tuple(schema.model.model_fields)
+        self._fields_set = set(self._names)
+        # A cached property keeps its value beside the fields; it is worked out again, not stored.
+        members = (vars(base) for base in schema.model.__mro__)
+        self._cached = {name for found in members for name, item in found.items() if isinstance(item, cached_property)}
         annotations = {name: column.annotation for name, column in schema.columns.items()}
         self.mutable = tuple(name for name, annotation in annotations.items() if not fields.is_immutable(annotation))
         self._screens: list[tuple[str, Callable[[Any], bool]]] = []
@@ -52,22 +57,44 @@ class Codec:
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def accept(self, row: BaseModel) -> BaseModel:
-        """Return the row to store for one that a caller made, validated as if it were new.
+    def values_of(self, row: BaseModel) -> dict[str, Any]:
+        """Return the field values of a row that a caller made; what else it carries (cached properties) is left.
 
         Raises:
-            InvalidRow: it is no row of this table, or does not validate.
+            InvalidRow: it is no row of this table.
         """
         if type(row) is not self.model:
             raise InvalidRow(f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}")
-        return self.validate(row.__dict__)
+        return {name: value for name, value in row.__dict__.items() if name not in self._cached}
 
-    def validate(self, values: Mapping[str, Any]) -> BaseModel:
-        """Return a new row of these values, by field name.
+    def store(self, values: dict[str, Any]) -> tuple[BaseModel, bytes]:
+        """Return the row to store for values by field name, validated as if it were new, and its JSON.
 
         Raises:
-            InvalidRow: naming the table, the key and each field, without the values.
+            InvalidRow: it does not validate, or would not come back equal.
         """
+        if not self._trusted and values.keys() == self._fields_set:
+            unchanged = self._as_it_is(values)
+            if unchanged is not None:
+                return unchanged
+        row = self._validate(values)
+        return row, self.encode(row)
+
+    def _as_it_is(self, values: dict[str, Any]) -> tuple[BaseModel, bytes] | None:
+        """Return the row that its own JSON gives back, where that is the very same.
+
+        Tried first for models with code of their own: their validators have seen these values already, and some
+        (Base64Bytes) make another value of them each time.
+        """
+        try:
+            data = self.dump(self._assemble(values))
+            _check_readable(data)
+            again = self.decode(data)
+        except (PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError, KeyError):
+            return None
+        return (again, data) if self._first_difference(values, again) is None else None
+
+    def _validate(self, values: Mapping[str, Any]) -> BaseModel:
         try:
             row = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as error:
@@ -75,12 +102,12 @@ class Codec:
         _set_fields(row, self._fields_set)
         for name in self.mutable:
             # Pydantic takes some values as they are; nobody outside may keep a way into the stored row.
-            row.__dict__[name] = _copy(row.__dict__[name])
+            try:
+                row.__dict__[name] = _copy(row.__dict__[name])
+            except RecursionError as error:
+                place = f"{self.table}[{_printable(values.get(self.key))}].{name}"
+                raise InvalidRow(f"{place}: nested deeper than {MAX_DEPTH}; it was not written") from error
         return cast(BaseModel, row)
-
-    def with_key(self, row: BaseModel, key: Key) -> BaseModel:
-        """Return the row with its key filled in."""
-        return self.validate({**row.__dict__, self.key: key})
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,17 +167,22 @@ class Codec:
         return cast(BaseModel, row)
 
     def _check_round_trip(self, row: BaseModel, data: bytes) -> None:
-        key = getattr(row, self.key)
         try:
-            plain = parse_strictly(data)
-            if depth_of(plain) > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+            _check_readable(data)
             again = self.decode(data)
-        except (ValueError, RecursionError) as error:
+            name = self._first_difference(row.__dict__, again)
+        except (ValueError, ArithmeticError, RecursionError) as error:
             raise self._unwritable(row, error) from error
-        for name, value in row.__dict__.items():
-            if name in self._fields_set and not fields.same(value, again.__dict__[name]):
-                raise InvalidRow(f"{self.table}[{key!r}].{name}: {self._lossy(value)}; it was not written")
+        if name is not None:
+            key = _printable(getattr(row, self.key))
+            raise InvalidRow(f"{self.table}[{key}].{name}: {self._lossy(row.__dict__[name])}; it was not written")
+
+    def _first_difference(self, values: Mapping[str, Any], again: BaseModel) -> str | None:
+        """Return the first field that is not the same in the row read back, None where all are."""
+        for name in self._names:
+            if name not in values or not fields.same(values[name], again.__dict__[name]):
+                return name
+        return None
 
     def _lossy(self, value: object) -> str:
         if _is_nan(value):
@@ -191,6 +223,13 @@ class Codec:
             place = ".".join(str(step) for step in item["loc"])
             parts.append(f"{self.table}[{_printable(key)}].{_printable_text(place)}: {_printable_text(item['msg'])}")
         return InvalidRow("; ".join(parts))
+
+
+def _check_readable(data: bytes) -> None:
+    """Refuse JSON that other readers, or the next start, would not take: nested too deeply, NaN, an infinity."""
+    suspicious = data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"NaN" in data or b"Infinity" in data
+    if suspicious and depth_of(parse_strictly(data)) > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 _PLAIN_CONFIG = {"frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name"}

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, is_typeddict
 from uuid import UUID
 
 from pydantic import (
@@ -69,11 +69,20 @@ def value_types(annotation: Any) -> tuple[type, ...] | None:
     """Return the classes a value of this annotation may have, or None where it can be anything."""
     found: list[type] = []
     for member in members(annotation):
-        kind = get_origin(member) or member
-        if not isinstance(kind, type) or kind in (Any, object) or isinstance(member, TypeVar):
+        kind = dict if is_typeddict(member) else get_origin(member) or member
+        if kind in (Any, object) or not _is_checkable(kind):
             return None
         found.append(kind)
     return tuple(dict.fromkeys(found))
+
+
+def _is_checkable(kind: Any) -> bool:
+    """Return whether isinstance takes a kind: a class does, but for some protocols."""
+    try:
+        isinstance(None, kind)
+    except TypeError:
+        return False
+    return True
 
 
 def accepts(kinds: tuple[type, ...] | None, value: object) -> bool:
@@ -225,7 +234,7 @@ def lossless(annotation: Any) -> tuple[bool, Screen | None]:
     Values that are not known to, are read back at the write and compared: slower, never less safe.
     """
     kinds = [member for member in members(annotation) if member is not type(None)]
-    if len(kinds) != 1:
+    if len(kinds) != 1 or not _plain_literals(annotation):
         return False, None
     kind = kinds[0]
     if isinstance(kind, type) and kind in _SCREENS:
@@ -236,6 +245,13 @@ def lossless(annotation: Any) -> tuple[bool, Screen | None]:
     if origin in (list, frozenset, set) and len(args) == 1:
         return all(member in (str, bool, UUID) for member in members(args[0])), None
     return False, None
+
+
+def _plain_literals(annotation: Any) -> bool:
+    """Return whether no Literal of the annotation names a member of an enum, which JSON spells otherwise."""
+    if get_origin(annotation) is Literal:
+        return not any(isinstance(value, Enum) for value in get_args(annotation))
+    return all(_plain_literals(part) for part in get_args(annotation))
 
 
 def _plain_enum(kind: type[Enum]) -> bool:
@@ -255,4 +271,7 @@ def same(first: object, second: object) -> bool:
         )
     if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
         return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
+    try:
+        return bool(first == second)
+    except ArithmeticError:
+        return False  # a signalling NaN

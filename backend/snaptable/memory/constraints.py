@@ -85,8 +85,8 @@ def _let_go(
     if reference.on_delete == "cascade":
         return [(child, child.key_of(row)) for row in rows]
     for row in rows:
-        after = child.codec.validate({**row.__dict__, reference.field: None})
-        transaction.change(child, child.key_of(row), row, after, child.codec.encode(after))
+        after, image = child.codec.store({**child.codec.values_of(row), reference.field: None})
+        transaction.change(child, child.key_of(row), row, after, image)
     return []
 
 

@@ -156,7 +156,7 @@ class MemoryEngine:
             if older is not veil:
                 for key, before in veil.items():
                     older.setdefault(key, before)
-                table.veils = tuple(other for other in table.veils if other is not veil)
+                table.lift(veil)
         transaction.veils = {}
 
     def roll_back(self, transaction: Transaction) -> None:

@@ -51,7 +51,8 @@ class _Source:
             case Compare(column, operator, value):
                 return self.compare(column, operator, value)
             case OneOf(column, values):
-                return f"(r.{column.name} in {self.bind(_container(values))})"
+                hashable = fields.is_hashable(column.annotation)
+                return f"(r.{column.name} in {self.bind(frozenset(values) if hashable else values)})"
             case Contains(column, item):
                 return f"{self.bind(_contains)}(r.{column.name}, {self.bind(item)})"
             case StartsWith(column, text):
@@ -90,13 +91,6 @@ def _contains(value: Any, item: Any) -> bool:
         return isinstance(value, (list, tuple, set, frozenset, dict)) and item in value
     except TypeError:
         return False  # an unhashable item is in no set
-
-
-def _container(values: tuple[Any, ...]) -> Any:
-    try:
-        return frozenset(values)
-    except TypeError:
-        return values
 
 
 @lru_cache(maxsize=512)

@@ -6,7 +6,7 @@ settle is filtered; what it does not order is sorted.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -38,25 +38,23 @@ class Path:
     """Whether it starts behind the cursor by itself."""
 
 
-@dataclass
 class Terms:
-    """Sort a query's conditions, all of which must hold, by what an index can do with them."""
+    """Sort a query's conditions, all of which must hold, by what an index can do with them; `&` is taken apart."""
 
-    every: list[Condition] = field(default_factory=list)
-    equal: dict[str, Compare] = field(default_factory=dict)
-    low: dict[str, Compare] = field(default_factory=dict)
-    high: dict[str, Compare] = field(default_factory=dict)
-    one_of: dict[str, OneOf] = field(default_factory=dict)
-    contains: dict[str, Contains] = field(default_factory=dict)
-    starts: dict[str, StartsWith] = field(default_factory=dict)
+    __slots__ = ("contains", "equal", "every", "high", "low", "names", "one_of", "starts")
 
-    @classmethod
-    def of(cls, conditions: Iterable[Condition]) -> "Terms":
-        """Return the terms of conditions, nested `&` taken apart."""
-        terms = cls()
+    def __init__(self, conditions: Iterable[Condition]) -> None:
+        self.every: list[Condition] = []
+        self.equal: dict[str, Compare] = {}
+        self.low: dict[str, Compare] = {}
+        self.high: dict[str, Compare] = {}
+        self.one_of: dict[str, OneOf] = {}
+        self.contains: dict[str, Contains] = {}
+        self.starts: dict[str, StartsWith] = {}
         for condition in conditions:
-            terms._add(condition)
-        return terms
+            self._add(condition)
+        self.names = {*self.equal, *self.low, *self.high, *self.one_of, *self.contains, *self.starts}
+        """Every column that an index could help with."""
 
     def _add(self, condition: Condition) -> None:
         if isinstance(condition, AllOf):
@@ -85,7 +83,7 @@ class Planned:
     def __init__(self, table: TableRows, wanted: Select) -> None:
         self.table = table
         self.wanted = wanted
-        self.terms = Terms.of(wanted.where)
+        self.terms = Terms(wanted.where)
         self.order = complete(wanted.order, table.schema.columns[table.schema.key]) if wanted.order else ()
         self.path = min(self._paths(), key=self._cost)
         self.residual = [term for term in self.terms.every if id(term) not in self.path.settled]
@@ -155,9 +153,13 @@ class Planned:
 
     def _paths(self) -> Iterator[Path]:
         yield from self._by_key()
+        names = self.terms.names
         for index in self.table.indexes:
             if isinstance(index, OrderedIndex):
-                yield from self._by_range(index)
+                if self.order or index.names[0] in names:
+                    yield from self._by_range(index)
+            elif index.names[0] not in names:
+                continue
             elif index.kind == "each":
                 yield from self._by_item(index)
             else:

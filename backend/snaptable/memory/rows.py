@@ -42,8 +42,9 @@ class TableRows:
         self.buried: set[Any] = set()
         self.last_number = 0
         self.veils: tuple[Veil, ...] = ()
-        self.undone = 0
-        """Counts rollbacks: a reader without the latch that sees it move reads again."""
+        self.calm: object | None = object()
+        """None under a veil, a new token after each: a reader without the latch that sees the same token before and
+        after reading has read a durable row."""
 
     def __len__(self) -> int:
         return len(self.rows) - self.graves
@@ -104,6 +105,11 @@ class TableRows:
             for index in self.indexes:
                 index.swap(before, after)
 
+    def hide(self, veil: Veil) -> None:
+        """Put a veil over the rows it names, and will name."""
+        self.calm = None
+        self.veils = (*self.veils, veil)
+
     def bury(self, veil: Veil) -> None:
         """Give up the places of the rows that a commit deleted: a later row of such a key goes to the end."""
         if self.graves:
@@ -112,6 +118,8 @@ class TableRows:
     def lift(self, veil: Veil) -> None:
         """Remove a veil: what it hid is everybody's to see, and its graves are cleared."""
         self.veils = tuple(other for other in self.veils if other is not veil)
+        if not self.veils:
+            self.calm = object()
         if self.graves:
             for key in veil:
                 if self.rows.get(key, self) is None and not any(key in other for other in self.veils):
@@ -124,8 +132,8 @@ class TableRows:
         for key, before in veil.items():
             now = self.get(key)
             if now is not before:
+                self.buried.discard(key)  # the row comes back to its own place
                 self.put(key, now, before)
-        self.undone += 1
         self.lift(veil)
 
     def load(self, rows: Mapping[Any, Any]) -> None:

@@ -1,6 +1,6 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -23,20 +23,26 @@ class MemoryTable:
         self._engine = engine
         self._table = table
         self._share = table.codec.share
+        self.get = self._make_get()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: Any) -> Any:
-        """Return the row of a key, or None; O(1)."""
-        table = self._table
-        undone = table.undone
-        row = table.rows.get(key)
-        # No lock here: without a veil, and no rollback meanwhile, what was read is durable.
-        if table.veils or table.undone != undone:
-            row = self._guarded_get(key)
-        if row is None or not table.codec.mutable:
-            return row
-        return self._share(row)
+    def _make_get(self) -> Callable[[Any], Any]:
+        """Return the hottest function there is: the row of a key, or None; O(1), no lock."""
+        table, find, guarded, share = self._table, self._table.rows.get, self._guarded_get, self._share
+
+        def get(key: Any, /) -> Any:
+            calm = table.calm
+            row = find(key)
+            if table.calm is calm is not None:
+                return row
+            return guarded(key)
+
+        def get_copy(key: Any, /) -> Any:
+            row = get(key)
+            return row if row is None else share(row)
+
+        return get_copy if table.codec.mutable else get
 
     def _guarded_get(self, key: Any) -> Any:
         with self._engine.latch:
@@ -147,23 +153,25 @@ class MemoryTable:
         return self._engine.write(work)
 
     def _insert(self, transaction: Transaction, given: Any) -> Any:
+        return self._add(transaction, self._table.codec.values_of(given))
+
+    def _add(self, transaction: Transaction, values: dict[str, Any]) -> Any:
         table = self._table
-        row = self._numbered(table.codec.accept(given))
+        row, image = table.codec.store(self._numbered(values))
         key = table.key_of(row)
         if table.get(key) is not None:
             raise DuplicateKey(f"{table.name} has a row {key!r} already; nothing was written")
-        transaction.change(table, key, None, row, table.codec.encode(row))
+        if table.schema.numbered:
+            table.last_number = max(table.last_number, key)
+        transaction.change(table, key, None, row, image)
         return row
 
-    def _numbered(self, row: Any) -> Any:
-        """Return the row with its number, where the table gives numbers out; a number is never given out twice."""
-        table = self._table
-        if table.schema.numbered:
-            key = table.key_of(row)
-            if key is None:
-                row = table.codec.with_key(row, table.last_number + 1)
-            table.last_number = max(table.last_number, table.key_of(row))
-        return row
+    def _numbered(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values with a number for a key, where the table gives them out; none is ever given out twice."""
+        schema = self._table.schema
+        if schema.numbered and values.get(schema.key) is None:
+            return {**values, schema.key: self._table.last_number + 1}
+        return values
 
     def _update(self, transaction: Transaction, key: Any, changes: dict[str, Any]) -> Any:
         before = self._existing(key)
@@ -173,22 +181,22 @@ class MemoryTable:
             raise InvalidRow(
                 f"{self._table.name}[{key!r}].{name}: a key can't be changed; insert a new row and delete this one"
             )
-        return self._change(transaction, key, before, self._table.codec.validate({**before.__dict__, **changes}))
+        values = {**self._table.codec.values_of(before), **changes, name: key}
+        return self._change(transaction, before, *self._table.codec.store(values))
 
     def _replace(self, transaction: Transaction, given: Any, *, insert: bool) -> Any:
-        row = self._table.codec.accept(given)
-        key = self._table.key_of(row)
-        if insert and (key is None or self._table.get(key) is None):
-            return self._insert(transaction, row)
-        return self._change(transaction, key, self._existing(key), row)
+        table = self._table
+        values = table.codec.values_of(given)
+        key = values.get(table.schema.key)
+        if insert and (key is None or table.get(key) is None):
+            return self._add(transaction, values)
+        return self._change(transaction, self._existing(key), *table.codec.store(values))
 
-    def _change(self, transaction: Transaction, key: Any, before: Any, after: Any) -> Any:
-        codec = self._table.codec
-        image = codec.encode(after)
+    def _change(self, transaction: Transaction, before: Any, after: Any, image: bytes) -> Any:
         # Equal is not enough: the same instant can be written with another offset, and that is a change.
-        if before == after and image == codec.encode(before):
+        if before == after and image == self._table.codec.encode(before):
             return before
-        transaction.change(self._table, key, before, after, image)
+        transaction.change(self._table, self._table.key_of(before), before, after, image)
         return after
 
     def _existing(self, key: Any) -> Any:

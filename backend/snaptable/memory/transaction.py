@@ -30,7 +30,7 @@ class Transaction:
             veil = self.veils.get(table)
             if veil is None:
                 veil = self.veils[table] = {}
-                table.veils = (*table.veils, veil)
+                table.hide(veil)
             veil.setdefault(key, before)
             table.put(key, before, after)
             self._log.append((table, key, before))
@@ -52,7 +52,6 @@ class Transaction:
                 table, key, before = self._log.pop()
                 self._images.pop((table, key), None)
                 table.put(key, table.get(key), before)
-                table.undone += 1
 
     def roll_back(self) -> None:
         """Undo everything and lift the veils."""

@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ logger = logging.getLogger("snaptable")
 SEGMENT_BYTES = 8 << 20
 """Size at which the journal goes on in a new file."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+HEAL_PAUSE = 1.0
+"""Seconds between two tries to write everything to new files."""
 IMPATIENCE = 1.0
 """Seconds a follower waits before it looks whether its leader was lost (an exception between two steps)."""
 
@@ -45,19 +48,20 @@ class Listener:
 class Committer:
     """Make commits durable, in order."""
 
-    def __init__(
-        self, files: Files, lock: Lock, saver: Saver, segment: Segment, turn: threading.Lock, listener: Listener
-    ) -> None:
+    def __init__(self, files: Files, lock: Lock, saver: Saver, segment: Segment, listener: Listener) -> None:
         self.sequence = saver.sequence
         """The last commit that is durable."""
         self.refusal: Exception | None = None
         self.saver = saver
+        saver.alone = self.check_alone
         self._files, self._lock, self._segment, self._listener = files, lock, segment, listener
-        self._turn = turn
+        self._turn = threading.Lock()
         self._gate = threading.Lock()
         self._open: Batch | None = None
         self._flying: Batch | None = None
         self._curable = False
+        self._final = False
+        self._healed = float("-inf")
         self._pid = os.getpid()
         self._errands: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._runner: threading.Thread | None = None
@@ -121,30 +125,31 @@ class Committer:
 
     def _run_errands(self) -> None:
         while (batch := self._errands.get()) is not None:
-            with self._turn:
-                self._lead(batch)
+            try:
+                with self._turn:
+                    self._lead(batch)
+            except Exception:
+                # Those who wait were told; the thread lives on for the next batch.
+                logger.exception("A commit failed unexpectedly")
 
     # ── one batch ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _lead(self, batch: Batch) -> None:
-        """Make a batch durable, with the turn held; does nothing where that was done, or failed, meanwhile."""
+        """Make a batch durable, with the turn held; does nothing where that was done, or failed, meanwhile.
+
+        An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
+        a failed write; after that memory and pages may be half-way, so nothing is ever written from them again.
+        """
         if batch.done.is_set():
             return
-        with self._gate:
-            self._flying = batch
-            if self._open is batch:
-                self._open = None
+        durable = False
         try:
+            self._close_batch(batch)
             # 1. Still alone? A lock file that was removed or replaced excludes nobody.
-            self._check_alone()
+            self.check_alone()
             # 2. One frame with all commits, on the disk.
-            self._segment.append(batch.commits)
-        except BaseException as error:
-            self._fail(batch, error)
-            if not isinstance(error, (OSError, SyncFailed, SnaptableError)):
-                raise
-            return
-        try:
+            self._current_segment().append(batch.commits)
+            durable = True
             # 3. Durable from here on.
             self.sequence = batch.commits[-1].sequence
             # 4. The snapshot's pages.
@@ -154,17 +159,49 @@ class Committer:
             # 6. The snapshot, where a write waits for it. Its failure takes nothing back: the frame is durable.
             self.saver.follow()
         except BaseException as error:
-            self.refusal = ReadOnlyStore(
-                f"writes are refused until the store is reopened: a commit was interrupted by {error!r}"
-            )
-            raise
+            if durable:
+                self._give_up(error)
+                raise
+            self._fail(batch, error)
+            if not isinstance(error, (OSError, SyncFailed, SnaptableError)):
+                raise
         finally:
-            # 7. The acknowledgement.
-            self._flying = None
-            batch.finish()
-        self._roll()
+            if durable:
+                # 7. The acknowledgement.
+                self._flying = None
+                batch.finish()
 
-    def _check_alone(self) -> None:
+    def _close_batch(self, batch: Batch) -> None:
+        with self._gate:
+            self._flying = batch
+            if self._open is batch:
+                self._open = None
+        if self.refusal is not None:
+            raise self.refusal
+        if batch.commits[0].sequence != self.sequence + 1:
+            raise ReadOnlyStore("writes are refused until the store is reopened: an interrupted commit left a gap")
+
+    def _current_segment(self) -> Segment:
+        """Return the journal file to write to: a new one where the present one is large."""
+        if self._segment.size >= SEGMENT_BYTES:
+            self._segment.abandon()
+            self._segment = Segment(self._files, self.saver.store, self.sequence + 1, self._segment.tip)
+            self._prune()
+        return self._segment
+
+    def _prune(self) -> None:
+        try:
+            history.prune(self._files, self.saver.saved_sequence)
+        except (OSError, SnaptableError) as error:
+            # Old history that stays costs room, no data: not worth failing a write.
+            logger.warning("Old journal files could not be removed: %s", error)
+
+    def check_alone(self) -> None:
+        """Make sure that nobody else can be writing here.
+
+        Raises:
+            ReadOnlyStore: this is a fork, or the lock file is not the one that was locked.
+        """
         if os.getpid() != self._pid:
             raise ReadOnlyStore(
                 "this process is a fork of the one that opened the store; open it after the fork instead"
@@ -172,6 +209,8 @@ class Committer:
         problem = self._lock.problem()
         if problem is not None:
             raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
+
+    # ── when it fails ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _fail(self, batch: Batch, error: BaseException) -> None:
         """Take back a batch, and the one built on it."""
@@ -191,7 +230,6 @@ class Committer:
     def _verdict(self, error: BaseException) -> Exception | None:
         """Return why writes are refused from now on; None where the file is as it was before."""
         if isinstance(error, ReadOnlyStore):
-            self._curable = False
             return error
         if isinstance(error, OSError) and self._segment.cut_back():
             return None
@@ -204,65 +242,61 @@ class Committer:
             f"persist() tries to write everything to a new file, reopening the store does too"
         )
 
-    # ── the journal's files ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _roll(self) -> None:
-        """Go on in a new journal file once this one is large."""
-        if self._segment.size < SEGMENT_BYTES:
-            return
+    def _give_up(self, error: BaseException) -> None:
+        """Refuse writes for good: what memory and pages hold may be half of a commit; the journal holds all of it."""
+        self._final, self._curable = True, False
+        self.saver.disable()
         self._segment.abandon()
-        self._segment = Segment(self._files, self.saver.store, self.sequence + 1, self._segment.tip)
-        self._prune()
-
-    def _prune(self) -> None:
-        try:
-            history.prune(self._files, self.saver.saved_sequence)
-        except (OSError, SnaptableError) as error:
-            # Old history that stays costs room, no data: not worth failing a write that is durable.
-            logger.warning("Old journal files could not be removed: %s", error)
+        self.refusal = ReadOnlyStore(
+            f"writes are refused until the store is reopened: a commit was interrupted ({error!r})"
+        )
 
     def heal(self) -> None:
-        """Try to leave the refusal that a full disk caused."""
-        if self._curable:
+        """Try to leave the refusal that a full disk caused; at most once a second, for it writes everything."""
+        now = time.monotonic()
+        if self._curable and now - self._healed >= HEAL_PAUSE:
+            self._healed = now
             try:
                 with self._turn:
                     self._revive()
-            except (OSError, SyncFailed):
+            except (OSError, SyncFailed, SnaptableError):
                 return  # still no room; the refusal stands and says so
 
     def _revive(self) -> None:
         """Write everything to new files: a snapshot, and a journal segment that nothing doubtful can follow."""
         if self.refusal is None:
             return
+        if self._final:
+            raise self.refusal
+        self.check_alone()
         # 1. All that is durable, in a new snapshot.
-        self.saver.save(held=True)
-        # 2. The segment whose end is in doubt, out of the way if the new one needs its name.
+        self.saver.save()
+        # 2. If the new segment needs the name of the one whose end is in doubt: a copy of that.
         if self._segment.first == self.sequence + 1:
-            history.set_aside(self._files, self._segment.first)
+            history.keep_copy(self._files, self._segment.first)
         # 3. A new segment; recovery will not look at what the old one holds behind its beginning.
         segment = Segment(self._files, self.saver.store, self.sequence + 1, self.saver.tip)
         segment.begin()
         self._segment = segment
         self._curable, self.refusal = False, None
 
+    # ── now, and at the end ─────────────────────────────────────────────────────────────────────────────────────────
+
     def persist(self) -> None:
         """Write a snapshot now, and make writes work again where that was all they lacked.
 
         Raises:
             OSError: it could not be written.
+            ReadOnlyStore: not from here: somebody else may be writing, or a commit was interrupted.
         """
-        tail = self.tail()
-        if tail is not None:
-            self.wait(tail)
+        self._drain()
+        self.check_alone()
         with self._turn:
-            self._check_alone()
-            if self.refusal is not None:
-                try:
-                    self._revive()
-                except SyncFailed as error:
-                    raise error.__cause__ or OSError(str(error)) from error
-                return
-        self.saver.save(held=False)
+            try:
+                self._revive()
+            except SyncFailed as error:
+                raise OSError(str(error)) from error
+        self.saver.save()
 
     def close(self) -> None:
         """Finish what is waiting, write the last snapshot, and mark the journal as closed cleanly.
@@ -270,21 +304,34 @@ class Committer:
         Raises:
             OSError: the last snapshot could not be written; the journal holds everything.
         """
-        tail = self.tail()
-        if tail is not None:
-            tail.claim()
-            with self._turn:
-                self._lead(tail)
+        # 1. What is waiting.
+        self._drain()
         self._errands.put(None)
         if self._runner is not None:
             self._runner.join()
         self.saver.stop()
         with self._turn:
-            if os.getpid() != self._pid or self._lock.problem() is not None:
-                return  # somebody else's store by now: nothing here is ours to write
-            if self.refusal is not None:
+            try:
+                # 2. Nothing, where it is no longer ours to write, or half-way in memory: the journal holds everything.
+                if self._final:
+                    return
+                self.check_alone()
+                # 3. The last snapshot, in new files where the old ones are in doubt.
                 self._revive()
-            elif self.saver.saved_sequence != self.sequence or self.saver.error is not None:
-                self.saver.save(held=True)
-            self._segment.close(self.sequence)
-            self._prune()
+                self.saver.save_if_behind()
+                # 4. The mark.
+                self._segment.close(self.sequence)
+                self._prune()
+            except ReadOnlyStore as error:
+                logger.error("Closed without a last snapshot: %s", error)  # noqa: TRY400 - no fault of this code
+            except SyncFailed as error:
+                raise OSError(f"the mark of a clean close could not be written: {error}") from error
+            finally:
+                self._segment.abandon()
+
+    def _drain(self) -> None:
+        """Return when nothing is waiting to become durable, whether it did or failed: its own callers are told."""
+        while (tail := self.tail()) is not None:
+            tail.claim()
+            with self._turn:
+                self._lead(tail)

@@ -12,6 +12,9 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 from snaptable.errors import UnsafeDirectory
 
@@ -76,8 +79,17 @@ class File:
         return _identity(os.fstat(self._descriptor))
 
     def close(self) -> None:
-        """Close the file; errors here count, a full disk may only show now."""
-        os.close(self._descriptor)
+        """Close the file; errors here count, a full disk may only show now. Closing twice does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Held(Protocol):
+    """Be a lock that is held."""
+
+    def release(self) -> object:
+        """Let others in."""
 
 
 class Files:
@@ -105,6 +117,10 @@ class Files:
         path.chmod(0o700)
         self._sync_path(path.parent)
         return True
+
+    def exists(self) -> bool:
+        """Return whether the directory is there."""
+        return self.root.is_dir()
 
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted; empty where it doesn't exist."""
@@ -184,7 +200,7 @@ class Files:
         """Return the identity of whatever has a name, None where nothing has."""
         try:
             return _identity(os.lstat(self.path(name)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def overwrite(self, name: str, content: bytes) -> None:
@@ -196,6 +212,21 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def lock(self, name: str) -> Held:
+        """Lock a file, which is created (0600) where it is missing, against every other process and Database.
+
+        Raises:
+            BlockingIOError: somebody else has it locked.
+        """
+        self.inspect(name)
+        # Without flock, filelock would fall back to a file that merely exists: no lock at all after a crash.
+        lock = FileLock(self.path(name), mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise BlockingIOError(errno.EAGAIN, "locked by somebody else", str(self.path(name))) from error
+        return lock
+
     def replace(self, source: str, target: str) -> None:
         """Give a file another file's name, in one step; that one is gone, or was never touched."""
         os.replace(self.path(source), self.path(target))  # noqa: PTH105 - one seam, one family of calls
@@ -204,26 +235,28 @@ class Files:
         """Remove a file's name."""
         os.unlink(self.path(name))  # noqa: PTH108 - one seam, one family of calls
 
-    def check_directory(self) -> str | None:
-        """Check that nobody else can write here; return a warning where only the group can.
+    def check_directory(self, name: str = "") -> str | None:
+        """Check that a directory is one, and nobody else can write to it; return a warning where only the group can.
 
         Raises:
-            UnsafeDirectory: it belongs to somebody else, or everybody may write to it.
+            UnsafeDirectory: it is a symlink (the root was resolved), belongs to others, or everybody may write to it.
         """
-        found = self.root.stat()
+        path = self.path(name)
+        found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise UnsafeDirectory(f"{self.root} is no directory")
+            kind = "is a symlink" if stat.S_ISLNK(found.st_mode) else "is no directory"
+            raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its folders itself")
         if os.name == "nt":
             return None
         if found.st_uid != os.geteuid():
             raise UnsafeDirectory(
-                f"{self.root} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
+                f"{path} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
                 f"change the owner (chown) or take another directory"
             )
         if found.st_mode & stat.S_IWOTH:
-            raise UnsafeDirectory(f"everybody may write to {self.root}; close it: chmod 700 {self.root}")
+            raise UnsafeDirectory(f"everybody may write to {path}; close it: chmod 700 {path}")
         if found.st_mode & stat.S_IWGRP:
-            return f"the group may write to {self.root}; close it: chmod 700 {self.root}"
+            return f"the group may write to {path}; close it: chmod 700 {path}"
         return None
 
 

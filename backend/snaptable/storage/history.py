@@ -30,24 +30,21 @@ def prune(files: Files, saved: int) -> None:
     """Remove the oldest journal files that the snapshot at `saved` covers, as far as they are over the bound."""
     firsts = segments(files)
     covered = [first for first, following in pairwise(firsts) if following - 1 <= saved]
-    kept = 0
-    for first in reversed(covered):
-        identity = files.inspect(path_of(first))
-        kept += max(LEAST_BYTES, identity[2] if identity else 0)
-        if kept > HISTORY_BYTES:
-            files.remove(path_of(first))
+    sizes = {first: max(LEAST_BYTES, (files.identity(path_of(first)) or (0, 0, 0, 0))[2]) for first in covered}
+    over = sum(sizes.values()) - HISTORY_BYTES
+    # The oldest first: a crash between two leaves a shorter history, not one with a hole.
+    for first in covered:
+        if over <= 0:
+            return
+        files.remove(path_of(first))
+        over -= sizes[first]
 
 
-def set_aside(files: Files, first: int) -> None:
-    """Move a journal file whose end is in doubt to the quarantine; nothing in it is the only copy of anything."""
-    if files.inspect(path_of(first)) is None:
-        return
-    files.make_directory(names.QUARANTINE)
-    kept = f"{names.QUARANTINE}/{names.segment(first)}-{timestamp().replace(':', '')}"
-    files.replace(path_of(first), kept)
-    files.sync_directory(names.QUARANTINE)
-    files.sync_directory(names.JOURNAL)
-    logger.warning("journal file %s, whose end is in doubt, was moved to %s", names.segment(first), kept)
+def keep_copy(files: Files, first: int) -> None:
+    """Keep a copy of a journal file whose end is in doubt; nothing in it is the only copy of anything."""
+    if files.identity(path_of(first)) is not None:
+        kept = keep_bytes(files, names.segment(first), files.read(path_of(first)))
+        logger.warning("Journal %s, whose end is in doubt, is kept as %s", names.segment(first), kept)
 
 
 def keep_bytes(files: Files, name: str, data: bytes) -> str:

@@ -8,7 +8,7 @@ keep the second and lose the first, which looks like damage and is none.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -75,7 +75,7 @@ class Segment:
     """Be the journal file that is being written."""
 
     def __init__(self, files: Files, store: str, first: int, previous: str) -> None:
-        """Begin a segment; its file is created with the first write.
+        """Begin a segment; its file is created by `begin`, or with the first write.
 
         Args:
             files: the store's directory.
@@ -94,15 +94,25 @@ class Segment:
         self._header, _ = _seal(b'{"snaptable":' + json.dumps(head, separators=(",", ":")).encode(), self._salt)
 
     def begin(self) -> None:
-        """Create the file with its header and return when it and its name are on the disk.
+        """Create the file with its header, and return when it and its name are on the disk.
 
-        Before any frame: a header that does not verify, with a frame behind it, is then damage and no torn write.
+        The header is synced before the file gets its name, so that a header that does not verify is always damage. A
+        file without a commit may have the name already: it is replaced, never removed first, for it may carry the mark
+        of a clean close, or end what the file before it had to give up.
         """
-        self._files.make_directory(names.JOURNAL)
-        self._file = self._files.create(self._name)
-        self._file.write([self._header])
-        self._sync(self._file, new=True)
+        temporary = names.temporary_segment()
+        file = self._files.create(temporary)
+        try:
+            file.write([self._header])
+            self._sync(file.sync)
+            file.close()
+            self._files.replace(temporary, self._name)
+        except BaseException:
+            discard(self._files, file, temporary)
+            raise
+        self._file = self._files.append(self._name)
         self.size = len(self._header)
+        self._sync(self._files.sync_directory, names.JOURNAL)
 
     def append(self, commits: Sequence[Commit]) -> None:
         """Write commits as one frame and return when it is on the disk.
@@ -118,9 +128,10 @@ class Segment:
     def close(self, sequence: int) -> None:
         """Write that the store was closed cleanly at a sequence: whatever is damaged here later is no torn tail."""
         if self._file is not None:
-            self._write_frame(b'"closed"', b',"sequence":%d' % sequence)
-            self._file.close()
-            self._file = None
+            try:
+                self._write_frame(b'"closed"', b',"sequence":%d' % sequence)
+            finally:
+                self.abandon()
 
     def _write_frame(self, span: bytes, body: bytes) -> None:
         payload = b'{"frame":%b,"at":"%b","previous":"%b"%b' % (span, timestamp().encode(), self.tip.encode(), body)
@@ -131,15 +142,13 @@ class Segment:
             self.begin()
         assert self._file is not None
         self._file.write([line])
-        self._sync(self._file)
+        self._sync(self._file.sync)
         self.size += len(line)
         self.tip = check
 
-    def _sync(self, file: File, *, new: bool = False) -> None:
+    def _sync(self, sync: Callable[..., None], *arguments: str) -> None:
         try:
-            file.sync()
-            if new:
-                self._files.sync_directory(names.JOURNAL)
+            sync(*arguments)
         except OSError as error:
             raise SyncFailed(str(error)) from error
 
@@ -148,14 +157,9 @@ class Segment:
 
         Never after a failed sync: the kernel has dropped the pages then, and a later sync would report success.
         """
-        if self._file is None:
-            return True
         try:
-            if self.size:
+            if self._file is not None:
                 self._file.truncate(self.size)
-            else:
-                self.abandon()
-                self._files.remove(self._name)
         except OSError:
             return False
         return True
@@ -168,6 +172,15 @@ class Segment:
                 file.close()
             except OSError:
                 return
+
+
+def discard(files: Files, file: File, name: str) -> None:
+    """Close and remove a file that never got its name; the next start removes what can't be removed now."""
+    for step in (file.close, lambda: files.remove(name)):
+        try:
+            step()
+        except OSError:
+            continue
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────

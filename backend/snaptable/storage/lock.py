@@ -9,8 +9,6 @@ import os
 import socket
 from datetime import UTC, datetime
 
-from filelock import FileLock, Timeout
-
 from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
 from snaptable.storage import names
 from snaptable.storage.files import Files
@@ -27,12 +25,9 @@ class Lock:
             UnsafeDirectory: `db.lock` is not a plain file of ours.
         """
         self._files = files
-        files.inspect(names.LOCK)
-        # Without flock filelock would fall back to a file that merely exists: no lock at all after a crash.
-        self._lock = FileLock(files.path(names.LOCK), mode=0o600, thread_local=False, fallback_to_soft=False)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._held = files.lock(names.LOCK)
+        except BlockingIOError:
             raise StoreLocked(
                 f"{files.root} is in use{_holder(files)}; close it there, or open with read_only=True"
             ) from None
@@ -66,7 +61,7 @@ class Lock:
 
     def release(self) -> None:
         """Let others in."""
-        self._lock.release()
+        self._held.release()
 
 
 def _holder(files: Files) -> str:

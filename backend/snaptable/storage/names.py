@@ -9,7 +9,7 @@ JOURNAL = "db_journal"
 LOCK = "db.lock"
 QUARANTINE = "quarantine"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,18})\.jsonl")
-_TEMPORARY = re.compile(r"\.db_snapshot\.[0-9a-f]{32}\.tmp")
+_TEMPORARY = re.compile(r"\.(db_snapshot|segment)\.[0-9a-f]{32}\.tmp")
 
 
 def segment(first: int) -> str:
@@ -28,6 +28,11 @@ def temporary() -> str:
     return f".db_snapshot.{uuid4().hex}.tmp"
 
 
+def temporary_segment() -> str:
+    """Return a new name, below the store's directory, for a journal segment that has no header yet."""
+    return f"{JOURNAL}/.segment.{uuid4().hex}.tmp"
+
+
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one of ours from `temporary`."""
+    """Return whether a name, without its folder, is one of ours from `temporary` or `temporary_segment`."""
     return _TEMPORARY.fullmatch(name) is not None

@@ -37,9 +37,7 @@ class Torn:
 
     first: int
     end: int
-    """Where its whole frames end; 0 where not even the header is whole."""
-    empty: bool
-    """Whether no commit is in it."""
+    """Where its whole frames end."""
     data: bytes
 
 
@@ -55,8 +53,6 @@ class Recovered:
     replayed: int = 0
     clean: bool = True
     torn: Torn | None = None
-    empties: tuple[int, ...] = ()
-    """Segments without a commit: the next one may need their name."""
 
 
 def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> Recovered:
@@ -140,6 +136,13 @@ class _Replay:
         position = self.covered if reached[-1] == self.covered + 1 else None
         for first, following in zip(wanted, [*wanted[1:], None], strict=True):
             position = self._segment(first, following, position)
+        if position is not None and position < self.covered:
+            # A snapshot is only ever written behind a synced frame.
+            raise CorruptJournal(
+                f"{self.files.path(names.JOURNAL)} ends at sequence {position}, the snapshot at {self.covered}: they "
+                f"belong to different histories, or journal files were removed. Put the files that belong together "
+                f"back; to go on from the snapshot alone, move the journal away"
+            )
 
     def _segment(self, first: int, following: int | None, position: int | None) -> int:
         """Replay one segment up to the next one's beginning; return the sequence it reaches."""
@@ -147,7 +150,8 @@ class _Replay:
         data = self.files.read(history.path_of(first))
         found = journal.read_header(data)
         if found is None:
-            return self._headless(path, first, data, following, position)
+            # The header is synced before the file gets its name: no crash leaves this behind.
+            raise CorruptJournal(f"{path}, byte 0: its first line is damaged; it was left as it is")
         header, end = found
         self._check_header(path, header, first, position)
         reached, chain, closed, tip = first - 1, header.previous, False, header.previous
@@ -161,7 +165,7 @@ class _Replay:
                 tip = frame.check
             chain, closed, end = frame.check, frame.closed, frame.end
         if following is None:
-            self._check_end(path, first, data, header, end, closed=closed, empty=reached < first)
+            self._check_end(path, first, data, header, end, closed=closed)
         elif reached != following - 1:
             raise CorruptJournal(
                 f"{path}, byte {end}: sequence {reached + 1} is damaged or missing; the next file begins at {following}"
@@ -210,13 +214,9 @@ class _Replay:
         self.pages.apply(commit.changes)
         self.pages.numbered.update(commit.numbered)
 
-    def _check_end(
-        self, path: str, first: int, data: bytes, header: journal.Header, end: int, *, closed: bool, empty: bool
-    ) -> None:
+    def _check_end(self, path: str, first: int, data: bytes, header: journal.Header, end: int, *, closed: bool) -> None:
         """Tell a torn end from damage; take note of it, and of whether the store was closed cleanly."""
         self.state.clean = closed
-        if empty:
-            self.state.empties = (first,)
         if end == len(data):
             return
         if closed:
@@ -229,39 +229,22 @@ class _Replay:
                 f"{path}, byte {end}: damaged, and a whole frame (sequence {later.first}) follows at byte "
                 f"{later.offset}: no torn end, but lost commits; it was left as it is"
             )
-        self.state.torn = Torn(first, end, empty, data[end:])
-
-    def _headless(self, path: str, first: int, data: bytes, following: int | None, position: int | None) -> int:
-        """Pass over a segment that a crash kept from getting its header; anything else without one is damage."""
-        reached = first - 1 if position is None else position
-        if following is not None or b'\n{"frame":' in data or reached != first - 1:
-            raise CorruptJournal(f"{path}, byte 0: its first line is damaged; it was left as it is")
-        self.state.clean = False
-        self.state.torn = Torn(first, 0, empty=True, data=data)
-        self.state.empties = (first,)
-        return reached
+        self.state.torn = Torn(first, end, data[end:])
 
 
 def mend(files: Files, state: Recovered) -> None:
-    """Set a torn end aside and cut it off; remove segments without a commit. Each step survives a crash behind it."""
+    """Set a torn end aside, then cut it off; each step survives a crash behind it."""
     torn = state.torn
-    if torn is not None:
-        name = names.segment(torn.first)
-        if torn.data:
-            kept = history.keep_bytes(files, f"{name}-torn", torn.data)
-            logger.warning(
-                "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s",
-                name,
-                len(torn.data),
-                kept,
-            )
-        if not torn.empty:
-            file = files.append(history.path_of(torn.first))
-            try:
-                file.truncate(torn.end)
-                file.sync()
-            finally:
-                file.close()
-    for first in state.empties:
-        files.remove(history.path_of(first))
-        files.sync_directory(names.JOURNAL)
+    if torn is None:
+        return
+    name = names.segment(torn.first)
+    kept = history.keep_bytes(files, f"{name}-torn", torn.data)
+    logger.warning(
+        "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s", name, len(torn.data), kept
+    )
+    file = files.append(history.path_of(torn.first))
+    try:
+        file.truncate(torn.end)
+        file.sync()
+    finally:
+        file.close()

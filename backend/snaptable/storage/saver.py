@@ -1,18 +1,17 @@
 """When and how the snapshot follows the journal: at once, in the background, or both by size.
 
-The pages are changed, and copied as a list, under the committer's turn; writing them out holds nobody up. Snapshots are
+The pages are changed, and copied as a list, under a lock of their own; writing them out holds nobody up. Snapshots are
 written one at a time, so that an older one never replaces a newer.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from snaptable.changes import Commit
-from snaptable.errors import UnsafeDirectory
+from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage import history, names, snapshot
 from snaptable.storage.files import Files, Identity
 from snaptable.storage.journal import timestamp
@@ -32,9 +31,7 @@ RETRY = 1.0
 class Saver:
     """Keep the pages up to date with the commits, and the snapshot with the pages."""
 
-    def __init__(
-        self, files: Files, store: str, pages: Pages, policy: Policy, turn: AbstractContextManager[Any]
-    ) -> None:
+    def __init__(self, files: Files, store: str, pages: Pages, policy: Policy) -> None:
         """Begin with the state that was recovered.
 
         Args:
@@ -42,7 +39,6 @@ class Saver:
             store: the store's id.
             pages: every table's rows as they are now.
             policy: when a commit waits for its snapshot.
-            turn: held while the pages change; the background takes it to copy their list.
         """
         self.files, self.store, self.pages, self.policy = files, store, pages, policy
         self.sequence, self.tip = 0, ""
@@ -51,7 +47,10 @@ class Saver:
         self.saved_bytes: int | None = None
         self.error: str | None = None
         self._identity: Identity | None = None
-        self._turn = turn
+        self.alone: Callable[[], None] = lambda: None
+        """Asked before anything is written: raises where somebody else may be writing here."""
+        self._disabled = False
+        self._changing = threading.Lock()
         self._saving = threading.Lock()
         self._wake = threading.Condition()
         self._due: float | None = None
@@ -67,59 +66,64 @@ class Saver:
             self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, size
             self._identity = identity
 
-    # ── in the committer's turn ─────────────────────────────────────────────────────────────────────────────────────
+    # ── by the committer ────────────────────────────────────────────────────────────────────────────────────────────
 
     def apply(self, commits: Sequence[Commit], tip: str) -> None:
         """Bring the pages up to commits that just became durable."""
-        for commit in commits:
-            self.pages.apply(commit.changes)
-            self.pages.numbered.update(commit.numbered)
-        self.sequence, self.tip = commits[-1].sequence, tip
+        with self._changing:
+            for commit in commits:
+                self.pages.apply(commit.changes)
+                self.pages.numbered.update(commit.numbered)
+            self.sequence, self.tip = commits[-1].sequence, tip
 
     def follow(self) -> None:
         """Renew the snapshot now, or see to it that the background does, as the policy says. Never raises OSError."""
-        wait = self.policy == "always" or (self.policy == "auto" and self.pages.size <= AUTO_BYTES)
-        if not wait:
+        if self.policy == "background" or (self.policy == "auto" and self.pages.size > AUTO_BYTES):
             self._later(DELAY)
             return
         try:
-            with self._saving:
-                self._write(*self._copy())
+            self.save()
         except OSError:
             self._later(RETRY)
+        except ReadOnlyStore as error:
+            self.error = str(error)
 
-    def save(self, *, held: bool) -> None:
+    # ── by anybody ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def save(self) -> None:
         """Write the present state as a snapshot and return when it is on the disk.
-
-        Args:
-            held: whether the caller holds the committer's turn; it is taken for the copy where not.
 
         Raises:
             OSError: it could not be written; the old snapshot is in its place.
+            ReadOnlyStore: this process may no longer write here.
         """
-        if held:
-            self._saving.acquire()
-            copied = self._copy()
-        else:
-            # The turn before the saving lock, as everywhere: nobody who saves ever waits for the turn.
-            with self._turn:
-                self._saving.acquire()
-                copied = self._copy()
-        try:
-            self._write(*copied)
-        finally:
-            self._saving.release()
+        with self._saving:
+            header, tables = self._copy()
+            self._write(header, tables)
+
+    def save_if_behind(self) -> None:
+        """Save, unless the snapshot on the disk is this very state; raises as `save`."""
+        if self.saved_sequence != self.sequence or self.error is not None:
+            self.save()
+
+    def disable(self) -> None:
+        """Never write a snapshot again: the pages may hold half of a commit."""
+        self._disabled = True
 
     def _copy(self) -> tuple[snapshot.Header, dict[str, list[bytes]]]:
-        counts, numbered = self.pages.counts(), dict(self.pages.numbered)
-        header = snapshot.Header(self.store, self.sequence, timestamp(), counts, self.tip, numbered)
-        return header, self.pages.render()
+        with self._changing:
+            if self._disabled:
+                raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
+            counts, numbered = self.pages.counts(), dict(self.pages.numbered)
+            header = snapshot.Header(self.store, self.sequence, timestamp(), counts, self.tip, numbered)
+            return header, self.pages.render()
 
     def _write(self, header: snapshot.Header, tables: dict[str, list[bytes]]) -> None:
         try:
+            self.alone()
             self._keep_edited()
             buffers = snapshot.compose(header, tables)
-            self._identity = snapshot.write(self.files, buffers)
+            snapshot.write(self.files, buffers, self._renamed)
         except (OSError, UnsafeDirectory) as error:
             self.error = f"{type(error).__name__}: {error}"
             logger.error("Failed to save database snapshot: %s", error)  # noqa: TRY400 - one line, to the letter
@@ -127,6 +131,9 @@ class Saver:
         self.error = None
         self.saved_sequence, self.saved_at = header.sequence, header.saved_at
         self.saved_bytes = sum(map(len, buffers))
+
+    def _renamed(self, identity: Identity) -> None:
+        self._identity = identity
 
     def _keep_edited(self) -> None:
         """Keep a copy of a file that somebody else wrote under the snapshot's name since we last did."""
@@ -150,11 +157,15 @@ class Saver:
 
     def _run(self) -> None:
         while self._wait_until_due():
-            if self.saved_sequence == self.sequence and self.error is None:
-                continue
             try:
-                self.save(held=False)
+                self.save_if_behind()
             except OSError:
+                self._later(RETRY)
+            except ReadOnlyStore as error:
+                logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
+                return
+            except Exception:
+                logger.exception("Failed to save database snapshot")
                 self._later(RETRY)
 
     def _wait_until_due(self) -> bool:

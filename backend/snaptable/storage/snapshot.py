@@ -6,7 +6,7 @@ Written beside the old one and renamed over it, so that a reader, and a crash, f
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -61,8 +61,13 @@ def compose(header: Header, tables: Mapping[str, Sequence[bytes]]) -> list[bytes
     return buffers
 
 
-def write(files: Files, buffers: Sequence[bytes]) -> Identity:
-    """Replace the snapshot by new content; return when that is on the disk, with the new file's identity.
+def write(files: Files, buffers: Sequence[bytes], renamed: Callable[[Identity], None]) -> None:
+    """Replace the snapshot by new content, and return when that is on the disk.
+
+    Args:
+        files: the store's directory.
+        buffers: the content.
+        renamed: told the new file's identity as soon as it is the snapshot.
 
     Raises:
         OSError: it is not; the old snapshot is in its place, untouched, unless only the last step failed, in which
@@ -84,9 +89,9 @@ def write(files: Files, buffers: Sequence[bytes]) -> Identity:
     except BaseException:
         _discard(files, temporary)
         raise
+    renamed(identity)
     # 4. The name, on the disk.
     files.sync_directory()
-    return identity
 
 
 def _discard(files: Files, temporary: str) -> None:
@@ -146,7 +151,10 @@ def read(path: str, data: bytes) -> Snapshot:
     if trailer is None or plain is None or b"%08x" % zlib.crc32(memoryview(data)[:body_end]) != trailer[1]:
         _explain(path, data, plain)
     header = _header(path, plain)
-    sections = list(_sections(path, data, trailer.start() if trailer else 0))
+    try:
+        sections = list(_sections(path, data, trailer.start()))
+    except ValueError as error:
+        raise CorruptSnapshot(f"{path}: the name of a table can't be read: {error}") from None
     counted = {section.table: 0 for section in sections}
     if len(counted) != len(sections) or counted.keys() != header.rows.keys():
         raise CorruptSnapshot(
@@ -225,8 +233,17 @@ def _explain(path: str, data: bytes, header: dict[str, Any] | None) -> NoReturn:
 
 
 def _offset(data: bytes, error: Exception) -> int:
+    """Return the byte where a file stops being what it should: the parser's own, or the first line that is wrong."""
     if isinstance(error, UnicodeDecodeError):
         return error.start
     if isinstance(error, json.JSONDecodeError):
         return len(data.decode("utf-8")[: error.pos].encode("utf-8"))
-    return len(data) if not data else 0
+    position = 0
+    for line in data.split(b"\n"):
+        if line.startswith(b'"') and line.rstrip(b",").endswith(b"}"):
+            try:
+                parse_strictly(b"{" + line.rstrip(b",") + b"}")
+            except (ValueError, RecursionError):
+                return position
+        position += len(line) + 1
+    return 0

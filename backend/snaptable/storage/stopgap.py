@@ -83,7 +83,7 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stop
         raise UnsupportedFormat(
             f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}"
         )
-    found = {name: rows for name, rows in plain.items() if not _is_derived(rows)}
+    found = {name: rows for name, rows in plain.items() if name in tables or not _is_derived(name, rows)}
     foreign = [f"{name} ({len(rows)} rows)" for name, rows in found.items() if name not in tables and rows]
     if foreign:
         raise SchemaMismatch(
@@ -97,9 +97,9 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stop
     return Stopgap({name: rows for name, rows in found.items() if name in tables}, directory)
 
 
-def _is_derived(rows: dict[str, Any]) -> bool:
-    """Return whether a map is an index that can be rebuilt: it leads to an id, or to lists of ids, not to rows."""
-    return bool(rows) and all(isinstance(value, str) or _is_ids(value) for value in rows.values())
+def _is_derived(name: str, rows: dict[str, Any]) -> bool:
+    """Return whether a map is an index that can be rebuilt: `users_by_email`, leading to an id or to lists of ids."""
+    return "_by_" in name and all(isinstance(value, str) or _is_ids(value) for value in rows.values())
 
 
 def _is_ids(value: Any) -> bool:

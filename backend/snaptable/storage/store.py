@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ class Store:
     @classmethod
     def _open_to_read(cls, opening: Opening) -> "Store":
         files = opening.files
-        if not files.root.is_dir():
+        if not files.exists():
             raise OpenError(f"{files.root} doesn't exist, and read_only=True makes nothing")
         found = read_snapshot(files)
         if found is None and not history.segments(files):
@@ -100,24 +99,24 @@ class Store:
         files = opening.files
         # 1. The directory, ours alone.
         files.make_directory()
-        warning = files.check_directory()
-        if warning:
-            logger.warning("%s", warning)
+        for name in ("", *(known for known in (names.JOURNAL, names.QUARANTINE) if files.identity(known))):
+            warning = files.check_directory(name)
+            if warning:
+                logger.warning("%s", warning)
         # 2. The lock, until close.
         lock = Lock(files)
         try:
-            # 3. Snapshots that were never finished.
-            remove_leftovers(files)
-            # 4. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
+            # 3. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
             pages = Pages(opening.tables)
             found = read_snapshot(files)
             if found is None or snapshot.is_ours(found):
                 recovered = recover(files, found, pages, opening.loader())
             else:
                 recovered = adopt_stopgap(opening, found, pages)
-            existed = found is not None or not recovered.clean
-            store = cls(files, recovered, existed=existed)
+            store = cls(files, recovered, existed=found is not None or recovered.store is not None)
             store._lock = lock
+            # 4. Files that were never finished.
+            remove_leftovers(files)
             # 5. Torn ends set aside and cut, a fresh snapshot where anything was in doubt, then ready.
             store.committer = store._begin(opening, pages, lock, listener)
         except BaseException:
@@ -127,18 +126,20 @@ class Store:
 
     def _begin(self, opening: Opening, pages: Pages, lock: Lock, listener: Listener) -> Committer:
         files, state = self.files, self.recovered
-        turn = threading.Lock()
         store = state.store or str(uuid4())
-        saver = Saver(files, store, pages, opening.policy, turn)
+        saver = Saver(files, store, pages, opening.policy)
         saver.begin(state.sequence, state.tip, state.header, state.snapshot_bytes, files.identity(names.SNAPSHOT))
+        files.make_directory(names.JOURNAL)
+        # A sync of the directory that failed in an earlier life is made up for.
+        files.sync_directory()
         mend(files, state)
         segment = Segment(files, store, state.sequence + 1, state.tip)
         if state.header is None or state.replayed or not state.clean:
             # The page cache may show what the disk lost: what was loaded goes to a new file before it is built on.
-            saver.save(held=True)
+            saver.save()
             if not state.clean:
                 begin_segment(segment)
-        return Committer(files, lock, saver, segment, turn, listener)
+        return Committer(files, lock, saver, segment, listener)
 
     def close(self) -> None:
         """Write the last snapshot and let others in.
@@ -173,12 +174,12 @@ def read_snapshot(files: Files) -> bytes | None:
 
 
 def remove_leftovers(files: Files) -> None:
-    """Remove snapshots that a crash kept from being finished: only names of ours, only plain files."""
-    for name in files.list():
-        if names.is_temporary(name):
+    """Remove files that a crash kept from being finished: only names of ours, only plain files."""
+    for folder in ("", f"{names.JOURNAL}/"):
+        for name in filter(names.is_temporary, files.list(folder)):
             try:
-                files.inspect(name)
-                files.remove(name)
+                files.inspect(folder + name)
+                files.remove(folder + name)
             except (OSError, SnaptableError) as error:
                 logger.warning("A leftover could not be removed: %s", error)
 
