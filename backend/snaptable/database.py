@@ -77,7 +77,7 @@ class Database:
         for base in reversed(cls.__mro__[1:]):
             declared.update(base.__dict__.get("__declared__", {}))
         for name, hint in hints.items():
-            if get_origin(hint) is ClassVar:
+            if get_origin(hint) is ClassVar or (name.startswith("_") and get_origin(hint) is not Table):
                 continue
             declared[name] = _declared(cls, name, hint)
         cls.__declared__ = declared

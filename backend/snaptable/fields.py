@@ -238,7 +238,10 @@ def lossless(annotation: Any) -> tuple[bool, Screen | None]:
         return False, None
     kind = kinds[0]
     if isinstance(kind, type) and kind in _SCREENS:
-        return True, _SCREENS[kind]
+        screen = _SCREENS[kind]
+        if screen is not None and is_optional(annotation):
+            return True, lambda value: value is None or screen(value)
+        return True, screen
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _plain_enum(kind), None
     origin, args = get_origin(kind), get_args(kind)

@@ -1,0 +1,70 @@
+"""Put the application together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.types import Scope
+
+from app.backend import Backend
+from app.routes import annotations, auth, documents, extractions, health
+from app.routes.errors import install_errors
+from app.settings import Settings
+from snaptable.web import BodyLimit, document_problems, install_problems
+
+# What the form around a document and its metadata may add.
+FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
+
+
+def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
+    """Return the application; the store is opened when it starts, unless `backend` is open already."""
+    backend = backend or Backend(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        backend.open()
+        tending = asyncio.create_task(backend.tend())
+        try:
+            yield
+        finally:
+            tending.cancel()
+            await backend.close()
+
+    app = FastAPIOffline(
+        title="Backend",
+        version="1",
+        description="Users, documents, extractions and annotations, on snaptable.",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.backend = backend
+    app.state.db = backend.db
+    for routes in (auth, documents, extractions, annotations, health):
+        app.include_router(routes.router)
+    install_problems(app)
+    install_errors(app)
+    document_problems(app)
+    app.add_middleware(BodyLimit, limit_of=_BodyLimits(backend.settings))
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation after its function: stable, and what generated clients read well."""
+    return route.name
+
+
+class _BodyLimits:
+    """Allow an upload more than any other request."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Work the two limits out once."""
+        self.upload = settings.max_upload + FORM_OVERHEAD
+        self.other = settings.max_body
+
+    def __call__(self, scope: Scope) -> int:
+        """Return the limit of one request."""
+        is_upload = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/documents"
+        return self.upload if is_upload else self.other

@@ -1,0 +1,81 @@
+"""Count the pages of a PDF. Run as a program, it does so for paths given on standard input.
+
+A PDF can be made to take hours or all memory to read. So the server never reads one itself: it asks this program,
+which has its memory bounded and can be killed. Besides pypdf, it needs the standard library only.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+HEADER_WITHIN = 1024
+
+
+class NotAPdf(Exception):
+    """Say why something can't be taken as a PDF document."""
+
+
+def count_pages(file: BinaryIO) -> int:
+    """Return how many pages the page tree holds; the count the file claims is not trusted.
+
+    Raises:
+        NotAPdf: it is no PDF, is damaged, encrypted or without pages.
+    """
+    if b"%PDF-" not in file.read(HEADER_WITHIN):
+        raise NotAPdf("This is not a PDF file.")
+    file.seek(0)
+    try:
+        pages = _count(file)
+    except NotAPdf:
+        raise
+    except MemoryError:
+        raise NotAPdf("This PDF takes too much memory to read.") from None
+    except (Exception, RecursionError):  # noqa: BLE001  # what a parser raises on hostile input can't be listed
+        raise NotAPdf("This PDF is damaged and can't be read.") from None
+    if not pages:
+        raise NotAPdf("This PDF has no pages.")
+    return pages
+
+
+def _count(file: BinaryIO) -> int:
+    """Let pypdf walk the page tree."""
+    from pypdf import PdfReader  # a third of a second to import: only who counts pays
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    reader = PdfReader(file)
+    if reader.is_encrypted:
+        raise NotAPdf("This PDF is encrypted; remove its password first.")
+    return len(reader.pages)
+
+
+def _bound(memory: int) -> None:
+    """Limit what a hostile file can take; where the system knows no such limits, the caller's timeout remains."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(path: str) -> dict[str, int | str]:
+    """Return the line to answer for one path."""
+    try:
+        with Path(path).open("rb") as file:
+            return {"pages": count_pages(file)}
+    except NotAPdf as error:
+        return {"error": str(error)}
+
+
+def main() -> None:
+    """Answer each line of standard input, a JSON text with a path, until it ends."""
+    _bound(int(sys.argv[1]))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

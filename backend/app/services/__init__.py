@@ -1,0 +1,1 @@
+"""The rules, as plain functions whose first argument is the database; they know nothing of HTTP."""

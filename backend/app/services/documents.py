@@ -1,0 +1,60 @@
+"""Documents."""
+
+import re
+from typing import Any
+
+from app.services.errors import FieldRefused, NotFound
+from app.tables import Document, Library, User
+from snaptable import Query
+
+MAX_FILENAME = 255
+UNNAMED = "document.pdf"
+
+
+def clean_filename(name: str | None) -> str:
+    """Return the last part of a client's file name, without control characters."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    cleaned = "".join(character for character in last if character.isprintable()).strip()
+    return cleaned[:MAX_FILENAME] if cleaned.strip(".") else UNNAMED
+
+
+def create(db: Library, fields: dict[str, Any]) -> Document:
+    """Add a document whose bytes are stored already."""
+    return db.documents.insert(Document(**fields))
+
+
+def get(db: Library, user: User, document_id: str) -> Document:
+    """Return a user's document.
+
+    Raises:
+        NotFound: there is none, or it is another user's.
+    """
+    document = db.documents.get(document_id)
+    if document is None or document.user_id != user.id:
+        raise NotFound("document")
+    return document
+
+
+def of(db: Library, user: User) -> Query[Document]:
+    """Return the query for all of a user's documents."""
+    return db.documents.where(Document.user_id == user.id)
+
+
+def delete(db: Library, user: User, document_id: str) -> Document:
+    """Delete a document with its extractions and annotations, and return it."""
+    return db.documents.delete(get(db, user, document_id).id)
+
+
+def is_named(db: Library, sha256: str) -> bool:
+    """Return whether some document's bytes are this blob."""
+    return db.documents.where(Document.sha256 == sha256).exists()
+
+
+def check_page(document: Document, page: int, field: str) -> None:
+    """Refuse a page the document does not have.
+
+    Raises:
+        FieldRefused: naming the field.
+    """
+    if not 1 <= page <= document.total_pages:
+        raise FieldRefused(field, f"The document has the pages 1 to {document.total_pages}.")

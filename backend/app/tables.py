@@ -1,0 +1,100 @@
+"""The tables of the reference backend: what `db_snapshot.json` holds."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from app.takeover import take_over
+from snaptable import Database, ForeignKey, Index, Row, Stopgap, Table, Unique, new_id, table, utc_now
+
+AnnotationType = Literal["highlight", "note", "rectangle", "circle", "arrow", "freehand"]
+
+
+class User(Row):
+    """Be someone who can log in."""
+
+    id: str = Field(default_factory=new_id)
+    email: Annotated[str, Unique()]
+    """In canonical form: unique without regard to case."""
+    password_hash: str
+    created_at: datetime = Field(default_factory=utc_now)
+    updated_at: datetime = Field(default_factory=utc_now)
+
+
+class Session(Row):
+    """Be one login; its token is known to the client only."""
+
+    id: str = Field(default_factory=new_id)
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    token_sha256: Annotated[str, Unique()]
+    created_at: datetime = Field(default_factory=utc_now)
+    expires_at: Annotated[datetime, Index(ordered=True)]
+
+
+class Document(Row):
+    """Be a PDF; its bytes are the blob named by `sha256`."""
+
+    id: str = Field(default_factory=new_id)
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    filename: str
+    total_pages: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Index()]
+    upload_date: datetime = Field(default_factory=utc_now)
+    metadata: dict[str, Any]
+
+
+class Box(BaseModel):
+    """Be a rectangle on a page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: FiniteFloat
+    y: FiniteFloat
+    width: FiniteFloat
+    height: FiniteFloat
+
+
+class Extraction(Row):
+    """Be a named piece of text taken from a page."""
+
+    id: str = Field(default_factory=new_id)
+    document_id: Annotated[str, ForeignKey(Document, on_delete="cascade")]
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    field_name: str
+    text: str
+    page: int
+    coordinates: Box
+    method: str
+    timestamp: datetime = Field(default_factory=utc_now)
+
+
+class Annotation(Row):
+    """Be a mark on a page."""
+
+    id: str = Field(default_factory=new_id)
+    document_id: Annotated[str, ForeignKey(Document, on_delete="cascade")]
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    page_num: int
+    type: AnnotationType
+    coordinates: dict[str, Any]
+    """Any JSON object: what it holds depends on the type."""
+    content: str | None
+    color: str | None
+    created_at: datetime = Field(default_factory=utc_now)
+    updated_at: datetime = Field(default_factory=utc_now)
+
+
+class Library(Database):
+    """Be the backend's database."""
+
+    users: Table[User]
+    sessions: Table[Session]
+    documents: Table[Document] = table(Index("user_id", "upload_date", ordered=True))
+    extractions: Table[Extraction] = table(Index("user_id", "timestamp", ordered=True))
+    annotations: Table[Annotation] = table(Index("user_id", "created_at", ordered=True))
+
+    def take_over(self, old: Stopgap) -> None:
+        """Bring a file of the older stop-gap into the shape of these tables."""
+        take_over(old)

@@ -1,0 +1,1 @@
+"""What proves that a store survives: a simulated disk, and every state a crash may leave on it."""

@@ -1,0 +1,222 @@
+"""Every state that a crash may legally leave on a disk, after every operation, under three models.
+
+*kill*: the process died, the system lives; everything that was done is there.
+*ordered*: a power cut on a file system like ext4 or XFS: names change in order, a sync of anything makes all earlier
+changes of names durable, a file that was not synced is there up to some block.
+*weak*: a power cut on anything POSIX allows: of what was not synced, any names and any blocks of 512 bytes may be
+there, the others hold zeros or garbage, and sizes are anything in between.
+
+The models, and the way sets of blocks are sampled above six, follow ALICE (Pillai et al., OSDI 2014) and CrashMonkey
+(Mohan et al., OSDI 2018).
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, islice, product
+from typing import Literal
+
+from snaptable.storage import names
+from snaptable.testing.disk import Contents, Operation, SimulatedDisk, apply, apply_to_names, written
+
+Model = Literal["kill", "ordered", "weak"]
+BLOCK = 512
+EXHAUSTIVE = 6
+"""Up to so many undecided things every subset is tried; above, a sample."""
+MOST_STATES = 4000
+"""States looked at after one operation, at the most."""
+
+
+@dataclass
+class _Undecided:
+    """Be what a crash at some point decides: changes of names and of bytes that were not synced."""
+
+    durable: Contents
+    renames: list[Operation] = field(default_factory=list)
+    writes: dict[int, list[Operation]] = field(default_factory=dict)
+
+    def take(self, operation: Operation, *, ordered: bool) -> None:
+        """Take note of an operation: it makes others durable, or is undecided itself."""
+        match operation.kind:
+            case "write" | "truncate":
+                self.writes.setdefault(operation.inode, []).append(operation)
+            case "sync":
+                for pending in self.writes.pop(operation.inode, ()):
+                    self._settle_bytes(pending)
+                if ordered:
+                    self._settle_names(lambda _: True)
+            case "syncdir":
+                self._settle_names(lambda pending: ordered or _folder_of(pending) == operation.name)
+            case _:
+                if operation.kind == "create":
+                    self.durable.inodes[operation.inode] = b""
+                self.renames.append(operation)
+
+    def _settle_bytes(self, pending: Operation) -> None:
+        self.durable.inodes[pending.inode] = written(self.durable.inodes[pending.inode], pending)
+
+    def _settle_names(self, settled: Callable[[Operation], bool]) -> None:
+        for pending in self.renames:
+            if settled(pending):
+                apply_to_names(self.durable, pending)
+        self.renames = [pending for pending in self.renames if not settled(pending)]
+
+
+def _folder_of(operation: Operation) -> str:
+    if operation.kind == "mkdir" and operation.name == "":
+        return "/"
+    return operation.name.rpartition("/")[0]
+
+
+def never_read(name: str) -> bool:
+    """Return whether recovery reads nothing of a file, so that what it holds makes no other state."""
+    return name == names.LOCK or name.startswith(f"{names.QUARANTINE}/")
+
+
+def states_after(
+    disk: SimulatedDisk, point: int, model: Model, seed: int = 0, most: int = MOST_STATES
+) -> Iterator[Contents]:
+    """Yield the states that a crash after the first `point` operations of a disk may leave, no two alike."""
+    if model == "kill":
+        contents = disk.start.copy()
+        for operation in disk.operations[:point]:
+            apply(contents, operation)
+        yield contents
+        return
+    undecided = _Undecided(disk.start.copy())
+    for operation in disk.operations[:point]:
+        undecided.take(operation, ordered=model == "ordered")
+    seen: set[frozenset[object]] = set()
+    chance = random.Random(seed * 1_000_003 + point)  # noqa: S311 - a sample, to be had again by its seed
+    for contents in islice(_decide(undecided, model, chance), most):
+        signature = contents.signature()
+        if signature not in seen:
+            seen.add(signature)
+            yield contents
+
+
+def _decide(undecided: _Undecided, model: Model, chance: random.Random) -> Iterator[Contents]:
+    files = list(undecided.writes)
+    per_file = [list(_versions(undecided, inode, model, chance)) for inode in files]
+    for chosen in _name_changes(undecided.renames, model, chance):
+        contents = undecided.durable.copy()
+        for operation in chosen:
+            apply_to_names(contents, operation)
+        contents.names = {name: inode for name, inode in contents.names.items() if _inside(name, contents)}
+        reachable = {inode for name, inode in contents.names.items() if not never_read(name)}
+        # A version of a file that is never read, or that no name leads to, makes no other state.
+        choices = [
+            versions if inode in reachable else versions[:1] for inode, versions in zip(files, per_file, strict=True)
+        ]
+        for versions in _sampled_product(choices, chance):
+            state = contents.copy()
+            state.inodes.update(zip(files, versions, strict=True))
+            yield state
+
+
+def _inside(name: str, contents: Contents) -> bool:
+    return "" in contents.directories and name.rpartition("/")[0] in contents.directories
+
+
+def _sampled_product(choices: Sequence[Sequence[bytes]], chance: random.Random) -> Iterator[tuple[bytes, ...]]:
+    total = 1
+    for versions in choices:
+        total *= len(versions)
+    if total <= MOST_STATES:
+        yield from product(*choices)
+        return
+    for _ in range(MOST_STATES):
+        yield tuple(chance.choice(versions) for versions in choices)
+
+
+def _name_changes(pending: Sequence[Operation], model: Model, chance: random.Random) -> Iterator[Sequence[Operation]]:
+    if model == "ordered":
+        for count in range(len(pending), -1, -1):
+            yield pending[:count]
+    else:
+        yield from subsets(pending, chance)
+
+
+def subsets(items: Sequence[Operation], chance: random.Random) -> Iterator[Sequence[Operation]]:
+    """Yield subsets of operations, their order kept: all of them up to six, else the telling ones and a sample."""
+    yield items
+    if not items:
+        return
+    yield []
+    count = len(items)
+    if count <= EXHAUSTIVE:
+        for size in range(1, count):
+            yield from combinations(items, size)
+        return
+    for cut in range(1, count):
+        yield items[:cut]
+        yield items[cut:]
+    for index in range(count):
+        yield [*items[:index], *items[index + 1 :]]
+        yield [items[index]]
+    for _ in range(4 * count + 64):
+        yield [item for item in items if chance.random() < 0.5]
+
+
+def _versions(undecided: _Undecided, inode: int, model: Model, chance: random.Random) -> Iterator[bytes]:
+    """Yield what a file with unsynced writes may hold."""
+    before = undecided.durable.inodes[inode]
+    after = before
+    for operation in undecided.writes[inode]:
+        after = written(after, operation)
+    yield after
+    yield before
+    changed = _changed_blocks(before, after)
+    if model == "ordered":
+        for block in changed:
+            yield after[: max(block * BLOCK, len(before))]
+        return
+    for size in _sizes(len(before), len(after), changed):
+        for kept in _block_sets(changed, chance):
+            for fill in (b"\0", b"\xa5"):
+                yield _mixed(before, after, changed, kept, fill)[:size]
+
+
+def _changed_blocks(before: bytes, after: bytes) -> list[int]:
+    blocks = range((max(len(before), len(after)) + BLOCK - 1) // BLOCK)
+    return [block for block in blocks if _block(before, block) != _block(after, block)]
+
+
+def _block(data: bytes, number: int) -> bytes:
+    return data[number * BLOCK : (number + 1) * BLOCK]
+
+
+def _sizes(before: int, after: int, changed: Iterable[int]) -> list[int]:
+    """Return the sizes a file may have: the new one first, block boundaries, and a few bytes into each block."""
+    low, high = sorted((before, after))
+    sizes = {after, before}
+    for block in changed:
+        sizes |= {block * BLOCK, block * BLOCK + 1, block * BLOCK + BLOCK // 2, (block + 1) * BLOCK - 1}
+    return sorted((size for size in sizes if low <= size <= high), reverse=True)
+
+
+def _block_sets(changed: Sequence[int], chance: random.Random) -> Iterator[frozenset[int]]:
+    if len(changed) <= EXHAUSTIVE:
+        for size in range(len(changed), -1, -1):
+            yield from map(frozenset, combinations(changed, size))
+        return
+    yield frozenset(changed)
+    yield frozenset()
+    for cut in range(1, len(changed)):
+        yield frozenset(changed[:cut])
+        yield frozenset(changed[cut:])
+    for block in changed:
+        yield frozenset(changed) - {block}
+        yield frozenset({block})
+    for _ in range(4 * len(changed) + 64):
+        yield frozenset(block for block in changed if chance.random() < 0.5)
+
+
+def _mixed(before: bytes, after: bytes, changed: Sequence[int], kept: frozenset[int], fill: bytes) -> bytes:
+    """Return the new file with the blocks that were not kept as they were, or filled where they were not there."""
+    mixed = bytearray(after)
+    for block in changed:
+        if block not in kept:
+            start, end = block * BLOCK, min(len(after), (block + 1) * BLOCK)
+            mixed[start:end] = before[start:end].ljust(end - start, fill)
+    return bytes(mixed)

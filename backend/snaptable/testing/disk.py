@@ -1,0 +1,241 @@
+"""A disk in memory that remembers what was synced: it stands in for `storage.files.Files`, the store's one seam.
+
+Every operation is recorded. From the record follows what a crash at any point may legally leave (`crash.py`): what was
+written but not synced may be there, be gone, or be torn; names that were made but not synced may be there or not.
+"""
+
+import errno
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snaptable.storage.files import File, Files, Held, Identity
+
+ROOT = Path("/simulated")
+_numbers = itertools.count(1)
+
+Kind = Literal["mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Be one thing that was done to the disk."""
+
+    kind: Kind
+    name: str = ""
+    inode: int = 0
+    offset: int = 0
+    data: bytes = b""
+    target: str = ""
+
+
+@dataclass
+class Contents:
+    """Be what is on a disk: directories, names, and the bytes of each file."""
+
+    directories: set[str]
+    names: dict[str, int]
+    inodes: dict[int, bytes]
+
+    def copy(self) -> "Contents":
+        """Return an independent copy."""
+        return Contents(set(self.directories), dict(self.names), dict(self.inodes))
+
+    def signature(self) -> frozenset[object]:
+        """Return what tells these contents from others that would read differently."""
+        return frozenset((*self.directories, *((name, self.inodes[inode]) for name, inode in self.names.items())))
+
+
+EMPTY = Contents(set(), {}, {})
+
+
+class _Locked:
+    """Be a lock on a simulated file; it goes with the disk, as a kernel's lock goes with the process."""
+
+    def __init__(self, disk: "SimulatedDisk", name: str) -> None:
+        self._disk, self._name = disk, name
+
+    def release(self) -> None:
+        """Let others in."""
+        self._disk.locked.discard(self._name)
+
+
+class SimulatedFile(File):
+    """Be an open file of a simulated disk."""
+
+    def __init__(self, disk: "SimulatedDisk", inode: int, position: int) -> None:
+        super().__init__(-1)
+        self._disk, self._inode, self._position = disk, inode, position
+
+    def write(self, buffers: Sequence[bytes]) -> None:
+        """Write the buffers at the present position."""
+        data = b"".join(buffers)
+        self._disk.do(Operation("write", inode=self._inode, offset=self._position, data=data))
+        self._position += len(data)
+
+    def sync(self) -> None:
+        """Make the file's bytes durable."""
+        self._disk.do(Operation("sync", inode=self._inode))
+
+    def truncate(self, size: int) -> None:
+        """Cut the file, and continue there."""
+        self._disk.do(Operation("truncate", inode=self._inode, offset=size))
+        self._position = size
+
+    def identity(self) -> Identity:
+        """Return what tells this file, with this content, from any other."""
+        return self._disk.identity_of(self._inode)
+
+    def close(self) -> None:
+        """Do nothing: a simulated file needs no closing."""
+
+
+class SimulatedDisk(Files):
+    """Be a store's directory in memory, recording every operation.
+
+    Attributes:
+        operations: what was done since the disk was made, in order.
+        before: called before each operation; raise OSError there to let it fail.
+    """
+
+    def __init__(self, contents: Contents = EMPTY, root: Path = ROOT) -> None:
+        super().__init__(root)
+        self.start = contents.copy()
+        self.contents = contents.copy()
+        self.operations: list[Operation] = []
+        self.locked: set[str] = set()
+        self.before: Callable[[Operation], None] = lambda _: None
+
+    def do(self, operation: Operation) -> None:
+        """Let an operation happen, and record it."""
+        self.before(operation)
+        self.operations.append(operation)
+        apply(self.contents, operation)
+
+    def identity_of(self, inode: int) -> Identity:
+        """Return a file's identity; its content stands in for the time it was changed."""
+        data = self.contents.inodes[inode]
+        return (1, inode, len(data), hash(data))
+
+    # ── what Files offers ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def exists(self) -> bool:
+        """Return whether the directory is there."""
+        return "" in self.contents.directories
+
+    def make_directory(self, name: str = "") -> bool:
+        """Create a directory and sync its entry."""
+        if name in self.contents.directories:
+            return False
+        self.do(Operation("mkdir", name))
+        self.do(Operation("syncdir", _folder(name) if name else "/"))
+        return True
+
+    def check_directory(self, name: str = "") -> str | None:  # noqa: ARG002 - nobody else is there
+        """Return None: nobody else can write to a simulated directory."""
+        return None
+
+    def list(self, name: str = "") -> list[str]:
+        """Return the names in a directory, sorted."""
+        folder = name.rstrip("/")
+        return sorted(found.rpartition("/")[2] for found in self.contents.names if _folder(found) == folder)
+
+    def sync_directory(self, name: str = "") -> None:
+        """Make the names in a directory durable."""
+        self.do(Operation("syncdir", name))
+
+    def create(self, name: str) -> File:
+        """Create a file that must not exist yet."""
+        if name in self.contents.names:
+            raise FileExistsError(errno.EEXIST, "exists", name)
+        inode = next(_numbers)
+        self.do(Operation("create", name, inode))
+        return SimulatedFile(self, inode, 0)
+
+    def append(self, name: str) -> File:
+        """Open a file to write at its end."""
+        inode = self._inode(name)
+        return SimulatedFile(self, inode, len(self.contents.inodes[inode]))
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        return self.contents.inodes[self._inode(name)]
+
+    def _inode(self, name: str) -> int:
+        if name not in self.contents.names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", name)
+        return self.contents.names[name]
+
+    def inspect(self, name: str) -> Identity | None:
+        """Return a file's identity, None where there is none."""
+        return self.identity(name)
+
+    def identity(self, name: str) -> Identity | None:
+        """Return a file's identity, None where there is none."""
+        inode = self.contents.names.get(name)
+        return None if inode is None else self.identity_of(inode)
+
+    def lock(self, name: str) -> Held:
+        """Lock a file for this simulated process."""
+        if name in self.locked:
+            raise BlockingIOError(errno.EAGAIN, "locked", name)
+        if name not in self.contents.names:
+            self.do(Operation("create", name, next(_numbers)))
+        self.locked.add(name)
+        return _Locked(self, name)
+
+    def overwrite(self, name: str, content: bytes) -> None:
+        """Replace a file's content in place."""
+        inode = self._inode(name)
+        self.do(Operation("truncate", inode=inode, offset=0))
+        self.do(Operation("write", inode=inode, offset=0, data=content))
+
+    def replace(self, source: str, target: str) -> None:
+        """Give a file another file's name."""
+        self._inode(source)
+        self.do(Operation("rename", source, self.contents.names[source], target=target))
+
+    def remove(self, name: str) -> None:
+        """Remove a file's name."""
+        self._inode(name)
+        self.do(Operation("unlink", name))
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def apply(contents: Contents, operation: Operation) -> None:
+    """Bring contents up to an operation, as a running system shows it."""
+    if operation.kind in ("write", "truncate"):
+        before = contents.inodes[operation.inode]
+        contents.inodes[operation.inode] = written(before, operation)
+    elif operation.kind == "create":
+        contents.inodes[operation.inode] = b""
+        contents.names[operation.name] = operation.inode
+    else:
+        apply_to_names(contents, operation)
+
+
+def apply_to_names(contents: Contents, operation: Operation) -> None:
+    """Bring names up to an operation on a directory."""
+    match operation.kind:
+        case "mkdir":
+            contents.directories.add(operation.name)
+        case "create":
+            contents.names[operation.name] = operation.inode
+        case "rename":
+            contents.names.pop(operation.name, None)
+            contents.names[operation.target] = operation.inode
+        case "unlink":
+            contents.names.pop(operation.name, None)
+
+
+def written(before: bytes, operation: Operation) -> bytes:
+    """Return a file's bytes after a write or a truncation."""
+    if operation.kind == "truncate":
+        return before[: operation.offset].ljust(operation.offset, b"\0")
+    end = operation.offset + len(operation.data)
+    return before[: operation.offset].ljust(operation.offset, b"\0") + operation.data + before[end:]

@@ -1,0 +1,36 @@
+"""Offer FastAPI parts for any `Database`: problems, strict JSON, body limits, lists and health.
+
+The library never imports this package; an application that has FastAPI does.
+"""
+
+from snaptable.web.body_limit import BodyLimit
+from snaptable.web.health import Health, SnapshotHealth, health
+from snaptable.web.listing import Listing, ListParams
+from snaptable.web.problems import (
+    PROBLEM_MEDIA_TYPE,
+    Fault,
+    Problem,
+    document_problems,
+    install_problems,
+    problem_response,
+    problems,
+)
+from snaptable.web.strict_json import StrictRoute, parse_json
+
+__all__ = [
+    "PROBLEM_MEDIA_TYPE",
+    "BodyLimit",
+    "Fault",
+    "Health",
+    "ListParams",
+    "Listing",
+    "Problem",
+    "SnapshotHealth",
+    "StrictRoute",
+    "document_problems",
+    "health",
+    "install_problems",
+    "parse_json",
+    "problem_response",
+    "problems",
+]

@@ -1,0 +1,49 @@
+"""Describe a database's health for a probe: can it be written, and how old is its snapshot."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel
+
+from snaptable import Database
+from snaptable.web.problems import Problem
+
+
+class SnapshotHealth(BaseModel):
+    """What the snapshot on disk holds."""
+
+    sequence: int | None
+    saved_at: AwareDatetime | None
+    bytes: int | None
+    error: str | None
+
+
+class Health(BaseModel):
+    """The store's health: `ok`, or `degraded` when the last snapshot could not be saved."""
+
+    status: Literal["ok", "degraded"]
+    engine: str
+    sequence: int
+    snapshot: SnapshotHealth
+    rows: dict[str, int]
+
+
+def health(db: Database) -> Health:
+    """Return the health of `db`.
+
+    Raises:
+        Problem: 503 when writes are refused, with the same members and the reason.
+    """
+    status = db.status()
+    snapshot = SnapshotHealth(
+        sequence=status.snapshot_sequence,
+        saved_at=status.snapshot_saved_at,
+        bytes=status.snapshot_bytes,
+        error=status.snapshot_error,
+    )
+    state: Literal["ok", "degraded"] = "degraded" if status.snapshot_error else "ok"
+    report = Health(status=state, engine=status.engine, sequence=status.sequence, snapshot=snapshot, rows=status.rows)
+    if not status.writable:
+        members = report.model_dump(mode="json", exclude={"status"})
+        reason = f"Writes are refused: {status.reason or 'the store is read-only'}"
+        raise Problem(503, reason, headers={"Retry-After": "5"}, members=members)
+    return report

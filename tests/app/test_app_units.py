@@ -1,0 +1,301 @@
+"""Parts of the backend by themselves: blobs, passwords, limits, options."""
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
+
+from app.attempts import Attempts, TooManyAttempts
+from app.backend import Backend
+from app.blobs import Blobs, Incoming, TooLarge
+from app.emails import canonical_email
+from app.page_counter import PageCounter
+from app.passwords import Passwords
+from app.pdf_pages import NotAPdf
+from app.routes.content import content_disposition
+from app.services.documents import clean_filename
+from app.services.errors import TooBusy
+from app.settings import Settings
+from app.tables import Document
+
+
+class Named(set[str]):
+    """Be the names that rows give to blobs."""
+
+
+@pytest.fixture
+def named() -> Named:
+    """Give an empty set of names."""
+    return Named()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path, named: Named) -> Blobs:
+    """Give an empty directory of blobs."""
+    return Blobs(tmp_path / "blobs", named.__contains__)
+
+
+def put(blobs: Blobs, data: bytes) -> str:
+    """Store bytes and return their name."""
+    with blobs.stage(io.BytesIO(data), 10_000) as incoming:
+        incoming.publish()
+        return incoming.sha256
+
+
+def test_a_held_blob_is_collected_when_let_go(blobs: Blobs) -> None:
+    """Ensure that a download is not cut short by a delete, and the bytes go afterwards."""
+    name = put(blobs, b"bytes")
+    with blobs.held(name), blobs.held(name):
+        blobs.collect(name)
+        assert blobs.path(name).exists()
+    assert not blobs.path(name).exists()
+
+
+def test_an_upload_of_what_is_being_collected_wins(blobs: Blobs, named: Named) -> None:
+    """Ensure that bytes named again while a delete waits are not removed."""
+    name = put(blobs, b"bytes")
+    with blobs.held(name):
+        blobs.collect(name)
+        named.add(name)
+    assert blobs.path(name).exists()
+    named.clear()
+    blobs.collect(name)
+    assert not blobs.path(name).exists()
+
+
+def test_uploads_and_deletes_of_one_blob_never_lose_it(blobs: Blobs, named: Named) -> None:
+    """Ensure, under contention, that a name committed always has its bytes."""
+    lost = []
+
+    def work() -> None:
+        for _ in range(50):
+            with blobs.stage(io.BytesIO(b"same"), 100) as incoming, blobs.held(incoming.sha256):
+                incoming.publish()
+                named.add(incoming.sha256)
+                if not blobs.path(incoming.sha256).exists():
+                    lost.append(1)
+                named.discard(incoming.sha256)
+                blobs.collect(incoming.sha256)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not lost
+    assert list(blobs.directory.iterdir()) == []
+
+
+def test_what_is_not_published_leaves_nothing(blobs: Blobs) -> None:
+    """Ensure that refused and failed uploads are cleaned up."""
+    with pytest.raises(TooLarge):
+        blobs.stage(io.BytesIO(b"x" * 11), 10)
+    with blobs.stage(io.BytesIO(b"x" * 10), 10) as incoming:
+        assert incoming.size == 10
+    assert list(blobs.directory.iterdir()) == []
+
+
+@pytest.fixture
+def passwords() -> Passwords:
+    """Give cheap hashing."""
+    return Passwords(memory_kib=64, passes=1, lanes=1)
+
+
+def test_argon2_and_old_bcrypt_verify(passwords: Passwords) -> None:
+    """Ensure that an old hash is right once and then replaced, and a new one is not."""
+
+    async def check() -> None:
+        old = bcrypt.hashpw(b"secret words", bcrypt.gensalt(4)).decode()
+        verdict = await passwords.verify("secret words", old)
+        assert verdict.right
+        assert verdict.replacement is not None
+        assert verdict.replacement.startswith("$argon2id$")
+        again = await passwords.verify("secret words", verdict.replacement)
+        assert (again.right, again.replacement) == (True, None)
+        assert not (await passwords.verify("other words", old)).right
+
+    asyncio.run(check())
+    passwords.close()
+
+
+@pytest.mark.parametrize("stored", [None, "", "!", "$2b$04$tooshort", "plain"])
+def test_nothing_verifies_against_what_is_no_hash(passwords: Passwords, stored: str | None) -> None:
+    """Ensure that unknown users and damaged hashes are ordinary failures."""
+    assert not asyncio.run(passwords.verify("secret words", stored)).right
+    passwords.close()
+
+
+@pytest.mark.parametrize("length", [71, 72, 73, 200])
+def test_long_passwords_of_old_still_open(passwords: Passwords, length: int) -> None:
+    """Ensure that bcrypt's 72 bytes neither crash nor lock out."""
+    password = "é" * (length // 2)
+    stored = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
+    assert asyncio.run(passwords.verify(password, stored)).right
+    passwords.close()
+
+
+def attempts(**options: int) -> Attempts:
+    """Return limits that are quickly reached."""
+    defaults = {"failures": 2, "window": 60, "address_failures": 1000, "registrations": 2}
+    return Attempts(**defaults | options)
+
+
+def fail(limits: Attempts, account: str, address: str) -> bool:
+    """Return whether an attempt was let through."""
+    try:
+        limits.logging_in(account, address)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+def test_an_attack_from_everywhere_does_not_lock_the_owner_out() -> None:
+    """Ensure that addresses known for an account, and each new one's first try, pass during an attack."""
+    limits = attempts()
+    limits.logging_in("ann", "192.0.2.1").succeeded()
+    for number in range(60):
+        address = f"198.51.100.{number}"
+        fail(limits, "ann", address)
+        fail(limits, "ann", address)
+    assert not (fail(limits, "ann", "203.0.113.1") and fail(limits, "ann", "203.0.113.1"))
+    assert fail(limits, "ann", "192.0.2.1")
+    assert fail(limits, "ann", "203.0.113.2")
+
+
+def test_one_ipv6_network_is_one_address() -> None:
+    """Ensure that a client with 2^64 addresses counts once."""
+    limits = attempts(address_failures=3)
+    passed = [fail(limits, f"user{number}", f"2001:db8::{number:x}") for number in range(6)]
+    assert passed == [True] * 3 + [False] * 3
+    assert fail(limits, "user9", "2001:db8:0:1::1")
+
+
+def test_side_by_side_attempts_count_before_they_end() -> None:
+    """Ensure that a burst can't outrun the limit."""
+    limits = attempts()
+    assert [fail(limits, "ann", "192.0.2.1") for _ in range(5)] == [True, True, False, False, False]
+
+
+def run_counter(work: Callable[[PageCounter], object], **options: float) -> None:
+    """Run a coroutine function with a page counter, and close it."""
+
+    async def run() -> None:
+        counter = PageCounter(workers=1, **options)  # type: ignore[arg-type]
+        try:
+            await work(counter)  # type: ignore[misc]
+        finally:
+            await counter.close()
+
+    asyncio.run(run())
+
+
+def test_a_child_that_died_is_replaced(tmp_path: Path) -> None:
+    """Ensure that the next PDF is read although a child was killed."""
+    path = tmp_path / "a.pdf"
+    path.write_bytes(make_pdf(7))
+
+    async def work(counter: PageCounter) -> None:
+        assert await counter.count(path) == 7
+        process = counter._children[0]._process
+        assert process is not None
+        process.kill()
+        await process.wait()
+        with pytest.raises(NotAPdf):
+            await counter.count(path)
+        assert await counter.count(path) == 7
+
+    run_counter(work)
+
+
+def test_a_cancelled_count_does_not_answer_the_next(tmp_path: Path) -> None:
+    """Ensure that an answer nobody waited for is never taken for another file's."""
+    first, second = tmp_path / "a.pdf", tmp_path / "b.pdf"
+    first.write_bytes(make_pdf(7))
+    second.write_bytes(make_pdf(2))
+
+    async def work(counter: PageCounter) -> None:
+        await counter.count(first)
+        task = asyncio.create_task(counter.count(first))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await counter.count(second) == 2
+
+    run_counter(work)
+
+
+def test_too_many_waiting_are_refused(tmp_path: Path) -> None:
+    """Ensure that the queue for the children is bounded."""
+    path = tmp_path / "a.pdf"
+    path.write_bytes(make_pdf(1))
+
+    async def work(counter: PageCounter) -> None:
+        results = await asyncio.gather(*(counter.count(path) for _ in range(5)), return_exceptions=True)
+        assert [isinstance(result, TooBusy) for result in results] == [False, False, False, True, True]
+
+    run_counter(work, waiting=2)
+
+
+@pytest.mark.parametrize(
+    ("address", "canonical"),
+    [
+        ("Ann@Example.ORG", "ann@example.org"),
+        (" ann@example.org ", "ann@example.org"),
+        ("U\u0308ber@example.org", "über@example.org"),
+        ("not an address", "not an address"),
+        ("Ann@xn--bcher-kva.example.org", "ann@bücher.example.org"),
+    ],
+)
+def test_addresses_have_one_form(address: str, canonical: str) -> None:
+    """Ensure that spellings of one address are equal, and nothing crashes."""
+    assert canonical_email(address) == canonical
+
+
+def test_file_names_without_control_characters() -> None:
+    """Ensure that what comes from a client can stand in a header and a page."""
+    assert clean_filename("a\r\nSet-Cookie: x\x00.pdf") == "aSet-Cookie: x.pdf"
+    assert clean_filename(None) == clean_filename("/") == "document.pdf"
+    assert (
+        content_disposition('a"b%;é.pdf')
+        == "attachment; filename=\"a_b_;_.pdf\"; filename*=UTF-8''a%22b%25%3B%C3%A9.pdf"
+    )
+
+
+def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that cancelling between bytes and row leaves both, and closing waits for them."""
+    options: dict[str, Any] = {"data_dir": str(tmp_path / "data"), **CHEAP_HASHING}
+    backend = Backend(Settings(_env_file=None, **options))
+    publishing, publish = threading.Event(), Incoming.publish
+
+    def slow(incoming: Incoming) -> None:
+        publishing.set()
+        time.sleep(0.2)
+        publish(incoming)
+
+    monkeypatch.setattr(Incoming, "publish", slow)
+
+    async def run() -> list[Document]:
+        backend.open()
+        user = await backend.accounts.register("ann@example.org", PASSWORD, "192.0.2.1")
+        task = asyncio.create_task(backend.uploads.receive(user, "a.pdf", io.BytesIO(make_pdf(2)), {}))
+        await asyncio.to_thread(publishing.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await backend.uploads.close()
+        documents = backend.db.documents.where().all()
+        await backend.close()
+        return documents
+
+    (document,) = asyncio.run(run())
+    assert [path.name for path in (tmp_path / "data" / "blobs").iterdir()] == [document.sha256]
