@@ -149,6 +149,13 @@ class Codec:
         """Return the row's JSON unchecked, for rows that came from JSON."""
         return self._serializer.to_json(row, round_trip=True, by_alias=False, warnings="error")
 
+    def dump_readable(self, row: BaseModel) -> bytes:
+        """Return the row's JSON; raise ValueError where it is more than every reader takes."""
+        data = self.dump(row)
+        if not self._trusted:
+            _check_readable(data)
+        return data
+
     def adopt(self, row: BaseModel) -> None:
         """Make a row that Pydantic made from JSON one of ours: all rows share one set of field names (728 bytes)."""
         _set_fields(row, self._fields_set)

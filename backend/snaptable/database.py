@@ -163,7 +163,11 @@ class Database:
         self._banner()
         # 2. Load. How far it is, is said where it takes long.
         files = self._files(self._directory)
-        progress = Progress(files.identity(names.SNAPSHOT), self._shown(names.SNAPSHOT))
+        try:
+            identity = files.identity(names.SNAPSHOT)
+        except OSError as error:
+            raise OpenError(f"{self._directory} can't be opened: {error}") from error
+        progress = Progress(identity, self._shown(names.SNAPSHOT))
         opening = Opening(
             files,
             tuple(self.__schemas__),

@@ -75,7 +75,10 @@ class Loader:
         for row in rows.values():
             codec.adopt(row)
             key = getattr(row, codec.key)
-            found[key] = (row, key_json(key) + b": " + codec.dump(row))
+            try:
+                found[key] = (row, key_json(key) + b": " + codec.dump_readable(row))
+            except ValueError:
+                return None
         same = len(found) == count and b",\n".join(line for _, line in found.values()) == page
         return found if same else None
 

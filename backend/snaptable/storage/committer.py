@@ -323,7 +323,7 @@ class Committer:
                 self._segment.close(self.sequence)
                 self._prune()
             except ReadOnlyStore as error:
-                logger.error("Closed without a last snapshot: %s", error)  # noqa: TRY400 - no fault of this code
+                raise OSError(str(error)) from error
             except SyncFailed as error:
                 raise OSError(f"the mark of a clean close could not be written: {error}") from error
             finally:

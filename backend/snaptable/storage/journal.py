@@ -100,6 +100,8 @@ class Segment:
         file without a commit may have the name already: it is replaced, never removed first, for it may carry the mark
         of a clean close, or end what the file before it had to give up.
         """
+        # Somebody may have put a symlink there since the store was opened.
+        self._files.check_directory(names.JOURNAL)
         temporary = names.temporary_segment()
         file = self._files.create(temporary)
         try:

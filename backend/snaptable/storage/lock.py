@@ -33,8 +33,12 @@ class Lock:
             ) from None
         except OSError as error:
             raise OpenError(f"can't lock {files.path(names.LOCK)}: {error}") from error
-        self._note_holder()
-        found = files.inspect(names.LOCK)
+        try:
+            self._note_holder()
+            found = files.inspect(names.LOCK)
+        except BaseException:
+            self._held.release()
+            raise
         self._inode = found[:2] if found else None
 
     def _note_holder(self) -> None:

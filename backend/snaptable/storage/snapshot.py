@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
 from snaptable.errors import CorruptSnapshot, SnapshotEdited, UnsupportedFormat
@@ -186,13 +187,12 @@ def _header(path: str, plain: dict[str, Any] | None) -> Header:
             plain.get("numbered", {}),
         )
         numbers = (header.sequence, *header.rows.values(), *header.numbered.values())
-        if (
-            not all(type(number) is int for number in numbers)
-            or not isinstance(header.store, str)
-            or header.sequence < 0
-        ):
+        if not all(type(number) is int and number >= 0 for number in numbers):
             raise TypeError("a number is none")
-    except (KeyError, TypeError, AttributeError, AssertionError) as error:
+        if not (isinstance(header.store, str) and isinstance(header.tip, str)):
+            raise TypeError("a text is none")
+        datetime.fromisoformat(header.saved_at)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise CorruptSnapshot(f"{path}, byte {len(_START)}: its header is incomplete: {error}") from None
     return header
 

@@ -88,6 +88,8 @@ class Store:
         if found is None and not history.segments(files):
             raise OpenError(f"there is no store in {files.root}, and read_only=True makes none")
         if found is not None and not snapshot.is_ours(found):
+            # What is wrong with it, if anything; a sound file of the older format can't be taken over from here.
+            stopgap.read(str(files.path(names.SNAPSHOT)), found, opening.tables, files.root)
             raise OpenError(
                 f"{files.path(names.SNAPSHOT)} is no snapshot of this library; open it for writing to take it over"
             )
