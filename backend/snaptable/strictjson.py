@@ -7,37 +7,52 @@ from typing import Any, NoReturn
 MAX_DEPTH = 100
 """Nesting of a row's JSON, its own object counted as 1; Python 3.11's parser fails near 1,000."""
 
+FILE_DEPTH = MAX_DEPTH + 2
+"""Nesting of a snapshot: its rows lie two levels down."""
 
-def parse_strictly(text: str | bytes) -> Any:
+
+class NotStrict(ValueError):
+    """Say why JSON that a parser would take is refused.
+
+    Attributes:
+        reason: the sentence without any of the data, for those who may not see it.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason + detail)
+        self.reason = reason
+
+
+def parse_strictly(text: str | bytes, max_depth: int = FILE_DEPTH) -> Any:
     """Return the value of a JSON text, refusing what JSON parsers let pass.
 
     Raises:
-        ValueError: not UTF-8, not JSON, a key twice in an object, NaN or an infinity, a lone surrogate, nested over
-            `MAX_DEPTH` deep, an integer Python doesn't parse.
+        NotStrict: a key twice in an object, NaN or an infinity, a number beyond a float, half of a surrogate pair,
+            nested deeper than `max_depth`.
+        ValueError: not UTF-8, not JSON, an integer of more digits than Python parses.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     # Counting brackets outside strings is cheap, and it must come first: the parser itself recurses.
-    _check_depth(text)
+    _check_depth(text, max_depth)
     value = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite)
     if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        _check_surrogates(value)
     return value
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
-def _check_depth(text: str) -> None:
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
+def _check_depth(text: str, max_depth: int) -> None:
+    if text.count("{") + text.count("[") <= max_depth:
         return
     depth = 0
     for match in _TOKEN.finditer(text):
         mark = match[0]
         depth += (mark in "[{") - (mark in "]}")
-        # A snapshot holds its rows two levels down.
-        if depth > MAX_DEPTH + 2:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} at character {match.start()}")
+        if depth > max_depth:
+            raise NotStrict(f"nested deeper than {max_depth}", f", at character {match.start()}")
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -45,19 +60,26 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {json.dumps(twice)} stands twice in one object")
+        raise NotStrict("a key stands twice in one object", f": {json.dumps(twice)}")
     return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise NotStrict("NaN and infinities are not JSON", f": {name}")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is beyond what a float holds")
+        raise NotStrict("a number is beyond what a float holds", f": {text}")
     return value
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotStrict("half of a surrogate pair is not UTF-8") from None
 
 
 def depth_of(value: object) -> int:
