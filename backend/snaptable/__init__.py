@@ -1,5 +1,6 @@
 """A typed in-memory store that persists itself as one readable JSON file."""
 
+from snaptable.conditions import asc, contains, desc, one_of, starts_with
 from snaptable.database import Database, Status
 from snaptable.errors import (
     ConstraintError,
@@ -26,7 +27,7 @@ from snaptable.errors import (
     UnsupportedFormat,
     WriteFailed,
 )
-from snaptable.query import Page, Plan, Query, asc, contains, desc, one_of, starts_with
+from snaptable.query import Page, Plan, Query
 from snaptable.schema import ForeignKey, Index, PrimaryKey, Row, Unique, new_id, utc_now
 from snaptable.storage.stopgap import Stopgap
 from snaptable.table import Table, table

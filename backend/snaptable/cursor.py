@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from snaptable.conditions import Column, Condition, Order
 from snaptable.errors import InvalidCursor
-from snaptable.query import Column, Condition, Order
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 

@@ -14,8 +14,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnot
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from snaptable import fields
+from snaptable.conditions import Column
 from snaptable.errors import SchemaError
-from snaptable.query import Column
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

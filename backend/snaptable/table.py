@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from snaptable.conditions import Compare, Condition, as_condition, columns_of
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
-from snaptable.query import Compare, Condition, Query, Select, TableEngine, as_condition, columns_of
+from snaptable.query import Query, Select, TableEngine
 from snaptable.schema import Index, TableSchema, Unique
 
 if TYPE_CHECKING:

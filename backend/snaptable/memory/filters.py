@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from snaptable import fields
-from snaptable.query import AllOf, AnyOf, Column, Compare, Condition, Contains, Not, OneOf, StartsWith
+from snaptable.conditions import AllOf, AnyOf, Column, Compare, Condition, Contains, Not, OneOf, StartsWith
 
 Filter = Callable[[Sequence[Any]], list[Any]]
 

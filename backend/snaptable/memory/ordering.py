@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from snaptable import fields
-from snaptable.query import Column, Order
+from snaptable.conditions import Column, Order
 
 
 def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from snaptable.conditions import AllOf, Compare, Condition, Contains, OneOf, StartsWith
 from snaptable.memory.filters import Filter, compile_filter
 from snaptable.memory.indexes import HashIndex, OrderedIndex
 from snaptable.memory.ordering import complete, rows_after, sort_rows
 from snaptable.memory.rows import TableRows
 from snaptable.memory.sorted import TOP
-from snaptable.query import AllOf, Compare, Condition, Contains, OneOf, Plan, Select, StartsWith
+from snaptable.query import Plan, Select
 
 Batches = Callable[[], Iterable[Sequence[Any]]]
 Bound = tuple[Any, ...] | None
