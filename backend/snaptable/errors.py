@@ -27,6 +27,8 @@
 No message repeats a row's values: they may be secrets, and messages end up in logs.
 """
 
+from typing import Self
+
 
 class SnaptableError(Exception):
     """Be the base of every error this library raises on purpose."""
@@ -38,6 +40,14 @@ class SchemaError(SnaptableError):
 
 class OpenError(SnaptableError):
     """Say why a store can't be opened; nothing on disk was changed."""
+
+    offset: int | None = None
+    """The byte at which the file that is named stops being what it should, where there is one."""
+
+    def at(self, offset: int) -> Self:
+        """Take note of the byte, for whoever shows the place; return the error."""
+        self.offset = offset
+        return self
 
 
 class StoreLocked(OpenError):

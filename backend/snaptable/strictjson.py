@@ -55,6 +55,32 @@ def _check_depth(text: str, max_depth: int) -> None:
             raise NotStrict(f"nested deeper than {max_depth}", f", at character {match.start()}")
 
 
+_LINE = re.compile(rb'("(?:[^"\\]|\\.)*"): ?(\{.*\})', re.DOTALL)
+
+
+def parse_line(table: str, line: bytes) -> tuple[str, bytes]:
+    """Return the key of a snapshot's line `"<key>": {…}`, and its row's JSON, after parsing both strictly.
+
+    Raises:
+        ValueError: naming the table and the key, and what is wrong.
+    """
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(f"a line of {table} is no row: {_excerpt(line)}")
+    try:
+        text, plain = parse_strictly(match[1]), parse_strictly(match[2])
+        if depth_of(plain) > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{table}[{_excerpt(match[1])}]: {error}") from None
+    return text, match[2]
+
+
+def _excerpt(data: bytes) -> str:
+    text = data[:40].decode("utf-8", "backslashreplace")
+    return text + "…" * (len(data) > 40)
+
+
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -7,7 +7,6 @@ or by another version) goes line by line through the strict parser, which says w
 
 import gc
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,14 +18,12 @@ from snaptable.codec import Codec
 from snaptable.errors import CorruptJournal, CorruptSnapshot, InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
 from snaptable.memory.rows import TableRows
-from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
+from snaptable.strictjson import parse_line
 
 PAGE_ROWS = 64
 MOST_PROBLEMS = 50
 FREEZE_ROWS = 10_000
 """Loads of so many rows or more are taken out of the garbage collector's sight."""
-
-_LINE = re.compile(rb'("(?:[^"\\]|\\.)*"): ?(\{.*\})', re.DOTALL)
 
 
 class Loader:
@@ -92,16 +89,11 @@ class Loader:
     def _line_by_line(self, codec: Codec, lines: list[bytes], where: str) -> dict[Any, tuple[Any, bytes]]:
         found: dict[Any, tuple[Any, bytes]] = {}
         for line in lines:
-            match = _LINE.fullmatch(line)
-            if match is None:
-                raise CorruptSnapshot(f"{where}: a line of {codec.table} is no row: {_excerpt(line)}")
             try:
-                text, plain = parse_strictly(match[1]), parse_strictly(match[2])
-                if depth_of(plain) > MAX_DEPTH:
-                    raise ValueError(f"nested deeper than {MAX_DEPTH}")
-            except (ValueError, RecursionError) as error:
-                raise CorruptSnapshot(f"{where}: {codec.table}[{_excerpt(match[1])}]: {error}") from None
-            row = self._row(codec, text, match[2])
+                text, data = parse_line(codec.table, line)
+            except ValueError as error:
+                raise CorruptSnapshot(f"{where}: {error}") from None
+            row = self._row(codec, text, data)
             if row is None:
                 continue
             key = getattr(row, codec.key)
@@ -192,8 +184,3 @@ def settle(rows: int) -> None:
     """Take what was loaded out of the collector's sight: it lives as long as the store does."""
     if rows >= FREEZE_ROWS:
         gc.freeze()
-
-
-def _excerpt(data: bytes) -> str:
-    text = data[:40].decode("utf-8", "backslashreplace")
-    return text + "…" * (len(data) > 40)

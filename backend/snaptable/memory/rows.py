@@ -105,6 +105,11 @@ class TableRows:
             for index in self.indexes:
                 index.swap(before, after)
 
+    def forget(self, key: Any) -> None:
+        """Clear a key's grave, where nothing can want its place back."""
+        del self.rows[key]
+        self.graves -= 1
+
     def hide(self, veil: Veil) -> None:
         """Put a veil over the rows it names, and will name."""
         self.calm = None

@@ -19,7 +19,8 @@ class Transaction:
         self.veils: dict[TableRows, Veil] = {}
         self.failure: Exception | None = None
         """Why it was rolled back from outside: the commits it stood on could not be made durable."""
-        self._log: list[tuple[TableRows, Any, Any]] = []
+        self._log: list[tuple[TableRows, Any, Any, bool]] = []
+        """Table, key, row before (None: none), and whether the key had a place in the table, if only a grave."""
         self._images: dict[tuple[TableRows, Any], bytes] = {}
 
     def change(self, table: TableRows, key: Any, before: Any, after: Any, image: bytes | None = None) -> None:
@@ -32,8 +33,8 @@ class Transaction:
                 veil = self.veils[table] = {}
                 table.hide(veil)
             veil.setdefault(key, before)
+            self._log.append((table, key, before, key in table.rows))
             table.put(key, before, after)
-            self._log.append((table, key, before))
             if image is not None:
                 self._images[table, key] = image
             else:
@@ -49,9 +50,13 @@ class Transaction:
             if self.failure is not None:
                 return
             while len(self._log) > mark:
-                table, key, before = self._log.pop()
+                table, key, before, had_place = self._log.pop()
                 self._images.pop((table, key), None)
                 table.put(key, table.get(key), before)
+                if not had_place:
+                    # The key was nowhere before: no grave is left, and a later row of it is the newest.
+                    table.forget(key)
+                    del self.veils[table][key]
 
     def roll_back(self) -> None:
         """Undo everything and lift the veils."""

@@ -22,8 +22,9 @@ from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.storage import history
 from snaptable.storage.batch import Batch
 from snaptable.storage.files import Files
-from snaptable.storage.journal import Segment, SyncFailed
+from snaptable.storage.journal import Segment
 from snaptable.storage.lock import Lock
+from snaptable.storage.publish import SyncFailed
 from snaptable.storage.saver import Saver
 
 logger = logging.getLogger("snaptable")
@@ -163,7 +164,7 @@ class Committer:
                 self._give_up(error)
                 raise
             self._fail(batch, error)
-            if not isinstance(error, (OSError, SyncFailed, SnaptableError)):
+            if not isinstance(error, (OSError, SnaptableError)):
                 raise
         finally:
             if durable:
@@ -231,7 +232,7 @@ class Committer:
         """Return why writes are refused from now on; None where the file is as it was before."""
         if isinstance(error, ReadOnlyStore):
             return error
-        if isinstance(error, OSError) and self._segment.cut_back():
+        if isinstance(error, OSError) and not isinstance(error, SyncFailed) and self._segment.cut_back():
             return None
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
         # A full disk heals by itself once there is room; a disk that failed wants somebody to look at it.
@@ -259,7 +260,7 @@ class Committer:
             try:
                 with self._turn:
                     self._revive()
-            except (OSError, SyncFailed, SnaptableError):
+            except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
 
     def _revive(self) -> None:
@@ -292,10 +293,7 @@ class Committer:
         self._drain()
         self.check_alone()
         with self._turn:
-            try:
-                self._revive()
-            except SyncFailed as error:
-                raise OSError(str(error)) from error
+            self._revive()
         self.saver.save()
 
     def close(self) -> None:
@@ -324,8 +322,6 @@ class Committer:
                 self._prune()
             except ReadOnlyStore as error:
                 raise OSError(str(error)) from error
-            except SyncFailed as error:
-                raise OSError(f"the mark of a clean close could not be written: {error}") from error
             finally:
                 self._segment.abandon()
 

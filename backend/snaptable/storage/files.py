@@ -196,6 +196,17 @@ class Files:
             raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its files as plain files of its own")
         return _identity(found)
 
+    def exposed(self, name: str) -> str | None:
+        """Return a warning where others than the owner may read or write a file, None where they may not."""
+        try:
+            mode = stat.S_IMODE(os.lstat(self.path(name)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if os.name == "nt" or not mode & 0o077:
+            return None
+        path = self.path(name)
+        return f"others may read or write {path} (its mode is {mode:04o}); close it: chmod 600 {path}"
+
     def identity(self, name: str) -> Identity | None:
         """Return the identity of whatever has a name, None where nothing has."""
         try:

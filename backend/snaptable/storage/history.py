@@ -6,6 +6,7 @@ from itertools import pairwise
 from snaptable.storage import names
 from snaptable.storage.files import Files
 from snaptable.storage.journal import timestamp
+from snaptable.storage.publish import publish
 
 logger = logging.getLogger("snaptable")
 
@@ -19,6 +20,12 @@ def segments(files: Files) -> list[int]:
     """Return the first sequences of the journal's files, ascending; other names in the folder are left alone."""
     found = (names.first_of(name) for name in files.list(names.JOURNAL))
     return sorted(first for first in found if first is not None)
+
+
+def spans(files: Files) -> list[tuple[int, int | None]]:
+    """Return where each of the journal's files begins, and the one behind it; None behind the last."""
+    firsts = segments(files)
+    return [(first, following) for first, following in pairwise((*firsts, None)) if first is not None]
 
 
 def path_of(first: int) -> str:
@@ -59,3 +66,18 @@ def keep_bytes(files: Files, name: str, data: bytes) -> str:
         file.close()
     files.sync_directory(names.QUARANTINE)
     return kept
+
+
+def cut(files: Files, name: str, end: int) -> None:
+    """Cut a journal file, and return when that is on the disk."""
+    file = files.append(name)
+    try:
+        file.truncate(end)
+        file.sync()
+    finally:
+        file.close()
+
+
+def rewrite(files: Files, first: int, data: bytes) -> None:
+    """Put a new file with these bytes in the place of a journal file, and return when it is on the disk."""
+    publish(files, names.temporary_segment(), path_of(first), [data])

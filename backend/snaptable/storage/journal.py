@@ -8,7 +8,7 @@ keep the second and lose the first, which looks like damage and is none.
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from typing import Any
 from snaptable.changes import Change, Commit, Delete, Insert, key_json
 from snaptable.storage import names
 from snaptable.storage.files import File, Files
+from snaptable.storage.publish import publish, sync
 
 GENESIS = "0" * 32
 """What the first frame of a store names as the check before it."""
@@ -67,10 +68,6 @@ def _commit_json(commit: Commit) -> bytes:
     return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, numbered)
 
 
-class SyncFailed(Exception):
-    """Say that a sync failed: what is on the disk is unknown, and another sync would not tell. Cause: the OSError."""
-
-
 class Segment:
     """Be the journal file that is being written."""
 
@@ -102,19 +99,9 @@ class Segment:
         """
         # Somebody may have put a symlink there since the store was opened.
         self._files.check_directory(names.JOURNAL)
-        temporary = names.temporary_segment()
-        file = self._files.create(temporary)
-        try:
-            file.write([self._header])
-            self._sync(file.sync)
-            file.close()
-            self._files.replace(temporary, self._name)
-        except BaseException:
-            discard(self._files, file, temporary)
-            raise
+        publish(self._files, names.temporary_segment(), self._name, [self._header])
         self._file = self._files.append(self._name)
         self.size = len(self._header)
-        self._sync(self._files.sync_directory, names.JOURNAL)
 
     def append(self, commits: Sequence[Commit]) -> None:
         """Write commits as one frame and return when it is on the disk.
@@ -144,15 +131,9 @@ class Segment:
             self.begin()
         assert self._file is not None
         self._file.write([line])
-        self._sync(self._file.sync)
+        sync(self._file.sync)
         self.size += len(line)
         self.tip = check
-
-    def _sync(self, sync: Callable[..., None], *arguments: str) -> None:
-        try:
-            sync(*arguments)
-        except OSError as error:
-            raise SyncFailed(str(error)) from error
 
     def cut_back(self) -> bool:
         """Take a half-written frame off again after a failed *write*; return whether that worked.
@@ -174,15 +155,6 @@ class Segment:
                 file.close()
             except OSError:
                 return
-
-
-def discard(files: Files, file: File, name: str) -> None:
-    """Close and remove a file that never got its name; the next start removes what can't be removed now."""
-    for step in (file.close, lambda: files.remove(name)):
-        try:
-            step()
-        except OSError:
-            continue
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,6 +181,7 @@ class Frame:
     last: int
     previous: str
     check: str
+    at: str
     closed: bool
     commits: tuple[Mapping[str, Any], ...]
 
@@ -246,7 +219,8 @@ def _parse_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None
     plain = json.loads(line)
     closed = plain["frame"] == "closed"
     first, last = (plain["sequence"] + 1, plain["sequence"]) if closed else plain["frame"]
-    return Frame(start, end, first, last, plain["previous"], check, closed, tuple(plain.get("commits", ())))
+    commits = tuple(plain.get("commits", ()))
+    return Frame(start, end, first, last, plain["previous"], check, plain["at"], closed, commits)
 
 
 def frame_after(data: bytes, header: Header, start: int) -> Frame | None:

@@ -1,6 +1,8 @@
 """The names a store has on disk, in one place; the formats are described in `snaptable/README.md`."""
 
+import os
 import re
+import shlex
 from uuid import uuid4
 
 FORMAT = 1
@@ -10,6 +12,11 @@ LOCK = "db.lock"
 QUARANTINE = "quarantine"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,18})\.jsonl")
 _TEMPORARY = re.compile(r"\.(db_snapshot|segment)\.[0-9a-f]{32}\.tmp")
+
+
+def command(verb: str, directory: str | os.PathLike[str]) -> str:
+    """Return how an admin calls one of our commands on a directory."""
+    return f"snaptable {verb} {shlex.quote(os.fspath(directory))}"
 
 
 def segment(first: int) -> str:

@@ -5,7 +5,7 @@ A page is immutable bytes, lines joined; changing a row splices its page. Becaus
 whole cost in memory. Taking a snapshot copies the list of pages, and writers go on while it is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from snaptable.changes import Change, Delete, Key, key_json
@@ -80,6 +80,13 @@ class TablePages:
 
     def __len__(self) -> int:
         return len(self._page_of)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._page_of
+
+    def keys(self) -> Iterable[Key]:
+        """Return the keys of its rows."""
+        return self._page_of.keys()
 
     def load(self, data: bytes, keys: Sequence[Key]) -> None:
         """Add a page as it was read from a file, with the keys of its lines."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from snaptable.changes import Change, Commit
-from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch, UnsupportedFormat
-from snaptable.storage import history, journal, names, snapshot
+from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
+from snaptable.storage import history, journal, names, snapshot, walk
 from snaptable.storage.files import Files
 from snaptable.storage.pages import Pages
 
@@ -53,6 +53,8 @@ class Recovered:
     replayed: int = 0
     clean: bool = True
     torn: Torn | None = None
+    unsealed: tuple[int, bytes] | None = None
+    """The last segment, where it was not closed: its first sequence, and the bytes of it that verify."""
 
 
 def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> Recovered:
@@ -70,7 +72,7 @@ def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> 
     state = Recovered()
     segments = history.segments(files)
     if found is not None:
-        _load_snapshot(files, found, pages, loader, state)
+        load_snapshot(str(files.path(names.SNAPSHOT)), found, pages, loader, state)
     elif segments:
         _begin_without_snapshot(files, segments, state)
     else:
@@ -81,8 +83,8 @@ def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> 
     return state
 
 
-def _load_snapshot(files: Files, found: bytes, pages: Pages, loader: Loader, state: Recovered) -> None:
-    path = str(files.path(names.SNAPSHOT))
+def load_snapshot(path: str, found: bytes, pages: Pages, loader: Loader, state: Recovered) -> None:
+    """Verify a snapshot and load its rows; take note of its header in the state."""
     read = snapshot.read(path, found)
     unknown = [section.table for section in read.sections if section.data and section.table not in pages.tables]
     if unknown:
@@ -109,7 +111,8 @@ def _begin_without_snapshot(files: Files, segments: list[int], state: Recovered)
     if segments[0] != 1:
         raise CorruptSnapshot(
             f"{snapshot_path} is missing, and the journal begins at sequence {segments[0]}, so it can't be rebuilt: "
-            f"put a copy of the snapshot back to repair that; to start afresh, move {journal_path} away"
+            f"put a copy of the snapshot back to repair that, or see what {names.command('repair', files.root)} finds; "
+            f"to start afresh, move {journal_path} away"
         )
     logger.warning("%s is missing; it is rebuilt from the journal, which reaches back to the start", snapshot_path)
     state.clean = False
@@ -130,121 +133,79 @@ class _Replay:
                 f"{self.files.path(names.JOURNAL)} begins at sequence {segments[0]}, the snapshot ends at "
                 f"{self.covered}: {segments[0] - self.covered - 1} commits are missing between. The snapshot is an "
                 f"older copy, or files of it are gone. Put the files that belong together back; to give the newer "
-                f"commits up, move the journal away"
+                f"commits up, {names.command('repair', self.files.root)} sets the journal aside"
             )
         wanted = segments[segments.index(reached[-1]) :]
-        position = self.covered if reached[-1] == self.covered + 1 else None
+        tip = self.state.tip if reached[-1] == self.covered + 1 else None
+        position = self.covered
         for first, following in zip(wanted, [*wanted[1:], None], strict=True):
-            position = self._segment(first, following, position)
-        if position is not None and position < self.covered:
+            position, tip = self._segment(first, following, tip)
+        if position < self.covered:
             # A snapshot is only ever written behind a synced frame.
             raise CorruptJournal(
                 f"{self.files.path(names.JOURNAL)} ends at sequence {position}, the snapshot at {self.covered}: they "
                 f"belong to different histories, or journal files were removed. Put the files that belong together "
-                f"back; to go on from the snapshot alone, move the journal away"
+                f"back; to go on from the snapshot alone, {names.command('repair', self.files.root)} sets the journal "
+                f"aside"
             )
 
-    def _segment(self, first: int, following: int | None, position: int | None) -> int:
-        """Replay one segment up to the next one's beginning; return the sequence it reaches."""
-        path = str(self.files.path(history.path_of(first)))
-        data = self.files.read(history.path_of(first))
-        found = journal.read_header(data)
-        if found is None:
-            # The header is synced before the file gets its name: no crash leaves this behind.
-            raise CorruptJournal(f"{path}, byte 0: its first line is damaged; it was left as it is")
-        header, end = found
-        self._check_header(path, header, first, position)
-        reached, chain, closed, tip = first - 1, header.previous, False, header.previous
-        for frame in journal.read_frames(data, header, end):
-            if frame.previous != chain or closed:
-                raise CorruptJournal(f"{path}, byte {frame.offset}: a frame does not follow the one before it")
-            if not frame.closed:
-                if following is not None and frame.first >= following:
-                    break  # given up when the next segment was begun: its sync had failed
-                reached = self._frame(path, frame, reached)
-                tip = frame.check
-            chain, closed, end = frame.check, frame.closed, frame.end
+    def _segment(self, first: int, following: int | None, tip: str | None) -> tuple[int, str]:
+        """Replay one segment up to the next one's beginning; return the sequence it reaches, and the check there."""
+        file = walk.begin(self.files, first, following)
+        file.check_follows(self.state.store, tip)
+        self.state.store = file.header.store
+        for frame in file.frames():
+            self._frame(file.path, frame)
         if following is None:
-            self._check_end(path, first, data, header, end, closed=closed)
-        elif reached != following - 1:
-            raise CorruptJournal(
-                f"{path}, byte {end}: sequence {reached + 1} is damaged or missing; the next file begins at {following}"
-            )
-        if reached >= self.state.sequence:
-            self.state.sequence, self.state.tip = reached, tip
-        return reached
+            self.state.clean = file.closed
+            self.state.unsealed = None if file.closed else (first, file.data[: file.end])
+        if file.torn:
+            self.state.torn = Torn(first, file.end, file.data[file.end :])
+        if file.reached >= self.state.sequence:
+            self.state.sequence, self.state.tip = file.reached, file.tip
+        return file.reached, file.tip
 
-    def _check_header(self, path: str, header: journal.Header, first: int, position: int | None) -> None:
-        if header.format != names.FORMAT:
-            raise UnsupportedFormat(f"{path} has format {header.format}; this version reads format {names.FORMAT}")
-        if self.state.store is None:
-            self.state.store = header.store
-        if header.store != self.state.store:
-            raise CorruptJournal(f"{path} belongs to another store ({header.store}); this one is {self.state.store}")
-        if header.first != first:
-            raise CorruptJournal(f"{path} says it begins at sequence {header.first}: it was renamed")
-        if position is not None and header.previous != self.state.tip:
-            raise CorruptJournal(f"{path} continues another history than that of sequence {position}")
-
-    def _frame(self, path: str, frame: journal.Frame, reached: int) -> int:
-        """Replay one frame, or pass over one that the snapshot covers; return its last sequence."""
+    def _frame(self, path: str, frame: journal.Frame) -> None:
+        """Replay one frame, or pass over one that the snapshot covers."""
         where = f"{path}, byte {frame.offset}"
-        if frame.first != reached + 1 or frame.last - frame.first + 1 != len(frame.commits):
-            raise CorruptJournal(
-                f"{where}: sequence {reached + 1} is missing; the frame holds {frame.first} to {frame.last}"
-            )
         if frame.first <= self.covered < frame.last or (
             frame.last == self.covered and frame.check != self._snapshot_tip()
         ):
             raise CorruptJournal(
                 f"{where}: the snapshot of sequence {self.covered} belongs to another history than this journal"
-            )
+            ).at(frame.offset)
         if frame.first > self.covered:
             for commit in frame.commits:
-                self._commit(commit, where)
+                apply_commit(commit, where, self.pages, self.loader)
             self.state.replayed += len(frame.commits)
-        return frame.last
 
     def _snapshot_tip(self) -> str:
         return self.state.header.tip if self.state.header else journal.GENESIS
 
-    def _commit(self, plain: Mapping[str, Any], where: str) -> None:
-        changes = tuple(self.loader.apply(change, where) for change in plain["changes"])
-        commit = Commit(plain["sequence"], changes, plain.get("numbered", {}))
-        self.pages.apply(commit.changes)
-        self.pages.numbered.update(commit.numbered)
 
-    def _check_end(self, path: str, first: int, data: bytes, header: journal.Header, end: int, *, closed: bool) -> None:
-        """Tell a torn end from damage; take note of it, and of whether the store was closed cleanly."""
-        self.state.clean = closed
-        if end == len(data):
-            return
-        if closed:
-            raise CorruptJournal(
-                f"{path}, byte {end}: {len(data) - end} bytes behind a clean close; it was left as it is"
-            )
-        later = journal.frame_after(data, header, end)
-        if later is not None:
-            raise CorruptJournal(
-                f"{path}, byte {end}: damaged, and a whole frame (sequence {later.first}) follows at byte "
-                f"{later.offset}: no torn end, but lost commits; it was left as it is"
-            )
-        self.state.torn = Torn(first, end, data[end:])
+def apply_commit(plain: Mapping[str, Any], where: str, pages: Pages, loader: Loader) -> None:
+    """Bring rows and pages up to a journalled commit."""
+    changes = tuple(loader.apply(change, where) for change in plain["changes"])
+    commit = Commit(plain["sequence"], changes, plain.get("numbered", {}))
+    pages.apply(commit.changes)
+    pages.numbered.update(commit.numbered)
 
 
 def mend(files: Files, state: Recovered) -> None:
-    """Set a torn end aside, then cut it off; each step survives a crash behind it."""
+    """Set a torn end aside, and write what was read of a segment that was not closed anew.
+
+    What was read may be in the page cache only: the process died before its sync, or the sync failed, after which
+    another one reports success and writes nothing. So it goes to a new file, before anything is built on it.
+    """
     torn = state.torn
-    if torn is None:
-        return
-    name = names.segment(torn.first)
-    kept = history.keep_bytes(files, f"{name}-torn", torn.data)
-    logger.warning(
-        "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s", name, len(torn.data), kept
-    )
-    file = files.append(history.path_of(torn.first))
-    try:
-        file.truncate(torn.end)
-        file.sync()
-    finally:
-        file.close()
+    if torn is not None:
+        name = names.segment(torn.first)
+        kept = history.keep_bytes(files, f"{name}-torn", torn.data)
+        logger.warning(
+            "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s",
+            name,
+            len(torn.data),
+            kept,
+        )
+    if state.unsealed is not None:
+        history.rewrite(files, *state.unsealed)

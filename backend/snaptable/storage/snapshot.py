@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 from snaptable.errors import CorruptSnapshot, SnapshotEdited, UnsupportedFormat
 from snaptable.storage import names
 from snaptable.storage.files import Files, Identity
 from snaptable.storage.pages import SEPARATOR
+from snaptable.storage.publish import publish
 from snaptable.strictjson import parse_strictly
 
 
@@ -63,43 +65,14 @@ def compose(header: Header, tables: Mapping[str, Sequence[bytes]]) -> list[bytes
 
 
 def write(files: Files, buffers: Sequence[bytes], renamed: Callable[[Identity], None]) -> None:
-    """Replace the snapshot by new content, and return when that is on the disk.
+    """Replace the snapshot by new content, and return when that is on the disk; raises as `publish`.
 
     Args:
         files: the store's directory.
         buffers: the content.
         renamed: told the new file's identity as soon as it is the snapshot.
-
-    Raises:
-        OSError: it is not; the old snapshot is in its place, untouched, unless only the last step failed, in which
-            case either is there, whole.
     """
-    # 1. A new file, under a name nobody can have planted.
-    temporary = names.temporary()
-    file = files.create(temporary)
-    try:
-        # 2. The content, on the disk before it has the name.
-        try:
-            file.write(buffers)
-            file.sync()
-            identity = file.identity()
-        finally:
-            file.close()
-        # 3. The name, in one step.
-        files.replace(temporary, names.SNAPSHOT)
-    except BaseException:
-        _discard(files, temporary)
-        raise
-    renamed(identity)
-    # 4. The name, on the disk.
-    files.sync_directory()
-
-
-def _discard(files: Files, temporary: str) -> None:
-    try:
-        files.remove(temporary)
-    except OSError:
-        return  # it never got that far, or the disk is gone; the next start removes leftovers
+    publish(files, names.temporary(), names.SNAPSHOT, buffers, renamed)
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -107,6 +80,8 @@ def _discard(files: Files, temporary: str) -> None:
 _START = b'{\n"snaptable": '
 _TRAILER = re.compile(rb',\n"checksum": "crc32:([0-9a-f]{8})"\n}\n\Z')
 _OPENING = re.compile(rb',\n("(?:[^"\\]|\\.)*"): \{\n')
+_TABLE_LINE = re.compile(rb'^("(?:[^"\\\n]|\\.)*"): \{$', re.MULTILINE)
+_ROW_START = re.compile(rb'("(?:[^"\\\n]|\\.)*"): ?\{.')
 
 
 @dataclass(frozen=True)
@@ -151,7 +126,7 @@ def read(path: str, data: bytes) -> Snapshot:
     body_end = trailer.start() + len(SEPARATOR) if trailer else 0
     if trailer is None or plain is None or b"%08x" % zlib.crc32(memoryview(data)[:body_end]) != trailer[1]:
         _explain(path, data, plain)
-    header = _header(path, plain)
+    header = header_of(path, plain)
     try:
         sections = list(_sections(path, data, trailer.start()))
     except ValueError as error:
@@ -175,7 +150,15 @@ def _header_json(data: bytes) -> dict[str, Any] | None:
     return plain if isinstance(plain, dict) else None
 
 
-def _header(path: str, plain: dict[str, Any] | None) -> Header:
+def claimed(data: bytes) -> tuple[str | None, int]:
+    """Return the store and the sequence that a damaged snapshot's header speaks of, as far as it can be read."""
+    plain = _header_json(data) or {}
+    store, sequence = plain.get("store"), plain.get("sequence")
+    return store if isinstance(store, str) else None, sequence if type(sequence) is int else 0
+
+
+def header_of(path: str, plain: dict[str, Any] | None) -> Header:
+    """Return a header from its JSON; raises CorruptSnapshot where it is incomplete."""
     try:
         assert plain is not None
         header = Header(
@@ -193,7 +176,9 @@ def _header(path: str, plain: dict[str, Any] | None) -> Header:
             raise TypeError("a text is none")
         datetime.fromisoformat(header.saved_at)
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise CorruptSnapshot(f"{path}, byte {len(_START)}: its header is incomplete: {error}") from None
+        raise CorruptSnapshot(f"{path}, byte {len(_START)}: its header is incomplete: {error}").at(
+            len(_START)
+        ) from None
     return header
 
 
@@ -202,33 +187,44 @@ def _sections(path: str, data: bytes, end: int) -> Iterator[Section]:
     while position < end:
         opening = _OPENING.match(data, position)
         if opening is None:
-            raise CorruptSnapshot(f"{path}, byte {position}: a table was expected to begin here")
+            raise CorruptSnapshot(f"{path}, byte {position}: a table was expected to begin here").at(position)
         start = opening.end()
         # An empty table closes at once; else at the first line that is a lone brace, which no row can look like.
         close = start if data.startswith(b"}", start) else data.find(b"\n}", start)
         if close < 0 or close > end:
-            raise CorruptSnapshot(f"{path}, byte {start}: the table {opening[1].decode()} does not end")
+            raise CorruptSnapshot(f"{path}, byte {start}: the table {opening[1].decode()} does not end").at(start)
         yield Section(json.loads(opening[1]), data[start:close], start)
         position = close + (1 if close == start else 2)
 
 
 def _explain(path: str, data: bytes, header: dict[str, Any] | None) -> NoReturn:
     """Raise the error that tells how a file that does not verify is wrong."""
+    directory = Path(path).parent
     try:
         plain = parse_strictly(data)
     except (ValueError, RecursionError) as error:
         offset = _offset(data, error)
         raise CorruptSnapshot(
             f"{path} is damaged at byte {offset} of {len(data)}: {error}; it was left as it is. "
-            f"Restore a copy, or move it away to start from the journal or afresh"
-        ) from None
-    if not isinstance(plain, dict) or "checksum" not in plain or header is None:
+            f"{names.command('check', directory)} lists the damage, {names.command('repair', directory)} says what can "
+            f"be saved; or put a copy back"
+        ).at(offset) from None
+    if not isinstance(plain, dict) or not isinstance(plain.get("snaptable"), dict):
         raise CorruptSnapshot(
             f"{path}: valid JSON, but not as this library writes it (its first or last lines are not)"
         )
-    raise SnapshotEdited(
-        f"{path} is valid JSON, but not as it was written: {plain['checksum']!r} is not the checksum of its bytes. "
-        f"It was edited by hand, or damaged; it was left as it is. Put the copy from before that back"
+    if "checksum" not in plain or header is None:
+        raise SnapshotEdited(edited(path, "its first or last lines are not those of a snapshot"))
+    raise SnapshotEdited(edited(path, f"{plain['checksum']!r} is not the checksum of its bytes"))
+
+
+def edited(path: str, what: str) -> str:
+    """Return the message about a snapshot that is valid JSON, but not as it was written."""
+    directory = Path(path).parent
+    return (
+        f"{path} is valid JSON, but not as it was written: {what}. It was edited by hand, or damaged; it was left as "
+        f"it is. {names.command('accept', directory)} shows the difference and takes it over; otherwise put the copy "
+        f"from before that back"
     )
 
 
@@ -238,12 +234,41 @@ def _offset(data: bytes, error: Exception) -> int:
         return error.start
     if isinstance(error, json.JSONDecodeError):
         return len(data.decode("utf-8")[: error.pos].encode("utf-8"))
+    return next((offset for offset, _ in damaged_rows(data)), 0)
+
+
+def damaged_rows(data: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the offset of each line of a file that should be a row and isn't strict JSON, and the reason."""
     position = 0
     for line in data.split(b"\n"):
-        if line.startswith(b'"') and line.rstrip(b",").endswith(b"}"):
+        if _ROW_START.match(line):
             try:
                 parse_strictly(b"{" + line.rstrip(b",") + b"}")
-            except (ValueError, RecursionError):
-                return position
+            except (ValueError, RecursionError) as error:
+                yield position, str(error)
         position += len(line) + 1
-    return 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Be a place in a snapshot, as a person looks it up."""
+
+    line: int
+    table: str | None = None
+    key: str | None = None
+
+
+def locate(data: bytes, offset: int) -> Place:
+    """Return the line of an offset, counted from 1, and table and key of the row there, if there is one; O(n)."""
+    start = data.rfind(b"\n", 0, offset) + 1
+    line = data.count(b"\n", 0, offset) + 1
+    row = _ROW_START.match(data, start)
+    tables = [match[1] for match in _TABLE_LINE.finditer(data, 0, start)]
+    return Place(line, _text(tables[-1]) if tables else None, _text(row[1]) if row and tables else None)
+
+
+def _text(name: bytes) -> str:
+    try:
+        return str(json.loads(name))
+    except ValueError:
+        return name.decode("utf-8", "backslashreplace")

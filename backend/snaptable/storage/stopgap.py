@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snaptable.errors import CorruptSnapshot, SchemaMismatch, SnapshotEdited, UnsupportedFormat
+from snaptable.storage import names, snapshot
 from snaptable.strictjson import parse_strictly
 
 logger = logging.getLogger("snaptable")
@@ -49,6 +50,32 @@ class Stopgap:
         )
 
 
+def parse(path: str, data: bytes) -> dict[str, dict[str, Any]]:
+    """Return the maps of a stop-gap file.
+
+    Raises:
+        CorruptSnapshot: it is not JSON.
+        SnapshotEdited: it is a snapshot of this library that was laid out anew.
+        UnsupportedFormat: it is JSON of another shape.
+    """
+    try:
+        plain = parse_strictly(data)
+    except (ValueError, RecursionError) as error:
+        what = "is empty" if not data else f"is damaged: {error}"
+        offset = error.start if isinstance(error, UnicodeDecodeError) else getattr(error, "pos", 0)
+        raise CorruptSnapshot(
+            f"{path} {what} (byte {offset} of {len(data)}); it was left as it is. "
+            f"{names.command('repair', Path(path).parent)} says what can be saved; or put a copy back"
+        ).at(offset) from None
+    if isinstance(plain, dict) and "snaptable" in plain:
+        raise SnapshotEdited(snapshot.edited(path, "it was laid out anew"))
+    if not isinstance(plain, dict) or not all(isinstance(value, dict) for value in plain.values()):
+        raise UnsupportedFormat(
+            f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}"
+        )
+    return plain
+
+
 def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stopgap:
     """Return the content of a stop-gap file.
 
@@ -59,30 +86,10 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Stop
         directory: the store's directory.
 
     Raises:
-        CorruptSnapshot: it is not JSON.
-        SnapshotEdited: it is a snapshot of this library that was laid out anew.
-        SnapshotEdited: it is a snapshot of this library that was laid out anew.
-        UnsupportedFormat: it is JSON of another shape.
         SchemaMismatch: it holds rows of a table the database doesn't have.
+        OpenError: as `parse`.
     """
-    try:
-        plain = parse_strictly(data)
-    except (ValueError, RecursionError) as error:
-        what = "is empty" if not data else f"is damaged: {error}"
-        offset = error.start if isinstance(error, UnicodeDecodeError) else getattr(error, "pos", 0)
-        raise CorruptSnapshot(
-            f"{path} {what} (byte {offset} of {len(data)}); it was left as it is. "
-            f"Restore a copy, or move it away to start from the journal or afresh"
-        ) from None
-    if isinstance(plain, dict) and "snaptable" in plain:
-        raise SnapshotEdited(
-            f"{path} is valid JSON, but not laid out as it was written: it was reformatted or edited, and left as it "
-            f"is. Put the copy from before that back"
-        )
-    if not isinstance(plain, dict) or not all(isinstance(value, dict) for value in plain.values()):
-        raise UnsupportedFormat(
-            f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}"
-        )
+    plain = parse(path, data)
     found = {name: rows for name, rows in plain.items() if name in tables or not _is_derived(name, rows)}
     foreign = [f"{name} ({len(rows)} rows)" for name, rows in found.items() if name not in tables and rows]
     if foreign:

@@ -13,7 +13,7 @@ from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, Snaptab
 from snaptable.storage import history, names, snapshot, stopgap
 from snaptable.storage.committer import Committer, Listener
 from snaptable.storage.files import Files
-from snaptable.storage.journal import Segment, SyncFailed
+from snaptable.storage.journal import Segment
 from snaptable.storage.lock import Lock
 from snaptable.storage.pages import Pages
 from snaptable.storage.recovery import Loader, Recovered, mend, recover
@@ -140,7 +140,7 @@ class Store:
             # The page cache may show what the disk lost: what was loaded goes to a new file before it is built on.
             saver.save()
             if not state.clean:
-                begin_segment(segment)
+                segment.begin()
         return Committer(files, lock, saver, segment, listener)
 
     def close(self) -> None:
@@ -157,14 +157,6 @@ class Store:
         finally:
             if self._lock is not None:
                 self._lock.release()
-
-
-def begin_segment(segment: Segment) -> None:
-    """Create a segment's file now."""
-    try:
-        segment.begin()
-    except SyncFailed as error:
-        raise OpenError(f"the journal can't be begun: {error}") from error
 
 
 def read_snapshot(files: Files) -> bytes | None:
