@@ -1,0 +1,87 @@
+"""What the engine's tests share: the three ways in which a database in a real directory begins anew."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from snaptable import Database, SnaptableError
+
+D = TypeVar("D", bound=Database)
+Way = Literal["restart", "kill", "replay"]
+WAYS: tuple[Way, ...] = ("restart", "kill", "replay")
+
+
+def begin_anew(db: D, way: Way) -> D:
+    """Return a database of the same class, open, with what another left on the disk.
+
+    Args:
+        db: an open database in a directory; closed where the way is a restart, left open otherwise.
+        way: "restart" closes and opens again; "kill" opens a copy of the files as they lie there, nothing closed;
+            "replay" does that without the snapshot, so that every row comes out of the journal.
+    """
+    assert db.directory is not None
+    if way == "restart":
+        db.close()
+        return type(db)(db.directory, fsync=False).open()
+    copy = db.directory.parent / f"copy-{uuid4().hex}"
+    shutil.copytree(db.directory, copy)
+    if way == "replay":
+        (copy / "db_snapshot.json").unlink()
+    return type(db)(copy, fsync=False).open()
+
+
+@contextmanager
+def begun_anew(db: D, way: Way) -> Iterator[D]:
+    """Begin a database anew for the length of a block, close it and remove a copy's files."""
+    found = begin_anew(db, way)
+    assert found.directory is not None
+    try:
+        yield found
+    finally:
+        found.close()
+        if found.directory != db.directory:
+            shutil.rmtree(found.directory)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """Return the content of every file of a store by its path, but for the lock."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != "db.lock"
+    }
+
+
+def refuses(error: type[SnaptableError], work: Callable[[], object], *words: str) -> str:
+    """Check that some work raises exactly this error, and that its message names every word; return the message."""
+    with pytest.raises(error) as raised:
+        work()
+    assert type(raised.value) is error
+    message = str(raised.value)
+    missing = [word for word in words if word not in message]
+    assert not missing, f"the message names no {missing}: {message}"
+    return message
+
+
+def identical(first: object, second: object) -> bool:
+    """Return whether two values are equal and of the same type, in every part; -0.0 is not 0.0, nor 1 True."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, BaseModel) and isinstance(second, BaseModel):
+        return identical(dict(first), dict(second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        pairs = zip(sorted(first.items(), key=repr), sorted(second.items(), key=repr), strict=False)
+        return len(first) == len(second) and all(identical(one, other) for one, other in pairs)
+    if isinstance(first, (set, frozenset)) and isinstance(second, (set, frozenset)):
+        return first == second and identical(sorted(first, key=repr), sorted(second, key=repr))
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(identical, first, second))
+    if isinstance(first, float):
+        return repr(first) == repr(second)
+    return first == second

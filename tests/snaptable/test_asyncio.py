@@ -1,0 +1,390 @@
+"""asyncio: `await db.run(fn, …)`, cancellation, and what may not be done on an event loop."""
+# ruff: noqa: PT012 - a transaction that fails has several statements
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from tests.snaptable.support import refuses
+
+from snaptable import Database, DatabaseClosed, ForeignKey, ForeignKeyViolation, Row, Table, TransactionError
+
+PATIENCE = 20
+
+
+class Counter(Row):
+    id: str
+    value: int = 0
+
+
+class Entry(Row):
+    id: int | None = None
+    counter_id: Annotated[str, ForeignKey(Counter)] = "a"
+    task: int = 0
+
+
+class Store(Database):
+    counters: Table[Counter]
+    entries: Table[Entry]
+
+
+@pytest.fixture(name="db")
+def open_store(tmp_path: Path) -> Iterator[Store]:
+    """Give a store with one counter."""
+    with Store(tmp_path / "data", fsync=False) as db:
+        db.counters.insert(Counter(id="a"))
+        yield db
+
+
+def in_time(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on a new event loop; fail where it takes too long."""
+
+    async def limited() -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await work
+
+    return asyncio.run(limited())
+
+
+def add(db: Store, amount: int, *, task: int = 0, fails: bool = False) -> int:
+    """Add to the counter with an entry about it, and fail at the end if told to."""
+    value = db.counters.update("a", value=db.counters["a"].value + amount).value
+    db.entries.insert(Entry(task=task))
+    if fails:
+        raise ZeroDivisionError
+    return value
+
+
+def test_runs_a_function_as_one_transaction(db: Store) -> None:
+    """Ensure that run gives the function's result, positional and keyword arguments passed on, as one commit."""
+    sequence = db.status().sequence
+    assert in_time(db.run(add, 5, task=3)) == 5
+    assert db.status().sequence == sequence + 1
+    assert (db.counters["a"].value, db.entries.where(task=3).count()) == (5, 1)
+
+
+def test_is_durable_when_it_returns(db: Store, tmp_path: Path) -> None:
+    """Ensure that what run returned from is in the snapshot's file."""
+
+    async def work() -> None:
+        await db.run(add, 7)
+        assert '"value":7' in (tmp_path / "data" / "db_snapshot.json").read_text()
+
+    in_time(work())
+
+
+def test_rolls_back_what_raises(db: Store) -> None:
+    """Ensure that an exception in the function, or a violation at its end, takes everything back and is passed on."""
+
+    def orphan(db: Store) -> None:
+        db.counters.update("a", value=99)
+        db.entries.insert(Entry(counter_id="none"))
+
+    async def work() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await db.run(add, 5, fails=True)
+        with pytest.raises(ForeignKeyViolation):
+            await db.run(orphan)
+        assert await db.run(add, 1) == 1
+
+    in_time(work())
+    assert (db.counters["a"].value, db.entries.count(), db.check()) == (1, 1, [])
+
+
+async def coroutine_function(db: Store) -> int:
+    """Be what run doesn't take."""
+    return db.counters.update("a", value=9).value
+
+
+class Callable9:
+    """Be an object whose call is a coroutine function."""
+
+    async def __call__(self, db: Store) -> int:
+        return await coroutine_function(db)
+
+
+AWAITABLES: list[Callable[[Store], Any]] = [
+    coroutine_function,
+    Callable9(),
+    lambda db: coroutine_function(db),
+    lambda db: (db.counters.update("a", value=9), coroutine_function(db))[1],
+    lambda db: (db.counters.update("a", value=9), asyncio.get_running_loop().create_future())[1],
+]
+
+
+@pytest.mark.parametrize("fn", AWAITABLES)
+def test_refuses_coroutines(db: Store, fn: Callable[[Store], Any]) -> None:
+    """Ensure that a coroutine function is refused, and a result that would have to be awaited is, with all it did."""
+
+    async def work() -> None:
+        with pytest.raises(TypeError, match="plain function"):
+            await db.run(fn)
+
+    sequence = db.status().sequence
+    in_time(work())
+    assert db.counters["a"].value == 0
+    assert db.status().sequence == sequence
+
+
+def test_joins_its_own_transaction(db: Store) -> None:
+    """Ensure that run inside the task's own transaction is a savepoint of it."""
+
+    async def work() -> None:
+        with pytest.raises(ZeroDivisionError), db.transaction():
+            await db.run(add, 1)
+            raise ZeroDivisionError
+        assert db.counters["a"].value == 0
+        with db.transaction():
+            await db.run(add, 1)
+            with pytest.raises(ZeroDivisionError):
+                await db.run(add, 10, fails=True)
+            assert db.counters["a"].value == 1
+
+    in_time(work())
+    assert (db.counters["a"].value, db.entries.count()) == (1, 1)
+
+
+def test_many_tasks_lose_nothing(db: Store) -> None:
+    """Ensure that hundreds of concurrent tasks, every third failing, all count, and that commits share syncs."""
+
+    async def one(number: int) -> int:
+        try:
+            return await db.run(add, 1, task=number, fails=number % 3 == 0)
+        except ZeroDivisionError:
+            return 0
+
+    async def work() -> list[int]:
+        return await asyncio.gather(*(one(number) for number in range(300)))
+
+    values = in_time(work())
+    assert sorted(value for value in values if value) == list(range(1, 201))
+    assert (db.counters["a"].value, db.entries.count(), db.check()) == (200, 200, [])
+
+
+def test_tasks_and_threads_lose_nothing(db: Store) -> None:
+    """Ensure that tasks of two loops, plain threads and workers of to_thread together lose no update."""
+
+    def by_thread(number: int) -> None:
+        for _ in range(20):
+            with db.transaction():
+                add(db, 1, task=number)
+
+    async def many(number: int) -> None:
+        await asyncio.gather(
+            *(db.run(add, 1, task=number) for _ in range(20)),
+            *(asyncio.to_thread(by_thread, number) for _ in range(2)),
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        works = [pool.submit(by_thread, 1), pool.submit(by_thread, 2)]
+        works += [pool.submit(lambda: in_time(many(3))), pool.submit(lambda: in_time(many(4)))]
+        for work in works:
+            work.result(PATIENCE)
+    assert (db.counters["a"].value, db.entries.count()) == (160, 160)
+    assert [db.entries.where(task=number).count() for number in (1, 2, 3, 4)] == [20, 20, 60, 60]
+    assert db.check() == []
+
+
+WRITES: list[tuple[str, Callable[[Store], Any]]] = [
+    ("insert", lambda db: db.counters.insert(Counter(id="b"))),
+    ("bulk update", lambda db: db.counters.where().update(value=3)),
+    ("delete", lambda db: db.counters.delete("a")),
+    ("transaction", lambda db: db.transaction().__enter__()),
+    ("close", lambda db: db.close()),
+]
+
+
+@pytest.mark.parametrize("write", [write for _, write in WRITES], ids=[name for name, _ in WRITES])
+def test_refuses_to_wait_on_its_own_loop(db: Store, write: Callable[[Store], Any]) -> None:
+    """Ensure that a write while another task of the loop holds a transaction across an await raises, never joins."""
+
+    async def hold(begun: asyncio.Event, end: asyncio.Event) -> None:
+        with db.transaction():
+            db.counters.update("a", value=1)
+            begun.set()
+            await end.wait()
+            db.counters.update("a", value=2)
+
+    async def work() -> None:
+        begun, end = asyncio.Event(), asyncio.Event()
+        holder = asyncio.create_task(hold(begun, end))
+        await begun.wait()
+        refuses(TransactionError, lambda: write(db), "db.run")
+        with pytest.raises(TransactionError, match=r"db\.run"):
+            await db.run(add, 1)
+        assert db.counters["a"].value == 0
+        end.set()
+        await holder
+        assert db.counters["a"].value == 2
+        await db.run(add, 1)
+
+    in_time(work())
+    assert db.counters["a"].value == 3
+    assert "b" not in db.counters
+
+
+def test_a_task_is_not_its_parent(db: Store) -> None:
+    """Ensure that a task started inside a transaction is not in it: neither its reads nor its writes."""
+
+    async def child() -> int:
+        with pytest.raises(TransactionError):
+            db.counters.update("a", value=5)
+        return db.counters["a"].value
+
+    async def work() -> None:
+        with db.transaction():
+            db.counters.update("a", value=1)
+            assert await asyncio.create_task(child()) == 0
+            assert await asyncio.to_thread(lambda: db.counters["a"].value) == 0
+
+    in_time(work())
+    assert db.counters["a"].value == 1
+
+
+def test_outlives_a_cancelled_holder(db: Store) -> None:
+    """Ensure that a task cancelled with a transaction open is rolled back, and that others go on."""
+
+    async def hold() -> None:
+        with db.transaction():
+            db.counters.update("a", value=99)
+            await asyncio.sleep(PATIENCE)
+
+    async def work() -> None:
+        holder = asyncio.create_task(hold())
+        await asyncio.sleep(0)
+        thread = asyncio.create_task(asyncio.to_thread(lambda: db.counters.insert(Counter(id="b"))))
+        await asyncio.sleep(0.05)
+        holder.cancel()
+        await asyncio.wait([holder])
+        await thread
+        assert await db.run(add, 1) == 1
+
+    in_time(work())
+    assert [row.value for row in db.counters] == [1, 0]
+
+
+def test_outlives_a_holder_that_ended(db: Store) -> None:
+    """Ensure that a transaction a task entered and never left is rolled back once the task is done."""
+    kept: list[Any] = []
+
+    async def leave() -> None:
+        kept.append(db.transaction())
+        kept[-1].__enter__()
+        db.counters.update("a", value=99)
+
+    async def work() -> None:
+        await asyncio.create_task(leave())
+        assert await db.run(add, 1) == 1
+        await asyncio.create_task(leave())
+        assert await asyncio.to_thread(add, db, 1) == 2
+
+    in_time(work())
+
+
+def test_outlives_a_closed_loop_of_the_holder(db: Store) -> None:
+    """Ensure that a transaction left open by a task whose loop was closed is rolled back for the next writer."""
+
+    async def hold() -> None:
+        with db.transaction():
+            db.counters.update("a", value=99)
+            await asyncio.sleep(PATIENCE)
+
+    loop = asyncio.new_event_loop()
+    holder = loop.create_task(hold())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
+    assert db.counters.update("a", value=1).value == 1
+    assert not holder.done()
+    holder.__setattr__("_log_destroy_pending", False)
+
+
+def test_outlives_a_closed_loop_of_a_waiting_task(db: Store) -> None:
+    """Ensure that a commit isn't disturbed by tasks that waited for their turn on a loop that was closed meanwhile."""
+    begun, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with db.transaction():
+            db.counters.update("a", value=1)
+            begun.set()
+            assert release.wait(PATIENCE)
+
+    with ThreadPoolExecutor(2) as pool:
+        end = pool.submit(hold)
+        assert begun.wait(PATIENCE)
+        loop = asyncio.new_event_loop()
+        waiting = loop.create_task(db.run(add, 100))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        release.set()
+        end.result(PATIENCE)
+        assert pool.submit(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
+    assert db.counters["a"].value == 1
+    waiting.__setattr__("_log_destroy_pending", False)
+
+
+def test_cancelled_waiters_leave_the_line(db: Store) -> None:
+    """Ensure that tasks cancelled while they wait for their turn wrote nothing, and those behind them get theirs."""
+
+    async def work() -> None:
+        begun, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with db.transaction():
+                begun.set()
+                assert release.wait(PATIENCE)
+
+        holder = asyncio.create_task(asyncio.to_thread(hold))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        waiting = [asyncio.create_task(db.run(add, 1, task=number)) for number in range(30)]
+        await asyncio.sleep(0.02)
+        for task in waiting[::2]:
+            task.cancel()
+        await asyncio.sleep(0)
+        release.set()
+        await holder
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, False] * 15
+
+    in_time(work())
+    assert db.counters["a"].value == 15
+    assert sorted(row.task for row in db.entries) == list(range(1, 30, 2))
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_cancelled_at_any_tick(db: Store, ticks: int) -> None:
+    """Ensure that a run cancelled at any moment is there whole or not at all, and that the next one works."""
+
+    async def work() -> None:
+        tasks = [asyncio.create_task(db.run(add, 1, task=number)) for number in range(8)]
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not any(isinstance(result, BaseException) for result in results[1::2])
+        assert await db.run(add, 1, task=99) == db.counters["a"].value
+
+    in_time(work())
+    present = {row.task for row in db.entries}
+    assert {1, 3, 5, 7, 99} <= present
+    assert db.counters["a"].value == len(present) == db.entries.count()
+    assert db.check() == []
+
+
+def test_refuses_to_run_while_closed(db: Store) -> None:
+    """Ensure that run on a closed database raises DatabaseClosed without calling the function."""
+    db.close()
+
+    async def work() -> None:
+        with pytest.raises(DatabaseClosed):
+            await db.run(add, 1)
+
+    in_time(work())
+    with db:
+        assert db.counters["a"].value == 0

@@ -1,0 +1,86 @@
+"""Mistakes in user code, each ignored by the error that the strict type checker must find there."""
+# ruff: noqa: RUF012 - a model's default is copied by Pydantic
+
+from typing import Annotated, assert_type
+
+from snaptable import Database, ForeignKey, Row, Table, contains, desc, one_of, starts_with, table
+
+
+class User(Row):
+    id: str
+    name: str = ""
+
+
+class Document(Row):
+    id: str
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    pages: int = 0
+    tags: list[str] = []
+
+
+class Library(Database):
+    users: Table[User]
+    documents: Table[Document] = table("user_id")  # type: ignore[arg-type]
+
+
+def make() -> None:
+    """Make rows."""
+    User(name="ann")  # type: ignore[call-arg]
+    User(id="1", colour="red")  # type: ignore[call-arg]
+    User(id="1").name = "bob"  # type: ignore[misc]
+
+
+def write(db: Library) -> None:
+    """Write."""
+    db.users.insert(Document(id="1", user_id="1"))  # type: ignore[arg-type]
+    db.users.insert({"id": "1"})  # type: ignore[arg-type]
+    db.users.insert_many([Document(id="1", user_id="1")])  # type: ignore[list-item]
+    db.users.insert(row=User(id="1"))  # type: ignore[call-arg]
+    db.users.update(key="1", name="x")  # type: ignore[call-arg]
+    db.users.upsert(None)  # type: ignore[arg-type]
+    db.nothing.insert(User(id="1"))  # type: ignore[attr-defined]
+
+
+def read(db: Library) -> None:
+    """Read."""
+    _ = db.users.get("1").name  # type: ignore[union-attr]
+    number: int = db.users["1"].name  # type: ignore[assignment]
+    number = db.users.where().all()  # type: ignore[assignment]
+    _ = db.users.where().first().name  # type: ignore[union-attr]
+    assert_type(number, str)  # type: ignore[assert-type]
+
+
+def ask(db: Library) -> None:
+    """Ask."""
+    _ = User.colour == "red"  # type: ignore[attr-defined]
+    db.documents.where(Document.pages > "3")  # type: ignore[operator]
+    db.documents.where(Document.pages == "3")  # type: ignore[comparison-overlap]
+    db.documents.where(Document.tags == "a")  # type: ignore[comparison-overlap]
+    db.documents.where("pages > 3")  # type: ignore[arg-type]
+    db.documents.where(Document.pages > None)  # type: ignore[operator]
+    db.documents.where(contains(Document.pages, 3))  # type: ignore[arg-type]
+    db.documents.where(one_of(Document.pages, 3))  # type: ignore[arg-type]
+    db.documents.where(starts_with(Document.pages, "3"))  # type: ignore[arg-type]
+    db.documents.order_by(desc(Document.colour))  # type: ignore[attr-defined]
+    db.documents.where().limit("3")  # type: ignore[arg-type]
+    db.documents.where().page(3)  # type: ignore[call-arg]
+
+
+def add(db: Library, name: str) -> User:
+    """Be a service function."""
+    return db.users.insert(User(id=name))
+
+
+async def slow(db: Library) -> None:
+    """Be no service function."""
+
+
+async def serve(db: Library) -> None:
+    """Write from a coroutine."""
+    await db.run(add)  # type: ignore[call-arg]
+    await db.run(add, 3)  # type: ignore[arg-type]
+    await db.run(add, "ann", "bob")  # type: ignore[call-arg]
+    await db.run(add(db, "ann"))  # type: ignore[arg-type]
+    user = await db.run(add, "ann")
+    _: str = user  # type: ignore[assignment]
+    await db.run(lambda db: db.nothing)  # type: ignore[attr-defined]

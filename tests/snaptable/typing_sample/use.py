@@ -1,0 +1,135 @@
+"""User code as it is written: every line passes the strict type checker, and its types are what they should be."""
+# ruff: noqa: RUF012 - a model's default is copied by Pydantic
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, assert_type
+
+from pydantic import EmailStr, Field
+
+from snaptable import (
+    Database,
+    ForeignKey,
+    Index,
+    Page,
+    Plan,
+    PrimaryKey,
+    Query,
+    Row,
+    RowNotFound,
+    Table,
+    Unique,
+    asc,
+    contains,
+    desc,
+    new_id,
+    one_of,
+    starts_with,
+    table,
+    utc_now,
+)
+
+
+class User(Row):
+    id: str = Field(default_factory=new_id)
+    email: Annotated[EmailStr, Unique()]
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class Document(Row):
+    id: str = Field(default_factory=new_id)
+    user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
+    filename: Annotated[str, Index()]
+    pages: int
+    upload_date: Annotated[datetime, Index(ordered=True)]
+    title: str | None = None
+    tags: Annotated[list[str], Index(each=True)] = []
+    public: bool = False
+    above: Annotated[str | None, ForeignKey("documents", on_delete="set null")] = None
+
+
+class Event(Row):
+    number: Annotated[int | None, PrimaryKey()] = None
+    text: str
+
+
+class Library(Database):
+    users: Table[User]
+    documents: Table[Document] = table(Unique("user_id", "filename"), Index("user_id", "upload_date", ordered=True))
+    events: Table[Event]
+
+
+def write(db: Library) -> None:
+    """Write in every way."""
+    user = db.users.insert(User(email="a@b.org"))
+    assert_type(user, User)
+    document = Document(user_id=user.id, filename="a.pdf", pages=3, upload_date=utc_now())
+    assert_type(db.documents.insert_many([document]), list[Document])
+    assert_type(db.documents.update(document.id, pages=4, title=None), Document)
+    assert_type(db.documents.replace(document), Document)
+    assert_type(db.documents.upsert(document), Document)
+    assert_type(db.documents.delete(document.id), Document)
+    assert_type(db.documents.where(Document.pages > 3).update(public=True), int)
+    assert_type(db.documents.where(user_id=user.id).delete(), int)
+    assert_type(db.events.insert(Event(text="hello")).number, int | None)
+    with db.transaction():
+        with db.transaction():
+            db.users.update(user.id, email="c@d.org")
+        db.users.delete(user.id)
+    db.persist()
+    assert_type(db.check(), list[str])
+
+
+def read(db: Library, user: User) -> list[str]:
+    """Read in every way."""
+    assert_type(db.users, Table[User])
+    assert_type(db.users.get("x"), User | None)
+    assert_type(db.users["x"], User)
+    assert_type("x" in db.users, bool)
+    assert_type(len(db.users), int)
+    query = db.documents.where(Document.user_id == user.id, Document.pages > 3)
+    assert_type(query, Query[Document])
+    assert_type(query.order_by(desc(Document.upload_date), Document.id).limit(20).offset(2).all(), list[Document])
+    assert_type(query.first(), Document | None)
+    assert_type(query.one(), Document)
+    assert_type(query.count(), int)
+    assert_type(query.exists(), bool)
+    assert_type(query.explain(), Plan)
+    assert_type(db.documents.order_by(asc(Document.pages)).page(limit=10, after=None), Page[Document])
+    page = db.documents.where().page()
+    assert_type(page.items, list[Document])
+    assert_type(page.next_cursor, str | None)
+    db.documents.where((Document.pages >= 3) & (Document.pages < 9) | ~(Document.title == None))  # noqa: E711
+    db.documents.where(one_of(Document.pages, [1, 2]), contains(Document.tags, "a"))
+    db.documents.where(starts_with(Document.filename, "a"), starts_with(Document.title, "b"), Document.public)
+    db.documents.where(~Document.public, Document.upload_date <= utc_now(), Document.title != "x", above=None)
+    names = [document.filename for document in db.documents]
+    try:
+        names.append(db.documents["none"].filename)
+    except RowNotFound:
+        names.append("")
+    return names
+
+
+def add_user(db: Library, email: str, *, twice: bool = False) -> User:
+    """Be a service function."""
+    return db.users.insert(User(email=email))
+
+
+async def serve(db: Library) -> User:
+    """Write from a coroutine."""
+    user = await db.run(add_user, "a@b.org", twice=True)
+    assert_type(user, User)
+    assert_type(await db.run(lambda db: db.users.count()), int)
+    return user
+
+
+def main() -> None:
+    """Open and close."""
+    with Library("data") as db:
+        assert_type(db, Library)
+        write(db)
+        asyncio.run(serve(db))
+    read_only = Library("data", read_only=True, snapshot="background", fsync=False).open()
+    assert_type(read_only, Library)
+    read_only.close()
