@@ -20,6 +20,7 @@ class Items(Database):
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
+    """Return a directory with a store of 500 rows."""
     with Items(tmp_path) as db:
         db.items.insert_many(Item(id=new_id(), text="x" * 100) for _ in range(500))
     return tmp_path
