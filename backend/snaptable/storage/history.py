@@ -1,6 +1,7 @@
 """The journal's files as a whole: which there are, which are kept as history, which go."""
 
 import logging
+from collections.abc import Sequence
 from itertools import pairwise
 
 from snaptable.storage import names
@@ -57,6 +58,8 @@ def keep_copy(files: Files, first: int) -> None:
 def keep_bytes(files: Files, name: str, data: bytes) -> str:
     """Keep some bytes in a new file of the quarantine, synced, and return its name."""
     files.make_directory(names.QUARANTINE)
+    # Somebody may have put a symlink there since the store was opened.
+    files.check_directory(names.QUARANTINE)
     kept = f"{names.QUARANTINE}/{name}-{timestamp().replace(':', '')}"
     file = files.create(kept)
     try:
@@ -81,3 +84,13 @@ def cut(files: Files, name: str, end: int) -> None:
 def rewrite(files: Files, first: int, data: bytes) -> None:
     """Put a new file with these bytes in the place of a journal file, and return when it is on the disk."""
     publish(files, names.temporary_segment(), path_of(first), [data])
+
+
+def remove(files: Files, firsts: Sequence[int]) -> None:
+    """Remove journal files, the oldest first, each for good before the next goes.
+
+    A file may hold behind its end what was given up when the next one was begun; without that one it would count.
+    """
+    for first in sorted(firsts):
+        files.remove(path_of(first))
+        files.sync_directory(names.JOURNAL)

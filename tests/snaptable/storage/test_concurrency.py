@@ -1,0 +1,179 @@
+"""Readers, writers and the snapshot at once: whatever instant one looks at the file, it is a whole committed state."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.snaptable.storage.faults import Disk, FaultyStore
+from tests.snaptable.storage.support import (
+    JOURNAL,
+    SNAPSHOT,
+    Post,
+    Store,
+    User,
+    killed,
+    opened,
+    parse_snapshot,
+    segments,
+)
+
+from snaptable.storage import committer
+
+SECONDS = 1.5
+
+
+@contextmanager
+def busy(db: Store, threads: int = 4) -> Iterator[list[int]]:
+    """Let threads write while the block runs; the list counts what they had acknowledged.
+
+    Each transaction moves one unit between two accounts, so that their sum is 1,000 in every committed state, and adds
+    a post, so that the number of posts is that of the sequence.
+    """
+    stop = threading.Event()
+    done = [0] * threads
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        while not stop.is_set():
+            source, target = chance.sample("abcdefgh", 2)
+            with db.transaction():
+                for key, change in ((source, -1), (target, 1)):
+                    db.users.update(key, note=str(int(db.users[key].note) + change))
+                db.posts.insert(Post(user_id=source, text="x" * chance.choice([1, 500])))
+            done[number] += 1
+
+    with ThreadPoolExecutor(threads) as pool:
+        running: list[Future[None]] = [pool.submit(work, number) for number in range(threads)]
+        try:
+            yield done
+        finally:
+            stop.set()
+            for future in running:
+                future.result(30)
+
+
+def begin(db: Store) -> None:
+    """Make eight accounts with 1,000 in all, under the first sequence."""
+    db.users.insert_many([User(id=key, note="125") for key in "abcdefgh"])
+
+
+def balanced(notes: list[str]) -> bool:
+    """Return whether the accounts' sum is what it was."""
+    return sum(map(int, notes)) == 1_000
+
+
+@pytest.mark.parametrize("policy", ["auto", "always", "background"])
+def test_the_file_is_a_committed_state_at_any_time(directory: Path, policy: str) -> None:
+    """Ensure every copy of the file parses, verifies, is a committed state, and none is older than one before."""
+    with Store(directory, fsync=False, snapshot=policy) as db:  # type: ignore[arg-type]
+        begin(db)
+        seen = 0
+        with busy(db):
+            deadline = time.monotonic() + SECONDS
+            while time.monotonic() < deadline:
+                header, rows = parse_snapshot((directory / SNAPSHOT).read_bytes())
+                assert header["sequence"] >= seen
+                seen = header["sequence"]
+                if seen:
+                    assert len(rows["posts"]) == seen - 1
+                    assert balanced([row["note"] for row in rows["users"].values()])
+        assert seen > 1
+
+
+def test_what_was_acknowledged_is_in_the_file(directory: Path) -> None:
+    """Ensure that a write that returned before one looks is in the file one sees, writers going on."""
+    with Store(directory, fsync=False) as db:
+        begin(db)
+        with busy(db) as done:
+            deadline = time.monotonic() + SECONDS / 2
+            while time.monotonic() < deadline:
+                acknowledged = sum(done)
+                assert len(parse_snapshot((directory / SNAPSHOT).read_bytes())[1]["posts"]) >= acknowledged
+
+
+def test_a_copy_of_everything_at_any_time_opens(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a kill at any instant, with writers and the background at work, opens with all that was acknowledged."""
+    monkeypatch.setattr(committer, "SEGMENT_BYTES", 20_000)
+    with Store(directory, fsync=False, snapshot="background") as db:
+        begin(db)
+        copies = []
+        with busy(db) as done:
+            for _ in range(12):
+                time.sleep(0.1)
+                acknowledged = sum(done)
+                # The snapshot first: a copy takes time, and the journal must reach at least as far.
+                snapshot = (directory / SNAPSHOT).read_bytes()
+                copies.append((acknowledged, killed(db, keep=snapshot)))
+        for acknowledged, copy in copies:
+            found = opened(copy)
+            assert len(found["posts"]) >= acknowledged
+            assert balanced([row["note"] for row in found["users"].values()])
+    assert len(segments(directory)) > 1
+
+
+def test_sequences_have_no_gap(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure the journal numbers the commits 1, 2, 3 … through all its files, whoever wrote them."""
+    monkeypatch.setattr(committer, "SEGMENT_BYTES", 30_000)
+    with Store(directory, fsync=False) as db:
+        begin(db)
+        with busy(db, threads=8) as done:
+            time.sleep(SECONDS / 2)
+        total = sum(done) + 1
+        assert db.status().sequence == total
+    found: list[int] = []
+    for path in segments(directory):
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert lines[0]["snaptable"]["first"] == len(found) + 1 == int(path.stem)
+        for frame in lines[1:]:
+            if frame["frame"] != "closed":
+                sequences = [commit["sequence"] for commit in frame["commits"]]
+                assert frame["frame"] == [sequences[0], sequences[-1]]
+                found += sequences
+    assert found == list(range(1, total + 1))
+    assert (directory / JOURNAL).is_dir()
+
+
+def test_readers_see_committed_states_only(directory: Path) -> None:
+    """Ensure a query beside writers sees one committed state, and never goes back in time."""
+    with Store(directory, fsync=False, snapshot="background") as db:
+        begin(db)
+        with busy(db):
+            deadline, seen = time.monotonic() + SECONDS, 0
+            while time.monotonic() < deadline:
+                assert balanced([user.note for user in db.users.where().all()])
+                count = db.posts.count()
+                assert count >= seen
+                seen = count
+        assert db.check() == []
+
+
+def test_writers_go_on_while_a_snapshot_is_written(directory: Path) -> None:
+    """Ensure neither one persist() nor two at once hold a writer up while a slow disk takes a snapshot."""
+    disk = Disk()
+
+    def slow_snapshots(operation: str, name: str) -> None:
+        if operation == "sync" and name.startswith(".db_snapshot"):
+            time.sleep(0.5)
+
+    with FaultyStore(directory, disk, snapshot="background") as db:
+        begin(db)
+        disk.before = slow_snapshots
+        with ThreadPoolExecutor(2) as pool:
+            saving = [pool.submit(db.persist) for _ in range(2)]
+            worst, writes = 0.0, 0
+            while not all(future.done() for future in saving):
+                begun = time.perf_counter()
+                db.users.update("a", note=str(writes))
+                worst = max(worst, time.perf_counter() - begun)
+                writes += 1
+            for future in saving:
+                future.result(30)
+        disk.before = None
+        assert worst < 0.3
+        assert writes > 10

@@ -1,0 +1,224 @@
+"""Hostile surroundings: links, pipes and other people's files in place of ours are refused without blocking."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.snaptable.storage.support import (
+    JOURNAL,
+    QUARANTINE,
+    SNAPSHOT,
+    Store,
+    User,
+    ids,
+    opened,
+    refused,
+    tree,
+)
+
+from snaptable import OpenError, SnaptableError, UnsafeDirectory
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+Plant = Callable[[Path, Path], None]
+
+
+@pytest.fixture
+def closed(directory: Path) -> Path:
+    """Give a closed store with a user."""
+    with Store(directory, fsync=False) as db:
+        db.users.insert(User(id="a"))
+    return directory
+
+
+def symlink(path: Path, elsewhere: Path) -> None:
+    """Move a file elsewhere and leave a symlink to it."""
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def dangling(path: Path, elsewhere: Path) -> None:
+    """Leave a symlink to what isn't there."""
+    path.unlink()
+    path.symlink_to(elsewhere)
+
+
+def hard_link(path: Path, elsewhere: Path) -> None:
+    """Give a file a second name."""
+    elsewhere.hardlink_to(path)
+
+
+def pipe(path: Path, elsewhere: Path) -> None:
+    """Put a FIFO in its place: opening it without care blocks for ever."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def folder(path: Path, elsewhere: Path) -> None:
+    """Put a directory in its place."""
+    path.unlink()
+    path.mkdir()
+
+
+def unix_socket(path: Path, elsewhere: Path) -> None:
+    """Put a socket in its place."""
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as made:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's path is short
+        made.bind(path.name)
+        os.chdir(here)
+
+
+def device(path: Path, elsewhere: Path) -> None:
+    """Put a symlink to a device that never ends in its place."""
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def foreign(path: Path, elsewhere: Path) -> None:
+    """Give the file to somebody else."""
+    os.chown(path, 12_345, 12_345)
+
+
+PLANTS = [symlink, dangling, hard_link, pipe, folder, unix_socket, device, pytest.param(foreign, marks=root_only)]
+
+
+@pytest.mark.parametrize("name", [SNAPSHOT, f"{JOURNAL}/1.jsonl", "db.lock"])
+@pytest.mark.parametrize("plant", PLANTS)
+def test_in_place_of_a_file(closed: Path, tmp_path: Path, plant: Plant, name: str) -> None:
+    """Ensure what stands under a name of ours and is no plain file of ours alone is refused by its path."""
+    elsewhere = tmp_path / "elsewhere"
+    plant(closed / name, elsewhere)
+    kept = elsewhere.read_bytes() if elsewhere.exists() else None
+    refused(closed, UnsafeDirectory, str(closed / name))
+    if name == SNAPSHOT:
+        refused(closed, UnsafeDirectory, str(closed / name), read_only=True)
+    assert (elsewhere.read_bytes() if elsewhere.exists() else None) == kept
+
+
+@pytest.mark.parametrize("name", [JOURNAL, QUARANTINE])
+def test_in_place_of_a_folder(closed: Path, tmp_path: Path, name: str) -> None:
+    """Ensure a folder of ours that is a symlink, a file, or open to everybody is refused, its target untouched."""
+    elsewhere = tmp_path / "elsewhere"
+    path = closed / name
+    if path.exists():
+        path.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    before = tree(elsewhere)
+    path.symlink_to(elsewhere)
+    refused(closed, UnsafeDirectory, str(path))
+    assert tree(elsewhere) == before
+    path.unlink()
+    path.write_text("a file")
+    refused(closed, UnsafeDirectory, str(path))
+    path.unlink()
+    path.mkdir()
+    path.chmod(0o777)
+    refused(closed, UnsafeDirectory, str(path))
+
+
+@pytest.mark.parametrize("name", ["db.lock", SNAPSHOT, JOURNAL])
+def test_planted_before_the_first_start(directory: Path, tmp_path: Path, name: str) -> None:
+    """Ensure a link planted where the store will make a file leads no write to its target."""
+    directory.mkdir(mode=0o700)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (directory / name).symlink_to(precious)
+    refused(directory, UnsafeDirectory, str(directory / name))
+    assert precious.read_text() == "mine"
+
+
+def test_a_directory_that_everybody_may_write_to(closed: Path) -> None:
+    """Ensure a world-writable directory is refused with what to do about it, also with a sticky bit."""
+    for mode in (0o777, 0o1777, 0o702):
+        closed.chmod(mode)
+        refused(closed, UnsafeDirectory, str(closed), "chmod")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o770, 0o775])
+def test_a_directory_that_others_may_only_read(closed: Path, mode: int) -> None:
+    """Ensure a directory that is readable by others, or writable by the group, is taken and keeps its mode."""
+    closed.chmod(mode)
+    assert list(opened(closed)["users"]) == ["a"]
+    assert closed.stat().st_mode & 0o777 == mode
+
+
+@root_only
+def test_a_directory_of_somebody_else(closed: Path) -> None:
+    """Ensure another user's directory is refused, and says whose it is."""
+    os.chown(closed, 12_345, 12_345)
+    refused(closed, UnsafeDirectory, str(closed), "12345")
+
+
+def test_a_path_that_is_none(tmp_path: Path) -> None:
+    """Ensure a path with a NUL, below a file, or of a file is an OpenError, and makes nothing."""
+    (tmp_path / "file").write_text("mine")
+    for path in ("da\0ta", str(tmp_path / "file"), str(tmp_path / "file" / "data"), "x" * 5_000):
+        before = tree(tmp_path)
+        with pytest.raises(OpenError):
+            Store(path).open()
+        with pytest.raises(OpenError):
+            Store(path, read_only=True).open()
+        assert tree(tmp_path) == before
+
+
+def test_a_symlink_to_the_directory_is_resolved_once(closed: Path, tmp_path: Path) -> None:
+    """Ensure the directory may be a symlink, and that turning it elsewhere moves nothing of an open store."""
+    link, other = tmp_path / "link", tmp_path / "other"
+    link.symlink_to(closed)
+    other.mkdir()
+    with Store(link, fsync=False) as db:
+        assert db.directory == closed.resolve()
+        link.unlink()
+        link.symlink_to(other)
+        db.users.insert(User(id="b"))
+    assert list(other.iterdir()) == []
+    assert list(opened(closed)["users"]) == ["a", "b"]
+
+
+def test_a_directory_that_may_not_be_written(closed: Path) -> None:
+    """Ensure a store whose files can't be written is an OpenError for anybody but root, who may."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    closed.chmod(0o500)
+    with pytest.raises(OpenError):
+        Store(closed).open()
+    closed.chmod(0o700)
+
+
+def test_a_leftover_that_is_a_link_is_not_followed(closed: Path, tmp_path: Path) -> None:
+    """Ensure a planted name of a temporary is neither loaded nor its target removed."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (closed / f".db_snapshot.{'0' * 32}.tmp").symlink_to(precious)
+    (closed / f".db_snapshot.{'1' * 32}.tmp").mkdir()
+    with Store(closed, fsync=False) as db:
+        db.users.insert(User(id="b"))
+        assert ids(db) == ["a", "b"]
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [SNAPSHOT, JOURNAL])
+def test_planted_while_it_is_open(store: Store, tmp_path: Path, name: str) -> None:
+    """Ensure a link put in place of a file or folder of an open store is not written through, nor reads stopped."""
+    assert store.directory is not None
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    target = elsewhere / "target"
+    target.write_text("mine")
+    if name == JOURNAL:
+        (store.directory / JOURNAL).rename(tmp_path / "moved")
+        (store.directory / JOURNAL).symlink_to(elsewhere)
+    else:
+        (store.directory / SNAPSHOT).unlink()
+        (store.directory / SNAPSHOT).symlink_to(target)
+    try:
+        store.users.insert(User(id="a"))
+    except SnaptableError:
+        assert ids(store) == []
+    else:
+        assert ids(store) == ["a"]
+    assert [path.read_text() for path in elsewhere.iterdir()] == ["mine"]
