@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.snaptable.query_model import (
     POOLS,
@@ -98,6 +98,7 @@ def test_answers_beside_an_open_transaction(values: Values, questions: list[Ques
         assert db.check() == []
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(rows(), st.lists(QUESTIONS, min_size=1, max_size=4), st.data())
 def test_answers_the_same_after_beginning_anew(values: Values, questions: list[Question], data: st.DataObject) -> None:
     """Ensure that indexes built while loading answer like those kept up by writes."""

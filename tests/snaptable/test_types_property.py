@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, JsonValue
 from tests.snaptable.support import WAYS, begun_anew, identical
@@ -171,6 +171,7 @@ def test_typed_rows_are_refused_or_come_back(rows: list[Any]) -> None:
     check_survival(rows, lambda db, row: db.everything.insert(row))
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(ROWS, min_size=2, max_size=4), st.data())
 def test_updates_are_refused_or_come_back(rows: list[Any], data: st.DataObject) -> None:
     """Ensure that a field changed by update is refused with the row as it was, or comes back the same."""

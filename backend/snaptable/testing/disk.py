@@ -2,21 +2,25 @@
 
 Every operation is recorded. From the record follows what a crash at any point may legally leave (`crash.py`): what was
 written but not synced may be there, be gone, or be torn; names that were made but not synced may be there or not.
+
+A sync of a file that fails is an operation too: the kernel takes the pages for clean then, though the disk may lack
+them, and no later sync of the file makes them durable (Rebello et al., ATC 2020).
 """
 
 import errno
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from snaptable.storage.files import File, Files, Held, Identity
+from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
 _numbers = itertools.count(1)
 
-Kind = Literal["mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir"]
+Kind = Literal["mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +69,27 @@ class _Locked:
 class SimulatedFile(File):
     """Be an open file of a simulated disk."""
 
-    def __init__(self, disk: "SimulatedDisk", inode: int, position: int) -> None:
+    def __init__(self, disk: "SimulatedDisk", name: str, inode: int, position: int) -> None:
         super().__init__(-1)
-        self._disk, self._inode, self._position = disk, inode, position
+        self._disk, self._name, self._inode, self._position = disk, name, inode, position
 
     def write(self, buffers: Sequence[bytes]) -> None:
         """Write the buffers at the present position."""
         data = b"".join(buffers)
-        self._disk.do(Operation("write", inode=self._inode, offset=self._position, data=data))
-        self._position += len(data)
+        try:
+            self._disk.do(Operation("write", self._name, self._inode, self._position, data))
+        finally:
+            # As much as was written, also where only a part was.
+            self._position = max(self._position, len(self._disk.contents.inodes[self._inode]))
 
     def sync(self) -> None:
         """Make the file's bytes durable."""
-        self._disk.do(Operation("sync", inode=self._inode))
+        if self._disk.fsync:
+            self._disk.do(Operation("sync", self._name, self._inode))
 
     def truncate(self, size: int) -> None:
         """Cut the file, and continue there."""
-        self._disk.do(Operation("truncate", inode=self._inode, offset=size))
+        self._disk.do(Operation("truncate", self._name, self._inode, size))
         self._position = size
 
     def identity(self) -> Identity:
@@ -89,7 +97,11 @@ class SimulatedFile(File):
         return self._disk.identity_of(self._inode)
 
     def close(self) -> None:
-        """Do nothing: a simulated file needs no closing."""
+        """Close the file; it may fail, as on a disk that finds out only now that it is full."""
+        try:
+            self._disk.meet("close", self._name)
+        finally:
+            self._disk.closed(self._inode)
 
 
 class SimulatedDisk(Files):
@@ -97,22 +109,63 @@ class SimulatedDisk(Files):
 
     Attributes:
         operations: what was done since the disk was made, in order.
-        before: called before each operation; raise OSError there to let it fail.
+        before: called before each operation; may raise.
+        faults: what goes wrong, when.
     """
 
-    def __init__(self, contents: Contents = EMPTY, root: Path = ROOT) -> None:
-        super().__init__(root)
+    def __init__(
+        self,
+        contents: Contents = EMPTY,
+        root: Path = ROOT,
+        *,
+        fsync: bool = True,
+        faults: DiskFaults | None = None,
+        done: Sequence[Operation] = (),
+    ) -> None:
+        """Take what is on the disk, and what was done to it since it was last switched on."""
+        super().__init__(root, fsync=fsync)
         self.start = contents.copy()
         self.contents = contents.copy()
-        self.operations: list[Operation] = []
+        self.operations: list[Operation] = list(done)
         self.locked: set[str] = set()
         self.before: Callable[[Operation], None] = lambda _: None
+        self.faults = faults or DiskFaults()
+        for operation in done:
+            apply(self.contents, operation)
 
     def do(self, operation: Operation) -> None:
-        """Let an operation happen, and record it."""
+        """Let an operation happen, and record it; or fail, wholly or half-way."""
         self.before(operation)
+        met = self.faults.meet(operation.kind, operation.target or operation.name, len(operation.data))
+        if met is None:
+            self.happen(operation)
+            return
+        error, how, size = met
+        if how == "after":
+            self.happen(operation)
+        elif how == "short" and operation.kind == "write":
+            self.happen(replace(operation, data=operation.data[:size]))
+        elif operation.kind == "sync" and isinstance(error, OSError):
+            self.happen(replace(operation, kind="sync failed"))
+        raise error
+
+    def happen(self, operation: Operation) -> None:
+        """Record an operation and bring the contents up to it."""
         self.operations.append(operation)
         apply(self.contents, operation)
+
+    def meet(self, operation: str, name: str) -> None:
+        """Let something that changes nothing on the disk take its time, or fail."""
+        met = self.faults.meet(operation, name)
+        if met is not None:
+            raise met[0]
+
+    def closed(self, inode: int) -> None:
+        """Do nothing: a file in memory needs no closing."""
+
+    def resumed(self, point: int) -> "SimulatedDisk":
+        """Return this disk as a process finds it that was started after another was killed at a point."""
+        return SimulatedDisk(self.start, self.root, fsync=self.fsync, done=self.operations[:point])
 
     def identity_of(self, inode: int) -> Identity:
         """Return a file's identity; its content stands in for the time it was changed."""
@@ -130,21 +183,27 @@ class SimulatedDisk(Files):
         if name in self.contents.directories:
             return False
         self.do(Operation("mkdir", name))
-        self.do(Operation("syncdir", _folder(name) if name else "/"))
+        self.sync_directory(_folder(name) if name else "/")
         return True
 
     def check_directory(self, name: str = "") -> str | None:  # noqa: ARG002 - nobody else is there
         """Return None: nobody else can write to a simulated directory."""
         return None
 
+    def exposed(self, name: str) -> str | None:  # noqa: ARG002 - nobody else is there
+        """Return None: nobody else can read a simulated file."""
+        return None
+
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted."""
+        self.meet("list", name)
         folder = name.rstrip("/")
         return sorted(found.rpartition("/")[2] for found in self.contents.names if _folder(found) == folder)
 
     def sync_directory(self, name: str = "") -> None:
         """Make the names in a directory durable."""
-        self.do(Operation("syncdir", name))
+        if self.fsync:
+            self.do(Operation("syncdir", name))
 
     def create(self, name: str) -> File:
         """Create a file that must not exist yet."""
@@ -152,15 +211,17 @@ class SimulatedDisk(Files):
             raise FileExistsError(errno.EEXIST, "exists", name)
         inode = next(_numbers)
         self.do(Operation("create", name, inode))
-        return SimulatedFile(self, inode, 0)
+        return SimulatedFile(self, name, inode, 0)
 
     def append(self, name: str) -> File:
         """Open a file to write at its end."""
+        self.meet("open", name)
         inode = self._inode(name)
-        return SimulatedFile(self, inode, len(self.contents.inodes[inode]))
+        return SimulatedFile(self, name, inode, len(self.contents.inodes[inode]))
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
+        self.meet("read", name)
         return self.contents.inodes[self._inode(name)]
 
     def _inode(self, name: str) -> int:
@@ -170,6 +231,7 @@ class SimulatedDisk(Files):
 
     def inspect(self, name: str) -> Identity | None:
         """Return a file's identity, None where there is none."""
+        self.meet("inspect", name)
         return self.identity(name)
 
     def identity(self, name: str) -> Identity | None:
@@ -179,6 +241,7 @@ class SimulatedDisk(Files):
 
     def lock(self, name: str) -> Held:
         """Lock a file for this simulated process."""
+        self.meet("lock", name)
         if name in self.locked:
             raise BlockingIOError(errno.EAGAIN, "locked", name)
         if name not in self.contents.names:
@@ -189,8 +252,8 @@ class SimulatedDisk(Files):
     def overwrite(self, name: str, content: bytes) -> None:
         """Replace a file's content in place."""
         inode = self._inode(name)
-        self.do(Operation("truncate", inode=inode, offset=0))
-        self.do(Operation("write", inode=inode, offset=0, data=content))
+        self.do(Operation("truncate", name, inode))
+        self.do(Operation("write", name, inode, data=content))
 
     def replace(self, source: str, target: str) -> None:
         """Give a file another file's name."""
@@ -199,8 +262,7 @@ class SimulatedDisk(Files):
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
-        self._inode(name)
-        self.do(Operation("unlink", name))
+        self.do(Operation("unlink", name, self._inode(name)))
 
 
 def _folder(name: str) -> str:

@@ -1,20 +1,23 @@
-"""Run a workload on a simulated disk, then open the store in every state that a crash may have left, and judge it."""
+"""The workloads of the crash search; the search itself is `snaptable.testing`, as users have it."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from snaptable import Database, ForeignKey, Index, Row, Table, Unique, table
-from snaptable.storage import committer, journal
-from snaptable.storage.files import Files
-from snaptable.testing.crash import Model, states_after
-from snaptable.testing.disk import Contents, SimulatedDisk
+import pytest
+from pydantic import Field
+
+from snaptable import Database, ForeignKey, Index, ReadOnlyStore, Row, Table, Unique, WriteFailed, table
+from snaptable.storage import committer, history, saver
+from snaptable.testing.crash import Model
+from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
+from snaptable.testing.judge import Search, Tally
+from snaptable.testing.run import Run, quiet
+from snaptable.testing.run import record as record_run
 
 
 class Author(Row):
@@ -27,214 +30,157 @@ class Book(Row):
     id: str
     author: Annotated[int, ForeignKey(Author, on_delete="cascade")]
     year: Annotated[int, Index(ordered=True)] = 2000
-    tags: Annotated[list[str], Index(each=True)] = []
+    tags: Annotated[list[str], Index(each=True)] = Field(default_factory=list)
 
 
 class Shelf(Database):
     authors: Table[Author]
     books: Table[Book] = table(Index("author", "year", ordered=True))
 
-    _disk: SimulatedDisk
 
-    def _files(self, directory: Path) -> Files:
-        return self._disk
-
-
-def shelf(disk: SimulatedDisk) -> Shelf:
-    """Return a closed database on a simulated disk."""
-    db = Shelf("/simulated")
-    db._disk = disk
-    return db
-
-
-Rows = dict[str, list[dict[str, Any]]]
-
-
-def rows_of(db: Shelf) -> Rows:
-    """Return everything a database holds, in order."""
-    return {name: [row.model_dump() for row in found] for name, found in db.tables.items()}
-
-
-@dataclass
-class Run:
-    """Be a workload that ran: the disk's record, and what its client was told when.
-
-    Attributes:
-        disk: the simulated disk.
-        states: the rows after each commit, from the empty store on.
-        acknowledged: for each acknowledged commit, the number of operations done by then.
-        started: for each commit, the number of operations done when it began.
-    """
-
-    disk: SimulatedDisk
-    states: list[Rows] = field(default_factory=list)
-    acknowledged: list[int] = field(default_factory=list)
-    started: list[int] = field(default_factory=list)
-
-    def commit(self, db: Shelf, work: Callable[[], object]) -> None:
-        """Make one commit and note when it began and when it was acknowledged."""
-        self.started.append(len(self.disk.operations))
-        work()
-        self.acknowledged.append(len(self.disk.operations))
-        self.states.append(rows_of(db))
-
-    def bounds(self, point: int) -> tuple[int, int]:
-        """Return the fewest and the most commits that a store may show after a crash at a point."""
-        return sum(at <= point for at in self.acknowledged), sum(at < point for at in self.started)
-
-
-@dataclass
-class Tally:
-    """Count what was looked at, and keep what was wrong."""
-
-    states: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-
-
-Workload = Callable[[Run, Shelf], None]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the store's log out of the way: it is opened thousands of times."""
-    logger = logging.getLogger("snaptable")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-def record(workload: Workload, contents: Contents | None = None) -> Run:
-    """Run a workload on a fresh simulated disk."""
-    run = Run(SimulatedDisk(contents) if contents is not None else SimulatedDisk())
-    db = shelf(run.disk)
-    db.open()
-    run.states.append(rows_of(db))
-    workload(run, db)
-    if db.is_open:
-        db.close()
-    return run
-
-
-def search(run: Run, model: Model, tally: Tally, *, seed: int, most: int, every: int = 1, nested: int = 0) -> None:
-    """Open the store in every state after every operation of a run; `nested` of them are crashed again while opening."""
-    for point in range(0, len(run.disk.operations) + 1, every):
-        least, greatest = run.bounds(point)
-        allowed = run.states[least : greatest + 1]
-        for number, contents in enumerate(states_after(run.disk, point, model, seed, most)):
-            tally.states[model] += 1
-            where = f"{model}, after operation {point} ({operation_before(run, point)}), state {number}, seed {seed}"
-            disk = judge(contents, allowed, tally, where)
-            if disk is not None and number < nested:
-                crash_again(disk, allowed, tally, where, model, seed, most)
-
-
-def operation_before(run: Run, point: int) -> str:
-    """Return what was done last before a point."""
-    if point == 0:
-        return "nothing"
-    operation = run.disk.operations[point - 1]
-    return f"{operation.kind} {operation.name or operation.inode}{' -> ' * bool(operation.target)}{operation.target}"
-
-
-def crash_again(
-    disk: SimulatedDisk, allowed: list[Rows], tally: Tally, where: str, model: Model, seed: int, most: int
-) -> None:
-    """Crash at every operation of a recovery, of the commit after it, and of the close, and judge what is left."""
-    allowed = [*allowed, *(with_mark(rows) for rows in allowed)]
-    for point in range(len(disk.operations) + 1):
-        for number, contents in enumerate(states_after(disk, point, model, seed, most)):
-            tally.states[f"{model}, nested"] += 1
-            judge(contents, allowed, tally, f"{where}; then again after {point}, state {number}")
-
-
+Workload = Callable[[Shelf], object]
 MARK = Author(id=999_999, name="written after the crash")
 
 
-def with_mark(rows: Rows) -> Rows:
-    """Return rows with the one that `judge` writes."""
-    return {**rows, "authors": [*rows["authors"], MARK.model_dump()]}
+def mark(db: Shelf) -> None:
+    """Make a commit in a store that was recovered."""
+    if db.authors.get(MARK.id) is None:
+        db.authors.insert(MARK)
 
 
-def judge(contents: Contents, allowed: list[Rows], tally: Tally, where: str) -> SimulatedDisk | None:
-    """Open a store in some state and note what is wrong; return its disk, with what the opening did, where nothing is."""
-    disk = SimulatedDisk(contents)
-    try:
-        problem = _problem(disk, allowed)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-    if problem is None:
-        return disk
-    tally.failures.append(f"{where}: {problem}")
-    return None
+def background(directory: Path) -> Shelf:
+    """Return a store whose acknowledgements wait for the journal alone: nothing but the journal holds them at first."""
+    return Shelf(directory, snapshot="background")
 
 
-def _problem(disk: SimulatedDisk, allowed: list[Rows]) -> str | None:
-    # 1. It opens, shows the state after some allowed commit, and is sound.
-    with shelf(disk) as db:
-        found = rows_of(db)
-        if found not in allowed:
-            return f"holds {found}, which is after none of {len(allowed)} allowed commits"
-        if db.check():
-            return f"is unsound: {db.check()}"
-    # 2. Opening again changes nothing.
-    with shelf(disk) as db:
-        if rows_of(db) != found:
-            return "holds something else when opened again"
-        # 3. A further commit works,
-        if MARK.id not in db.authors:
-            db.authors.insert(MARK)
-            found = with_mark(found)
-    # 4. and is there, whole, the next time.
-    with shelf(disk) as db:
-        if rows_of(db) != found:
-            return "lost what was written after the recovery"
-    return None
+def record(workload: Workload, contents: Contents = EMPTY) -> Run[Shelf]:
+    """Run a workload on a simulated disk."""
+    make = background if workload in JOURNAL_ONLY else Shelf
+    with quiet():
+        return record_run(make, workload, contents)
+
+
+def search(
+    run: Run[Shelf], model: Model, tally: Tally, *, seed: int, most: int, every: int = 1, nested: int = 0
+) -> None:
+    """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
+    with quiet():
+        Search(tally, seed=seed, most=most, nested=nested, further=mark).run(run, model, every=every)
 
 
 # ── workloads ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def small_commits(run: Run, db: Shelf) -> None:
+def small_commits(db: Shelf) -> None:
     """Insert, update, delete and cascade, a commit each; then a clean close."""
-    run.commit(db, lambda: db.authors.insert(Author(name="Ada")))
-    run.commit(db, lambda: db.authors.insert(Author(name="Grace", note="x" * 700)))
-    run.commit(db, lambda: db.books.insert(Book(id="b1", author=1, tags=["a", "b"])))
-    run.commit(db, lambda: db.authors.update(1, note="y" * 300))
-    run.commit(db, lambda: db.books.insert(Book(id="b2", author=2)))
-    run.commit(db, lambda: db.authors.delete(1))
+    db.authors.insert(Author(name="Ada"))
+    db.authors.insert(Author(name="Grace", note="x" * 700))
+    db.books.insert(Book(id="b1", author=1, tags=["a", "b"]))
+    db.authors.update(1, note="y" * 300)
+    db.books.insert(Book(id="b2", author=2))
+    db.authors.delete(1)
     db.close()
 
 
-def transactions(run: Run, db: Shelf) -> None:
+def transactions(db: Shelf) -> None:
     """Change several tables in each commit."""
-
-    def both(number: int) -> None:
+    for number in range(1, 8):
         with db.transaction():
             author = db.authors.insert(Author(name=f"author {number}", note="z" * (number * 211 % 900)))
             assert author.id is not None
             db.books.insert_many(Book(id=f"b{number}-{part}", author=author.id, year=number) for part in range(3))
             if number % 3 == 2:
-                db.authors.where(Author.id < author.id).limit(1).delete()
-
-    for number in range(1, 8):
-        run.commit(db, lambda number=number: both(number))  # type: ignore[misc]
+                db.authors.where(Author.name < author.name).limit(1).delete()
 
 
-def restarts(run: Run, db: Shelf) -> None:
+def restarts(db: Shelf) -> None:
     """Close and open between commits."""
     for number in range(1, 6):
-        run.commit(db, lambda number=number: db.authors.insert(Author(name=f"author {number}")))  # type: ignore[misc]
+        db.authors.insert(Author(name=f"author {number}"))
         if number % 2:
             db.close()
             db.open()
 
 
-def rolling(run: Run, db: Shelf) -> None:
+def rolling(db: Shelf) -> None:
     """Go on in a new journal file after nearly every commit."""
     for number in range(1, 7):
-        run.commit(db, lambda number=number: db.authors.insert(Author(name=f"author {number}", note="n" * 400)))  # type: ignore[misc]
+        db.authors.insert(Author(name=f"author {number}", note="n" * 400))
+
+
+def journal_only(db: Shelf) -> None:
+    """Commit what only the journal holds, a snapshot in the middle."""
+    for number in range(1, 7):
+        db.authors.insert(Author(name=f"author {number}", note="n" * (number * 311 % 900)))
+        if number == 3:
+            db.persist()
+
+
+def rolling_journal(db: Shelf) -> None:
+    """Commit into ever new journal files, which alone hold the commits, with a snapshot and a restart between."""
+    for number in range(1, 9):
+        db.authors.insert(Author(name=f"author {number}", note="n" * 400))
+        if number == 3:
+            db.persist()
+        if number == 6:
+            db.close()
+            db.open()
+
+
+def pruned(db: Shelf) -> None:
+    """Keep no history: what the snapshot covers goes, and leaves its bytes in the blocks of what comes next."""
+    for number in range(1, 8):
+        db.authors.insert(Author(name=f"author {number}", note="n" * (1900 if number in (5, 7) else 150)))
+        if number % 2 == 0:
+            db.persist()
+
+
+def gathered(db: Shelf) -> None:
+    """Let tasks commit together, so that a frame holds several commits."""
+
+    async def main() -> None:
+        for group in range(20):
+            adds = (db.run(_add, f"author {group}-{number}") for number in range(3))
+            await asyncio.gather(*adds)
+
+    asyncio.run(main())
+
+
+def _add(db: Shelf, name: str) -> None:
+    db.authors.insert(Author(name=name, note="n" * 200))
+
+
+def failing_sync(db: Shelf) -> None:
+    """Go on after a sync that failed: the write is taken back, persist() moves to new files."""
+    db.authors.insert(Author(name="before"))
+    disk_of(db).faults.fail("sync", times=1, name=".jsonl")
+    with suppress(WriteFailed):
+        db.authors.insert(Author(name="lost, or not"))
+    with suppress(WriteFailed, ReadOnlyStore):
+        db.persist()
+    db.authors.insert(Author(name="after"))
+    db.authors.insert(Author(name="last"))
+
+
+def given_up(db: Shelf) -> None:
+    """Take a write back whose bytes may well be on the disk, and restart again and again."""
+    db.authors.insert(Author(name="before"))
+    disk_of(db).faults.fail("sync", times=1, name=".jsonl", how="after")
+    with suppress(WriteFailed):
+        db.authors.insert(Author(name="taken back"))
+    db.persist()
+    for number in range(3):
+        db.close()
+        db.open()
+        if number == 1:
+            db.authors.insert(Author(name="after"))
+
+
+def disk_of(db: Shelf) -> SimulatedDisk:
+    """Return the disk that a database lives on."""
+    disk = db._files(ROOT)
+    assert isinstance(disk, SimulatedDisk)
+    return disk
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -242,6 +188,29 @@ WORKLOADS: dict[str, Workload] = {
     "transactions": transactions,
     "restarts": restarts,
     "rolling": rolling,
+    "journal only": journal_only,
+    "rolling journal": rolling_journal,
+    "pruned": pruned,
+    "gathered": gathered,
+    "failing sync": failing_sync,
+    "given up": given_up,
 }
-SEGMENT_BYTES = {"rolling": 600}
-__all__ = ["WORKLOADS", "Run", "Tally", "committer", "journal", "record", "search"]
+JOURNAL_ONLY = (journal_only, rolling_journal, pruned, gathered, failing_sync, given_up)
+SEGMENT_BYTES = {"rolling": 600, "rolling journal": 600, "pruned": 600}
+HISTORY_BYTES = {"pruned": 0}
+
+
+@contextmanager
+def configured(name: str) -> Iterator[Workload]:
+    """Set the sizes that a workload is made for, and keep the background from saving at times of its own; give it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(committer, "SEGMENT_BYTES", SEGMENT_BYTES.get(name, committer.SEGMENT_BYTES))
+        patch.setattr(history, "HISTORY_BYTES", HISTORY_BYTES.get(name, history.HISTORY_BYTES))
+        patch.setattr(history, "LEAST_BYTES", 0)
+        patch.setattr(committer, "HEAL_PAUSE", 0.0)
+        patch.setattr(saver, "DELAY", 3600.0)
+        patch.setattr(saver, "RETRY", 3600.0)
+        yield WORKLOADS.get(name, small_commits)
+
+
+__all__ = ["SEGMENT_BYTES", "WORKLOADS", "Model", "Run", "Tally", "configured", "quiet", "record", "search"]

@@ -1,0 +1,236 @@
+"""The fault search: a store's life on a simulated disk, once for each operation that can fail and each way to fail."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from tests.snaptable.crash.search import Author, Book, Shelf, background, mark
+
+from snaptable import OpenError, ReadOnlyStore, WriteFailed
+from snaptable.testing.crash import states_after
+from snaptable.testing.disk import Contents, Operation, SimulatedDisk
+from snaptable.testing.faults import How
+from snaptable.testing.run import Rows, on_disk, quiet, rows_of
+
+Lasting = Literal["once", "until healed", "for good"]
+LASTING: tuple[Lasting, ...] = ("once", "until healed", "for good")
+WAYS: dict[str, tuple[str, int | type[BaseException], How]] = {
+    "EIO": ("any", errno.EIO, "before"),
+    "ENOSPC": ("change", errno.ENOSPC, "before"),
+    "short write": ("write", errno.ENOSPC, "short"),
+    "done, yet EIO": ("change", errno.EIO, "after"),
+    "exception": ("any", RuntimeError, "before"),
+    "interrupt": ("any", KeyboardInterrupt, "before"),
+}
+"""By name: which operations, the error, and how much of the operation takes place."""
+
+
+class Wrong(Exception):
+    """Be a promise that was not kept."""
+
+
+@dataclass
+class Found:
+    """Count the lives that were lived and the faults that struck, and keep what was wrong."""
+
+    lives: int = 0
+    struck: int = 0
+    states: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+# ── the life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _pair(number: int) -> Callable[[Shelf], object]:
+    def work(db: Shelf) -> None:
+        with db.transaction():
+            author = db.authors.insert(Author(id=100 + number, name=f"pair {number}", note="p" * (number * 211 % 700)))
+            assert author.id is not None
+            db.books.insert_many(Book(id=f"{number}-{part}", author=author.id, year=number) for part in range(2))
+
+    return work
+
+
+STEPS: tuple[Callable[[Shelf], object] | Literal["persist"], ...] = (
+    _pair(1),
+    lambda db: db.authors.update(1, note="changed"),
+    "persist",
+    lambda db: db.authors.delete(1),
+    _pair(2),
+    _pair(3),
+)
+
+
+@cache
+def template() -> Contents:
+    """Return a disk as a kill left it: a snapshot, newer commits in the journal alone, and a torn end."""
+    disk = SimulatedDisk()
+    with quiet():
+        db = on_disk(background(disk.root), disk).open()
+        db.authors.insert(Author(id=1, name="first"))
+        db.persist()
+        db.authors.insert(Author(id=2, name="second"))
+        killed = disk.contents.copy()
+        db.close()
+    inode = killed.names["db_journal/1.jsonl"]
+    killed.inodes[inode] += b'{"frame":[3,3],"at":"'
+    return killed
+
+
+class Life:
+    """Be one life on one disk with one fault; raises `Wrong` where a promise is broken."""
+
+    def __init__(self, disk: SimulatedDisk, error: int | type[BaseException], lasting: Lasting, policy: bool) -> None:
+        self.disk, self.lasting = disk, lasting
+        self.full = error == errno.ENOSPC
+        self.foreign: tuple[type[BaseException], ...] = () if isinstance(error, int) else (error,)
+        self.at_open: tuple[type[BaseException], ...] = (OpenError, *self.foreign)
+        self.at_work: tuple[type[BaseException], ...] = (WriteFailed, ReadOnlyStore, *self.foreign)
+        self.causes: tuple[type[BaseException], ...] = (OSError, ReadOnlyStore, *self.foreign)
+        self.make = background if policy else Shelf
+        self.twin = Shelf("memory:").open()
+        self.twin.authors.insert_many([Author(id=1, name="first"), Author(id=2, name="second")])
+        self.doubtful: list[Rows] = []
+
+    def live(self, found: Found) -> None:
+        """Open, work, crash in thought, heal, close, open again."""
+        db = self._open()
+        for step in STEPS:
+            self._step(db, step)
+        self._crash(found)
+        healed = self.lasting != "for good"
+        if healed:
+            self.disk.faults.heal()
+            self._recover(db)
+        self._end(db, healed=healed)
+
+    def _open(self) -> Shelf:
+        try:
+            return on_disk(self.make(self.disk.root), self.disk).open()
+        except self.at_open:
+            self.disk.faults.heal()
+        return on_disk(self.make(self.disk.root), self.disk).open()
+
+    def _step(self, db: Shelf, step: Callable[[Shelf], object] | Literal["persist"]) -> None:
+        work = (lambda db: db.persist()) if step == "persist" else step
+        try:
+            work(db)
+        except self.at_work as error:
+            if isinstance(error, WriteFailed) and not isinstance(error.__cause__, self.causes):
+                raise Wrong(f"WriteFailed was caused by {error.__cause__!r}") from error
+            if step != "persist":
+                self.doubtful.append(self._after(work))
+        else:
+            if step != "persist":
+                work(self.twin)
+                self.doubtful = []
+        self._compare(rows_of(db), "memory", exactly=not self.foreign)
+        if db.check():
+            raise Wrong(f"memory is unsound: {db.check()}")
+
+    def _after(self, work: Callable[[Shelf], object]) -> Rows:
+        """Return the rows as they would be after a write that raised."""
+
+        class Enough(Exception):
+            pass
+
+        try:
+            with self.twin.transaction():
+                work(self.twin)
+                rows = rows_of(self.twin)
+                raise Enough
+        except Enough:
+            return rows
+
+    def _compare(self, rows: Rows, where: str, *, exactly: bool) -> None:
+        expected = rows_of(self.twin)
+        if rows != expected and (exactly or rows not in self.doubtful):
+            raise Wrong(f"{where} holds {rows}, acknowledged were {expected}")
+
+    def _crash(self, found: Found) -> None:
+        """Open what a kill, and what a power cut, would leave now."""
+        for model, most in (("kill", 1), ("weak", 4)):
+            for contents in states_after(self.disk, len(self.disk.operations), model, most=most):  # type: ignore[arg-type]
+                found.states += 1
+                with closing(on_disk(self.make(self.disk.root), SimulatedDisk(contents)).open()) as db:
+                    self._compare(rows_of(db), f"a disk after a crash ({model})", exactly=False)
+
+    def _recover(self, db: Shelf) -> None:
+        """Write again, as the design says: at once after a full disk, after persist() else; not once interrupted."""
+        try:
+            if not self.full:
+                db.persist()
+            mark(db)
+        except ReadOnlyStore as error:
+            if not self.foreign:
+                raise Wrong(f"the disk is well again, and writes are refused: {error}") from error
+        else:
+            if self.foreign and rows_of(db) != self._after(mark):
+                return  # the interrupted write was durable
+            mark(self.twin)
+            self.doubtful = []
+
+    def _end(self, db: Shelf, *, healed: bool) -> None:
+        clean = True
+        try:
+            db.close()
+        except self.at_work as error:
+            if healed and not self.foreign:
+                raise Wrong(f"the disk is well again, and close() failed: {error}") from error
+            clean = False
+        self.disk.faults.heal()
+        for _ in range(2):
+            with closing(on_disk(self.make(self.disk.root), self.disk).open()) as again:
+                rows = rows_of(again)
+                self._compare(rows, "the store, opened again,", exactly=clean and not self.foreign)
+                if again.check():
+                    raise Wrong(f"it is unsound when opened again: {again.check()}")
+
+
+# ── the search ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def count(operation: str, *, policy: bool) -> int:
+    """Return how often an operation happens in an undisturbed life."""
+    disk = SimulatedDisk(template())
+    never = disk.faults.fail(operation, after=1_000_000)
+    with quiet():
+        Life(disk, errno.EIO, "once", policy).live(Found())
+    return 1_000_000 - never.after
+
+
+def plans(every: int = 1, ways: Iterable[str] = tuple(WAYS)) -> Iterator[tuple[str, Lasting, bool, int]]:
+    """Yield every fault to inject, or one of so many: way, how long it lasts, journal only or not, which operation."""
+    number = 0
+    for policy in (False, True):
+        for way in ways:
+            total = count(WAYS[way][0], policy=policy)
+            for lasting in LASTING:
+                for index in range(total):
+                    number += 1
+                    if number % every == 0:
+                        yield way, lasting, policy, index
+
+
+def inject(found: Found, way: str, lasting: Lasting, policy: bool, index: int) -> None:
+    """Live one life with one fault, and note what was wrong."""
+    operation, error, how = WAYS[way]
+    disk = SimulatedDisk(template())
+    exception: int | BaseException = error if isinstance(error, int) else error("injected")
+    fault = disk.faults.fail(operation, exception, after=index, times=1 if lasting == "once" else None, how=how)
+    met: list[Operation] = []
+    disk.before = met.append
+    try:
+        with quiet():
+            Life(disk, error, lasting, policy).live(found)
+    except BaseException as problem:
+        where = f"{way}, {lasting}, {'journal only' if policy else 'auto'}, operation {index}"
+        found.failures.append(f"{where}: {type(problem).__name__}: {problem}")
+    found.lives += 1
+    found.struck += fault.struck

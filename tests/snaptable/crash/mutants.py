@@ -1,0 +1,385 @@
+"""Broken storage layers, each with one promise's mechanism taken out; the searches must notice every one.
+
+`python -m tests.snaptable.crash.mutants` prints which search noticed which.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.snaptable.crash import faults, search
+
+from snaptable.changes import Commit
+from snaptable.memory.engine import MemoryEngine
+from snaptable.storage import history, journal, names, snapshot, store
+from snaptable.storage.batch import Batch
+from snaptable.storage.committer import Committer
+from snaptable.storage.files import Files
+from snaptable.storage.journal import Segment
+from snaptable.storage.saver import Saver
+
+Patch = pytest.MonkeyPatch
+SEED = 20261120
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Be a broken storage layer.
+
+    Attributes:
+        break_it: takes the mechanism out.
+        where: the workloads, or ways of failing, that are searched, in this order.
+        nested: whether to crash again in recovery.
+    """
+
+    name: str
+    break_it: Callable[[Patch], None]
+    where: tuple[str, ...]
+    nested: int = 0
+
+
+def _broken_publish(*, file_synced: str | None = "first", folder_synced: bool = True) -> Callable[..., None]:
+    """Return a `publish` that leaves out a sync, or does it after the rename."""
+
+    def publish(files: Files, temporary: str, name: str, buffers: Sequence[bytes], renamed: Any = None) -> None:
+        file = files.create(temporary)
+        file.write(buffers)
+        if file_synced == "first":
+            file.sync()
+        files.replace(temporary, name)
+        if file_synced == "late":
+            file.sync()
+        if renamed is not None:
+            renamed(file.identity())
+        file.close()
+        if folder_synced:
+            files.sync_directory(name.rpartition("/")[0])
+
+    return publish
+
+
+# ── the journal ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def frame_not_synced(patch: Patch) -> None:
+    """Write frames without a sync."""
+
+    def write(segment: Segment, line: bytes, check: str) -> None:
+        if segment._file is None:
+            segment.begin()
+        assert segment._file is not None
+        segment._file.write([line])
+        segment.size += len(line)
+        segment.tip = check
+
+    patch.setattr(Segment, "_write", write)
+
+
+def failed_sync_retried(patch: Patch) -> None:
+    """Sync again after a sync that failed, and take its word."""
+
+    def sync(step: Callable[..., None], *arguments: str) -> None:
+        try:
+            step(*arguments)
+        except OSError:
+            step(*arguments)
+
+    patch.setattr(journal, "sync", sync)
+
+
+def frames_one_by_one(patch: Patch) -> None:
+    """Write a frame for each commit, and sync them together."""
+
+    def append(segment: Segment, commits: Sequence[Commit]) -> None:
+        with Patch.context() as inner:
+            inner.setattr(journal, "sync", lambda *_: None)
+            for commit in commits[:-1]:
+                span = b"[%d,%d]" % (commit.sequence, commit.sequence)
+                segment._write_frame(span, b',"commits":[%b]' % journal._commit_json(commit))
+        last = commits[-1]
+        segment._write_frame(
+            b"[%d,%d]" % (last.sequence, last.sequence), b',"commits":[%b]' % journal._commit_json(last)
+        )
+
+    patch.setattr(Segment, "append", append)
+
+
+def frames_unsalted(patch: Patch) -> None:
+    """Give every segment the same salt."""
+    patch.setattr("snaptable.storage.journal.secrets.token_bytes", bytes)
+
+
+def seal_not_verified(patch: Patch) -> None:
+    """Take a line for a frame by its form alone."""
+
+    def open_seal(line: bytes, salt: bytes) -> str | None:
+        _, found, rest = line.rpartition(journal._CHECK)
+        return rest[: -len(journal._LINE_END)].decode() if found and rest.endswith(journal._LINE_END) else None
+
+    patch.setattr(journal, "_open_seal", open_seal)
+
+
+def segment_named_before_its_header(patch: Patch) -> None:
+    """Rename a segment into place before its header is synced; that is done with the first frame."""
+    patch.setattr(journal, "publish", _broken_publish(file_synced=None))
+
+
+def segment_name_not_synced(patch: Patch) -> None:
+    """Create a segment without syncing the directory."""
+    patch.setattr(journal, "publish", _broken_publish(folder_synced=False))
+
+
+def empty_segment_removed_first(patch: Patch) -> None:
+    """Remove a segment that has no commit before the one of its name is there."""
+    original = Segment.begin
+
+    def begin(segment: Segment) -> None:
+        if segment._files.identity(segment._name) is not None:
+            segment._files.remove(segment._name)
+            segment._files.sync_directory(names.JOURNAL)
+        original(segment)
+
+    patch.setattr(Segment, "begin", begin)
+
+
+def segment_removed_too_early(patch: Patch) -> None:
+    """Remove history that no snapshot covers."""
+    original = history.prune
+    patch.setattr(history, "HISTORY_BYTES", 0)
+    patch.setattr(history, "prune", lambda files, _: original(files, 10**18))
+
+
+def half_frame_left(patch: Patch) -> None:
+    """Leave what a failed write wrote, and write behind it."""
+    patch.setattr(Segment, "cut_back", lambda _: True)
+
+
+def write_errors_swallowed(patch: Patch) -> None:
+    """Take a write that failed for one that did not."""
+    original = Segment.append
+
+    def append(segment: Segment, commits: Sequence[Commit]) -> None:
+        with suppress(OSError):
+            original(segment, commits)
+
+    patch.setattr(Segment, "append", append)
+
+
+# ── the snapshot ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def snapshot_not_synced(patch: Patch) -> None:
+    """Rename a snapshot that was not synced."""
+    patch.setattr(snapshot, "publish", _broken_publish(file_synced=None))
+
+
+def snapshot_renamed_before_its_sync(patch: Patch) -> None:
+    """Rename a snapshot first, and sync it then."""
+    patch.setattr(snapshot, "publish", _broken_publish(file_synced="late"))
+
+
+def snapshot_name_not_synced(patch: Patch) -> None:
+    """Rename a snapshot without syncing the directory; what it covers may go all the same."""
+    patch.setattr(snapshot, "publish", _broken_publish(folder_synced=False))
+
+
+def snapshot_in_place(patch: Patch) -> None:
+    """Write a snapshot over the old one."""
+
+    def write(files: Files, buffers: Sequence[bytes], renamed: Callable[[Any], None]) -> None:
+        if files.identity(names.SNAPSHOT) is None:
+            files.create(names.SNAPSHOT).close()
+        file = files.append(names.SNAPSHOT)
+        file.truncate(0)
+        file.write(buffers)
+        file.sync()
+        renamed(file.identity())
+        files.sync_directory()
+
+    patch.setattr(snapshot, "write", write)
+
+
+def older_snapshot_wins(patch: Patch) -> None:
+    """Let a snapshot that was composed earlier be renamed last, as two savers at once would."""
+    original = Saver._write
+
+    def write(saver: Saver, header: Any, tables: Any) -> None:
+        original(saver, header, tables)
+        earlier, saver.__dict__["earlier"] = saver.__dict__.get("earlier"), (header, tables)
+        if earlier is not None:
+            snapshot.write(saver.files, snapshot.compose(*earlier), saver._renamed)
+
+    patch.setattr(Saver, "_write", write)
+
+
+# ── the order of things ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def acknowledged_before_durable(patch: Patch) -> None:
+    """Answer a write before its frame is written: that is done with the next one."""
+    append, close = Segment.append, Segment.close
+
+    def late_append(segment: Segment, commits: Sequence[Commit]) -> None:
+        earlier, segment.__dict__["late"] = segment.__dict__.get("late"), commits
+        if earlier:
+            append(segment, earlier)
+
+    def late_close(segment: Segment, sequence: int) -> None:
+        late_append(segment, ())
+        close(segment, sequence)
+
+    patch.setattr(Segment, "append", late_append)
+    patch.setattr(Segment, "close", late_close)
+
+
+def shown_before_durable(patch: Patch) -> None:
+    """Lift the veils before the frame is written."""
+    original = Committer._lead
+
+    def lead(committer: Committer, batch: Batch) -> None:
+        if not batch.done.is_set():
+            committer._listener.durable(batch)
+        original(committer, batch)
+
+    patch.setattr(Committer, "_lead", lead)
+
+
+def failed_write_not_rolled_back(patch: Patch) -> None:
+    """Keep in memory what could not be made durable."""
+
+    def failed(engine: MemoryEngine, batches: Any, sequence: int, error: Exception) -> None:
+        engine.sequence = sequence
+        for batch in batches:
+            engine.became_durable(batch)
+
+    patch.setattr(MemoryEngine, "failed", failed)
+
+
+def full_disk_final(patch: Patch) -> None:
+    """Refuse writes for good once the disk was full."""
+    original = Committer._verdict
+
+    def verdict(committer: Committer, error: BaseException) -> Exception | None:
+        original(committer, error)
+        return committer.refusal or RuntimeError("never")
+
+    patch.setattr(Committer, "_verdict", verdict)
+    patch.setattr(Committer, "heal", lambda _: None)
+
+
+def segment_not_written_anew(patch: Patch) -> None:
+    """Leave the last segment as it was found after a kill, and write a snapshot that may outlive its end."""
+    patch.setattr(history, "rewrite", lambda *_: None)
+
+
+# ── what makes no difference ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def started_without_fresh_snapshot(patch: Patch) -> None:
+    """Go on from what the page cache shows after a kill, as if it were on the disk."""
+    original = store.Store._begin
+
+    def begin(opened: store.Store, *arguments: Any) -> Committer:
+        if opened.recovered.header is not None:
+            opened.recovered.replayed, opened.recovered.clean = 0, True
+        return original(opened, *arguments)
+
+    patch.setattr(store.Store, "_begin", begin)
+
+
+def torn_end_not_kept(patch: Patch) -> None:
+    """Cut a torn end without keeping a copy of it."""
+    patch.setattr(history, "keep_bytes", lambda *_: "")
+
+
+MUTANTS = (
+    Mutant("no sync of a frame", frame_not_synced, ("journal only",)),
+    Mutant("retry of a failed sync", failed_sync_retried, ("failing sync",)),
+    Mutant("frames synced together, one for each commit", frames_one_by_one, ("gathered",)),
+    Mutant("unsalted frames", frames_unsalted, ("pruned",)),
+    Mutant("seals not verified", seal_not_verified, ("journal only",)),
+    Mutant("segment named before its header is synced", segment_named_before_its_header, ("rolling journal",)),
+    Mutant("segment's name not synced", segment_name_not_synced, ("rolling journal",)),
+    Mutant("empty segment removed first", empty_segment_removed_first, ("given up",)),
+    Mutant("segment removed before a snapshot covers it", segment_removed_too_early, ("rolling journal",)),
+    Mutant("half a frame left after a failed write", half_frame_left, ("short write",)),
+    Mutant("errors of a write swallowed", write_errors_swallowed, ("short write", "ENOSPC")),
+    Mutant("snapshot not synced", snapshot_not_synced, ("small commits",)),
+    Mutant("snapshot renamed before its sync", snapshot_renamed_before_its_sync, ("small commits",)),
+    Mutant("snapshot's name not synced", snapshot_name_not_synced, ("pruned",)),
+    Mutant("snapshot written in place", snapshot_in_place, ("small commits",)),
+    Mutant("an older snapshot replaces a newer", older_snapshot_wins, ("pruned",)),
+    Mutant("acknowledged before durable", acknowledged_before_durable, ("journal only",)),
+    Mutant("shown before durable", shown_before_durable, ("small commits",)),
+    Mutant("a failed write stays in memory", failed_write_not_rolled_back, ("ENOSPC",)),
+    Mutant("a full disk is final", full_disk_final, ("ENOSPC",)),
+    Mutant("last segment not written anew", segment_not_written_anew, ("journal only",), nested=1),
+)
+EQUIVALENT = {
+    "started without a fresh snapshot": (
+        started_without_fresh_snapshot,
+        "the last segment was written anew, so the journal alone is durable; the snapshot is for whoever reads it",
+    ),
+    "torn end not kept": (
+        torn_end_not_kept,
+        "no acknowledged commit was ever in it; the copy is for people, and storage/test_recovery.py asks for it",
+    ),
+}
+
+
+def caught(mutant: Mutant) -> str | None:
+    """Return what the searches, in their quick form, have to say against a mutant; None where nothing."""
+    with Patch.context() as patch:
+        mutant.break_it(patch)
+        for where in mutant.where:
+            found = _by_faults(where) if where in faults.WAYS else _by_crashes(where, mutant.nested)
+            if found is not None:
+                return found
+    return None
+
+
+def _by_crashes(name: str, nested: int) -> str | None:
+    tally = search.Tally()
+    with search.configured(name) as workload:
+        try:
+            run = search.record(workload)
+        except Exception as error:
+            return f"{name}, undisturbed: {error}"
+        # A crash in a recovery tells most where the first was a kill, and the second a power cut.
+        models: tuple[search.Model, ...] = ("kill",) if nested else ("kill", "ordered", "weak")
+        for model in models:
+            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=1 + 2 * nested)
+            if tally.failures:
+                return f"{name}: {tally.failures[0]}"
+    return None
+
+
+def _by_faults(way: str) -> str | None:
+    found = faults.Found()
+    with search.configured(way):
+        for plan in faults.plans(3, (way,)):
+            faults.inject(found, *plan)
+            if found.failures:
+                return found.failures[0]
+    return None
+
+
+def main() -> int:
+    """Print what caught each mutant, and return 1 where one was missed."""
+    missed, say = 0, partial(print, flush=True)
+    for mutant in MUTANTS:
+        what = caught(mutant)
+        missed += what is None
+        say(f"{'caught' if what else 'MISSED'}: {mutant.name}: {(what or '')[:200]}")
+    say(f"{len(MUTANTS) - missed} of {len(MUTANTS)} caught; {len(EQUIVALENT)} equivalent")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
