@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from snaptable.errors import CorruptJournal, OpenError, UnsafeDirectory
 from snaptable.storage import history, journal, names, snapshot, stopgap, walk
@@ -22,6 +22,7 @@ MOST_ROWS = 50
 """Damaged rows that are named one by one."""
 
 Progress = Callable[[int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Report:
     history: tuple[int, int] | None = None
 
     @property
+    def torn(self) -> bool:
+        """Whether the journal ends in no whole frame."""
+        return self.raw is not None and self.raw.state.torn is not None
+
+    @property
     def problems(self) -> list[Finding]:
         """What makes the store unsound."""
         return [found for found in self.findings if found.severity == "problem"]
@@ -76,22 +82,27 @@ class Report:
 
 def audit(files: Files, progress: Progress = lambda _: None) -> Report:
     """Return what is found in a store's directory; reads again where a writer moved on meanwhile."""
+    return settled(files, lambda: _Audit(files, progress).run(), lambda report: bool(report.problems) or report.torn)
+
+
+def settled(files: Files, look: Callable[[], T], doubtful: Callable[[T], bool]) -> T:
+    """Return what a look at the files gives; looks again where that is doubtful and a writer moved on meanwhile."""
     for pause in PAUSES:
         before = stamp(files)
-        report = _Audit(files, progress).run()
-        if not (report.problems or _seems_torn(report)) or stamp(files) == before:
-            return report
+        found = look()
+        if not doubtful(found) or stamp(files) == before:
+            return found
         time.sleep(pause)
-    return _Audit(files, progress).run()
-
-
-def _seems_torn(report: Report) -> bool:
-    return report.raw is not None and report.raw.state.torn is not None
+    return look()
 
 
 def stamp(files: Files) -> list[Identity | None]:
     """Return what changes whenever a writer goes on."""
-    return [files.identity(name) for name in (names.SNAPSHOT, *map(history.path_of, history.segments(files)))]
+    try:
+        segments = history.segments(files)
+    except OSError:
+        return []
+    return [files.identity(name) for name in (names.SNAPSHOT, *map(history.path_of, segments))]
 
 
 class _Audit:
@@ -106,13 +117,16 @@ class _Audit:
 
     def run(self) -> Report:
         """Look at everything."""
-        self._permissions()
-        old = self._snapshot()
-        self._journal()
-        if not old:
-            self._opening()
-        self._leftovers()
-        self._quarantine()
+        try:
+            self._permissions()
+            old = self._snapshot()
+            self._journal()
+            if not old:
+                self._opening()
+            self._leftovers()
+            self._quarantine()
+        except OSError as error:  # a folder that is none, or may not be read
+            self._add("problem", "", str(error))
         return self.report
 
     def _add(self, severity: Literal["problem", "notice"], file: str, reason: str, byte: int | None = None) -> None:

@@ -362,8 +362,5 @@ def _append(files: Files, raw: Raw, commit: Commit, kept: list[str]) -> Segment:
 def _set_journal_aside(files: Files) -> list[str]:
     firsts = history.segments(files)
     kept = [keep(files, names.segment(first), files.read(history.path_of(first))) for first in firsts]
-    for first in firsts:
-        files.remove(history.path_of(first))
-    if firsts:
-        files.sync_directory(names.JOURNAL)
+    history.remove(files, firsts)
     return kept

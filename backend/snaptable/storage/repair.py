@@ -30,12 +30,11 @@ def carry_out(files: Files, plan: Plan) -> list[str]:
     # 3. What lies behind the end of the file that stays; before the files behind it go, or it would come to life.
     if plan.cut:
         history.cut(files, plan.cut[0].name, plan.cut[1])
-    # 4. Files that go, the oldest first.
-    for name in (*(piece.name for piece in plan.aside), *plan.leftovers):
+    # 4. Files that go.
+    history.remove(files, [piece.first for piece in plan.aside])
+    for name in plan.leftovers:
         files.remove(name)
-    for folder in ("", names.JOURNAL):
-        if files.identity(folder) or not folder:
-            files.sync_directory(folder)
+    files.sync_directory()
     # 5. The proof.
     prove(files, raw)
     return kept
@@ -43,8 +42,8 @@ def carry_out(files: Files, plan: Plan) -> list[str]:
 
 def _goes(files: Files, plan: Plan) -> Mapping[str, bytes]:
     goes = {names.segment(piece.first): piece.data for piece in plan.aside}
-    if plan.spoiled is not None:
-        goes[f"damaged-{names.SNAPSHOT}"] = plan.spoiled
+    if plan.former is not None:
+        goes[f"{'damaged' if plan.damaged else 'former'}-{names.SNAPSHOT}"] = plan.former
     if plan.cut:
         piece, end = plan.cut
         goes[f"{names.segment(piece.first)}-cut"] = piece.data[end:]

@@ -18,7 +18,7 @@ from snaptable.storage.store import read_snapshot
 from snaptable.storage.walk import Transaction
 
 
-@dataclass
+@dataclass(eq=False)
 class Piece:
     """Be one journal file, and everything in it that is whole.
 
@@ -61,7 +61,8 @@ class Plan:
         refusal: why nothing is safe.
         origin: where that state comes from, in words.
         replace: whether a new snapshot is written.
-        spoiled: the present snapshot's bytes, where it is not whole.
+        former: the present snapshot's bytes, where a new one takes its place.
+        damaged: whether they are not whole.
         aside: journal files that are set aside whole, oldest first.
         cut: the journal file that is cut, and where, None where none is.
         leftovers: files that were never finished.
@@ -74,13 +75,25 @@ class Plan:
     refusal: str = ""
     origin: str = ""
     replace: bool = False
-    spoiled: bytes | None = None
+    former: bytes | None = None
+    damaged: bool = False
     aside: list[Piece] = field(default_factory=list)
     cut: tuple[Piece, int] | None = None
     leftovers: list[str] = field(default_factory=list)
     lost: list[Transaction] = field(default_factory=list)
     unreadable: list[Transaction] = field(default_factory=list)
     missing: list[tuple[int, int]] = field(default_factory=list)
+
+    def why(self, piece: Piece) -> str:
+        """Return why a journal file is set aside."""
+        assert self.raw is not None
+        if piece.store not in (None, self.raw.state.store):
+            return "it belongs to another store"
+        if piece.broken:
+            return piece.broken
+        if piece.first > self.raw.state.sequence:
+            return "its commits can't be applied any more"
+        return "history that leads to the state no more: damage, or a gap, lies between"
 
     @property
     def needed(self) -> bool:
@@ -103,15 +116,21 @@ def plan(files: Files, *, discard_edit: bool = False) -> Plan:
     current, reason = _current(path, found, discard_edit=discard_edit)
     pieces = pieces_of(files)
     made = Plan(leftovers=list(leftovers(files)))
-    made.spoiled = found if current is None else None
     base, made.origin = (current, "the snapshot") if current else _older(files, pieces, found)
     claimed = snapshot.claimed(found)[1] if found is not None and current is None else 0
     if base is None:
         made.refusal = reason or f"{path} is missing"
         return made
+    made.damaged = current is None
+    _go_on(made, base, pieces, found, claimed)
+    return made
+
+
+def _go_on(made: Plan, base: Raw, pieces: Sequence[Piece], found: bytes | None, claimed: int) -> None:
+    """Follow the journal from a state, and decide what stays and what goes."""
     began, tip = base.state.sequence, base.state.tip
     chain = _extend(base, pieces)
-    if chain and chain[-1].last > began:
+    if chain:
         made.origin += f", and the commits {began + 1} to {base.state.sequence} of the journal"
     made.raw = base
     kept = _kept(pieces, base)
@@ -121,9 +140,9 @@ def plan(files: Files, *, discard_edit: bool = False) -> Plan:
         last = kept[-1]
         if last.walked and last.walked.end < len(last.data):
             made.cut = (last, last.walked.end)
-    made.replace = current is None or (base.state.sequence > began and bool(made.aside or made.cut))
+    made.replace = made.damaged or (base.state.sequence > began and bool(made.aside or made.cut))
+    made.former = found if made.replace else None
     _name_lost(made, pieces, _contained(pieces, began, tip), {frame.check for frame in chain}, claimed)
-    return made
 
 
 # ── what there is ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,12 +246,10 @@ def _kept(pieces: Sequence[Piece], raw: Raw) -> list[Piece]:
         if piece.first > end[0] + 1:
             break
         reached = _reached(piece, raw)
-        if reached is None:
-            kept, at = [], None
-            continue
-        if at is not None and at != (piece.first - 1, piece.walked.header.previous if piece.walked else ""):
-            kept = []
-        kept.append(piece)
+        follows = at == (piece.first - 1, piece.walked.header.previous if piece.walked else "")
+        if at == end and not (reached and follows):
+            break
+        kept = [*(kept if follows else []), piece] if reached else []
         at = reached
     return kept if at == end else []
 

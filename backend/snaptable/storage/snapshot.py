@@ -17,7 +17,7 @@ from snaptable.storage import names
 from snaptable.storage.files import Files, Identity
 from snaptable.storage.pages import SEPARATOR
 from snaptable.storage.publish import publish
-from snaptable.strictjson import parse_strictly
+from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,9 @@ def damaged_rows(data: bytes) -> Iterator[tuple[int, str]]:
     for line in data.split(b"\n"):
         if _ROW_START.match(line):
             try:
-                parse_strictly(b"{" + line.rstrip(b",") + b"}")
+                # The braces around it count as one level.
+                if depth_of(parse_strictly(b"{" + line.rstrip(b",") + b"}")) > MAX_DEPTH + 1:
+                    yield position, f"nested deeper than {MAX_DEPTH}"
             except (ValueError, RecursionError) as error:
                 yield position, str(error)
         position += len(line) + 1

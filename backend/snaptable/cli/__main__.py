@@ -1,0 +1,5 @@
+"""`python -m snaptable.cli` is the command `snaptable`."""
+
+from snaptable.cli.main import main
+
+raise SystemExit(main())

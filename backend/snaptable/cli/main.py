@@ -1,0 +1,50 @@
+"""The command line: which command, on which directory; what went wrong, in one line, and the exit status."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from snaptable.cli import accept, check, repair
+from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+from snaptable.errors import SnaptableError
+
+DESCRIPTION = "Look after a store: the directory that holds db_snapshot.json and its journal."
+EPILOG = "Exit status: 0 all is well, 1 there are problems or nothing was done, 2 the command was called wrongly."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="snaptable", description=DESCRIPTION, epilog=EPILOG)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (check, repair, accept):
+        module.add(commands)
+    options = parser.parse_args(arguments)
+    try:
+        with _quiet():
+            status: int = options.run(options)
+            sys.stdout.flush()
+            return status
+    except UsageError as error:
+        parser.error(str(error))
+    except BrokenPipeError:  # the reader has seen enough: `snaptable check data | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (SnaptableError, OSError) as error:
+        sys.stderr.write(f"snaptable: {error}\n")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the store's log out of the way: the report says everything."""
+    logger = logging.getLogger("snaptable")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

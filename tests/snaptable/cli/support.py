@@ -1,0 +1,102 @@
+"""What the commands' tests share: calling them, here or as a process, and a store with history to damage."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.snaptable.storage.support import Post, Rows, Store, User, rows_of, tree
+
+from snaptable.cli import main
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = "tests.snaptable.storage.support:Store"
+
+
+@dataclass
+class Result:
+    """Be how a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def says(self, *words: str) -> "Result":
+        """Check that it said all of that."""
+        missing = [word for word in words if word not in self.out + self.err]
+        assert not missing, f"{missing} not in:\n{self.out}{self.err}"
+        return self
+
+
+def command(*arguments: object, answer: str = "") -> Result:
+    """Call the command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), patch.object(sys, "stdin", io.StringIO(answer)):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: object, answer: str = "") -> Result:
+    """Call the command as a process of its own."""
+    line = [sys.executable, "-m", "snaptable.cli", *map(str, arguments)]
+    ended = subprocess.run(line, cwd=ROOT, input=answer, capture_output=True, text=True, timeout=60, check=False)
+    return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+def fill(db: Store, first: int = 0, last: int = 8) -> list[Rows]:
+    """Write eight commits, or some of them; return the state before the first and after each."""
+    states = [rows_of(db)]
+    steps: list[Callable[[], object]] = [
+        lambda: db.users.insert_many([User(id="ann", email="a@x"), User(id="bob", email="b@x", note="plain")]),
+        lambda: db.posts.insert(Post(user_id="ann", text="one")),
+        lambda: db.users.update("ann", note="märk"),
+        lambda: db.posts.insert_many([Post(user_id="bob", text="two"), Post(user_id="bob", text="three")]),
+        lambda: db.users.insert(User(id="eve")),
+        lambda: db.posts.delete(3),
+        lambda: db.users.delete("eve"),
+        lambda: db.users.insert(User(id="zoe", email="z@x")),
+    ]
+    for step in steps[first:last]:
+        step()
+        states.append(rows_of(db))
+    return states
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Put a text in another's place in a file."""
+    data = path.read_bytes()
+    assert data.count(old.encode()) == 1, (old, data)
+    path.write_bytes(data.replace(old.encode(), new.encode()))
+
+
+def unchanged(directory: Path, *arguments: object, answer: str = "") -> Result:
+    """Call the command and check that no file but the lock was touched."""
+    before = tree(directory)
+    times = {path: path.lstat().st_mtime_ns for path in directory.rglob("*") if path.name != "db.lock"}
+    result = command(*arguments, answer=answer)
+    assert tree(directory) == before
+    assert {path: path.lstat().st_mtime_ns for path in times} == times
+    return result
+
+
+def nothing_lost(directory: Path, before: dict[str, bytes]) -> None:
+    """Check that each byte that was in the store is in its place still, or in the quarantine."""
+    kept = [path.read_bytes() for path in (directory / "quarantine").glob("*")]
+    for name, data in before.items():
+        place = directory / name
+        now = place.read_bytes() if place.exists() else b""
+        if data != now and data not in kept:
+            assert data.startswith(now), name
+            assert data[len(now) :] in kept, name
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return the content of every file but the lock."""
+    return {name: data for name, (kind, _, data) in tree(directory).items() if kind == "-"}
