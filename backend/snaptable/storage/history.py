@@ -40,12 +40,14 @@ def prune(files: Files, saved: int) -> None:
     covered = [first for first, following in pairwise(firsts) if following - 1 <= saved]
     sizes = {first: max(LEAST_BYTES, (files.identity(path_of(first)) or (0, 0, 0, 0))[2]) for first in covered}
     over = sum(sizes.values()) - HISTORY_BYTES
-    # The oldest first: a crash between two leaves a shorter history, not one with a hole.
+    going = []
     for first in covered:
         if over <= 0:
-            return
-        files.remove(path_of(first))
+            break
+        going.append(first)
         over -= sizes[first]
+    # The oldest first: a crash between two leaves a shorter history, not one with a hole.
+    remove(files, going)
 
 
 def keep_copy(files: Files, first: int) -> None:
@@ -69,16 +71,6 @@ def keep_bytes(files: Files, name: str, data: bytes) -> str:
         file.close()
     files.sync_directory(names.QUARANTINE)
     return kept
-
-
-def cut(files: Files, name: str, end: int) -> None:
-    """Cut a journal file, and return when that is on the disk."""
-    file = files.append(name)
-    try:
-        file.truncate(end)
-        file.sync()
-    finally:
-        file.close()
 
 
 def rewrite(files: Files, first: int, data: bytes) -> None:

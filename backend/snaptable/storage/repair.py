@@ -29,7 +29,8 @@ def carry_out(files: Files, plan: Plan) -> list[str]:
         save(files, raw)
     # 3. What lies behind the end of the file that stays; before the files behind it go, or it would come to life.
     if plan.cut:
-        history.cut(files, plan.cut[0].name, plan.cut[1])
+        piece, end = plan.cut
+        history.rewrite(files, piece.first, files.read(piece.name)[:end])
     # 4. Files that go.
     history.remove(files, [piece.first for piece in plan.aside])
     for name in plan.leftovers:

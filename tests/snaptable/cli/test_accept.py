@@ -28,6 +28,7 @@ from tests.snaptable.storage.support import (
 from snaptable import SnapshotEdited
 from snaptable.storage import names
 from snaptable.storage.edits import examine, take_over
+from snaptable.storage.raw import recover_raw
 from snaptable.testing.crash import Model, states_after
 from snaptable.testing.disk import SimulatedDisk
 
@@ -272,8 +273,9 @@ def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model,
             if again is not None:
                 take_over(disk, again)
                 assert (again.raw.state.sequence, again.raw.pages.render()) == end, point
-            data = disk.read(names.SNAPSHOT)
-            assert parse_snapshot(data)[0]["sequence"] == end[0]
+            found = recover_raw(disk, disk.read(names.SNAPSHOT))
+            assert (found.state.sequence, found.pages.render()) == end, point
+            assert parse_snapshot(disk.read(names.SNAPSHOT))[0]["sequence"] == end[0]
             kept = {disk.read(f"{QUARANTINE}/{found}") for found in disk.list(QUARANTINE)}
             for file, old in before.items():
                 assert old in kept or disk.read(file) == old, (point, file)

@@ -320,6 +320,20 @@ def test_a_crash_at_any_point(directory: Path, harm: Callable[[Path], None], mod
     repeated_after_a_crash(copy, model)
 
 
+def test_a_write_that_failed_behind_damage_does_not_come_back(haunted: Path) -> None:
+    """Ensure a frame that was given up is not followed either where damage in front of it is bridged."""
+    damage(haunted / JOURNAL / "1.jsonl", b'"id":"a"', b'"id":"x"')
+    repaired(haunted, None, "set aside")
+    assert list(opened(haunted)["users"]) == ["a"]
+
+
+@pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
+def test_a_crash_while_damage_is_bridged(behind: Path, model: Model) -> None:
+    """Ensure commits whose only file is set aside are in the snapshot before it goes."""
+    damage(behind / JOURNAL / "1.jsonl", b'"one"', b'"ONE"')
+    assert repeated_after_a_crash(behind, model)
+
+
 @pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
 def test_a_crash_while_a_failed_write_is_cut_off(haunted: Path, model: Model) -> None:
     """Ensure a frame that was given up does not come back through a crash in the repair either."""
