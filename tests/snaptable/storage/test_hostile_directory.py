@@ -1,8 +1,10 @@
 """Hostile surroundings: links, pipes and other people's files in place of ours are refused without blocking."""
 
 import os
+import shutil
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ from tests.snaptable.storage.support import (
 from snaptable import OpenError, SnaptableError, UnsafeDirectory
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+NOBODY = 65534
+LOCK = "db.lock"
 Plant = Callable[[Path, Path], None]
 
 
@@ -179,14 +183,30 @@ def test_a_symlink_to_the_directory_is_resolved_once(closed: Path, tmp_path: Pat
     assert list(opened(closed)["users"]) == ["a", "b"]
 
 
-def test_a_directory_that_may_not_be_written(closed: Path) -> None:
-    """Ensure a store whose files can't be written is an OpenError for anybody but root, who may."""
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """Give a directory of a user who is not root, and be that user: root may write anywhere."""
+    directory = Path(tempfile.mkdtemp())
     if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    closed.chmod(0o500)
+        os.chown(directory, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield directory
+    os.seteuid(os.getuid())
+    directory.chmod(0o700)
+    shutil.rmtree(directory)
+
+
+def test_a_directory_that_may_not_be_written(as_nobody: Path) -> None:
+    """Ensure a store whose files can't be written is an OpenError, and the same store once they can."""
+    with Store(as_nobody) as db:
+        db.users.insert(User(id="a"))
+    as_nobody.chmod(0o500)
+    (as_nobody / LOCK).chmod(0o400)
     with pytest.raises(OpenError):
-        Store(closed).open()
-    closed.chmod(0o700)
+        Store(as_nobody).open()
+    (as_nobody / LOCK).chmod(0o600)
+    as_nobody.chmod(0o700)
+    assert list(opened(as_nobody)["users"]) == ["a"]
 
 
 def test_a_leftover_that_is_a_link_is_not_followed(closed: Path, tmp_path: Path) -> None:
