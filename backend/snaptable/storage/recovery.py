@@ -1,7 +1,8 @@
 """From files to the state they hold: snapshot, then the journal behind it; a doubt is an error, never an empty store.
 
 What may be found wrong without anything being wrong: the last segment's end, torn by a crash. Its bytes are kept in
-the quarantine, it is cut, synced, reported, and the start goes on. All else that does not verify is refused.
+the quarantine, what verifies is written anew, it is reported, and the start goes on. All else that does not verify is
+refused.
 """
 
 import logging
