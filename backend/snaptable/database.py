@@ -113,6 +113,7 @@ class Database:
         self._engine: MemoryEngine | None = None
         self._store: Store | None = None
         self._directory: Path | None = None
+        self._pid: int | None = None
         self._tables: dict[str, Table[Any]] = {name: Table(found) for name, found in self.__schemas__.items()}
         self.__dict__.update(self._tables)
 
@@ -193,6 +194,7 @@ class Database:
             logger.info("Recovered: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
         else:
             logger.info("No existing database snapshot found. Starting with empty database.")
+        self._pid = os.getpid()
         _open_databases.add(self)
         return store
 
@@ -235,6 +237,10 @@ class Database:
                 raise WriteFailed(
                     f"the last snapshot could not be saved: {error}; the journal holds everything"
                 ) from error
+
+    def closes_at_exit(self) -> bool:
+        """Return whether the end of the program can close this database without waiting for anybody."""
+        return self._pid == os.getpid() and self._engine is not None and self._engine.open is None
 
     def __enter__(self) -> Self:
         """Open the database."""
@@ -364,10 +370,15 @@ _open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    """Close what the program left open; every commit is durable anyway, this saves the last snapshot."""
+    """Close what the program left open; every commit is durable anyway, this saves the last snapshot.
+
+    Not in a fork, where locks may be held by threads that aren't there, nor behind a transaction that a thread which
+    goes on to the end may hold for ever.
+    """
     for database in list(_open_databases):
-        with suppress(Exception):
-            database.close()
+        if database.closes_at_exit():
+            with suppress(Exception):
+                database.close()
 
 
 atexit.register(_close_all)
