@@ -7,10 +7,12 @@ keep the second and lose the first, which looks like damage and is none.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -25,6 +27,11 @@ GENESIS = "0" * 32
 _CHECK = b',"check":"'
 _LINE_END = b'"}\n'
 _FRAME = b'{"frame":'
+_FRAME_HEAD = re.compile(
+    rb'\{"frame":(?:\[([0-9]+),([0-9]+)\]|"closed"),"at":"([^"]*)","previous":"([0-9a-f]*)",'
+    rb'(?:"commits":|"sequence":([0-9]+))'
+)
+"""What a frame says of itself before its commits; read off lines whose seal was verified."""
 
 
 def timestamp() -> str:
@@ -183,7 +190,12 @@ class Frame:
     check: str
     at: str
     closed: bool
-    commits: tuple[Mapping[str, Any], ...]
+    line: bytes
+
+    @cached_property
+    def commits(self) -> tuple[Mapping[str, Any], ...]:
+        """Its commits, parsed when they are asked for: those that the snapshot covers never are."""
+        return tuple(json.loads(self.line).get("commits", ()))
 
 
 def read_header(data: bytes) -> tuple[Header, int] | None:
@@ -216,11 +228,14 @@ def _parse_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None
     check = _open_seal(line, salt) if line.startswith(_FRAME) else None
     if check is None:
         return None
-    plain = json.loads(line)
-    closed = plain["frame"] == "closed"
-    first, last = (plain["sequence"] + 1, plain["sequence"]) if closed else plain["frame"]
-    commits = tuple(plain.get("commits", ()))
-    return Frame(start, end, first, last, plain["previous"], check, plain["at"], closed, commits)
+    head = _FRAME_HEAD.match(line)
+    if head is None:
+        return None
+    first, last, at, previous, closed_at = head.groups()
+    if first is None:
+        # The mark of a clean close holds no commit: it begins behind where it ends.
+        first, last = int(closed_at or 0) + 1, int(closed_at or 0)
+    return Frame(start, end, int(first), int(last), previous.decode(), check, at.decode(), closed_at is not None, line)
 
 
 def frame_after(data: bytes, header: Header, start: int) -> Frame | None:

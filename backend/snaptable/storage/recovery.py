@@ -152,7 +152,7 @@ class _Replay:
 
     def _segment(self, first: int, following: int | None, tip: str | None) -> tuple[int, str]:
         """Replay one segment up to the next one's beginning; return the sequence it reaches, and the check there."""
-        file = walk.begin(self.files, first, following)
+        file = walk.begin(self.files, first, following, self.covered)
         file.check_follows(self.state.store, tip)
         self.state.store = file.header.store
         for frame in file.frames():

@@ -25,7 +25,7 @@ class Walk:
         torn: whether bytes behind it are the torn end of the last file.
     """
 
-    def __init__(self, path: str, data: bytes, first: int, following: int | None) -> None:
+    def __init__(self, path: str, data: bytes, first: int, following: int | None, covered: int = 0) -> None:
         """Read the header.
 
         Args:
@@ -33,11 +33,13 @@ class Walk:
             data: its content.
             first: the sequence its name says it begins with.
             following: where the next file begins; what lies behind that here was given up. None for the last file.
+            covered: the sequence up to which nobody will ask for the commits.
 
         Raises:
             CorruptJournal, UnsupportedFormat: the header is damaged, of another format, or of another file.
         """
         self.path, self.data, self.first, self.following = path, data, first, following
+        self.covered = covered
         found = journal.read_header(data)
         if found is None:
             # The header is synced before the file gets its name: no crash leaves this behind.
@@ -85,7 +87,9 @@ class Walk:
         self._check_end()
 
     def _check_sequence(self, frame: journal.Frame) -> None:
-        if frame.first != self.reached + 1 or frame.last - frame.first + 1 != len(frame.commits):
+        # What the snapshot covers is not parsed: only its place in the sequence counts.
+        counted = frame.last <= self.covered or frame.last - frame.first + 1 == len(frame.commits)
+        if frame.first != self.reached + 1 or not counted:
             raise self._damage(
                 frame.offset,
                 f"sequence {self.reached + 1} is missing; the frame holds {frame.first} to {frame.last}",
@@ -118,10 +122,10 @@ class Walk:
         return CorruptJournal(f"{self.path}, byte {offset}: {reason}").at(offset)
 
 
-def begin(files: Files, first: int, following: int | None) -> Walk:
+def begin(files: Files, first: int, following: int | None, covered: int = 0) -> Walk:
     """Return a walk through the journal file that begins with a sequence; raises as `Walk` and `Files.read`."""
     name = history.path_of(first)
-    return Walk(str(files.path(name)), files.read(name), first, following)
+    return Walk(str(files.path(name)), files.read(name), first, following, covered)
 
 
 @dataclass(frozen=True)
