@@ -83,9 +83,10 @@ SORTABLE = [name for name in POOLS if name not in ("tags", "marks")]
 
 
 @st.composite
-def rows(draw: st.DrawFn, max_size: int = 25) -> list[dict[str, Any]]:
+def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw the values of some rows, each with a key of its own."""
-    keys = draw(st.lists(st.sampled_from(POOLS["id"]), unique=True, max_size=max_size))
+    least = draw(st.sampled_from([0, 12, 20]))
+    keys = draw(st.lists(st.sampled_from(POOLS["id"]), unique=True, min_size=least, max_size=25))
     free = [name for name in POOLS if name not in ("id", "code")]
     return [
         {"id": key, "code": f"c{key}", **{name: draw(st.sampled_from(POOLS[name])) for name in free}} for key in keys
@@ -137,7 +138,7 @@ class Question(NamedTuple):
 
 QUESTIONS = st.builds(
     Question,
-    where=st.lists(SPECS, max_size=3),
+    where=st.lists(leaves(), max_size=3) | st.lists(SPECS, max_size=2),
     order=st.lists(st.tuples(st.sampled_from(SORTABLE), st.booleans()), max_size=3),
     limit=st.none() | st.integers(0, 8),
     offset=st.just(0) | st.integers(0, 5),

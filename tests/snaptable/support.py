@@ -1,7 +1,9 @@
 """What the engine's tests share: the three ways in which a database in a real directory begins anew."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 from snaptable import Database, SnaptableError
 
 D = TypeVar("D", bound=Database)
+T = TypeVar("T")
 Way = Literal["restart", "kill", "replay"]
 WAYS: tuple[Way, ...] = ("restart", "kill", "replay")
 
@@ -85,3 +88,17 @@ def identical(first: object, second: object) -> bool:
     if isinstance(first, float):
         return repr(first) == repr(second)
     return first == second
+
+
+def start(work: Callable[[], T]) -> "Future[T]":
+    """Run some work in a thread of its own, one that nobody waits for at the end: a wedged store fails, not hangs."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from tests.snaptable.support import refuses
+from tests.snaptable.support import refuses, start
 
 from snaptable import Database, DatabaseClosed, ForeignKey, ForeignKeyViolation, Row, Table, TransactionError
 
@@ -35,9 +35,10 @@ class Store(Database):
 @pytest.fixture(name="db")
 def open_store(tmp_path: Path) -> Iterator[Store]:
     """Give a store with one counter."""
-    with Store(tmp_path / "data", fsync=False) as db:
-        db.counters.insert(Counter(id="a"))
-        yield db
+    db = Store(tmp_path / "data", fsync=False).open()
+    db.counters.insert(Counter(id="a"))
+    yield db
+    start(db.close).result(PATIENCE)
 
 
 def in_time(work: Coroutine[Any, Any, Any]) -> Any:
@@ -256,7 +257,7 @@ def test_outlives_a_cancelled_holder(db: Store) -> None:
     async def work() -> None:
         holder = asyncio.create_task(hold())
         await asyncio.sleep(0)
-        thread = asyncio.create_task(asyncio.to_thread(lambda: db.counters.insert(Counter(id="b"))))
+        thread = asyncio.wrap_future(start(lambda: db.counters.insert(Counter(id="b"))))
         await asyncio.sleep(0.05)
         holder.cancel()
         await asyncio.wait([holder])
@@ -280,7 +281,7 @@ def test_outlives_a_holder_that_ended(db: Store) -> None:
         await asyncio.create_task(leave())
         assert await db.run(add, 1) == 1
         await asyncio.create_task(leave())
-        assert await asyncio.to_thread(add, db, 1) == 2
+        assert await asyncio.wrap_future(start(lambda: add(db, 1))) == 2
 
     in_time(work())
 
@@ -297,8 +298,7 @@ def test_outlives_a_closed_loop_of_the_holder(db: Store) -> None:
     holder = loop.create_task(hold())
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    with ThreadPoolExecutor(1) as other:
-        assert other.submit(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
+    assert start(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
     assert db.counters.update("a", value=1).value == 1
     assert not holder.done()
     holder.__setattr__("_log_destroy_pending", False)
@@ -314,16 +314,15 @@ def test_outlives_a_closed_loop_of_a_waiting_task(db: Store) -> None:
             begun.set()
             assert release.wait(PATIENCE)
 
-    with ThreadPoolExecutor(2) as pool:
-        end = pool.submit(hold)
-        assert begun.wait(PATIENCE)
-        loop = asyncio.new_event_loop()
-        waiting = loop.create_task(db.run(add, 100))
-        loop.run_until_complete(asyncio.sleep(0.01))
-        loop.close()
-        release.set()
-        end.result(PATIENCE)
-        assert pool.submit(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
+    end = start(hold)
+    assert begun.wait(PATIENCE)
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(db.run(add, 100))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    release.set()
+    end.result(PATIENCE)
+    assert start(lambda: db.counters.insert(Counter(id="b"))).result(PATIENCE).id == "b"
     assert db.counters["a"].value == 1
     waiting.__setattr__("_log_destroy_pending", False)
 

@@ -34,7 +34,8 @@ def fill(db: Store, values: Values) -> list[Bare]:
     return list(db.bare.insert_many([Bare(**row) for row in values]))
 
 
-@given(rows(), st.lists(QUESTIONS, min_size=1, max_size=6), st.integers(1, 6))
+@settings(max_examples=settings().max_examples * 2)
+@given(rows(), st.lists(QUESTIONS, min_size=5, max_size=12), st.integers(1, 6))
 def test_answers_as_plain_python(values: Values, questions: list[Question], size: int) -> None:
     """Ensure that a table with every index and one with none answer any question, cut or by pages, as Python would."""
     with Store("memory:") as db:
@@ -66,7 +67,7 @@ def churn(db: Store, data: st.DataObject, present: dict[int, Bare], steps: int) 
             del present[key]
 
 
-@given(rows(), st.lists(QUESTIONS, min_size=1, max_size=4), st.data())
+@given(rows(), st.lists(QUESTIONS, min_size=3, max_size=6), st.data())
 def test_answers_beside_an_open_transaction(values: Values, questions: list[Question], data: st.DataObject) -> None:
     """Ensure that a thread's questions see the state before an open transaction, its own see the one within."""
     with Store("memory:") as db, ThreadPoolExecutor(1) as other:
@@ -99,7 +100,7 @@ def test_answers_beside_an_open_transaction(values: Values, questions: list[Ques
 
 
 @settings(max_examples=settings().max_examples // 3)
-@given(rows(), st.lists(QUESTIONS, min_size=1, max_size=4), st.data())
+@given(rows(), st.lists(QUESTIONS, min_size=3, max_size=6), st.data())
 def test_answers_the_same_after_beginning_anew(values: Values, questions: list[Question], data: st.DataObject) -> None:
     """Ensure that indexes built while loading answer like those kept up by writes."""
     with tempfile.TemporaryDirectory() as root:

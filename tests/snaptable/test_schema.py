@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 from tests.snaptable.support import WAYS, Way, begun_anew, refuses
 
 from snaptable import (
@@ -265,6 +265,19 @@ def test_takes_any_field_name(name: str) -> None:
         assert db.items.where(**{name: new}).update(**{name: old}) == 1
         assert db.items[1] == first
         assert db.check() == []
+
+
+@pytest.mark.filterwarnings("ignore:Field name")
+@pytest.mark.parametrize("name", ["register", "mro", "json", "copy", "schema", "dict"])
+def test_takes_names_of_python_and_pydantic(name: str) -> None:
+    """Ensure that a field named like something every class has is a column all the same, not that something."""
+    fields: dict[str, Any] = {"id": str, name: (int, 0)}
+    model: Any = create_model("Item", __base__=Row, **fields)
+    store: Any = type("Store", (Database,), {"__annotations__": {"items": Table[model]}})
+    with store("memory:") as db:
+        row = db.items.insert(model(id="1", **{name: 3}))
+        assert db.items.where(getattr(model, name) == 3).all() == [row]
+        assert db.items.where(**{name: 3}).all() == [row]
 
 
 def test_takes_a_model_in_two_tables() -> None:

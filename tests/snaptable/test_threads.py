@@ -5,11 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from tests.snaptable.support import refuses
+from tests.snaptable.support import refuses, start
 
 from snaptable import Database, DatabaseClosed, Index, Row, Table, Unique, UniqueViolation
 
@@ -37,9 +38,10 @@ class Store(Database):
 @pytest.fixture(name="db")
 def open_store(tmp_path: Path) -> Iterator[Store]:
     """Give a store with two counters."""
-    with Store(tmp_path / "data", fsync=False) as db:
-        db.counters.insert_many([Counter(id="a", value=1, name="A"), Counter(id="b", value=2, tags=["t"])])
-        yield db
+    db = Store(tmp_path / "data", fsync=False).open()
+    db.counters.insert_many([Counter(id="a", value=1, name="A"), Counter(id="b", value=2, tags=["t"])])
+    yield db
+    start(db.close).result(PATIENCE)
 
 
 class Stop(Exception):
@@ -232,8 +234,7 @@ def test_outlives_a_thread_that_dies_inside(db: Store) -> None:
     thread.start()
     thread.join(PATIENCE)
     assert db.counters["a"].value == 1
-    with ThreadPoolExecutor(1) as other:
-        assert other.submit(lambda: db.counters.update("b", value=5).value).result(PATIENCE) == 5
+    assert start(lambda: db.counters.update("b", value=5).value).result(PATIENCE) == 5
     assert db.counters["a"].value == 1
     assert db.check() == []
 
@@ -254,10 +255,9 @@ def test_outlives_a_thread_that_dies_while_others_wait(db: Store) -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     assert begun.wait(PATIENCE)
-    with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(db.entries.insert, Entry(thread=number)) for number in range(3)]
-        die.set()
-        assert sorted(future.result(PATIENCE).id or 0 for future in waiting) == [1, 2, 3]
+    waiting = [start(partial(db.entries.insert, Entry(thread=number))) for number in range(3)]
+    die.set()
+    assert sorted(future.result(PATIENCE).id or 0 for future in waiting) == [1, 2, 3]
     thread.join(PATIENCE)
     assert db.counters["a"].value == 1
 
