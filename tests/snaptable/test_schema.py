@@ -272,7 +272,8 @@ def test_takes_any_field_name(name: str) -> None:
 def test_takes_names_of_python_and_pydantic(name: str) -> None:
     """Ensure that a field named like something every class has is a column all the same, not that something."""
     fields: dict[str, Any] = {"id": str, name: (int, 0)}
-    model: Any = create_model("Item", __base__=Row, **fields)
+    make: Any = create_model
+    model: Any = make("Item", __base__=Row, **fields)
     store: Any = type("Store", (Database,), {"__annotations__": {"items": Table[model]}})
     with store("memory:") as db:
         row = db.items.insert(model(id="1", **{name: 3}))
