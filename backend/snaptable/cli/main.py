@@ -1,15 +1,14 @@
 """The command line: which command, on which directory; what went wrong, in one line, and the exit status."""
 
 import argparse
-import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from snaptable.cli import accept, check, repair
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from snaptable.errors import SnaptableError
+from snaptable.quiet import quiet
 
 DESCRIPTION = "Look after a store: the directory that holds db_snapshot.json and its journal."
 EPILOG = "Exit status: 0 all is well, 1 there are problems or nothing was done, 2 the command was called wrongly."
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add(commands)
     options = parser.parse_args(arguments)
     try:
-        with _quiet():
+        with quiet():
             status: int = options.run(options)
             sys.stdout.flush()
             return status
@@ -37,14 +36,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the store's log out of the way: the report says everything."""
-    logger = logging.getLogger("snaptable")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before

@@ -263,10 +263,13 @@ class Committer:
             except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
 
-    def _revive(self) -> None:
-        """Write everything to new files: a snapshot, and a journal segment that nothing doubtful can follow."""
+    def _revive(self) -> bool:
+        """Write everything to new files: a snapshot, and a journal segment that nothing doubtful can follow.
+
+        Return whether that was done; False where writes are not refused.
+        """
         if self.refusal is None:
-            return
+            return False
         if self._final:
             raise self.refusal
         self.check_alone()
@@ -280,6 +283,7 @@ class Committer:
         segment.begin()
         self._segment = segment
         self._curable, self.refusal = False, None
+        return True
 
     # ── now, and at the end ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -293,8 +297,9 @@ class Committer:
         self._drain()
         self.check_alone()
         with self._turn:
-            self._revive()
-        self.saver.save()
+            revived = self._revive()
+        if not revived:
+            self.saver.save()
 
     def close(self) -> None:
         """Finish what is waiting, write the last snapshot, and mark the journal as closed cleanly.

@@ -9,9 +9,10 @@ from typing import Generic
 
 from snaptable.database import Database
 from snaptable.errors import ConstraintError
+from snaptable.quiet import quiet
 from snaptable.testing.crash import Model, states_after
 from snaptable.testing.disk import EMPTY, Contents, SimulatedDisk
-from snaptable.testing.run import D, Rows, Run, quiet, record, rows_of
+from snaptable.testing.run import D, Rows, Run, record, rows_of
 
 MODELS: tuple[Model, ...] = ("kill", "ordered", "weak")
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Generic, Self
 
 from snaptable.database import Database
+from snaptable.quiet import quiet
 from snaptable.storage.files import Files
 from snaptable.testing.crash import Model
 from snaptable.testing.faults import DiskFaults
 from snaptable.testing.judge import Tally, crash_everywhere, delete_a_row
 from snaptable.testing.mirror import MirroredDisk, contents_of
-from snaptable.testing.run import D, quiet
+from snaptable.testing.run import D
 from snaptable.testing.second import SecondProcess, holding, try_to_open
 from snaptable.testing.survival import assert_survives_restart
 

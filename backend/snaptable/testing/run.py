@@ -1,9 +1,8 @@
 """A workload that ran on a simulated disk: what was done to the disk, and what its client had been told by when."""
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -24,17 +23,6 @@ Rows = dict[str, list[Any]]
 def rows_of(db: Database) -> Rows:
     """Return everything a database shows."""
     return {name: found.where().all() for name, found in db.tables.items()}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the store's log out of the way: it is opened thousands of times."""
-    logger = logging.getLogger("snaptable")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def on_disk(db: D, disk: SimulatedDisk) -> D:

@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 from snaptable.database import Database
 from snaptable.errors import SnaptableError
+from snaptable.quiet import quiet
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
 from snaptable.testing.mirror import contents_of
-from snaptable.testing.run import Rows, on_disk, quiet, rows_of
+from snaptable.testing.run import Rows, on_disk, rows_of
 
 MOST = 20
 """Differences that are named."""

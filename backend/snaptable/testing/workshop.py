@@ -10,10 +10,11 @@ from typing import Any, Generic, TypeVar, cast, overload
 import pytest
 
 from snaptable.database import Database
+from snaptable.quiet import quiet
 from snaptable.storage.files import Files
 from snaptable.testing.app import AppHandle, RecordedApp
 from snaptable.testing.life import Life, StoreHandle, copy_store
-from snaptable.testing.run import D, quiet
+from snaptable.testing.run import D
 
 L = TypeVar("L", bound=Life)
 

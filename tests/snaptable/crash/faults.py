@@ -12,10 +12,11 @@ from typing import Literal
 from tests.snaptable.crash.search import Author, Book, Shelf, background, mark
 
 from snaptable import OpenError, ReadOnlyStore, WriteFailed
+from snaptable.quiet import quiet
 from snaptable.testing.crash import states_after
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk
 from snaptable.testing.faults import How
-from snaptable.testing.run import Rows, on_disk, quiet, rows_of
+from snaptable.testing.run import Rows, on_disk, rows_of
 
 Lasting = Literal["once", "until healed", "for good"]
 LASTING: tuple[Lasting, ...] = ("once", "until healed", "for good")

@@ -12,11 +12,12 @@ import pytest
 from pydantic import Field
 
 from snaptable import Database, ForeignKey, Index, ReadOnlyStore, Row, Table, Unique, WriteFailed, table
+from snaptable.quiet import quiet
 from snaptable.storage import committer, history, saver
 from snaptable.testing.crash import Model
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
 from snaptable.testing.judge import Search, Tally
-from snaptable.testing.run import Run, quiet
+from snaptable.testing.run import Run
 from snaptable.testing.run import record as record_run
 
 
