@@ -1,7 +1,6 @@
 """Database: the class whose attributes are the tables; opens, closes, and picks the engine by URL."""
 
 import atexit
-import inspect
 import logging
 import os
 import weakref
@@ -280,8 +279,6 @@ class Database:
         Raises:
             TypeError: `fn` is a coroutine function, or returned an awaitable.
         """
-        if inspect.iscoroutinefunction(fn):
-            raise TypeError(f"db.run takes a plain function; {getattr(fn, '__name__', fn)!r} is a coroutine function")
         return await self._opened().run(lambda: fn(self, *args, **kwargs))
 
     # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────

@@ -194,6 +194,17 @@ def _is_immutable_member(member: Any) -> bool:
     return issubclass(member, IMMUTABLE_SCALARS)
 
 
+def is_plain(annotation: Any) -> bool:
+    """Return whether every value of the annotation is made of dicts, lists and scalars, as JSON has them."""
+    for member in members(annotation):
+        if get_origin(member) in (dict, list):
+            if not all(map(is_plain, get_args(member))):
+                return False
+        elif member not in (str, int, float, bool, type(None)):
+            return False
+    return True
+
+
 def never_survives(annotation: Any) -> str | None:
     """Return why no value of the annotation can come back from JSON, or None where one may."""
     for member in members(annotation):

@@ -4,11 +4,11 @@ The way of a commit: check → sequence → veils pass to the batch → turn giv
 The latch guards the structures for the length of one change or one query; the turn guards the whole transaction.
 """
 
-import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from types import CoroutineType, TracebackType
+from typing import Any, TypeVar
 
 from snaptable.changes import Commit
 from snaptable.errors import DatabaseClosed, TransactionError
@@ -61,9 +61,28 @@ class MemoryEngine:
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run one operation: within the caller's transaction as a savepoint, or as a transaction of its own."""
-        with Scope(self) as transaction:
+        if self.mine():
+            return self._write_within(work)
+        transaction = self.begin()
+        try:
+            self.writable()
+            result = work(transaction)
+        except BaseException:
+            self.roll_back(transaction)
+            raise
+        self.commit(transaction)
+        return result
+
+    def _write_within(self, work: Callable[[Transaction], T]) -> T:
+        transaction = self.open
+        assert transaction is not None
+        mark = transaction.mark()
+        try:
             self.writable()
             return work(transaction)
+        except BaseException:
+            transaction.roll_back_to(mark)
+            raise
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a function as one transaction and return when it is durable, without holding the event loop."""
@@ -73,8 +92,12 @@ class MemoryEngine:
         log = self._log()
         await self._turns.take_async()
         transaction = self._begin()
+        holder = self._turns.holder
+        assert holder is not None
         try:
+            holder.sole = True
             result = _no_awaitable(call())
+            holder.sole = False
             batch = self._commit(transaction)
         except BaseException:
             self.roll_back(transaction)
@@ -122,7 +145,7 @@ class MemoryEngine:
             # 1. Still the open one? A failed sync, or a holder thought dead, may have rolled it back.
             self._check_open(transaction)
             # 2. What really changed.
-            net = list(transaction.net())
+            net = transaction.net()
             if not net:
                 # What was read may not be durable yet: it is waited for as well.
                 tail = log.tail()
@@ -132,11 +155,10 @@ class MemoryEngine:
             constraints.check(self.tables, net)
             # 4. The next sequence.
             changes = tuple(transaction.as_change(*change) for change in net)
-            tables = {table for table, *_ in net}
-            numbered = {table.name: table.last_number for table in tables if table.schema.numbered}
+            numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
             commit = Commit(self.sequence + 1, changes, numbered)
             # 5. To the log; the veils stay until it says durable.
-            batch = log.enqueue(commit, lambda batch: self._join(transaction, batch))
+            batch = log.enqueue(commit, transaction.join)
             self.sequence = commit.sequence
             # 6. The next writer.
             self.open = None
@@ -148,16 +170,6 @@ class MemoryEngine:
             raise transaction.failure
         if self.open is not transaction:
             raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
-
-    def _join(self, transaction: Transaction, batch: Batch) -> None:
-        for table, veil in transaction.veils.items():
-            table.bury(veil)
-            older = batch.veils.setdefault(table, veil)
-            if older is not veil:
-                for key, before in veil.items():
-                    older.setdefault(key, before)
-                table.lift(veil)
-        transaction.veils = {}
 
     def roll_back(self, transaction: Transaction) -> None:
         """Undo a transaction and give the turn on; does nothing where that was done already."""
@@ -210,11 +222,17 @@ class MemoryEngine:
 
 
 def _no_awaitable(result: T) -> T:
-    if inspect.isawaitable(result):
-        if inspect.iscoroutine(result):
+    kind: Any = type(result)
+    if _is_awaitable(kind):
+        if isinstance(result, CoroutineType):
             result.close()
         raise TypeError("db.run takes a plain function; this one returned an awaitable, and was rolled back")
     return result
+
+
+@lru_cache(maxsize=512)
+def _is_awaitable(kind: type) -> bool:
+    return issubclass(kind, Awaitable)
 
 
 class Scope:

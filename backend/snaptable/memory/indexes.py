@@ -37,6 +37,9 @@ class HashIndex:
 
     def add(self, row: Any) -> None:
         """Enter a row; O(1), O(items) for an `each` index."""
+        if not self._each:
+            self._add(self.value_of(row), row)
+            return
         for value in self._values(row):
             self._add(value, row)
 
@@ -231,6 +234,16 @@ def _entry_function(names: tuple[str, ...], key: str, sort_keys: list[fields.Sor
             return NONE if None in entry else entry
 
         return plain
+
+    if len(names) == 1:
+        (sort_key,) = sort_keys
+        assert sort_key is not None
+
+        def keyed_alone(row: Any) -> Any:
+            value, primary = values_of(row)
+            return NONE if value is None else (sort_key(value), primary)
+
+        return keyed_alone
 
     def keyed(row: Any) -> Any:
         entry = values_of(row)

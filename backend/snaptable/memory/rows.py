@@ -10,10 +10,11 @@ Invariants:
    the veil removes it. The place of a grave that a commit dug is given up (`buried`): a new row goes to the end.
 2. `rows` without graves is what the indexes hold. `graves` counts them.
 3. A change records its veil before it touches the row, so that a row read too new is always veiled.
-4. Without veils there are no graves, and `rows.get` alone answers a reader.
+4. Without veils there are no graves, and `rows.get` alone answers a reader; with any, `rows` is of the class whose
+   `get` looks through them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +23,36 @@ from snaptable.memory.indexes import AnyIndex, HashIndex, make_index
 from snaptable.schema import TableSchema
 
 Veil = dict[Any, Any]
+
+
+class _Rows(dict[Any, Any]):
+    """Be the rows by key; which subclass it is at the moment decides what its `get` answers.
+
+    A reader's `get` is one call in C as long as nothing is veiled, and the class is changed before a row is: looked up
+    and found in one piece (keys are str or int, whose hash and comparison are C as well), it can't be too new.
+    """
+
+    __slots__ = ("guard",)
+
+    guard: Callable[[Any], Any]
+    """Answers a reader who may have to be shown what was before."""
+
+
+class CalmRows(_Rows):
+    """Be rows of which every one is everybody's to see."""
+
+    __slots__ = ()
+
+
+class VeiledRows(_Rows):
+    """Be rows that readers see through veils."""
+
+    __slots__ = ()
+
+    def get(self, key: Any, default: Any = None, /) -> Any:
+        """Return the row of a key, or `default`, as the reader may see it."""
+        row = self.guard(key)
+        return default if row is None else row
 
 
 class TableRows:
@@ -37,7 +68,9 @@ class TableRows:
         self.by_field = {
             index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"
         }
-        self.rows: dict[Any, Any] = {}
+        self.rows: _Rows = CalmRows()
+        self.get: Callable[[Any], Any] = _plain_get(self.rows)
+        """Returns the row of a key, or None, as the writer sees it; O(1)."""
         self.graves = 0
         self.buried: set[Any] = set()
         self.last_number = 0
@@ -51,10 +84,6 @@ class TableRows:
 
     # ── reading, as the writer sees it ──────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: Any) -> Any:
-        """Return the row of a key, or None; O(1)."""
-        return self.rows.get(key)
-
     def live(self) -> list[Any]:
         """Return every row, in insertion order; O(n)."""
         if self.graves:
@@ -63,7 +92,7 @@ class TableRows:
 
     def pick(self, keys: Iterable[Any]) -> list[Any]:
         """Return the rows of those keys that have one."""
-        found = map(self.rows.get, keys)
+        found = map(self.get, keys)
         return [row for row in found if row is not None]
 
     # ── reading, as everybody else does ─────────────────────────────────────────────────────────────────────────────
@@ -73,7 +102,7 @@ class TableRows:
         for veil in self.veils:
             if key in veil:
                 return veil[key]
-        return self.rows.get(key)
+        return self.get(key)
 
     def before(self) -> Veil:
         """Return, for every veiled key, the row it had as of the last durable commit; O(veiled)."""
@@ -113,24 +142,29 @@ class TableRows:
     def hide(self, veil: Veil) -> None:
         """Put a veil over the rows it names, and will name."""
         self.calm = None
+        self.rows.__class__ = VeiledRows
         self.veils = (*self.veils, veil)
 
     def bury(self, veil: Veil) -> None:
         """Give up the places of the rows that a commit deleted: a later row of such a key goes to the end."""
         if self.graves:
-            self.buried.update(key for key in veil if self.rows.get(key, self) is None)
+            self.buried.update(key for key in veil if self._is_grave(key))
 
     def lift(self, veil: Veil) -> None:
         """Remove a veil: what it hid is everybody's to see, and its graves are cleared."""
         self.veils = tuple(other for other in self.veils if other is not veil)
-        if not self.veils:
-            self.calm = object()
         if self.graves:
             for key in veil:
-                if self.rows.get(key, self) is None and not any(key in other for other in self.veils):
+                if self._is_grave(key) and not any(key in other for other in self.veils):
                     del self.rows[key]
                     self.graves -= 1
                     self.buried.discard(key)
+        if not self.veils:
+            self.rows.__class__ = CalmRows
+            self.calm = object()
+
+    def _is_grave(self, key: Any) -> bool:
+        return self.get(key) is None and key in self.rows
 
     def put_back(self, veil: Veil) -> None:
         """Undo the changes under the newest veil, then lift it."""
@@ -143,7 +177,7 @@ class TableRows:
 
     def load(self, rows: Mapping[Any, Any]) -> None:
         """Take over all rows of a table, then build every index once."""
-        self.rows = dict(rows)
+        self.rows.update(rows)
         for index in self.indexes:
             index.load(self.rows.values())
 
@@ -154,3 +188,9 @@ class TableRows:
             yield f"{self.name}: a row lies under another row's key"
         for index in self.indexes:
             yield from (f"{self.name}: {problem}" for problem in index.problems(rows))
+
+
+def _plain_get(rows: _Rows) -> Callable[[Any], Any]:
+    """Return the `get` of dict itself, bound: whatever class the rows are of."""
+    bound: Callable[[Any], Any] = dict.get.__get__(rows)
+    return bound

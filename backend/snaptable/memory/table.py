@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from snaptable import cursor
 from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
@@ -28,8 +30,21 @@ class MemoryTable:
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _make_get(self) -> Callable[[Any], Any]:
-        """Return the hottest function there is: the row of a key, or None; O(1), no lock."""
-        table, find, guarded, share = self._table, self._table.rows.get, self._guarded_get, self._share
+        """Return the hottest function there is: the row of a key, or None; O(1), no lock, C while nothing changes."""
+        rows, share = self._table.rows, self._share
+        rows.guard = self._guarded_get
+        # The proxy looks `get` up on the rows at each call, so it is that of the class they are of at that moment.
+        get = self._calm_get() if self._table.schema.key_type is UUID else MappingProxyType(rows).get
+
+        def get_copy(key: Any, /) -> Any:
+            row = get(key)
+            return row if row is None else share(row)
+
+        return get_copy if self._table.codec.mutable else get
+
+    def _calm_get(self) -> Callable[[Any], Any]:
+        """Return the same for keys whose hash and comparison are Python: a change may come while they run."""
+        table, find, guarded = self._table, self._table.get, self._guarded_get
 
         def get(key: Any, /) -> Any:
             calm = table.calm
@@ -38,11 +53,7 @@ class MemoryTable:
                 return row
             return guarded(key)
 
-        def get_copy(key: Any, /) -> Any:
-            row = get(key)
-            return row if row is None else share(row)
-
-        return get_copy if table.codec.mutable else get
+        return get
 
     def _guarded_get(self, key: Any) -> Any:
         with self._engine.latch:

@@ -3,16 +3,18 @@
 `changed → rolled back to a mark → … → committed (its veils pass to the batch) | rolled back (its veils put back)`
 """
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.memory.log import Batch
 from snaptable.memory.rows import TableRows, Veil
 
 
 class Transaction:
     """Collect the changes of one transaction. Not thread-safe by itself: the turn to write, and the latch, guard it."""
+
+    __slots__ = ("_images", "_log", "failure", "latch", "veils")
 
     def __init__(self, latch: AbstractContextManager[Any]) -> None:
         self.latch = latch
@@ -67,17 +69,33 @@ class Transaction:
                     table.lift(veil)
             self.veils = {}
 
-    def net(self) -> Iterator[tuple[TableRows, Any, Any, Any]]:
-        """Yield `(table, key, before, after)` for every row that differs from what it was, in order of first change."""
+    def net(self) -> list[tuple[TableRows, Any, Any, Any]]:
+        """Return `(table, key, before, after)` of every row that differs from what it was, in order of first change."""
+        changed = []
         for table, veil in self.veils.items():
+            get = table.get
             for key, before in veil.items():
-                after = table.get(key)
-                if after is not before and not (
-                    before is not None
-                    and before == after
-                    and self.image(table, key, after) == table.codec.encode(before)
+                after = get(key)
+                if after is not before and (
+                    before is None or after is None or self._differs(table, key, before, after)
                 ):
-                    yield table, key, before, after
+                    changed.append((table, key, before, after))
+        return changed
+
+    def _differs(self, table: TableRows, key: Any, before: Any, after: Any) -> bool:
+        # Equal is not enough: the same instant can be written with another offset, and that is a change.
+        return before != after or self.image(table, key, after) != table.codec.encode(before)
+
+    def join(self, batch: Batch) -> None:
+        """Pass the veils to the batch that will make the changes durable."""
+        for table, veil in self.veils.items():
+            table.bury(veil)
+            older = batch.veils.setdefault(table, veil)
+            if older is not veil:
+                for key, before in veil.items():
+                    older.setdefault(key, before)
+                table.lift(veil)
+        self.veils = {}
 
     def image(self, table: TableRows, key: Any, row: Any) -> bytes:
         """Return the JSON of a row this transaction wrote."""
