@@ -7,8 +7,6 @@ begun at the end of the tick, so that all commits of a tick are one batch and a 
 A batch is `open → closed → durable`, or `→ failed` with every batch behind it: those were built on it.
 """
 
-import asyncio
-import errno
 import logging
 import os
 import queue
@@ -21,17 +19,15 @@ from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.storage import history
 from snaptable.storage.batch import Batch
-from snaptable.storage.files import Files
+from snaptable.storage.files import NO_ROOM, Files, SyncFailed
 from snaptable.storage.journal import Segment
 from snaptable.storage.lock import Lock
-from snaptable.storage.publish import SyncFailed
 from snaptable.storage.saver import Saver
 
 logger = logging.getLogger("snaptable")
 
 SEGMENT_BYTES = 8 << 20
 """Size at which the journal goes on in a new file."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 HEAL_PAUSE = 1.0
 """Seconds between two tries to write everything to new files."""
 IMPATIENCE = 1.0
@@ -79,11 +75,12 @@ class Committer:
         with self._gate:
             if self.refusal is not None:
                 raise self.refusal
-            if self._open is None:
-                self._open = Batch()
-            self._open.commits.append(commit)
-            join(self._open)
-            return self._open
+            batch = self._open
+            if batch is None:
+                batch = self._open = Batch()
+            batch.commits.append(commit)
+            join(batch)
+            return batch
 
     def tail(self) -> Batch | None:
         """Return the last batch that isn't durable yet."""
@@ -99,7 +96,7 @@ class Committer:
         if batch.claim():
             with self._turn:
                 self._lead(batch)
-        while not batch.done.wait(IMPATIENCE):
+        while not (batch.done or batch.wait(IMPATIENCE)):
             if self._turn.acquire(blocking=False):
                 try:
                     self._lead(batch)
@@ -109,6 +106,8 @@ class Committer:
 
     async def wait_async(self, batch: Batch) -> None:
         """Return when a batch is durable; led, from the end of this tick, by a thread of ours."""
+        import asyncio  # a program without tasks doesn't pay for it at its start
+
         loop = asyncio.get_running_loop()
         future = batch.future(loop)
         if not batch.scheduled:
@@ -141,7 +140,7 @@ class Committer:
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
         a failed write; after that memory and pages may be half-way, so nothing is ever written from them again.
         """
-        if batch.done.is_set():
+        if batch.done:
             return
         durable = False
         try:
@@ -185,7 +184,7 @@ class Committer:
     def _current_segment(self) -> Segment:
         """Return the journal file to write to: a new one where the present one is large."""
         if self._segment.size >= SEGMENT_BYTES:
-            self._segment.abandon()
+            self._segment.end()
             self._segment = Segment(self._files, self.saver.store, self.sequence + 1, self._segment.tip)
             self._prune()
         return self._segment

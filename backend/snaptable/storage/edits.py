@@ -361,6 +361,6 @@ def _append(files: Files, raw: Raw, commit: Commit, kept: list[str]) -> Segment:
 
 def _set_journal_aside(files: Files) -> list[str]:
     firsts = history.segments(files)
-    kept = [keep(files, names.segment(first), files.read(history.path_of(first))) for first in firsts]
+    kept = [keep(files, names.segment(first), history.read(files, first)) for first in firsts]
     history.remove(files, firsts)
     return kept

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,11 +23,36 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _FLAGS = _NOFOLLOW | _CLOEXEC | _NONBLOCK | _BINARY
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What a full disk is reported as."""
+ROOM = 1 << 16
+"""Bytes by which a file that grows is made longer ahead, where a sync is the cheaper for it."""
 MAX_BUFFERS = 512
 """Buffers handed to one writev; the system's limit (IOV_MAX) is 1,024 on Linux and macOS."""
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns: changes when anybody writes or replaces a file."""
+
+
+class SyncFailed(OSError):
+    """Say that a sync failed: what is on the disk is unknown, and another sync would not tell."""
+
+    @classmethod
+    def of(cls, error: OSError) -> "SyncFailed":
+        """Return the failure that an error of a sync means."""
+        return cls(error.errno, error.strerror or str(error))
+
+
+def sync(step: Callable[..., None], *arguments: str) -> None:
+    """Sync a file or a directory.
+
+    Raises:
+        SyncFailed: with the OSError as its cause.
+    """
+    try:
+        step(*arguments)
+    except OSError as error:
+        raise SyncFailed.of(error) from error
 
 
 def _sync_descriptor(descriptor: int) -> None:
@@ -69,6 +94,37 @@ class File:
         if self._fsync:
             _sync_descriptor(self._descriptor)
 
+    def append_synced(self, data: bytes) -> None:
+        """Append bytes to room that was reserved, and return when they are on the disk.
+
+        In one call of the system where it has one: between two, other threads take the interpreter's lock.
+
+        Raises:
+            OSError: they could not be written; `truncate` makes the file as before.
+            SyncFailed: nobody knows whether they are there.
+        """
+        if not (self._fsync and hasattr(os, "RWF_DSYNC")):
+            self._append_then_sync(data)
+            return
+        start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        try:
+            written = os.pwritev(self._descriptor, [data], start, os.RWF_DSYNC)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            raise SyncFailed.of(error) from error
+        os.lseek(self._descriptor, start + written, os.SEEK_SET)
+        if written < len(data):
+            self._append_then_sync(data[written:])
+
+    def _append_then_sync(self, data: bytes) -> None:
+        self.write([data])
+        sync(self.sync)
+
+    def reserve(self, start: int, count: int) -> None:
+        """Give the file so many zero bytes from a place on, which is behind its end; where writing goes on stays."""
+        os.posix_fallocate(self._descriptor, start, count)
+
     def truncate(self, size: int) -> None:
         """Cut the file, and continue writing there."""
         os.ftruncate(self._descriptor, size)
@@ -99,6 +155,9 @@ class Files:
         """Take a directory; without `fsync` everything survives the death of the process, and nothing a power cut."""
         self.root = root
         self.fsync = fsync
+        self.room = ROOM if fsync and hasattr(os, "posix_fallocate") else 0
+        """Bytes to reserve ahead of a file's end: a sync that finds the size unchanged has less to write."""
+        self._prefix = os.path.join(root, "")  # noqa: PTH118 - a Path costs more to build than the call it is for
 
     def path(self, name: str) -> Path:
         """Return the whole path of a name."""
@@ -186,15 +245,23 @@ class Files:
         Raises:
             UnsafeDirectory: it is a symlink, no regular file, has a second name, or belongs to somebody else.
         """
-        path = self.path(name)
         try:
-            found = os.lstat(path)
+            found = os.lstat(self._prefix + name)
         except FileNotFoundError:
             return None
         kind = _unsafe_kind(found)
         if kind:
+            path = self.path(name)
             raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its files as plain files of its own")
         return _identity(found)
+
+    def inode(self, name: str) -> tuple[int, int] | None:
+        """Return device and inode of whatever has a name, None where nothing has."""
+        try:
+            found = os.lstat(self._prefix + name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
 
     def exposed(self, name: str) -> str | None:
         """Return a warning where others than the owner may read or write a file, None where they may not."""
@@ -210,7 +277,7 @@ class Files:
     def identity(self, name: str) -> Identity | None:
         """Return the identity of whatever has a name, None where nothing has."""
         try:
-            return _identity(os.lstat(self.path(name)))
+            return _identity(os.lstat(self._prefix + name))
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -34,6 +34,11 @@ def path_of(first: int) -> str:
     return f"{names.JOURNAL}/{names.segment(first)}"
 
 
+def read(files: Files, first: int) -> bytes:
+    """Return what was written to a journal file, without the zeros that were reserved behind it; raises as `read`."""
+    return files.read(path_of(first)).rstrip(b"\0")
+
+
 def prune(files: Files, saved: int) -> None:
     """Remove the oldest journal files that the snapshot at `saved` covers, as far as they are over the bound."""
     firsts = segments(files)
@@ -53,7 +58,7 @@ def prune(files: Files, saved: int) -> None:
 def keep_copy(files: Files, first: int) -> None:
     """Keep a copy of a journal file whose end is in doubt; nothing in it is the only copy of anything."""
     if files.identity(path_of(first)) is not None:
-        kept = keep_bytes(files, names.segment(first), files.read(path_of(first)))
+        kept = keep_bytes(files, names.segment(first), read(files, first))
         logger.warning("Journal %s, whose end is in doubt, is kept as %s", names.segment(first), kept)
 
 

@@ -9,17 +9,18 @@ keep the second and lose the first, which looks like damage and is none.
 import json
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from snaptable.changes import Change, Commit, Delete, Insert, key_json
+from snaptable.changes import Change, Commit, Delete, Insert, Replace, key_json
 from snaptable.storage import names
-from snaptable.storage.files import File, Files
-from snaptable.storage.publish import publish, sync
+from snaptable.storage.files import File, Files, sync
+from snaptable.storage.publish import publish
 
 GENESIS = "0" * 32
 """What the first frame of a store names as the check before it."""
@@ -36,7 +37,14 @@ _FRAME_HEAD = re.compile(
 
 def timestamp() -> str:
     """Return the present time, UTC, as it stands in files."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    """Return the time up to the second; spelled out once a second, not once a frame."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _check(payload: bytes, salt: bytes) -> str:
@@ -61,12 +69,20 @@ def _open_seal(line: bytes, salt: bytes) -> str | None:
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_VERBS: dict[type[Change], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
+
+
+@lru_cache(maxsize=256)
+def _opening(verb: bytes, table: str) -> bytes:
+    """Return how a change to a table begins."""
+    return b'{"%b":%b,"key":' % (verb, json.dumps(table).encode())
+
+
 def _change_json(change: Change) -> bytes:
-    table, key = json.dumps(change.table).encode(), key_json(change.key)
+    opening, key = _opening(_VERBS[type(change)], change.table), key_json(change.key)
     if isinstance(change, Delete):
-        return b'{"delete":%b,"key":%b}' % (table, key)
-    verb = b"insert" if isinstance(change, Insert) else b"replace"
-    return b'{"%b":%b,"key":%b,"row":%b}' % (verb, table, key, change.row)
+        return b"%b%b}" % (opening, key)
+    return b'%b%b,"row":%b}' % (opening, key, change.row)
 
 
 def _commit_json(commit: Commit) -> bytes:
@@ -90,6 +106,7 @@ class Segment:
         self.first = first
         self.tip = previous
         self.size = 0
+        self._reserved = 0
         self._files = files
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
         self._salt = secrets.token_bytes(16)
@@ -108,7 +125,7 @@ class Segment:
         self._files.check_directory(names.JOURNAL)
         publish(self._files, names.temporary_segment(), self._name, [self._header])
         self._file = self._files.append(self._name)
-        self.size = len(self._header)
+        self.size = self._reserved = len(self._header)
 
     def append(self, commits: Sequence[Commit]) -> None:
         """Write commits as one frame and return when it is on the disk.
@@ -125,31 +142,54 @@ class Segment:
         """Write that the store was closed cleanly at a sequence: whatever is damaged here later is no torn tail."""
         if self._file is not None:
             try:
-                self._write_frame(b'"closed"', b',"sequence":%d' % sequence)
+                self.cut_back()
+                self._write_frame(b'"closed"', b',"sequence":%d' % sequence, last=True)
             finally:
                 self.abandon()
 
-    def _write_frame(self, span: bytes, body: bytes) -> None:
-        payload = b'{"frame":%b,"at":"%b","previous":"%b"%b' % (span, timestamp().encode(), self.tip.encode(), body)
-        self._write(*_seal(payload, self._salt))
+    def end(self) -> None:
+        """Give back the room that no frame took, and let go of the file."""
+        self.cut_back()
+        self.abandon()
 
-    def _write(self, line: bytes, check: str) -> None:
+    def _write_frame(self, span: bytes, body: bytes, *, last: bool = False) -> None:
+        payload = b'{"frame":%b,"at":"%b","previous":"%b"%b' % (span, timestamp().encode(), self.tip.encode(), body)
+        self._write(*_seal(payload, self._salt), last=last)
+
+    def _write(self, line: bytes, check: str, *, last: bool) -> None:
         if self._file is None:
             self.begin()
         assert self._file is not None
-        self._file.write([line])
-        sync(self._file.sync)
+        if not last and self._has_room(self._file, len(line)):
+            self._file.append_synced(line)
+        else:
+            self._file.write([line])
+            sync(self._file.sync)
         self.size += len(line)
         self.tip = check
 
+    def _has_room(self, file: File, count: int) -> bool:
+        """Return whether a line of so many bytes fits into what is reserved, reserving more where it doesn't."""
+        if self.size + count > self._reserved and self._files.room:
+            room = max(count, self._files.room)
+            try:
+                file.reserve(self._reserved, self.size + room - self._reserved)
+            except OSError:
+                return False
+            self._reserved = self.size + room
+        return self.size + count <= self._reserved
+
     def cut_back(self) -> bool:
-        """Take a half-written frame off again after a failed *write*; return whether that worked.
+        """Take off what is behind the last frame: reserved room, or half a frame after a failed *write*.
+
+        Return whether that worked.
 
         Never after a failed sync: the kernel has dropped the pages then, and a later sync would report success.
         """
         try:
             if self._file is not None:
                 self._file.truncate(self.size)
+                self._reserved = self.size
         except OSError:
             return False
         return True

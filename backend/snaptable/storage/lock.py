@@ -35,11 +35,11 @@ class Lock:
             raise OpenError(f"can't lock {files.path(names.LOCK)}: {error}") from error
         try:
             self._note_holder()
-            found = files.inspect(names.LOCK)
+            files.inspect(names.LOCK)
+            self._inode = files.inode(names.LOCK)
         except BaseException:
             self._held.release()
             raise
-        self._inode = found[:2] if found else None
 
     def _note_holder(self) -> None:
         since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -53,15 +53,16 @@ class Lock:
     def problem(self) -> str | None:
         """Return why the lock excludes nobody any more, None while it does; one lstat."""
         try:
-            found = self._files.inspect(names.LOCK)
+            found = self._files.inode(names.LOCK)
+            if found == self._inode:
+                return None
+            self._files.inspect(names.LOCK)
         except (OSError, UnsafeDirectory) as error:
             return str(error)
         path = self._files.path(names.LOCK)
         if found is None:
             return f"{path} is gone: the lock file, or the whole directory, was removed while the store was open"
-        if found[:2] != self._inode:
-            return f"{path} is another file now: it was replaced while the store was open, and may be locked by others"
-        return None
+        return f"{path} is another file now: it was replaced while the store was open, and may be locked by others"
 
     def release(self) -> None:
         """Let others in."""

@@ -6,28 +6,7 @@ anew after a crash.
 
 from collections.abc import Callable, Sequence
 
-from snaptable.storage.files import File, Files, Identity
-
-
-class SyncFailed(OSError):
-    """Say that a sync failed: what is on the disk is unknown, and another sync would not tell."""
-
-    @classmethod
-    def of(cls, error: OSError) -> "SyncFailed":
-        """Return the failure that an error of a sync means."""
-        return cls(error.errno, error.strerror or str(error))
-
-
-def sync(step: Callable[..., None], *arguments: str) -> None:
-    """Sync a file or a directory.
-
-    Raises:
-        SyncFailed: with the OSError as its cause.
-    """
-    try:
-        step(*arguments)
-    except OSError as error:
-        raise SyncFailed.of(error) from error
+from snaptable.storage.files import File, Files, Identity, sync
 
 
 def publish(

@@ -172,7 +172,7 @@ def pieces_of(files: Files) -> list[Piece]:
 
 def _piece(files: Files, first: int, following: int | None) -> Piece:
     """Return what is whole in a journal file, wherever in it."""
-    piece = Piece(first, files.read(history.path_of(first)))
+    piece = Piece(first, history.read(files, first))
     try:
         piece.walked = walk.Walk(str(files.path(piece.name)), piece.data, first, following)
         piece.frames.extend(piece.walked.frames())

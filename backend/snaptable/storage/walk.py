@@ -124,8 +124,7 @@ class Walk:
 
 def begin(files: Files, first: int, following: int | None, covered: int = 0) -> Walk:
     """Return a walk through the journal file that begins with a sequence; raises as `Walk` and `Files.read`."""
-    name = history.path_of(first)
-    return Walk(str(files.path(name)), files.read(name), first, following, covered)
+    return Walk(str(files.path(history.path_of(first))), history.read(files, first), first, following, covered)
 
 
 @dataclass(frozen=True)

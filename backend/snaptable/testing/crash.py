@@ -51,12 +51,12 @@ class Undecided:
     def take(self, operation: Operation) -> None:
         """Take note of an operation: it makes others durable, or is undecided itself."""
         if (
-            operation.kind in ("write", "truncate", "sync", "sync failed")
+            operation.kind in ("write", "reserve", "truncate", "sync", "sync failed")
             and operation.inode not in self.durable.inodes
         ):
             return  # of a file that was removed and forgotten
         match operation.kind:
-            case "write" | "truncate":
+            case "write" | "reserve" | "truncate":
                 self.writes.setdefault(operation.inode, []).append(operation)
             case "sync":
                 for pending in self.writes.pop(operation.inode, ()):
@@ -109,6 +109,8 @@ class Undecided:
 
 
 def _overlap(lost: Operation, later: Operation) -> bool:
+    if later.kind == "reserve":
+        return False
     if later.kind == "truncate":
         return lost.offset + len(lost.data) > later.offset
     return lost.offset < later.offset + len(later.data) and later.offset < lost.offset + len(lost.data)

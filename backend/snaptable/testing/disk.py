@@ -18,9 +18,11 @@ from snaptable.storage.files import File, Files, Held, Identity
 from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
+ROOM = 1500
+"""Little room is reserved here, so that a search meets the moments at which more is."""
 _numbers = itertools.count(1)
 
-Kind = Literal["mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"]
+Kind = Literal["mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,25 @@ class SimulatedFile(File):
     def write(self, buffers: Sequence[bytes]) -> None:
         """Write the buffers at the present position."""
         data = b"".join(buffers)
+        self._disk.accepted = 0
         try:
             self._disk.do(Operation("write", self._name, self._inode, self._position, data))
         finally:
             # As much as was written, also where only a part was.
-            self._position = max(self._position, len(self._disk.contents.inodes[self._inode]))
+            self._position += self._disk.accepted
 
     def sync(self) -> None:
         """Make the file's bytes durable."""
         if self._disk.fsync:
             self._disk.do(Operation("sync", self._name, self._inode))
+
+    def append_synced(self, data: bytes) -> None:
+        """Write and sync, in two operations: a crash may come between."""
+        self._append_then_sync(data)
+
+    def reserve(self, start: int, count: int) -> None:
+        """Lengthen the file by zeros."""
+        self._disk.do(Operation("reserve", self._name, self._inode, start + count))
 
     def truncate(self, size: int) -> None:
         """Cut the file, and continue there."""
@@ -124,10 +135,13 @@ class SimulatedDisk(Files):
     ) -> None:
         """Take what is on the disk, and what was done to it since it was last switched on."""
         super().__init__(root, fsync=fsync)
+        self.room = ROOM if fsync else 0
         self.start = contents.copy()
         self.contents = contents.copy()
         self.operations: list[Operation] = list(done)
         self.locked: set[str] = set()
+        self.accepted = 0
+        """Bytes of the last write that were taken, be it a part of them."""
         self.before: Callable[[Operation], None] = lambda _: None
         self.faults = faults or DiskFaults()
         for operation in done:
@@ -152,6 +166,7 @@ class SimulatedDisk(Files):
     def happen(self, operation: Operation) -> None:
         """Record an operation and bring the contents up to it."""
         self.operations.append(operation)
+        self.accepted = len(operation.data)
         apply(self.contents, operation)
 
     def meet(self, operation: str, name: str) -> None:
@@ -239,6 +254,11 @@ class SimulatedDisk(Files):
         inode = self.contents.names.get(name)
         return None if inode is None else self.identity_of(inode)
 
+    def inode(self, name: str) -> tuple[int, int] | None:
+        """Return a file's number, None where there is none."""
+        found = self.inspect(name)
+        return None if found is None else found[:2]
+
     def lock(self, name: str) -> Held:
         """Lock a file for this simulated process."""
         self.meet("lock", name)
@@ -271,7 +291,7 @@ def _folder(name: str) -> str:
 
 def apply(contents: Contents, operation: Operation) -> None:
     """Bring contents up to an operation, as a running system shows it."""
-    if operation.kind in ("write", "truncate"):
+    if operation.kind in ("write", "reserve", "truncate"):
         before = contents.inodes[operation.inode]
         contents.inodes[operation.inode] = written(before, operation)
     elif operation.kind == "create":
@@ -296,7 +316,9 @@ def apply_to_names(contents: Contents, operation: Operation) -> None:
 
 
 def written(before: bytes, operation: Operation) -> bytes:
-    """Return a file's bytes after a write or a truncation."""
+    """Return a file's bytes after a write, a reservation or a truncation."""
+    if operation.kind == "reserve":
+        return before.ljust(operation.offset, b"\0")
     if operation.kind == "truncate":
         return before[: operation.offset].ljust(operation.offset, b"\0")
     end = operation.offset + len(operation.data)

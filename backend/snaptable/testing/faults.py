@@ -10,10 +10,10 @@ from typing import Literal, Self
 
 How = Literal["before", "after", "short"]
 OPERATIONS = (
-    "mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir",
+    "mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir",
     "open", "read", "list", "inspect", "lock", "close",
 )  # fmt: skip
-CHANGES = ("mkdir", "create", "write", "truncate", "sync", "rename", "unlink", "syncdir", "close")
+CHANGES = ("mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "close")
 GROUPS = {"fsync": ("sync", "syncdir"), "change": CHANGES, "any": OPERATIONS}
 """What can fail, by name; besides, "fsync" is the sync of a file or of a directory, "change" whatever changes the disk
 and "any" all there is."""

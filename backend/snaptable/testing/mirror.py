@@ -92,11 +92,14 @@ class MirroredDisk(SimulatedDisk):
                 self._real.make_directory(operation.name)
             case "create" if operation.name not in self._real.list(operation.name.rpartition("/")[0]):
                 self._opened[operation.inode] = self._real.create(operation.name)
-            case "write" | "truncate":
+            case "write" | "reserve" | "truncate":
                 file = self._opened.get(operation.inode) or self._real.append(operation.name)
                 self._opened[operation.inode] = file
                 if operation.kind == "write":
                     file.write([operation.data])
+                elif operation.kind == "reserve":
+                    present = file.identity()[2]
+                    file.reserve(present, operation.offset - present)
                 else:
                     file.truncate(operation.offset)
             case "rename":

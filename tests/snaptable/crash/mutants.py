@@ -17,7 +17,7 @@ from tests.snaptable.crash import faults, search
 
 from snaptable.changes import Commit
 from snaptable.memory.engine import MemoryEngine
-from snaptable.storage import history, journal, names, snapshot, store
+from snaptable.storage import files, history, journal, names, snapshot, store
 from snaptable.storage.batch import Batch
 from snaptable.storage.committer import Committer
 from snaptable.storage.files import Files
@@ -70,7 +70,7 @@ def _broken_publish(*, file_synced: str | None = "first", folder_synced: bool = 
 def frame_not_synced(patch: Patch) -> None:
     """Write frames without a sync."""
 
-    def write(segment: Segment, line: bytes, check: str) -> None:
+    def write(segment: Segment, line: bytes, check: str, *, last: bool) -> None:
         if segment._file is None:
             segment.begin()
         assert segment._file is not None
@@ -91,6 +91,7 @@ def failed_sync_retried(patch: Patch) -> None:
             step(*arguments)
 
     patch.setattr(journal, "sync", sync)
+    patch.setattr(files, "sync", sync)
 
 
 def frames_one_by_one(patch: Patch) -> None:
@@ -99,6 +100,7 @@ def frames_one_by_one(patch: Patch) -> None:
     def append(segment: Segment, commits: Sequence[Commit]) -> None:
         with Patch.context() as inner:
             inner.setattr(journal, "sync", lambda *_: None)
+            inner.setattr(files, "sync", lambda *_: None)
             for commit in commits[:-1]:
                 span = b"[%d,%d]" % (commit.sequence, commit.sequence)
                 segment._write_frame(span, b',"commits":[%b]' % journal._commit_json(commit))
@@ -243,7 +245,7 @@ def shown_before_durable(patch: Patch) -> None:
     original = Committer._lead
 
     def lead(committer: Committer, batch: Batch) -> None:
-        if not batch.done.is_set():
+        if not batch.done:
             committer._listener.durable(batch)
         original(committer, batch)
 
@@ -354,7 +356,7 @@ def _by_crashes(name: str, nested: int) -> str | None:
         # A crash in a recovery tells most where the first was a kill, and the second a power cut.
         models: tuple[search.Model, ...] = ("kill",) if nested else ("kill", "ordered", "weak")
         for model in models:
-            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=1 + 2 * nested)
+            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=1 + nested)
             if tally.failures:
                 return f"{name}: {tally.failures[0]}"
     return None

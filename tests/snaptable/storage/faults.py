@@ -118,6 +118,10 @@ class FaultyFile(File):
         if fault is not None:
             raise fault.fresh()
 
+    def append_synced(self, data: bytes) -> None:
+        """Write and sync, or either fails."""
+        self._append_then_sync(data)
+
     def truncate(self, size: int) -> None:
         """Truncate, or fail."""
         self._disk.meet("truncate", self._name)
