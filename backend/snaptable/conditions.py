@@ -1,13 +1,14 @@
 """Typed conditions and orderings. Engine-neutral: they say what is wanted and evaluate nothing.
 
-`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs. Conditions are
-two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
+`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *form*, which
+is the same whatever it compares with, and the values that go into it. An engine can so prepare a form once. Conditions
+are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from snaptable import fields
 from snaptable.errors import InvalidQuery
@@ -17,23 +18,94 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ORDERED: Final = ("<", "<=", ">", ">=")
+VERBS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with")
+"""What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
+
+
+# ── forms: conditions without their values ──────────────────────────────────────────────────────────────────────────
+
+
+class Term:
+    """Be the form of a condition on one column, with one value to come. A column has each once: equal is identical."""
+
+    __slots__ = ("column", "seeks", "verb")
+
+    def __init__(self, column: "Column", verb: str, *, seeks: bool = True) -> None:
+        self.column = column
+        self.verb = verb
+        self.seeks = seeks
+        """Whether the value has a place in the column's order; a NaN has none, and an empty text begins everything."""
+
+    def __repr__(self) -> str:
+        return f"{self.column!r} {self.verb} ?"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class AllOf:
+    """Hold where every part holds. The values of its parts come one after another, as in the other forms."""
+
+    parts: "tuple[Form, ...]"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class AnyOf:
+    """Hold where at least one part holds."""
+
+    parts: "tuple[Form, ...]"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Not:
+    """Hold where the part does not."""
+
+    part: "Form"
+
+
+Form = Term | AllOf | AnyOf | Not
+Forms = tuple[Form, ...]
+
+
+def terms_of(form: Form) -> Iterator[Term]:
+    """Yield the terms of a form, in the order in which their values come."""
+    if isinstance(form, Term):
+        yield form
+    elif isinstance(form, Not):
+        yield from terms_of(form.part)
+    else:
+        for part in form.parts:
+            yield from terms_of(part)
+
+
+# ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
 
 class Condition:
     """Be something that holds for a row or doesn't; combined with `&`, `|` and `~`."""
 
-    __slots__ = ()
+    __slots__ = ("form", "values")
+
+    def __init__(self, form: Form, values: tuple[Any, ...]) -> None:
+        self.form = form
+        self.values = values
+        """A value for each term of the form."""
+
+    def __repr__(self) -> str:
+        return f"<{self.form!r} {self.values!r}>"
 
     def __and__(self, other: object) -> "Condition":
         """Return the condition that both hold."""
-        return AllOf((self, as_condition(other)))
+        second = as_condition(other)
+        return Condition(AllOf(_parts(AllOf, self.form) + _parts(AllOf, second.form)), self.values + second.values)
 
     def __or__(self, other: object) -> "Condition":
         """Return the condition that at least one holds."""
-        return AnyOf((self, as_condition(other)))
+        second = as_condition(other)
+        return Condition(AnyOf(_parts(AnyOf, self.form) + _parts(AnyOf, second.form)), self.values + second.values)
 
     def __invert__(self) -> "Condition":
         """Return the condition that this one does not hold."""
-        return Not(self)
+        return Condition(Not(self.form), self.values)
 
     __rand__ = __and__
     __ror__ = __or__
@@ -46,58 +118,8 @@ class Condition:
         )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Compare(Condition):
-    """Hold where a column compares with a value: one of == != < <= > >=."""
-
-    column: "Column"
-    operator: str
-    value: Any
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class OneOf(Condition):
-    """Hold where a column equals one of some values."""
-
-    column: "Column"
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Contains(Condition):
-    """Hold where a list, set, tuple or str column contains an item."""
-
-    column: "Column"
-    item: Any
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class StartsWith(Condition):
-    """Hold where a str column begins with a text."""
-
-    column: "Column"
-    text: str
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class AllOf(Condition):
-    """Hold where every part holds."""
-
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class AnyOf(Condition):
-    """Hold where at least one part holds."""
-
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Not(Condition):
-    """Hold where the part does not."""
-
-    part: Condition
+def _parts(kind: type[AllOf] | type[AnyOf], form: Form) -> Forms:
+    return form.parts if isinstance(form, kind) else (form,)
 
 
 class Column:
@@ -106,6 +128,9 @@ class Column:
     def __init__(self, model: "type[BaseModel]", name: str) -> None:
         self.model = model
         self.name = name
+        self.terms = {verb: Term(self, verb) for verb in VERBS}
+        self.placeless = {verb: Term(self, verb, seeks=False) for verb in (*ORDERED, "starts with")}
+        self.orders = (Order(self, descending=False), Order(self, descending=True))
 
     def __repr__(self) -> str:
         return f"{self.model.__name__}.{self.name}"
@@ -120,6 +145,29 @@ class Column:
         """The classes a value of the field may have; None where it can be anything."""
         return fields.value_types(self.annotation)
 
+    @cached_property
+    def sort_key(self) -> fields.SortKey | None:
+        """The function that gives a value's place in the order, None where plain comparison does.
+
+        Raises:
+            TypeError: the field's values have no order.
+        """
+        return fields.sort_key(self.annotation)
+
+    @cached_property
+    def own(self) -> frozenset[type]:
+        """Classes whose very instances the field can be compared with: looked up before `check` is called."""
+        return frozenset(self.kinds or ())
+
+    @cached_property
+    def ordered(self) -> frozenset[type]:
+        """Classes whose very instances the field's values can be less or greater than."""
+        try:
+            _ = self.sort_key
+        except TypeError:
+            return frozenset()
+        return self.own - {type(None)}
+
     def check(self, value: object) -> None:
         """Refuse a value this column could never equal.
 
@@ -132,35 +180,50 @@ class Column:
             wanted = " or ".join(kind.__name__ for kind in self.kinds or () if kind is not type(None))
             raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
 
-    def _order(self, operator: str, value: object) -> Condition:
+    def _check_order(self, verb: str, value: object) -> None:
         self.check(value)
         if value is None:
             raise InvalidQuery(f"nothing is less or greater than None: write {self!r} == None, or != None")
         try:
-            fields.sort_key(self.annotation)
+            _ = self.sort_key
         except TypeError as error:
-            raise InvalidQuery(f"{self!r} {operator} … has no meaning: {error}") from None
-        return Compare(self, operator, value)
+            raise InvalidQuery(f"{self!r} {verb} … has no meaning: {error}") from None
+
+    def equal(self, value: object) -> Term:
+        """Return the term that says of the column that it equals this value, which goes with it.
+
+        Raises:
+            InvalidQuery: it never could.
+        """
+        if type(value) not in self.own:
+            self.check(value)
+        return self.terms["is" if value is None else "=="]
+
+    def _compare(self, verb: str, value: Any) -> Condition:
+        if type(value) not in self.ordered:
+            self._check_order(verb, value)
+        # Only a NaN differs from itself.
+        return Condition((self.terms if value == value else self.placeless)[verb], (value,))
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        self.check(value)
-        return Compare(self, "==", value)
+        return Condition(self.equal(value), (value,))
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
-        self.check(value)
-        return Compare(self, "!=", value)
+        if type(value) not in self.own:
+            self.check(value)
+        return Condition(self.terms["is not" if value is None else "!="], (value,))
 
     def __lt__(self, value: object) -> Condition:
-        return self._order("<", value)
+        return self._compare("<", value)
 
     def __le__(self, value: object) -> Condition:
-        return self._order("<=", value)
+        return self._compare("<=", value)
 
     def __gt__(self, value: object) -> Condition:
-        return self._order(">", value)
+        return self._compare(">", value)
 
     def __ge__(self, value: object) -> Condition:
-        return self._order(">=", value)
+        return self._compare(">=", value)
 
     def __hash__(self) -> int:
         return hash((self.model, self.name))
@@ -196,7 +259,7 @@ def as_condition(value: object) -> Condition:
         return value
     if isinstance(value, Column):
         if value.kinds is not None and bool in value.kinds:
-            return Compare(value, "==", value=True)
+            return Condition(value.terms["=="], (True,))
         raise InvalidQuery(
             f"{value!r} alone is no condition (it is no bool): compare it, in parentheses: ({value!r} == …)"
         )
@@ -207,23 +270,13 @@ def as_condition(value: object) -> Condition:
     raise InvalidQuery(f"a {type(value).__name__} is no condition")
 
 
-def columns_of(condition: Condition) -> Iterator[Column]:
-    """Yield every column that a condition speaks of."""
-    if isinstance(condition, (AllOf, AnyOf)):
-        for part in condition.parts:
-            yield from columns_of(part)
-    elif isinstance(condition, Not):
-        yield from columns_of(condition.part)
-    elif isinstance(condition, (Compare, OneOf, Contains, StartsWith)):
-        yield condition.column
-
-
 def one_of(column: T, values: Iterable[T]) -> bool:
     """Return the condition that a column equals one of some values."""
     target, chosen = _column(column), tuple(values)
     for value in chosen:
-        target.check(value)
-    return OneOf(target, chosen)  # type: ignore[return-value]
+        if type(value) not in target.own:
+            target.check(value)
+    return Condition(target.terms["in"], (chosen,))  # type: ignore[return-value]
 
 
 def contains(column: "Iterable[T] | None", item: T) -> bool:
@@ -239,7 +292,7 @@ def contains(column: "Iterable[T] | None", item: T) -> bool:
         (item is None and not fields.is_optional(inner)) or not fields.accepts(fields.value_types(inner), item)
     ):
         raise InvalidQuery(f"{target!r} can't contain a {type(item).__name__}")
-    return Contains(target, item)  # type: ignore[return-value]
+    return Condition(target.terms["contains"], (item,))  # type: ignore[return-value]
 
 
 def starts_with(column: str | None, text: str) -> bool:
@@ -249,7 +302,8 @@ def starts_with(column: str | None, text: str) -> bool:
         raise InvalidQuery(f"starts_with takes a text, not a {type(text).__name__}")
     if target.kinds is not None and str not in target.kinds:
         raise InvalidQuery(f"{target!r} holds no text")
-    return StartsWith(target, text)  # type: ignore[return-value]
+    form = (target.terms if text else target.placeless)["starts with"]
+    return Condition(form, (text,))  # type: ignore[return-value]
 
 
 def _column(value: object) -> Column:
@@ -258,12 +312,20 @@ def _column(value: object) -> Column:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Say by which column to sort, and in which direction; None comes last in both."""
+# ── orderings ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    column: Column
-    descending: bool = False
+
+class Order:
+    """Say by which column to sort, and in which direction; None comes last in both. A column has each once."""
+
+    __slots__ = ("column", "descending")
+
+    def __init__(self, column: Column, *, descending: bool) -> None:
+        self.column = column
+        self.descending = descending
+
+    def __repr__(self) -> str:
+        return f"{self.column!r} {'descending' if self.descending else 'ascending'}"
 
 
 def desc(column: object) -> Order:
@@ -284,9 +346,9 @@ def as_order(column: object, *, descending: bool = False) -> Order:
     """
     if isinstance(column, Order):
         return column
-    target = _column(column)
+    target = column if type(column) is Column else _column(column)
     try:
-        fields.sort_key(target.annotation)
+        _ = target.sort_key
     except TypeError as error:
         raise InvalidQuery(f"can't sort by {target!r}: {error}") from None
-    return Order(target, descending)
+    return target.orders[descending]

@@ -2,56 +2,66 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from snaptable.conditions import Column, Condition, Order
+from snaptable.conditions import Column, Forms, Order
 from snaptable.errors import InvalidCursor
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+_write = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def encode(table: str, where: Sequence[Condition], order: Sequence[Order], row: Any) -> str:
-    """Return the cursor that stands behind a row: its values of the ordering's columns, and whose query they are."""
-    values = [_adapter(item.column).dump_json(getattr(row, item.column.name)).decode() for item in order]
-    text = json.dumps([_fingerprint(table, where, order), *values], separators=(",", ":"))
-    return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+class Cursors:
+    """Give out and take back the cursors of queries that differ in their values only."""
 
+    def __init__(self, table: str, where: Forms, order: tuple[Order, ...]) -> None:
+        """Take the query's forms and its order, which ends in the primary key."""
+        self.table = table
+        self.order = order
+        self._values_of = [attrgetter(item.column.name) for item in order]
+        self._adapters = [_column_adapter(item.column.model, item.column.name) for item in order]
+        self._shape = blake2b(repr((table, where, order)).encode("utf-8", "surrogatepass"), digest_size=8)
 
-def decode(table: str, where: Sequence[Condition], order: Sequence[Order], cursor: str) -> tuple[Any, ...]:
-    """Return the values a cursor stands behind.
+    def encode(self, values: tuple[Any, ...], row: Any) -> str:
+        """Return the cursor that stands behind a row: its values of the order's columns, and whose query they are."""
+        position = [
+            adapter.dump_json(value_of(row)).decode()
+            for adapter, value_of in zip(self._adapters, self._values_of, strict=True)
+        ]
+        return urlsafe_b64encode(_write([self._fingerprint(values), *position]).encode()).rstrip(b"=").decode()
 
-    Raises:
-        InvalidCursor: it is damaged, or was given out by another query.
-    """
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        fingerprint, *values = json.loads(urlsafe_b64decode(padded))
-        own = fingerprint == _fingerprint(table, where, order) and len(values) == len(order)
-        position = (
-            tuple(_adapter(item.column).validate_json(value) for item, value in zip(order, values, strict=own))
-            if own
-            else ()
-        )
-    except (ValueError, TypeError, AttributeError, RecursionError, ValidationError):
-        raise InvalidCursor(f"the cursor is damaged; start again at the first page of {table}") from None
-    if not own:
-        raise InvalidCursor(f"the cursor belongs to another query; start again at the first page of {table}")
-    return position
+    def decode(self, values: tuple[Any, ...], cursor: str) -> tuple[Any, ...]:
+        """Return the values a cursor stands behind.
 
+        Raises:
+            InvalidCursor: it is damaged, or was given out by another query.
+        """
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            fingerprint, *texts = json.loads(urlsafe_b64decode(padded))
+            own = fingerprint == self._fingerprint(values) and len(texts) == len(self.order)
+            position = (
+                tuple(adapter.validate_json(text) for adapter, text in zip(self._adapters, texts, strict=True))
+                if own
+                else ()
+            )
+        except (ValueError, TypeError, AttributeError, RecursionError, ValidationError):
+            raise InvalidCursor(f"the cursor is damaged; start again at the first page of {self.table}") from None
+        if not own:
+            raise InvalidCursor(f"the cursor belongs to another query; start again at the first page of {self.table}")
+        return position
 
-def _fingerprint(table: str, where: Sequence[Condition], order: Sequence[Order]) -> str:
-    return blake2b(repr((table, where, order)).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    def _fingerprint(self, values: tuple[Any, ...]) -> str:
+        digest = self._shape.copy()
+        digest.update(repr(values).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
 @lru_cache(maxsize=512)
 def _column_adapter(model: type, name: str) -> TypeAdapter[Any]:
     return TypeAdapter(Column(model, name).annotation, config=_BYTES)
-
-
-def _adapter(column: Column) -> TypeAdapter[Any]:
-    return _column_adapter(column.model, column.name)

@@ -10,24 +10,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from snaptable import schema
 from snaptable.errors import DatabaseClosed, OpenError, ReadOnlyStore, SchemaError, WriteFailed
-from snaptable.memory.engine import MemoryEngine, Scope
-from snaptable.memory.loader import Loader, settle, without_garbage_collection
-from snaptable.memory.log import NoLog
-from snaptable.memory.table import MemoryTable
 from snaptable.progress import Progress
 from snaptable.schema import TableSchema
-from snaptable.storage import names
-from snaptable.storage.committer import Listener
-from snaptable.storage.files import Files, resolve
-from snaptable.storage.stopgap import Stopgap
-from snaptable.storage.store import Opening, Store
 from snaptable.table import Declared, Table
+
+if TYPE_CHECKING:
+    from snaptable.memory.engine import MemoryEngine
+    from snaptable.storage.files import Files
+    from snaptable.storage.stopgap import Stopgap
+    from snaptable.storage.store import Store
 
 logger = logging.getLogger("snaptable")
 
@@ -58,7 +55,8 @@ class Status:
 class Database:
     """Be the base of a database class: annotate attributes `name: Table[Model]`, and each is a table of that name.
 
-    Making an object does no I/O; `open()` and `close()` do, or `with`. The same object can be opened again.
+    Making an object does no I/O; `open()` and `close()` do, or `with`. The same object can be opened again. The engine
+    is imported when it is first opened: half of what importing this package would cost.
     """
 
     __schemas__: ClassVar[dict[str, TableSchema]] = {}
@@ -145,6 +143,10 @@ class Database:
         """
         if self._engine is not None:
             raise OpenError(f"{self!r} is open already")
+        from snaptable.memory.engine import MemoryEngine
+        from snaptable.memory.log import NoLog
+        from snaptable.memory.table import MemoryTable
+
         engine = MemoryEngine(self.__schemas__)
         if self.url == MEMORY:
             engine.log = NoLog(engine.became_durable)
@@ -157,7 +159,14 @@ class Database:
         self._engine = engine
         return self
 
-    def _open_store(self, engine: MemoryEngine) -> Store:
+    def _open_store(self, engine: "MemoryEngine") -> "Store":
+        from snaptable.memory.loader import Loader, without_garbage_collection
+        from snaptable.memory.log import NoLog
+        from snaptable.storage import names
+        from snaptable.storage.committer import Listener
+        from snaptable.storage.files import resolve
+        from snaptable.storage.store import Opening, Store
+
         # 1. The directory: resolved once, so that a symlink that moves later moves nothing.
         self._directory = resolve(self.url)
         self._banner()
@@ -167,7 +176,7 @@ class Database:
             identity = files.identity(names.SNAPSHOT)
         except OSError as error:
             raise OpenError(f"{self._directory} can't be opened: {error}") from error
-        progress = Progress(identity, self._shown(names.SNAPSHOT))
+        progress = Progress(identity[2] if identity else 0, f"Loading {self._shown(names.SNAPSHOT)}")
         opening = Opening(
             files,
             tuple(self.__schemas__),
@@ -187,7 +196,6 @@ class Database:
             engine.log.refusal = ReadOnlyStore(f"{self._directory} was opened with read_only=True")
         # 4. Say what was found.
         counts = {name: len(rows) for name, rows in engine.tables.items()}
-        settle(sum(counts.values()))
         if store.existed:
             logger.info("Database snapshot loaded successfully from %s", self._shown(names.SNAPSHOT))
             logger.info("Recovered: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
@@ -197,8 +205,10 @@ class Database:
         _open_databases.add(self)
         return store
 
-    def _files(self, directory: Path) -> Files:
+    def _files(self, directory: Path) -> "Files":
         """Return the seam to the operating system; a test puts its own here."""
+        from snaptable.storage.files import Files
+
         return Files(directory, fsync=self._fsync)
 
     def _shown(self, name: str) -> str:
@@ -209,7 +219,7 @@ class Database:
         for text in (line, *_BANNER, line):
             logger.warning(text.format(directory=self._directory))
 
-    def take_over(self, old: Stopgap) -> None:
+    def take_over(self, old: "Stopgap") -> None:
         """Convert a snapshot of the older stop-gap before its rows are validated; override it where they changed."""
 
     def close(self) -> None:
@@ -253,7 +263,7 @@ class Database:
 
     # ── transactions ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _opened(self) -> MemoryEngine:
+    def _opened(self) -> "MemoryEngine":
         if self._engine is None:
             raise DatabaseClosed(f"{self!r} is not open: use `with {type(self).__name__}(…) as db`, or db.open()")
         return self._engine
@@ -340,8 +350,8 @@ _BANNER = (
 
 
 @contextmanager
-def _transaction(engine: MemoryEngine) -> Iterator[None]:
-    with Scope(engine):
+def _transaction(engine: "MemoryEngine") -> Iterator[None]:
+    with engine.scope():
         yield
 
 

@@ -1,26 +1,36 @@
-"""How far loading is: nothing for two seconds, then a bar on a terminal, log lines elsewhere."""
+"""How far something long is: nothing for two seconds, then a bar on a terminal, log lines elsewhere."""
 
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-
-from snaptable.storage.files import Identity
+from typing import TypeVar
 
 logger = logging.getLogger("snaptable")
 
+T = TypeVar("T")
+
 PATIENCE = 2.0
-"""Seconds of loading that pass in silence; then seconds between log lines."""
+"""Seconds that pass in silence; then seconds between log lines."""
 BAR_SECONDS = 0.1
 BAR_WIDTH = 40
+STRIDE = 256
+"""Rows counted together, for looking at the clock costs as much as handing a row on."""
 
 
 class Progress:
-    """Tell how far a file is loaded, where that takes long."""
+    """Tell how far something is, where it takes long."""
 
-    def __init__(self, identity: Identity | None, name: str) -> None:
-        self._total = identity[2] if identity else 0
-        self._name = name
+    def __init__(self, total: int, doing: str) -> None:
+        """Begin with nothing done.
+
+        Args:
+            total: how much there is to do, in bytes or rows; 0 where nobody knows.
+            doing: what is being done, as in "Loading data/db_snapshot.json".
+        """
+        self._total = total
+        self._doing = doing
         self._done = 0
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._next = time.monotonic() + PATIENCE
@@ -31,20 +41,36 @@ class Progress:
         return self
 
     def advance(self, count: int) -> None:
-        """Take note of more bytes done."""
+        """Take note of more that is done."""
         self._done += count
         now = time.monotonic()
-        if now < self._next or not self._total:
+        if now < self._next:
             return
-        share = min(1.0, self._done / self._total)
+        share = min(1.0, self._done / self._total) if self._total else None
         if self._terminal:
-            filled = round(share * BAR_WIDTH)
-            bar = "█" * filled + "░" * (BAR_WIDTH - filled)
-            print(f"\rLoading {self._name} {bar} {share:4.0%}", end="", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"\r{self._doing} {self._bar(share)}", end="", file=sys.stderr, flush=True)  # noqa: T201
             self._next, self._shown = now + BAR_SECONDS, True
         else:
-            logger.info("Loading %s: %.0f%%", self._name, share * 100)
+            told = f"{self._done:,} rows" if share is None else f"{share * 100:.0f}%"
+            logger.info("%s: %s", self._doing, told)
             self._next = now + PATIENCE
+
+    def _bar(self, share: float | None) -> str:
+        if share is None:
+            return f"{self._done:,} rows"
+        filled = round(share * BAR_WIDTH)
+        return f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {share:4.0%}"
+
+    def through(self, rows: Iterable[T]) -> Iterator[T]:
+        """Yield rows as they are, counting them."""
+        count = 0
+        for row in rows:
+            yield row
+            count += 1
+            if count == STRIDE:
+                self.advance(count)
+                count = 0
+        self.advance(count)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,10 +1,10 @@
 """Queries: what is asked of a table, and how an engine would answer. Engine-neutral: nothing is evaluated here."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from snaptable.conditions import Compare, Condition, Order, as_order
+from snaptable.conditions import Forms, Order
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 
 if TYPE_CHECKING:
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Select:
-    """Hold what a query asks for; what engines are handed."""
+    """Hold what a query asks for; what engines are handed. Never changed once made (`frozen` would cost as much again).
 
-    where: tuple[Condition, ...] = ()
+    `where` and `order` are the query's shape: an engine works out once for each shape how to answer it.
+    """
+
+    where: Forms = ()
+    values: tuple[Any, ...] = ()
+    """What goes into the forms, in their order."""
     order: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int = 0
@@ -64,6 +69,7 @@ class TableEngine(Protocol):
     def count(self, wanted: Select) -> int: ...
     def explain(self, wanted: Select) -> Plan: ...
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[Any]: ...
+    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]: ...
     def insert(self, row: Any) -> Any: ...
     def insert_many(self, rows: Iterable[Any]) -> list[Any]: ...
     def update(self, key: Any, changes: dict[str, Any]) -> Any: ...
@@ -81,11 +87,12 @@ class Source(Protocol):
 
     @property
     def engine(self) -> TableEngine: ...
-    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Condition, ...]: ...
+    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Forms, tuple[Any, ...]]: ...
+    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]: ...
 
 
 def _natural(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, int)):
         raise InvalidQuery(f"{name} takes an int, not a {type(value).__name__}")
     if value < 0:
         raise ValueError(f"{name} can't be negative: {value}")
@@ -106,22 +113,30 @@ class Query(Generic[M]):
 
     def where(self, /, *conditions: bool | int, **equals: Any) -> "Query[M]":
         """Return the query narrowed to rows for which all the conditions hold as well."""
-        more = self._source.resolve(conditions, equals)
-        return Query(self._source, replace(self._wanted, where=self._wanted.where + more))
+        forms, values = self._source.resolve(conditions, equals)
+        asked = self._wanted
+        return Query(
+            self._source,
+            Select(asked.where + forms, asked.values + values, asked.order, asked.limit, asked.offset),
+        )
 
     def order_by(self, /, *keys: object) -> "Query[M]":
         """Return the query sorted by columns, `desc(column)` for the other direction; further keys break ties."""
-        order = tuple(as_order(key) for key in keys)
-        self._source.resolve(tuple(Compare(key.column, "==", None) for key in order), {})
-        return Query(self._source, replace(self._wanted, order=self._wanted.order + order))
+        asked = self._wanted
+        order = asked.order + self._source.orders(keys)
+        return Query(self._source, Select(asked.where, asked.values, order, asked.limit, asked.offset))
 
     def limit(self, count: int, /) -> "Query[M]":
         """Return the query cut to at most `count` rows."""
-        return Query(self._source, replace(self._wanted, limit=_natural("limit", count)))
+        asked = self._wanted
+        limit = _natural("limit", count)
+        return Query(self._source, Select(asked.where, asked.values, asked.order, limit, asked.offset))
 
     def offset(self, count: int, /) -> "Query[M]":
         """Return the query without its first `count` rows; `page` is the cheaper way through many."""
-        return Query(self._source, replace(self._wanted, offset=_natural("offset", count)))
+        asked = self._wanted
+        offset = _natural("offset", count)
+        return Query(self._source, Select(asked.where, asked.values, asked.order, asked.limit, offset))
 
     def all(self) -> list[M]:
         """Return every row, as of one state of the database."""
@@ -133,9 +148,13 @@ class Query(Generic[M]):
 
     def first(self) -> M | None:
         """Return the first row, or None."""
-        limit = 1 if self._wanted.limit is None else min(1, self._wanted.limit)
-        rows = self._source.engine.select(replace(self._wanted, limit=limit))
+        rows = self._source.engine.select(self._at_most(1))
         return rows[0] if rows else None
+
+    def _at_most(self, count: int) -> Select:
+        asked = self._wanted
+        limit = count if asked.limit is None else min(count, asked.limit)
+        return Select(asked.where, asked.values, asked.order, limit, asked.offset)
 
     def one(self) -> M:
         """Return the only row.
@@ -144,8 +163,7 @@ class Query(Generic[M]):
             RowNotFound: there is none.
             MultipleRows: there are several.
         """
-        limit = 2 if self._wanted.limit is None else min(2, self._wanted.limit)
-        rows: list[M] = self._source.engine.select(replace(self._wanted, limit=limit))
+        rows: list[M] = self._source.engine.select(self._at_most(2))
         if not rows:
             raise RowNotFound(f"no row of {self._source.name} matches")
         if len(rows) > 1:
@@ -168,11 +186,23 @@ class Query(Generic[M]):
         Raises:
             InvalidCursor: `after` is damaged, or comes from another query.
         """
+        self._check_pages(limit)
+        return self._source.engine.page(self._wanted, limit, after)
+
+    def page_json(self, *, limit: int = 50, after: str | None = None) -> tuple[bytes, str | None]:
+        """Return the rows of `page` as a JSON array, and the next cursor: what an API sends, without a copy of a row.
+
+        Raises:
+            InvalidCursor: `after` is damaged, or comes from another query.
+        """
+        self._check_pages(limit)
+        return self._source.engine.page_json(self._wanted, limit, after)
+
+    def _check_pages(self, limit: int) -> None:
         if self._wanted.offset or self._wanted.limit is not None:
             raise InvalidQuery("page() takes its own limit and a cursor; leave limit() and offset() out")
         if _natural("limit", limit) == 0:
             raise ValueError("a page holds at least one row: limit can't be 0")
-        return self._source.engine.page(self._wanted, limit, after)
 
     def explain(self) -> Plan:
         """Return how the query would be answered: the index, and the rows it expects to look at."""

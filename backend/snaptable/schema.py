@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args, get_type_hints
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic import BaseModel, ConfigDict
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from snaptable import fields
 from snaptable.conditions import Column
@@ -39,26 +39,31 @@ def utc_now() -> datetime:
 class _RowMeta(ModelMetaclass):
     """Let `User.email` be a Column: Pydantic keeps fields off the class, so the name is free."""
 
-    _building = 0
-
     def __new__(mcs, *args: Any, **kwargs: Any) -> type:
         # Pydantic probes the bases for attributes that a field would shadow: while a class is made, columns hide.
-        _RowMeta._building += 1
+        me = get_ident()
+        outer = me in _building
+        _building.add(me)
         try:
-            return super().__new__(mcs, *args, **kwargs)
+            made = super().__new__(mcs, *args, **kwargs)
         finally:
-            _RowMeta._building -= 1
+            if not outer:
+                _building.discard(me)
+        # Each class has its own, so that it never finds its base's columns.
+        type.__setattr__(made, "__columns__", {})
+        return made
 
     if not TYPE_CHECKING:  # to a type checker the attribute is the field's own type
 
-        def __getattr__(cls, name: str) -> Any:  # noqa: N805 - the instances of a metaclass are classes  # noqa: N805 - the instances of a metaclass are classes
+        def __getattr__(cls, name: str) -> Any:  # noqa: N805 - the instances of a metaclass are classes
+            if not _building:
+                try:
+                    return _attribute(cls, "__columns__")[name]
+                except (AttributeError, KeyError):
+                    pass
             known = cls.__dict__.get("__pydantic_fields__")
-            if known and name in known and not _RowMeta._building:
-                columns = cls.__dict__.get("__columns__")
-                if columns is None:
-                    columns = {}
-                    type.__setattr__(cls, "__columns__", columns)
-                return columns.setdefault(name, Column(cls, name))
+            if known and name in known and get_ident() not in _building:
+                return cls.__dict__["__columns__"].setdefault(name, Column(cls, name))
             try:
                 return super().__getattr__(name)
             except AttributeError:
@@ -66,6 +71,11 @@ class _RowMeta(ModelMetaclass):
                 raise AttributeError(
                     f"{cls.__name__} has no field or attribute {name!r}; its fields: {fields}"
                 ) from None
+
+
+_building: set[int] = set()
+"""The threads that are making a class."""
+_attribute = type.__getattribute__
 
 
 class Row(BaseModel, metaclass=_RowMeta):
@@ -237,36 +247,13 @@ def _check_field(name: str, model: type[BaseModel], field_name: str) -> None:
     reason = fields.never_survives(info.annotation)
     if reason:
         raise SchemaError(f"{where}: {reason}")
-    try:
-        adapter = TypeAdapter[Any](cast(Any, info.annotation))
-    except PydanticUserError:
-        # It needs the model's own configuration (arbitrary_types_allowed), so it is judged within the model.
-        adapter = TypeAdapter(model)
-    try:
-        adapter.json_schema(mode="validation", schema_generator=_JsonProbe)
-    except PydanticInvalidForJsonSchema as error:
-        raise SchemaError(f"{where}: its type can't survive JSON: {error.message}") from None
+    if fields.lossless(info.annotation)[0]:
+        return
+    from snaptable.jsonprobe import why_not  # 40 ms to import, and ordinary fields never get here
 
-
-class _JsonProbe(GenerateJsonSchema):
-    """Tell a type that has no JSON form at all from one whose own functions read and write it."""
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        if schema["type"] in ("is-instance", "is-subclass", "callable", "generator"):
-            raise PydanticInvalidForJsonSchema(f"nothing in JSON becomes {error_info}")
-        return {}
-
-    def generator_schema(self, schema: Any) -> JsonSchemaValue:
-        return self.handle_invalid_for_json_schema(schema, "a generator, which is read once")
-
-    def generate_inner(self, schema: Any) -> JsonSchemaValue:
-        found = super().generate_inner(schema)
-        if found.get("writeOnly"):
-            raise PydanticInvalidForJsonSchema(_STARS)
-        return found
-
-
-_STARS = "a secret is written as stars in place of its value; store a hash, or a plain str"
+    reason = why_not(info.annotation, model)
+    if reason:
+        raise SchemaError(f"{where}: its type can't survive JSON: {reason}")
 
 
 def _markers(model: type[BaseModel], field_name: str) -> list[Marker]:

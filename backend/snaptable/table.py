@@ -1,10 +1,12 @@
 """Table[Model]: what users hold of a table, on whichever engine."""
 
 from collections.abc import Iterable, Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from snaptable.conditions import Compare, Condition, as_condition, columns_of
+from snaptable.conditions import AllOf, Column, Condition, Form, Forms, Order, as_condition, as_order, terms_of
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
+from snaptable.progress import Progress
 from snaptable.query import Query, Select, TableEngine
 from snaptable.schema import Index, TableSchema, Unique
 
@@ -29,6 +31,8 @@ class Table(Generic[M]):
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
         self._engine: TableEngine | None = None
+        self._known: set[Form | Order] = set()
+        """Terms and orderings that were found to be of this table's columns: a few for each column."""
 
     def __repr__(self) -> str:
         return f"<Table {self.name} of {self.model.__name__}>"
@@ -105,11 +109,11 @@ class Table(Generic[M]):
         Raises:
             InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
         """
-        return Query(self, Select(where=self.resolve(conditions, equals)))
+        return Query(self, Select(*self.resolve(conditions, equals)))
 
     def order_by(self, /, *keys: object) -> Query[M]:
         """Return the query for every row, sorted; see `Query.order_by`."""
-        return self.where().order_by(*keys)
+        return Query(self, Select((), (), self.orders(keys)))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,8 +129,9 @@ class Table(Generic[M]):
         return stored
 
     def insert_many(self, rows: Iterable[M], /) -> list[M]:
-        """Add rows, all or none, and return them as stored; raises as `insert`."""
-        return self.engine.insert_many(rows)
+        """Add rows, all or none, and return them as stored; says how far it is after a while; raises as `insert`."""
+        with Progress(length_hint(rows), f"Inserting into {self.name}") as progress:
+            return self.engine.insert_many(progress.through(rows))
 
     def update(self, key: object, /, **changes: Any) -> M:
         """Change fields of a row, validated whole, and return the new row; it keeps its place in the file.
@@ -164,20 +169,46 @@ class Table(Generic[M]):
 
     # ── what a query asks of its table ──────────────────────────────────────────────────────────────────────────────
 
-    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Condition, ...]:
-        """Return conditions and keyword equalities as conditions on this table's columns, checked."""
-        found = [as_condition(condition) for condition in conditions]
-        for condition in found:
-            for column in columns_of(condition):
-                if not issubclass(self.model, column.model) or column.name not in self.schema.columns:
-                    raise InvalidQuery(f"{column!r} is no column of {self.name}, which holds {self.model.__name__}")
+    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Forms, tuple[Any, ...]]:
+        """Return conditions and keyword equalities as forms on this table's columns, checked, and their values."""
+        forms: list[Form] = []
+        values: list[Any] = []
+        for given in conditions:
+            condition = given if type(given) is Condition else as_condition(given)
+            form = condition.form
+            if form not in self._known:
+                self._check_columns(form)
+            if type(form) is AllOf:
+                forms += form.parts
+            else:
+                forms.append(form)
+            values += condition.values
         for name, value in equals.items():
-            if name not in self.schema.columns:
+            column = self.schema.columns.get(name)
+            if column is None:
                 raise InvalidQuery(f"{self.name} has no field {name!r}; it has {', '.join(self.schema.columns)}")
-            column = self.schema.columns[name]
-            column.check(value)
-            found.append(Compare(column, "==", value))
-        return tuple(found)
+            forms.append(column.equal(value))
+            values.append(value)
+        return tuple(forms), tuple(values)
+
+    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]:
+        """Return columns and orderings as orderings by this table's columns, checked."""
+        found = tuple(map(as_order, keys))
+        for order in found:
+            if order not in self._known:
+                self._check_column(order.column)
+                self._known.add(order)
+        return found
+
+    def _check_columns(self, form: Form) -> None:
+        for term in terms_of(form):
+            if term not in self._known:
+                self._check_column(term.column)
+                self._known.add(term)
+
+    def _check_column(self, column: Column) -> None:
+        if not issubclass(self.model, column.model) or column.name not in self.schema.columns:
+            raise InvalidQuery(f"{column!r} is no column of {self.name}, which holds {self.model.__name__}")
 
 
 def table(*indexes: Unique | Index) -> Any:

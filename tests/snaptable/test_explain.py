@@ -165,6 +165,56 @@ def test_shows_the_plan_as_text(db: Library) -> None:
     assert "1 row " in str(db.documents.where(id=3).explain())
 
 
+def test_chooses_anew_for_other_values() -> None:
+    """Ensure that of two queries that differ in a value only, each takes the index that is better for it."""
+    with Library("memory:") as skewed:
+        skewed.users.insert_many([User(id="u0"), User(id="u1")])
+        rows = [document(number).model_copy(update={"user_id": "u1" if number > 9 else "u0"}) for number in range(90)]
+        skewed.documents.insert_many(rows)
+        for _ in range(2):
+            for user, status, index, count in (("u0", "new", "user_id", 4), ("u1", "new", "status", 26)):
+                query = skewed.documents.where(user_id=user, status=status)
+                assert query.explain().index == index
+                assert len(query.all()) == query.count() == count
+            assert skewed.documents.where(user_id="none", status="new").explain().rows == 0
+
+
+def test_tells_values_without_a_place_apart() -> None:
+    """Ensure that None, NaN and the empty text are not sought in an index where other values of the field are."""
+    with Library("memory:") as library:
+        library.users.insert(User(id="u0"))
+        library.documents.insert_many([document(number * 4) for number in range(20)])
+        pages = library.documents.where(Document.pages >= 0)  # type: ignore[operator]
+        assert (pages.explain().index, pages.count()) == ("pages", 20)
+        nan = library.documents.where(Document.pages >= float("nan"))  # type: ignore[operator]
+        assert (nan.explain().index, nan.all()) == (None, [])
+        assert library.documents.where(pages=0).explain().index == "pages"
+        assert library.documents.where(pages=None).explain().index is None
+        titled = library.documents.where(starts_with(Document.title, "t"))
+        assert (titled.explain().index, titled.count()) == ("title", 20)
+        anything = library.documents.where(starts_with(Document.title, ""))
+        assert (anything.explain().index, anything.count()) == (None, 20)
+
+
+def test_takes_none_for_no_unique_value() -> None:
+    """Ensure that None in a unique index, which many rows may have, is weighed against other indexes."""
+
+    class Ticket(Row):
+        id: int
+        seat: Annotated[str | None, Unique()] = None
+        show: Annotated[str, Index()] = ""
+
+    class Tickets(Database):
+        tickets: Table[Ticket]
+
+    with Tickets("memory:") as db:
+        db.tickets.insert_many([Ticket(id=number, show=f"s{number % 5}") for number in range(50)])
+        query = db.tickets.where(seat=None, show="s1")
+        assert (query.explain().index, query.explain().rows, query.count()) == ("show", 10, 10)
+        db.tickets.update(1, seat="1a")
+        assert db.tickets.where(seat="1a", show="s1").explain().index == "seat"
+
+
 def test_expects_nothing_of_an_empty_table() -> None:
     """Ensure that a plan of an empty table can be asked for, and expects no rows."""
     with Library("memory:") as empty:

@@ -241,3 +241,25 @@ def test_refuses_or_takes_a_changed_cursor(data: st.DataObject) -> None:
         except InvalidCursor:
             return
         assert page.items == query.all()[10 - len(page.items) :]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+def test_the_same_pages_as_json(limit: int) -> None:
+    """Ensure page_json walks through the very rows and cursors of page, and writes rows as Pydantic does."""
+    with Store("memory:") as db:
+        assert db.items.where().page_json() == (b"[]", None)
+        db.items.insert_many([item(number) for number in range(7)])
+        query = db.items.order_by(desc(Item.rank))
+        cursor: str | None = None
+        while True:
+            page = query.page(limit=limit, after=cursor)
+            text, following = query.page_json(limit=limit, after=cursor)
+            assert text == b"[" + b",".join(row.model_dump_json().encode() for row in page.items) + b"]"
+            assert following == page.next_cursor
+            if following is None:
+                break
+            cursor = following
+        with pytest.raises(InvalidCursor):
+            query.page_json(after="nonsense")
+        with pytest.raises(ValueError, match="at least one row"):
+            query.page_json(limit=0)

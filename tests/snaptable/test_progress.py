@@ -61,3 +61,30 @@ def test_on_a_terminal_a_bar_is_drawn_instead(
     assert "\rLoading" in drawn
     assert "█" in drawn
     assert drawn.endswith("\n")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_long_insertion_logs_how_far_it_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Past the time of patience the log names the table and the share, or the rows where nobody knows how many come."""
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    caplog.set_level(logging.INFO, "snaptable")
+    rows = [Item(id=new_id(), text="x") for _ in range(1000)]
+    with Items("memory:") as db:
+        assert len(db.items.insert_many(rows if known else (row for row in rows))) == 1000
+    told = [text for text in caplog.messages if text.startswith("Inserting into items: ")]
+    assert told[:2] == (
+        ["Inserting into items: 26%", "Inserting into items: 51%"]
+        if known
+        else ["Inserting into items: 256 rows", "Inserting into items: 512 rows"]
+    )
+
+
+def test_a_quick_insertion_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Within two seconds there is no word of it."""
+    caplog.set_level(logging.INFO, "snaptable")
+    with Items("memory:") as db:
+        db.items.insert_many([])
+        db.items.insert_many([Item(id=new_id(), text="x")])
+    assert not [text for text in caplog.messages if text.startswith("Inserting")]

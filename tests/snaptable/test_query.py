@@ -2,9 +2,12 @@
 # ruff: noqa: DTZ001, RUF012 - naive datetimes are tested too; a model's default is copied by Pydantic
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
+from functools import reduce
+from operator import and_, or_
 from typing import Annotated, Any
 
 import pytest
@@ -170,6 +173,52 @@ def test_narrows_by_keywords(db: Shop) -> None:
     assert ids(db.items.where(Item.price > 0, group="b")) == [3]
     assert ids(db.items.where(group="a").where(Item.rank == 3).where()) == [2]
     assert set(ids(db.items.where())) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(("combine", "wanted"), [(or_, {1, 2, 3, 5}), (and_, set())])
+def test_combines_many(db: Shop, combine: Callable[[Any, Any], Any], wanted: set[int]) -> None:
+    """Ensure that hundreds of conditions can be combined: lists of alternatives are made by programs."""
+    condition = reduce(combine, [Item.rank == number for number in range(400)])
+    assert set(ids(db.items.where(condition))) == wanted
+    assert set(ids(db.items.where(~condition))) == {row.id for row in ITEMS} - wanted
+
+
+def test_answers_more_kinds_of_questions_than_are_kept_prepared(db: Shop) -> None:
+    """Ensure that a program that never asks twice alike is answered like any other."""
+    tests: list[tuple[Any, Callable[[Item], bool]]] = [
+        (Item.id > 1, lambda row: row.id > 1),
+        (Item.price < 2, lambda row: row.price < 2),
+        (Item.active, lambda row: row.active),
+        (Item.rank != None, lambda row: row.rank is not None),  # noqa: E711
+        (Item.group != "a", lambda row: row.group != "a"),
+        (Item.size == Size.SMALL, lambda row: row.size == Size.SMALL),
+        (Item.mood == Mood.CALM, lambda row: row.mood == Mood.CALM),
+        (Item.day < date(2026, 2, 1), lambda row: row.day < date(2026, 2, 1)),
+        (Item.amount >= 0, lambda row: row.amount >= 0),
+        (starts_with(Item.name, "c"), lambda row: row.name.startswith("c")),
+    ]
+    for number in range(2 ** len(tests)):
+        chosen = [test for place, test in enumerate(tests) if number >> place & 1]
+        wanted = [row.id for row in ITEMS if all(holds(row) for _, holds in chosen)]
+        assert ids(db.items.where(*(condition for condition, _ in chosen)).order_by(Item.id)) == wanted
+
+
+def test_asks_while_another_thread_makes_a_model(db: Shop) -> None:
+    """Ensure that columns are there for one thread while another is in the middle of a class statement."""
+    seen = []
+
+    class Watched(Row):
+        id: int
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            with ThreadPoolExecutor(1) as other:
+                seen.append(other.submit(lambda: ids(db.items.where(Item.rank == 3))).result())
+
+    class Made(Watched):
+        rank: int = 0
+
+    assert seen == [[2]]
+    assert set(Made.model_fields) == {"id", "rank"}
 
 
 def test_queries_never_change(db: Shop) -> None:

@@ -99,6 +99,40 @@ def test_answers_beside_an_open_transaction(values: Values, questions: list[Ques
         assert db.check() == []
 
 
+@given(rows(), st.lists(QUESTIONS, min_size=1, max_size=3), st.data())
+def test_answers_between_changes(values: Values, questions: list[Question], data: st.DataObject) -> None:
+    """Ensure that questions asked again and again, between changes, commits and rollbacks, get what is there then.
+
+    The writer is told what its transaction did so far, another thread what was there before it.
+    """
+    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+        durable = {row.id: row for row in fill(db, values)}
+
+        def check(present: dict[int, Bare]) -> None:
+            # Whatever the first time leaves for the next must hold for it, and no longer.
+            for _ in range(2):
+                for question in questions:
+                    check_answers(db.bare, question, list(present.values()))
+                    check_answers(db.rich, question, list(present.values()))
+
+        for _ in range(data.draw(st.integers(1, 3))):
+            own = dict(durable)
+            check(durable)
+            try:
+                with db.transaction():
+                    for _ in range(2):
+                        churn(db, data, own, data.draw(st.integers(0, 3)))
+                        check(own)
+                        other.submit(check, durable).result()
+                    if data.draw(st.booleans()):
+                        raise InterruptedError
+                durable = own
+            except InterruptedError:
+                pass
+            check(durable)
+        assert db.check() == []
+
+
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), st.lists(QUESTIONS, min_size=3, max_size=6), st.data())
 def test_answers_the_same_after_beginning_anew(values: Values, questions: list[Question], data: st.DataObject) -> None:

@@ -69,7 +69,7 @@ def locked(files: Files) -> Iterator[None]:
 
 def progress_of(files: Files) -> Progress:
     """Return what tells how far reading is, where it takes long."""
-    return Progress((0, 0, sum(found[2] for found in stamp(files) if found), 0), str(files.root))
+    return Progress(sum(found[2] for found in stamp(files) if found), f"Loading {files.root}")
 
 
 def say(text: str = "") -> None:

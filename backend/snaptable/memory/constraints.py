@@ -1,6 +1,7 @@
 """What must hold at every commit, and what a delete takes with it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from snaptable.errors import ForeignKeyViolation, UniqueViolation
@@ -8,7 +9,7 @@ from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.schema import ReferenceSchema
 
-Net = Iterable[tuple[TableRows, Any, Any, Any]]
+Net = Sequence[tuple[TableRows, Any, Any, Any]]
 
 
 def check(tables: Mapping[str, TableRows], net: Net) -> None:
@@ -17,19 +18,18 @@ def check(tables: Mapping[str, TableRows], net: Net) -> None:
     Raises:
         UniqueViolation, ForeignKeyViolation: naming table, rows and field.
     """
-    touched: set[TableRows] = set()
     for table, key, before, after in net:
-        touched.add(table)
         if after is None:
             _check_unreferenced(tables, table, key)
-        else:
+        elif table.schema.references:
             _check_references(tables, table, key, before, after)
-    for table in touched:
-        for problem in clashes(table):
-            raise UniqueViolation(problem)
+    for table in {change[0] for change in net}:
+        for index in table.unique:
+            if index.clashes:
+                raise UniqueViolation(next(clashes(table)))
 
 
-def clashes(table: TableRows) -> Iterable[str]:
+def clashes(table: TableRows) -> Iterator[str]:
     """Yield the unique values that several rows of a table share."""
     for index in table.unique:
         for value in index.clashes:
@@ -96,7 +96,12 @@ def problems(tables: Mapping[str, TableRows]) -> Iterable[str]:
         yield from clashes(table)
         for reference in table.schema.references:
             target = tables[reference.target]
+            value_of = attrgetter(reference.field)
+            # All at once, in C; rows are looked at one by one where a key is missing.
+            values = set(map(value_of, table.live()))
+            if not target.graves and values - {None} <= target.rows.keys():
+                continue
             for row in table.live():
-                value = getattr(row, reference.field)
+                value = value_of(row)
                 if value is not None and target.get(value) is None:
                     yield f"{table.name}[{table.key_of(row)!r}].{reference.field}: {target.name} has no row {value!r}"

@@ -106,6 +106,10 @@ class MemoryEngine:
             await log.wait_async(batch)
         return result
 
+    def scope(self) -> "Scope":
+        """Return the context of `with db.transaction()`."""
+        return Scope(self)
+
     def begin(self) -> Transaction:
         """Take the turn to write and open a transaction."""
         self._log()

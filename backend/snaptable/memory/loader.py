@@ -1,90 +1,99 @@
 """Rows from snapshot lines and journalled changes, each validated, each proven to be what would be written again.
 
-The quick way takes a page of lines at a time: parsed and validated by Pydantic, encoded again, compared byte for byte.
-Equal bytes mean: valid JSON, no key twice, no NaN, the right keys, nothing lost. A page that differs (written by hand,
-or by another version) goes line by line through the strict parser, which says what is wrong with which row.
+The quick way takes a page of lines at a time (`reader`). A page that is not as it would be written (edited by hand, or
+by another version) goes line by line through the strict parser, which says what is wrong with which row.
 """
 
 import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Protocol
 
 from snaptable.changes import Change, Delete, Insert, Replace, key_json
 from snaptable.codec import Codec
+from snaptable.compact import Share
 from snaptable.errors import CorruptJournal, CorruptSnapshot, InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
+from snaptable.memory.reader import PageReader
 from snaptable.memory.rows import TableRows
 from snaptable.strictjson import parse_line
 
-PAGE_ROWS = 64
 MOST_PROBLEMS = 50
 FREEZE_ROWS = 10_000
 """Loads of so many rows or more are taken out of the garbage collector's sight."""
+SEPARATOR = b",\n"
+READING = 4
+"""Parts of five that reading takes of the time of loading; the rest is building indexes."""
+
+
+class Lines(Protocol):
+    """Be the lines of one table, as a snapshot holds them."""
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+
+    def pages(self) -> Iterator[bytes]:
+        """Yield its lines, joined, some at a time."""
+
+
+class Known(dict[str, str]):
+    """Give one object for all texts that are equal: a foreign key is the very key it names, not a copy of it."""
+
+    def __missing__(self, text: str) -> str:
+        """Take note of a text."""
+        self[text] = text
+        return text
 
 
 class Loader:
-    """Fill the tables of an engine. Rows gather in plain dictionaries; indexes are built once, at the end."""
+    """Fill the tables of an engine. Indexes are built once, at the end."""
 
     def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None]) -> None:
         """Begin with empty tables; `progress` is told the number of bytes done, now and then."""
         self.tables = tables
         self.problems: list[str] = []
-        self._rows: dict[str, dict[Any, Any]] = {name: {} for name in tables}
+        self._rows: dict[str, dict[Any, Any]] = {name: table.rows for name, table in tables.items()}
+        for rows in self._rows.values():
+            rows.clear()  # another loader may have tried
         self._progress = progress
-        self._adapters: dict[str, TypeAdapter[dict[str, Any]]] = {}
+        self._to_index = 0
+        self._known: dict[str, Known] = {}
 
-    def load(self, table: str, data: bytes, where: str) -> list[tuple[bytes, list[Any]]]:
-        """Take a table's lines; return them as pages, `(bytes, keys)` each; O(n)."""
-        codec = self.tables[table].codec
-        lines = data.split(b",\n")
-        pages = []
-        for start in range(0, len(lines), PAGE_ROWS):
-            part = lines[start : start + PAGE_ROWS]
-            page = b",\n".join(part)
-            rows = self._page(table, page, len(part))
-            if rows is None:
-                rows = self._line_by_line(codec, part, where)
-            found = self._rows[table]
-            keys = list(rows)
-            twice = found.keys() & rows.keys()
-            if twice:
-                raise CorruptSnapshot(f"{where}: the key {next(iter(twice))!r} stands twice in {table}")
-            found.update((key, row) for key, (row, _) in rows.items())
-            pages.append((b",\n".join(line for _, line in rows.values()), keys))
-            self._progress(len(page))
+    def load(self, lines: Lines, where: str) -> Iterator[tuple[bytes, list[Any]]]:
+        """Take a table's lines; give them as pages, `(bytes, keys)` each; O(n)."""
+        table = self.tables[lines.table]
+        found, reader = self._rows[table.name], PageReader(table.codec, self._shared(table))
+        for page in lines.pages():
+            read = reader.read(page)
+            if read is None:
+                rows = self._line_by_line(table.codec, page.split(SEPARATOR), where)
+                read = list(rows), [row for row, _ in rows.values()]
+                page = SEPARATOR.join(line for _, line in rows.values())
+            keys = read[0]
+            count = len(found)
+            found.update(zip(*read, strict=True))
+            if len(found) != count + len(keys):
+                raise CorruptSnapshot(f"{where}: the key {_twice(found, count, keys)!r} stands twice in {table.name}")
+            yield page, keys
+            self._done(len(page))
         if self.problems:
             # Rows are missing from what is returned: nothing further would make sense.
             self._refuse(where)
-        return pages
 
-    def _page(self, table: str, page: bytes, count: int) -> dict[Any, tuple[Any, bytes]] | None:
-        """Return the rows and lines of a page that is exactly as it would be written, else None."""
-        codec = self.tables[table].codec
-        try:
-            rows = self._adapter(table).validate_json(b"{" + page + b"}", by_alias=False, by_name=True)
-        except ValidationError:
-            return None
-        found = {}
-        for row in rows.values():
-            codec.adopt(row)
-            key = getattr(row, codec.key)
-            try:
-                found[key] = (row, key_json(key) + b": " + codec.dump_readable(row))
-            except ValueError:
-                return None
-        same = len(found) == count and b",\n".join(line for _, line in found.values()) == page
-        return found if same else None
+    def _shared(self, table: TableRows) -> dict[str, Share]:
+        """Return what finds, for each foreign key that is text, the text it has in common with others."""
+        references = [found for found in table.schema.references if self.tables[found.target].schema.key_type is str]
+        for reference in references:
+            keys = self._rows[reference.target]
+            self._known.setdefault(reference.target, Known(zip(keys, keys, strict=True)))
+        return {reference.field: self._known[reference.target].__getitem__ for reference in references}
 
-    def _adapter(self, table: str) -> TypeAdapter[dict[str, Any]]:
-        adapter = self._adapters.get(table)
-        if adapter is None:
-            model: Any = self.tables[table].schema.model
-            adapter = self._adapters[table] = TypeAdapter(dict[str, model])
-        return adapter
+    def _done(self, size: int) -> None:
+        part = size * READING // 5
+        self._to_index += size - part
+        self._progress(part)
 
     def _line_by_line(self, codec: Codec, lines: list[bytes], where: str) -> dict[Any, tuple[Any, bytes]]:
         found: dict[Any, tuple[Any, bytes]] = {}
@@ -150,8 +159,9 @@ class Loader:
         Raises:
             SchemaMismatch: listing what does not hold.
         """
+        self._known.clear()
+        self._index()
         for name, table in self.tables.items():
-            table.load(self._rows[name])
             highest = max((key for key in table.rows if type(key) is int), default=0) if table.schema.numbered else 0
             table.last_number = numbered.get(name, highest)
             if table.last_number < highest:
@@ -161,11 +171,34 @@ class Loader:
         self.problems += constraints.problems(self.tables)
         if self.problems:
             self._refuse("the rows")
+        # Before the collector is let go again: its first round would look at every row.
+        settle(sum(map(len, self.tables.values())))
+
+    def _index(self) -> None:
+        """Build every index, and say how far that is."""
+        total, told = sum(len(table.indexes) * len(table) for table in self.tables.values()), 0
+        for table in self.tables.values():
+            for index in table.indexes:
+                index.load(table.rows)
+                part = self._to_index * len(table) // max(1, total)
+                told += part
+                self._progress(part)
+        self._progress(self._to_index - told)
 
     def _refuse(self, where: str) -> None:
         shown = "\n  ".join(self.problems[:MOST_PROBLEMS])
         more = f"\n  … and {len(self.problems) - MOST_PROBLEMS} more" if len(self.problems) > MOST_PROBLEMS else ""
         raise SchemaMismatch(f"{where}: what is stored does not fit the models; nothing was changed:\n  {shown}{more}")
+
+
+def _twice(found: Mapping[Any, Any], count: int, keys: list[Any]) -> Any:
+    """Return the first of some keys that the first rows of a table have already, or another of those keys."""
+    seen = set(list(found)[:count])
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError
 
 
 @contextmanager

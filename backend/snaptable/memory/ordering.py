@@ -16,17 +16,12 @@ def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
             kept.append(item)
         if item.column.name == key.name:
             return tuple(kept)
-    return (*kept, Order(key, bool(order) and order[-1].descending))
+    return (*kept, key.orders[bool(order) and order[-1].descending])
 
 
 def sort_rows(rows: list[Any], order: Sequence[Order]) -> list[Any]:
     """Return the rows sorted by a complete ordering; O(n log n)."""
-    descending = order[-1].descending
-    if all(item.descending == descending for item in order):
-        try:
-            return sorted(rows, key=attrgetter(*(item.column.name for item in order)), reverse=descending)
-        except TypeError:
-            pass  # a None, an enum, a naive time beside an aware one: key by key, below
+    # Key by key, the last first, is quicker than by tuples of keys: those compare each pair of values twice.
     for item in reversed(order):
         rows = _sort_by(rows, item)
     return rows
@@ -34,7 +29,12 @@ def sort_rows(rows: list[Any], order: Sequence[Order]) -> list[Any]:
 
 def _sort_by(rows: list[Any], item: Order) -> list[Any]:
     value_of = attrgetter(item.column.name)
-    sort_key = fields.sort_key(item.column.annotation)
+    sort_key = item.column.sort_key
+    if sort_key is None or sort_key is fields.microseconds:
+        try:
+            return sorted(rows, key=value_of, reverse=item.descending)
+        except TypeError:
+            pass  # a None, or a naive time beside an aware one
     present = [row for row in rows if value_of(row) is not None]
     absent = [row for row in rows if value_of(row) is None]
     present.sort(
@@ -47,7 +47,7 @@ def _sort_by(rows: list[Any], item: Order) -> list[Any]:
 def rows_after(rows: list[Any], order: Sequence[Order], position: tuple[Any, ...]) -> list[Any]:
     """Return the rows that come after a position (a value for each column of the ordering); O(n)."""
     steps = [
-        (attrgetter(item.column.name), fields.sort_key(item.column.annotation), item.descending, value)
+        (attrgetter(item.column.name), item.column.sort_key, item.descending, value)
         for item, value in zip(order, position, strict=True)
     ]
 

@@ -1,293 +1,165 @@
 """Choose the way to a query's rows: the index that expects to look at the fewest, in the order wanted where it can.
 
-The ways, cheapest first as a rule: primary key, unique, hash, items (`each`), ordered range or compound prefix, scan.
-Expected rows are counted from the indexes themselves, which is exact up to very wide ranges. What the index does not
-settle is filtered; what it does not order is sorted.
+In two steps, as prepared statements are. A `Shape` is worked out once for all queries that differ in their values, and
+cuts, only: the ways there are, what each leaves to be checked row by row, compiled, and whether it is in order. The
+values then choose among the ways, where several are left, by counting in the indexes themselves, which is exact up to
+very wide ranges.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from snaptable.conditions import AllOf, Compare, Condition, Contains, OneOf, StartsWith
-from snaptable.memory.filters import Filter, compile_filter
+from snaptable.conditions import Form, Forms, Order, Term, terms_of
+from snaptable.memory.filters import Residue, Values
 from snaptable.memory.indexes import HashIndex, OrderedIndex
 from snaptable.memory.ordering import complete, rows_after, sort_rows
-from snaptable.memory.rows import TableRows
-from snaptable.memory.sorted import TOP
+from snaptable.memory.ranges import Range
+from snaptable.memory.rows import TableRows, Veil
+from snaptable.memory.ways import ByKey, ByKeys, ByValue, ByValues, Found, Position, Scan, Terms, Way
 from snaptable.query import Plan, Select
 
-Batches = Callable[[], Iterable[Sequence[Any]]]
-Bound = tuple[Any, ...] | None
-LAST_CHARACTER = 0x10FFFF
 RESIDUAL_GUESS = 8
 """Rows looked at for each row wanted, when a limit stops a filtered walk early."""
 
 
-@dataclass
-class Path:
-    """Be one way to the rows: how many it looks at, which conditions it settles, whether in the wanted order."""
+class Shape:
+    """Be what all queries of a table with the same forms and order have in common."""
 
-    name: str | None
-    rows: int
-    batches: Batches
-    settled: frozenset[int] = frozenset()
-    """Identities of the conditions this way answers by itself."""
-    ordered: bool = False
-    sought: bool = False
-    """Whether it starts behind the cursor by itself."""
-
-
-class Terms:
-    """Sort a query's conditions, all of which must hold, by what an index can do with them; `&` is taken apart."""
-
-    __slots__ = ("contains", "equal", "every", "high", "low", "names", "one_of", "starts")
-
-    def __init__(self, conditions: Iterable[Condition]) -> None:
-        self.every: list[Condition] = []
-        self.equal: dict[str, Compare] = {}
-        self.low: dict[str, Compare] = {}
-        self.high: dict[str, Compare] = {}
-        self.one_of: dict[str, OneOf] = {}
-        self.contains: dict[str, Contains] = {}
-        self.starts: dict[str, StartsWith] = {}
-        for condition in conditions:
-            self._add(condition)
-        self.names = {*self.equal, *self.low, *self.high, *self.one_of, *self.contains, *self.starts}
-        """Every column that an index could help with."""
-
-    def _add(self, condition: Condition) -> None:
-        if isinstance(condition, AllOf):
-            for part in condition.parts:
-                self._add(part)
-            return
-        self.every.append(condition)
-        match condition:
-            case Compare(column, "==", _):
-                self.equal.setdefault(column.name, condition)
-            case Compare(column, ">" | ">=", value) if value == value:  # a NaN bound sorts nowhere: filtered instead
-                self.low.setdefault(column.name, condition)
-            case Compare(column, "<" | "<=", value) if value == value:
-                self.high.setdefault(column.name, condition)
-            case OneOf(column, _):
-                self.one_of.setdefault(column.name, condition)
-            case Contains(column, _):
-                self.contains.setdefault(column.name, condition)
-            case StartsWith(column, text) if text:
-                self.starts.setdefault(column.name, condition)
-
-
-class Planned:
-    """Be a query with its way chosen: `plan` tells it, `run` walks it."""
-
-    def __init__(self, table: TableRows, wanted: Select) -> None:
+    def __init__(self, table: TableRows, where: Forms, order: tuple[Order, ...]) -> None:
         self.table = table
-        self.wanted = wanted
-        self.terms = Terms(wanted.where)
-        self.order = complete(wanted.order, table.schema.columns[table.schema.key]) if wanted.order else ()
-        self.path = min(self._paths(), key=self._cost)
-        self.residual = [term for term in self.terms.every if id(term) not in self.path.settled]
-        self.keep: Filter | None = compile_filter(self.residual)
-        self.sorts = bool(self.order) and not self.path.ordered
-
-    def plan(self) -> Plan:
-        """Return the way chosen, for `explain()`."""
-        return Plan(self.table.name, self.path.name, self._expected(self.path), self.sorts, len(self.residual))
+        self.order = complete(order, table.schema.columns[table.schema.key]) if order else ()
+        self._sorted = bool(order)
+        self.forms: list[tuple[Form, int]] = []
+        """The conditions, each with the place of its first value."""
+        place = 0
+        for form in where:
+            self.forms.append((form, place))
+            place += sum(1 for _ in terms_of(form))
+        self.ways = self._ways()
+        for way in self.ways:
+            rest = [form for number, form in enumerate(self.forms) if number not in way.settled]
+            way.residue = Residue(rest) if rest else None
+            way.left = len(rest)
+        self._only = self.ways[0] if len(self.ways) == 1 and not isinstance(self.ways[0], Range) else None
+        """The way, where neither values nor rows could change it."""
+        self._all = Residue(self.forms) if self.forms else None
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def matching(self) -> list[Any]:
-        """Return every row the conditions hold for, unsorted and uncut."""
-        rows: list[Any] = []
-        for batch in self.path.batches():
-            rows += self.keep(batch) if self.keep else batch
-        return rows
+    def run(self, wanted: Select, before: Veil | None = None) -> list[Any]:
+        """Return the rows: filtered, sorted, cut; stops early where the way is in order.
 
-    def run(self) -> list[Any]:
-        """Return the rows: filtered, sorted, cut; stops early where the way is in order."""
-        past_cursor = self.wanted.after is None or self.path.sought
-        if self.wanted.limit is not None and past_cursor and not self.sorts:
-            end = self.wanted.offset + self.wanted.limit
-            return self._first(end)[self.wanted.offset : end]
-        return self.finish(self.matching(), in_order=not self.sorts)
-
-    def finish(self, rows: list[Any], *, in_order: bool = False) -> list[Any]:
-        """Return matching rows moved past the cursor, sorted, and cut."""
-        if self.wanted.after is not None:
-            rows = rows_after(rows, self.order, self.wanted.after)
-        if self.order and not in_order:
+        With `before`, the rows as they were before those changes. They can have displaced, of the rows that come
+        first, no more than there are of them: so many more are read.
+        """
+        values, limit, offset, after = wanted.values, wanted.limit, wanted.offset, wanted.after
+        way = self._only or self._choose(wanted, after)
+        sorts = self._sorted and not way.ordered
+        if limit is not None and not sorts and (after is None or way.sought):
+            rows = way.first(values, offset + limit + (len(before) if before else 0))
+        else:
+            rows = way.matching(values)
+        sought = way.sought
+        if before is not None:
+            hidden = set(map(id, self._holding(self.table.pick(before), values)))
+            if hidden:
+                rows = [row for row in rows if id(row) not in hidden]
+            if old := self._holding(before.values(), values):
+                rows += old
+                sorts, sought = self._sorted, False
+        if after is not None and not sought:
+            rows = rows_after(rows, self.order, after)
+        if sorts:
             rows = sort_rows(rows, self.order)
-        end = None if self.wanted.limit is None else self.wanted.offset + self.wanted.limit
-        return rows[self.wanted.offset : end]
+        if limit is not None:
+            return rows[offset : offset + limit]
+        return rows[offset:] if offset else rows
 
-    def _first(self, count: int) -> list[Any]:
-        found: list[Any] = []
-        if count == 0:
-            return found
-        for batch in self.path.batches():
-            # A wide batch is taken in steps, so that a limit of one does not filter hundreds.
-            step = max(64, count)
-            for begin in range(0, len(batch), step):
-                part = batch[begin : begin + step]
-                found += self.keep(part) if self.keep else part
-                if len(found) >= count:
-                    return found
-        return found
+    def count(self, wanted: Select, before: Veil | None = None) -> int:
+        """Return how many rows match, uncut; O(1) by a hash index that settles all, O(log n) by an ordered one."""
+        total = (self._only or self._choose(wanted, None)).count(wanted.values)
+        if before is None:
+            return total
+        now = self._holding(self.table.pick(before), wanted.values)
+        return total - len(now) + len(self._holding(before.values(), wanted.values))
 
-    # ── choosing ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def plan(self, wanted: Select) -> Plan:
+        """Return the way chosen, for `explain()`."""
+        way = self._choose(wanted, wanted.after)
+        sorts = self._sorted and not way.ordered
+        return Plan(self.table.name, way.name, self._expected(way, wanted), sorts, way.left)
 
-    def _cost(self, path: Path) -> float:
-        sort = 1.5 if self.order and not path.ordered else 1.0
+    def _holding(self, rows: Iterable[Any], values: Values) -> list[Any]:
+        """Return of some rows (None: no row) those for which all conditions hold."""
+        present = [row for row in rows if row is not None]
+        return present if self._all is None else self._all.over_rows(values)(present)
+
+    # ── choosing, by the values ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _choose(self, wanted: Select, after: Position) -> Way:
+        ways = self.ways
+        if len(ways) == 1:
+            only = ways[0].bind(wanted.values, after)
+            assert only is not None
+            return only
+        bound = (way.bind(wanted.values, after) for way in ways)
+        return min((way for way in bound if way is not None), key=lambda way: self._cost(way, wanted))
+
+    def _cost(self, way: Way, wanted: Select) -> float:
+        sort = 1.5 if self._sorted and not way.ordered else 1.0
         # At equal counts the way that settles more by itself wins, and any index over a scan.
-        left = 0.01 * (len(self.terms.every) - len(path.settled))
-        return self._expected(path) * sort + left + (0.5 if path.name is None else 0.0)
+        return self._expected(way, wanted) * sort + 0.01 * way.left + (0.5 if way.name is None else 0.0)
 
-    def _expected(self, path: Path) -> int:
-        limit = self.wanted.limit
-        cursor = self.wanted.after is not None and not path.sought
-        if limit is None or cursor or (self.order and not path.ordered):
-            return path.rows
-        need = self.wanted.offset + limit
-        filtered = len(self.terms.every) > len(path.settled)
-        return min(path.rows, need * RESIDUAL_GUESS if filtered else need)
+    def _expected(self, way: Way, wanted: Select) -> int:
+        rows = way.size(wanted.values)
+        behind = wanted.after is not None and not way.sought
+        if wanted.limit is None or behind or (self._sorted and not way.ordered):
+            return rows
+        need = wanted.offset + wanted.limit
+        return min(rows, need * RESIDUAL_GUESS if way.left else need)
 
-    def _paths(self) -> Iterator[Path]:
-        yield from self._by_key()
-        names = self.terms.names
+    # ── the ways, by the shape ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _ways(self) -> list[Way]:
+        terms = Terms()
+        for number, (form, place) in enumerate(self.forms):
+            kind = terms.of(form) if isinstance(form, Term) else None
+            if kind is not None and isinstance(form, Term):
+                kind.setdefault(form.column.name, Found(number, place, form))
+        ways: list[Way] = []
+        for way, certain in self._candidates(terms):
+            if certain:
+                # One row at the most: no other way looks at fewer.
+                return [way]
+            ways.append(way)
+        if not any(way.settled or (isinstance(way, Range) and way.sure) for way in ways):
+            # Otherwise the scan looks at no fewer rows than that way does, and settles and orders nothing.
+            ways.append(Scan(self.table))
+        return ways
+
+    def _candidates(self, terms: Terms) -> Iterator[tuple[Way, bool]]:
+        """Yield the ways but for the scan, and whether it finds one row at the most."""
+        key = self.table.schema.key
+        if key in terms.equal:
+            yield ByKey(self.table, terms.equal[key]), True
+        if key in terms.one_of:
+            yield ByKeys(self.table, terms.one_of[key]), False
         for index in self.table.indexes:
             if isinstance(index, OrderedIndex):
-                if self.order or index.names[0] in names:
-                    yield from self._by_range(index)
-            elif index.names[0] not in names:
-                continue
-            elif index.kind == "each":
-                yield from self._by_item(index)
+                way = Range(index, terms, self.order)
+                if way.useful:
+                    yield way, False
             else:
-                yield from self._by_value(index)
-        yield Path(None, len(self.table), lambda: (self.table.live(),))
+                yield from self._by_hash(index, terms)
 
-    def _by_key(self) -> Iterator[Path]:
-        key, table = self.table.schema.key, self.table
-        if key in self.terms.equal:
-            term = self.terms.equal[key]
-            yield Path("primary key", 1, lambda: (table.pick((term.value,)),), frozenset({id(term)}), ordered=True)
-        elif key in self.terms.one_of:
-            chosen = self.terms.one_of[key]
-            keys = list(dict.fromkeys(chosen.values))
-            yield Path("primary key", len(keys), lambda: (table.pick(keys),), frozenset({id(chosen)}))
-
-    def _by_item(self, index: HashIndex) -> Iterator[Path]:
-        term = self.terms.contains.get(index.names[0])
-        if term is not None:
-            item = term.item
-            yield Path(index.name, index.size(item), lambda: (index.find(item),), frozenset({id(term)}))
-
-    def _by_value(self, index: HashIndex) -> Iterator[Path]:
-        equal = [self.terms.equal[name] for name in index.names if name in self.terms.equal]
-        if len(equal) == len(index.names):
-            values = tuple(term.value for term in equal)
-            value = values if len(values) > 1 else values[0]
-            settled = frozenset(map(id, equal))
-            yield Path(index.name, index.size(value), lambda: (index.find(value),), settled)
-        elif len(index.names) == 1 and index.names[0] in self.terms.one_of:
-            chosen = self.terms.one_of[index.names[0]]
-            wanted = list(dict.fromkeys(chosen.values))
-            size = sum(map(index.size, wanted))
-            yield Path(index.name, size, lambda: map(index.find, wanted), frozenset({id(chosen)}))
-
-    def _by_range(self, index: OrderedIndex) -> Iterator[Path]:
-        span = Span(index, self.terms)
-        ordered, descending = self._order_from(index, span)
-        nulls = span.nulls()
-        if nulls and len(index.names) - span.prefix > 1:
-            # A None further back in a compound entry has its place among the others: the walk can't put it there.
-            ordered = False
-        if not (span.settled or ordered):
-            return
-        sought = ordered and not nulls and self._seek(span, descending=descending)
-        if ordered:
-            nulls.sort(key=index.key_of, reverse=descending)
-
-        def batches() -> Iterable[Sequence[Any]]:
-            walk = index.sorted.slices(span.low, span.high, descending=ordered and descending)
-            return chain(walk, (nulls,) if nulls else ())
-
-        rows = index.sorted.count(span.low, span.high) + len(nulls)
-        yield Path(index.name, rows, batches, frozenset(map(id, span.settled)), ordered, sought)
-
-    def _order_from(self, index: OrderedIndex, span: "Span") -> tuple[bool, bool]:
-        """Return whether the index, behind its fixed prefix, is in the wanted order, and if to walk it backwards."""
-        if not self.order:
-            return False, False
-        descending = self.order[-1].descending
-        fixed = index.names[: span.prefix]
-        wanted = [item for item in self.order[:-1] if item.column.name not in fixed]
-        # Ties are broken by the primary key alone, so the index must have no further field between.
-        names = tuple(item.column.name for item in wanted)
-        same_way = all(item.descending == descending for item in wanted)
-        return names == index.names[span.prefix :] and same_way, descending
-
-    def _seek(self, span: "Span", *, descending: bool) -> bool:
-        """Move the near end of the span behind the cursor; return False where there is no cursor to go by."""
-        if self.wanted.after is None:
-            return False
-        values = {item.column.name: value for item, value in zip(self.order, self.wanted.after, strict=True)}
-        rest = tuple(values[name] for name in span.index.names[span.prefix :])
-        if None in rest:
-            return False
-        entry = (*span.index.bound((*span.values, *rest)), self.wanted.after[-1])
-        if descending:
-            span.high = entry if span.high is None else min(span.high, entry)
-        else:
-            entry = (*entry, TOP)
-            span.low = entry if span.low is None else max(span.low, entry)
-        return True
-
-
-class Span:
-    """Be the part of an ordered index that the terms allow: a prefix fixed by equalities, then at most one range."""
-
-    def __init__(self, index: OrderedIndex, terms: Terms) -> None:
-        self.index = index
-        fixed: list[Condition] = []
-        values: list[Any] = []
-        for name in index.names:
-            term = terms.equal.get(name)
-            if term is None or term.value is None:
-                break
-            fixed.append(term)
-            values.append(term.value)
-        self.prefix, self.values = len(fixed), tuple(values)
-        self.low: Bound = index.bound(self.values) if fixed else None
-        self.high: Bound = index.bound(self.values, above=True) if fixed else None
-        self.settled = fixed
-        if self.prefix < len(index.names):
-            fixed.extend(self._narrow(terms, index.names[self.prefix]))
-
-    def _narrow(self, terms: Terms, name: str) -> Iterator[Condition]:
-        low, high, starts = terms.low.get(name), terms.high.get(name), terms.starts.get(name)
-        if low is not None:
-            self.low = self.index.bound((*self.values, low.value), above=low.operator == ">")
-            yield low
-        if high is not None:
-            self.high = self.index.bound((*self.values, high.value), above=high.operator == "<=")
-            yield high
-        if starts is not None and low is None and high is None:
-            self.low = self.index.bound((*self.values, starts.text))
-            following = _after_prefix(starts.text)
-            if following is not None:
-                self.high = self.index.bound((*self.values, following))
-            yield starts
-
-    def nulls(self) -> list[Any]:
-        """Return the rows with a None in the index that the settled terms hold for: they lie beside the entries."""
-        rows = list(self.index.nulls.values())
-        keep = compile_filter(self.settled)
-        return keep(rows) if keep and rows else rows
-
-
-def _after_prefix(text: str) -> str | None:
-    """Return the least text above every text that begins with this one; None where there is none."""
-    kept = text.rstrip(chr(LAST_CHARACTER))
-    return kept[:-1] + chr(ord(kept[-1]) + 1) if kept else None
+    def _by_hash(self, index: HashIndex, terms: Terms) -> Iterator[tuple[Way, bool]]:
+        name, single = index.names[0], len(index.names) == 1
+        if index.kind == "each":
+            if name in terms.contains:
+                yield ByValue(index, (terms.contains[name],)), False
+        elif all(name in terms.equal for name in index.names):
+            found = tuple(terms.equal[name] for name in index.names)
+            # None clashes with nothing, so a unique index may hold many rows with it.
+            yield ByValue(index, found), index.kind == "unique" and all(one.term.verb == "==" for one in found)
+        elif single and name in terms.one_of:
+            yield ByValues(index, terms.one_of[name]), False

@@ -14,12 +14,13 @@ Invariants:
    `get` looks through them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
 from snaptable.codec import Codec
 from snaptable.memory.indexes import AnyIndex, HashIndex, make_index
+from snaptable.memory.scans import Scans
 from snaptable.schema import TableSchema
 
 Veil = dict[Any, Any]
@@ -75,6 +76,8 @@ class TableRows:
         self.buried: set[Any] = set()
         self.last_number = 0
         self.veils: tuple[Veil, ...] = ()
+        self.scans: Scans | None = None
+        """What scans since the last change have kept."""
         self.calm: object | None = object()
         """None under a veil, a new token after each: a reader without the latch that sees the same token before and
         after reading has read a durable row."""
@@ -115,6 +118,7 @@ class TableRows:
 
     def put(self, key: Any, before: Any, after: Any) -> None:
         """Change the row of a key from `before` to `after` (None: no row), indexes included; undone by the reverse."""
+        self.scans = None
         if after is None:
             self.rows[key] = None
             self.graves += 1
@@ -174,12 +178,6 @@ class TableRows:
                 self.buried.discard(key)  # the row comes back to its own place
                 self.put(key, now, before)
         self.lift(veil)
-
-    def load(self, rows: Mapping[Any, Any]) -> None:
-        """Take over all rows of a table, then build every index once."""
-        self.rows.update(rows)
-        for index in self.indexes:
-            index.load(self.rows.values())
 
     def problems(self) -> Iterable[str]:
         """Yield where an index differs from a full scan; O(n log n) an index."""

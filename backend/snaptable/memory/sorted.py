@@ -2,11 +2,12 @@
 
 A flat sorted list costs O(n) an insert and a tree costs a pointer chase a row; chunks of a few hundred keep inserts at
 a bisect and a short memmove, and a range of rows is a list slice. The idea is that of sortedcontainers (G. Jenks); the
-rows lie beside the keys here, so that reading a range touches no dictionary.
+rows lie beside the keys here, so that reading a range touches no dictionary. Of rows that were loaded, a chunk's keys
+are made when it is first looked into: until then they would be a quarter of what an index costs.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -31,40 +32,48 @@ class Top:
 
 TOP = Top()
 
+Key = tuple[Any, ...]
 Position = tuple[int, int]
 
 
 class SortedEntries:
-    """Keep `(key tuple, row)` entries sorted by key; keys are unique because they end in the primary key."""
+    """Keep rows sorted by key, a tuple; keys are unique because they end in the primary key."""
 
-    __slots__ = ("_keys", "_lasts", "_length", "_rows")
+    __slots__ = ("_key_of", "_keys", "_lasts", "_length", "_rows")
 
-    def __init__(self) -> None:
-        self._keys: list[list[tuple[Any, ...]]] = []
+    def __init__(self, key_of: Callable[[Any], Key]) -> None:
+        """Begin without rows; `key_of` gives a row's key."""
+        self._key_of = key_of
+        self._keys: list[list[Key] | None] = []
         self._rows: list[list[Any]] = []
-        self._lasts: list[tuple[Any, ...]] = []
+        self._lasts: list[Key] = []
         self._length = 0
 
     def __len__(self) -> int:
         return self._length
 
-    def load(self, entries: Iterable[tuple[tuple[Any, ...], Any]]) -> None:
-        """Replace the content by these entries, in any order; O(n log n)."""
-        ordered = sorted(entries, key=lambda entry: entry[0])
-        self._length = len(ordered)
-        cuts = range(0, len(ordered), CHUNK)
-        self._keys = [[key for key, _ in ordered[start : start + CHUNK]] for start in cuts]
-        self._rows = [[row for _, row in ordered[start : start + CHUNK]] for start in cuts]
-        self._lasts = [chunk[-1] for chunk in self._keys]
+    def load(self, rows: list[Any]) -> None:
+        """Replace the content by these rows, in order; O(n)."""
+        self._length = len(rows)
+        self._rows = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+        self._keys = [None] * len(self._rows)
+        self._lasts = [self._key_of(chunk[-1]) for chunk in self._rows]
 
-    def add(self, key: tuple[Any, ...], row: Any) -> None:
+    def _chunk(self, chunk: int) -> list[Key]:
+        """Return the keys of a chunk."""
+        keys = self._keys[chunk]
+        if keys is None:
+            keys = self._keys[chunk] = list(map(self._key_of, self._rows[chunk]))
+        return keys
+
+    def add(self, key: Key, row: Any) -> None:
         """Put an entry in its place; O(log n + chunk)."""
         self._length += 1
         if not self._lasts:
             self._keys, self._rows, self._lasts = [[key]], [[row]], [key]
             return
         chunk = min(bisect_left(self._lasts, key), len(self._lasts) - 1)
-        keys, rows = self._keys[chunk], self._rows[chunk]
+        keys, rows = self._chunk(chunk), self._rows[chunk]
         place = bisect_left(keys, key)
         keys.insert(place, key)
         rows.insert(place, row)
@@ -73,15 +82,15 @@ class SortedEntries:
             self._split(chunk)
 
     def _split(self, chunk: int) -> None:
-        keys, rows = self._keys[chunk], self._rows[chunk]
+        keys, rows = self._chunk(chunk), self._rows[chunk]
         self._keys[chunk : chunk + 1] = [keys[:CHUNK], keys[CHUNK:]]
         self._rows[chunk : chunk + 1] = [rows[:CHUNK], rows[CHUNK:]]
         self._lasts[chunk : chunk + 1] = [keys[CHUNK - 1], keys[-1]]
 
-    def remove(self, key: tuple[Any, ...]) -> None:
+    def remove(self, key: Key) -> None:
         """Take the entry out; O(log n + chunk)."""
         chunk, place = self._find(key)
-        keys = self._keys[chunk]
+        keys = self._chunk(chunk)
         del keys[place], self._rows[chunk][place]
         self._length -= 1
         if keys:
@@ -89,68 +98,85 @@ class SortedEntries:
         else:
             del self._keys[chunk], self._rows[chunk], self._lasts[chunk]
 
-    def replace(self, key: tuple[Any, ...], row: Any) -> None:
+    def replace(self, key: Key, row: Any) -> None:
         """Put another row at an entry whose key stays; O(log n)."""
         chunk, place = self._find(key)
         self._rows[chunk][place] = row
 
-    def _find(self, key: tuple[Any, ...]) -> Position:
+    def _find(self, key: Key) -> Position:
         chunk = bisect_left(self._lasts, key)
-        return chunk, bisect_left(self._keys[chunk], key)
+        return chunk, bisect_left(self._chunk(chunk), key)
 
-    def _position(self, bound: tuple[Any, ...] | None, *, after: bool, default: Position) -> Position:
+    def _position(self, bound: Key | None, *, after: bool, default: Position) -> Position:
         if bound is None:
             return default
         bisect = bisect_right if after else bisect_left
         chunk = bisect(self._lasts, bound)
-        return (chunk, bisect(self._keys[chunk], bound)) if chunk < len(self._lasts) else (chunk, 0)
+        return (chunk, bisect(self._chunk(chunk), bound)) if chunk < len(self._lasts) else (chunk, 0)
 
-    def _bounds(self, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> tuple[Position, Position]:
+    def _bounds(self, low: Key | None, high: Key | None) -> tuple[Position, Position]:
         # Bounds are never equal to a key: they end before it, or in TOP, so left and right bisection agree.
         start = self._position(low, after=False, default=(0, 0))
-        return start, self._position(high, after=False, default=(len(self._keys), 0))
+        return start, self._position(high, after=False, default=(len(self._rows), 0))
 
     def slices(
-        self, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None, *, descending: bool = False
+        self,
+        low: Key | None,
+        high: Key | None,
+        *,
+        descending: bool = False,
+        most: int = 2 * CHUNK,
     ) -> Iterator[list[Any]]:
-        """Yield the rows with `low <= key < high` as lists, in order (None: no bound); O(log n) and a slice a chunk."""
-        (first, begin), (last, end) = self._bounds(low, high)
-        if not descending:
-            for chunk in range(first, min(last + 1, len(self._rows))):
-                rows = self._rows[chunk][begin if chunk == first else 0 : end if chunk == last else None]
-                if rows:
-                    yield rows
-            return
-        for chunk in range(min(last, len(self._rows) - 1), first - 1, -1):
-            rows = self._rows[chunk][begin if chunk == first else 0 : end if chunk == last else None]
-            if rows:
-                yield rows[::-1]
+        """Yield the rows with `low <= key < high` in order (None: no bound), as lists of at most `most`.
 
-    def count(self, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> int:
-        """Return how many entries have `low <= key < high`; an estimate where they span many chunks."""
+        O(log n), and a slice each.
+        """
+        (first, begin), (last, end) = self._bounds(low, high)
+        chunks = self._rows
+        if last == len(chunks):
+            last, end = last - 1, 2 * CHUNK
+        if descending:
+            for chunk in range(last, first - 1, -1):
+                rows = chunks[chunk]
+                start = begin if chunk == first else 0
+                for stop in range(min(end, len(rows)) if chunk == last else len(rows), start, -most):
+                    yield rows[max(start, stop - most) : stop][::-1]
+            return
+        for chunk in range(first, last + 1):
+            rows = chunks[chunk]
+            stop = min(end, len(rows)) if chunk == last else len(rows)
+            for start in range(begin if chunk == first else 0, stop, most):
+                yield rows[start : min(stop, start + most)]
+
+    def count(self, low: Key | None, high: Key | None, *, exactly: bool = False) -> int:
+        """Return how many entries have `low <= key < high`; an estimate, unless `exactly`, where they span many chunks.
+
+        O(log n + chunks between).
+        """
         (first, begin), (last, end) = self._bounds(low, high)
         if first == last:
             return max(0, end - begin)
         if first > last:
             return 0
         between = last - first - 1
-        if between > COUNTED_CHUNKS:
-            middle = between * self._length // len(self._keys)
+        if between > COUNTED_CHUNKS and not exactly:
+            middle = between * self._length // len(self._rows)
         else:
-            middle = sum(map(len, self._keys[first + 1 : last]))
-        return len(self._keys[first]) - begin + middle + end
+            middle = sum(map(len, self._rows[first + 1 : last]))
+        return len(self._rows[first]) - begin + middle + end
 
-    def entries(self) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    def entries(self) -> Iterator[tuple[Key, Any]]:
         """Yield every entry in order; for checks."""
-        for keys, rows in zip(self._keys, self._rows, strict=True):
-            yield from zip(keys, rows, strict=True)
+        for chunk, rows in enumerate(self._rows):
+            yield from zip(self._chunk(chunk), rows, strict=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the structure itself: order, parallel lengths, last keys."""
-        flat = [key for keys in self._keys for key in keys]
+        chunks = list(map(self._chunk, range(len(self._keys))))
+        flat = [key for keys in chunks for key in keys]
         if any(not first < second for first, second in pairwise(flat)):
             yield "its keys are out of order"
-        if len(flat) != self._length or self._lasts != [keys[-1] for keys in self._keys]:
+        if len(flat) != self._length or self._lasts != [keys[-1] for keys in chunks]:
             yield "its chunks disagree with its length"
-        if [len(keys) for keys in self._keys] != [len(rows) for rows in self._rows]:
+        if [len(keys) for keys in chunks] != [len(rows) for rows in self._rows]:
             yield "its keys and rows are not parallel"

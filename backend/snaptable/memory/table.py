@@ -1,21 +1,23 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from snaptable import cursor
+from snaptable.conditions import Forms, Order
+from snaptable.cursor import Cursors
 from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
-from snaptable.memory.filters import compile_filter
 from snaptable.memory.ordering import complete
-from snaptable.memory.planner import Planned
-from snaptable.memory.rows import TableRows
+from snaptable.memory.planner import Shape
+from snaptable.memory.rows import TableRows, Veil
 from snaptable.memory.transaction import Transaction
 from snaptable.query import Page, Plan, Select
+
+SHAPES = 512
 
 
 class MemoryTable:
@@ -23,9 +25,14 @@ class MemoryTable:
 
     def __init__(self, engine: MemoryEngine, table: TableRows) -> None:
         self._engine = engine
+        self._latch = engine.latch
         self._table = table
         self._share = table.codec.share
+        self._mutable = table.codec.mutable
         self.get = self._make_get()
+        # Programs ask few shapes of questions; a shape holds the code of its filters, so only so many are kept.
+        self._shape = lru_cache(maxsize=SHAPES)(partial(Shape, table))
+        self._cursors = lru_cache(maxsize=SHAPES)(self._make_cursors)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,54 +68,60 @@ class MemoryTable:
 
     def count(self, wanted: Select) -> int:
         """Return how many rows a query gives; O(1) for the whole table, else O(rows looked at)."""
-        with self._engine.latch:
-            if not wanted.where and not self._hidden():
+        with self._latch:
+            before = self._hidden() if self._table.veils else None
+            if not wanted.where and before is None:
                 total = len(self._table)
             else:
-                total = len(self._matching(replace(wanted, order=(), limit=None, offset=0)))
-        total = max(0, total - wanted.offset)
+                total = self._shape(wanted.where, ()).count(wanted, before)
+        if wanted.offset:
+            total = max(0, total - wanted.offset)
         return total if wanted.limit is None else min(total, wanted.limit)
 
     def select(self, wanted: Select) -> list[Any]:
         """Return the rows of a query, as of one state."""
-        rows = self._select(wanted)
-        return list(map(self._share, rows)) if self._table.codec.mutable else rows
+        return self._shared(self._select(wanted))
+
+    def _shared(self, rows: list[Any]) -> list[Any]:
+        return list(map(self._share, rows)) if self._mutable else rows
 
     def explain(self, wanted: Select) -> Plan:
         """Return how a query would be answered."""
-        with self._engine.latch:
-            return Planned(self._table, wanted).plan()
+        with self._latch:
+            return self._shape(wanted.where, wanted.order).plan(wanted)
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[Any]:
         """Return a page of a query's rows in a total order."""
-        schema = self._table.schema
-        order = complete(wanted.order, schema.columns[schema.key])
-        position = None if after is None else cursor.decode(schema.name, wanted.where, order, after)
-        rows = self._select(replace(wanted, order=order, limit=limit + 1, after=position))
-        more = cursor.encode(schema.name, wanted.where, order, rows[limit - 1]) if len(rows) > limit else None
-        return Page([self._share(row) for row in rows[:limit]], more)
+        rows, more = self._page(wanted, limit, after)
+        return Page(self._shared(rows), more)
 
-    def _hidden(self) -> bool:
-        """Return whether there are changes that the caller may not see."""
-        return bool(self._table.veils) and not self._engine.mine()
+    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]:
+        """Return the same page as a JSON array of its rows: no copies, for bytes can't change the store."""
+        rows, more = self._page(wanted, limit, after)
+        return self._table.codec.array_json(rows), more
+
+    def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[Any], str | None]:
+        cursors = self._cursors(wanted.where, wanted.order)
+        position = None if after is None else cursors.decode(wanted.values, after)
+        rows = self._select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position))
+        more = None
+        if len(rows) > limit:
+            del rows[limit:]
+            more = cursors.encode(wanted.values, rows[-1])
+        return rows, more
+
+    def _make_cursors(self, where: Forms, order: tuple[Order, ...]) -> Cursors:
+        schema = self._table.schema
+        return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))
+
+    def _hidden(self) -> Veil | None:
+        """Return what was before the changes that the caller may not see; None where he may see them all."""
+        return None if self._engine.mine() else self._table.before()
 
     def _select(self, wanted: Select) -> list[Any]:
-        with self._engine.latch:
-            planned = Planned(self._table, wanted)
-            if not self._hidden():
-                return planned.run()
-            return planned.finish(self._matching(wanted))
-
-    def _matching(self, wanted: Select) -> list[Any]:
-        """Return every matching row, unsorted: what the planner finds, but for veiled rows, which are as they were."""
-        rows = Planned(self._table, wanted if not self._hidden() else replace(wanted, after=None)).matching()
-        if not self._hidden():
-            return rows
-        before = self._table.before()
-        key_of = self._table.key_of
-        old = [row for row in before.values() if row is not None]
-        keep = compile_filter(wanted.where)
-        return [row for row in rows if key_of(row) not in before] + (keep(old) if keep else old)
+        with self._latch:
+            before = self._hidden() if self._table.veils else None
+            return self._shape(wanted.where, wanted.order).run(wanted, before)
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from snaptable.errors import UnsafeDirectory
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -27,6 +25,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """What a full disk is reported as."""
 ROOM = 1 << 16
 """Bytes by which a file that grows is made longer ahead, where a sync is the cheaper for it."""
+LARGE = 1 << 19
+"""Bytes from which on it pays to reserve a new file's room before it is written."""
 MAX_BUFFERS = 512
 """Buffers handed to one writev; the system's limit (IOV_MAX) is 1,024 on Linux and macOS."""
 
@@ -73,6 +73,7 @@ class File:
     def __init__(self, descriptor: int, *, fsync: bool = True) -> None:
         self._descriptor = descriptor
         self._fsync = fsync
+        self._pushed = 0
 
     def write(self, buffers: Sequence[bytes]) -> None:
         """Append all the buffers, however many calls that takes."""
@@ -88,6 +89,17 @@ class File:
             rest = memoryview(b"".join(buffers))[written:]
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
+
+    def push(self) -> None:
+        """Let the system begin to write to the disk what was written here, and don't wait: the rest is made meanwhile.
+
+        No more than a wish; `sync` is needed all the same.
+        """
+        if self._fsync and hasattr(os, "posix_fadvise"):
+            # The advice is "not needed any more", but beginning to write is what comes of it.
+            size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            os.posix_fadvise(self._descriptor, self._pushed, size - self._pushed, os.POSIX_FADV_DONTNEED)
+            self._pushed = size
 
     def sync(self) -> None:
         """Return when what was written is on the disk. Never called again on this file after it failed once."""
@@ -151,12 +163,17 @@ class Held(Protocol):
 class Files:
     """Be one directory on the disk; names are relative to it, `/` between folders."""
 
+    can_hold = os.name != "nt"
+    """Whether a file that is open can be renamed and replaced; on Windows it can't."""
+
     def __init__(self, root: Path, *, fsync: bool = True) -> None:
         """Take a directory; without `fsync` everything survives the death of the process, and nothing a power cut."""
         self.root = root
         self.fsync = fsync
         self.room = ROOM if fsync and hasattr(os, "posix_fallocate") else 0
         """Bytes to reserve ahead of a file's end: a sync that finds the size unchanged has less to write."""
+        self.large = LARGE if self.room else sys.maxsize
+        """Bytes from which on to reserve a new file's room."""
         self._prefix = os.path.join(root, "")  # noqa: PTH118 - a Path costs more to build than the call it is for
 
     def path(self, name: str) -> Path:
@@ -184,15 +201,15 @@ class Files:
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted; empty where it doesn't exist."""
         try:
-            return sorted(os.listdir(self.path(name)))  # noqa: PTH208 - names are wanted, not paths
+            return sorted(os.listdir(self._prefix + name))  # noqa: PTH208 - names are wanted, not paths
         except FileNotFoundError:
             return []
 
     def sync_directory(self, name: str = "") -> None:
         """Return when the names in a directory are on the disk; where the system can't do that, at once."""
-        self._sync_path(self.path(name))
+        self._sync_path(self._prefix + name)
 
-    def _sync_path(self, path: Path) -> None:
+    def _sync_path(self, path: str | Path) -> None:
         if os.name == "nt" or not self.fsync:
             return  # Windows has no way to sync a directory; a rename there is journalled by the file system
         descriptor = os.open(path, os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0))
@@ -205,7 +222,7 @@ class Files:
 
     def create(self, name: str) -> File:
         """Create a file (0600) that must not exist yet, for writing."""
-        descriptor = os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_RDWR | _FLAGS, 0o600)
+        descriptor = os.open(self._prefix + name, os.O_CREAT | os.O_EXCL | os.O_RDWR | _FLAGS, 0o600)
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
         return File(descriptor, fsync=self.fsync)
@@ -296,6 +313,8 @@ class Files:
         Raises:
             BlockingIOError: somebody else has it locked.
         """
+        from filelock import FileLock, Timeout  # not needed to import the package, and as much as a fifth of that
+
         self.inspect(name)
         # Without flock, filelock would fall back to a file that merely exists: no lock at all after a crash.
         lock = FileLock(self.path(name), mode=0o600, thread_local=False, fallback_to_soft=False)
@@ -307,11 +326,11 @@ class Files:
 
     def replace(self, source: str, target: str) -> None:
         """Give a file another file's name, in one step; that one is gone, or was never touched."""
-        os.replace(self.path(source), self.path(target))  # noqa: PTH105 - one seam, one family of calls
+        os.replace(self._prefix + source, self._prefix + target)  # noqa: PTH105 - one seam, one family of calls
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
-        os.unlink(self.path(name))  # noqa: PTH108 - one seam, one family of calls
+        os.unlink(self._prefix + name)  # noqa: PTH108 - one seam, one family of calls
 
     def check_directory(self, name: str = "") -> str | None:
         """Check that a directory is one, and nobody else can write to it; return a warning where only the group can.

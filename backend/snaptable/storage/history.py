@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from snaptable.storage import names
-from snaptable.storage.files import Files
+from snaptable.storage.files import Files, sync
 from snaptable.storage.journal import timestamp
 from snaptable.storage.publish import publish
 
@@ -51,6 +51,9 @@ def prune(files: Files, saved: int) -> None:
             break
         going.append(first)
         over -= sizes[first]
+    if going:
+        # The snapshot's name may not be on the disk yet; it has to be before what only it covers goes.
+        sync(files.sync_directory)
     # The oldest first: a crash between two leaves a shorter history, not one with a hole.
     remove(files, going)
 

@@ -2,25 +2,36 @@ r"""The snapshot's rows as bytes, in pages of some 64 lines: renewing it costs t
 
 A page is immutable bytes, lines joined; changing a row splices its page. Because content never holds a raw line break,
 `\n"<key>": ` stands in a page exactly once, so neither offsets nor the rows themselves are kept: the pages are the
-whole cost in memory. Taking a snapshot copies the list of pages, and writers go on while it is written.
+whole cost in memory.
+
+Pages lie in bundles. A bundle that did not change is written again as it is, and its checksum is known.
+Taking a snapshot marks the bundles and no more: one that changes before it was written keeps what it was.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from snaptable.changes import Change, Delete, Key, key_json
+from snaptable.storage.checksum import Stretch
 
 PAGE_ROWS = 64
 PAGE_BYTES = 1 << 15
+BUNDLE_PAGES = 16
+SMALL_BUNDLE_PAGES = 4
+SMALL_BUNDLES = 16
+"""A table's first bundles are small: in a small file the bytes of the one that changed are what counts, in a large one
+the number of the others."""
 SEPARATOR = b",\n"
 
 
 class Page:
     """Hold some lines of a table: `"<key>": {…}`, without the separators at either end."""
 
-    __slots__ = ("_parts", "rows", "size")
+    __slots__ = ("_parts", "bundle", "rows", "size")
 
     def __init__(self, lines: Sequence[bytes]) -> None:
+        self.bundle: Bundle
         self._parts = list(lines)
         self.rows = len(lines)
         self.size = sum(map(len, lines)) + len(SEPARATOR) * max(0, len(lines) - 1)
@@ -49,7 +60,8 @@ class Page:
         """Put a line in the place of the one that begins with `head`."""
         data = self.render()
         start, end = self._find(data, head)
-        self._set(data[:start] + line + data[end:])
+        view = memoryview(data)
+        self._set(b"".join((view[:start], line, view[end:])))
 
     def remove(self, head: bytes) -> None:
         """Take out the line that begins with `head`, and one separator."""
@@ -69,12 +81,56 @@ class Page:
         return start, len(data) if end < 0 else end
 
 
+class Bundle:
+    """Hold some pages that follow each other, and what they look like in the file until one of them changes."""
+
+    __slots__ = ("_kept", "_stretch", "_wanted", "pages")
+
+    def __init__(self) -> None:
+        self.pages: dict[Page, None] = {}
+        self._stretch: Stretch | None = None
+        self._wanted = False
+        self._kept: Stretch | None = None
+
+    def is_full(self, most: int) -> bool:
+        """Return whether so many pages are in it, or as many bytes as would be."""
+        return len(self.pages) >= most or sum(page.size for page in self.pages) >= most * PAGE_BYTES
+
+    def touch(self) -> None:
+        """Be told that a page is about to change; what the snapshot in the making still wants is kept; O(pages)."""
+        if self._wanted:
+            self._kept = self.stretch()
+            self._wanted = False
+        self._stretch = None
+
+    def want(self) -> None:
+        """Mark what it holds now as part of a snapshot."""
+        self._wanted, self._kept = True, None
+
+    def take(self) -> Stretch | None:
+        """Return what it held when it was marked, once; None where it has been let go."""
+        if not self._wanted:
+            kept, self._kept = self._kept, None
+            return kept
+        self._wanted = False
+        return self.stretch()
+
+    def stretch(self) -> Stretch:
+        """Return its pages as they stand in the file; O(pages), O(1) until one changes."""
+        if self._stretch is None:
+            buffers = [SEPARATOR] * (2 * len(self.pages) - 1)
+            buffers[::2] = [page.render() for page in self.pages]
+            self._stretch = Stretch(buffers)
+        return self._stretch
+
+
 class TablePages:
     """Keep one table's rows, in file order, as pages."""
 
     def __init__(self) -> None:
-        self.pages: dict[Page, None] = {}
+        self.bundles: dict[Bundle, None] = {}
         self.size = 0
+        self._open: Bundle | None = None
         self._page_of: dict[Key, Page] = {}
         self._last: Page | None = None
 
@@ -91,8 +147,8 @@ class TablePages:
     def load(self, data: bytes, keys: Sequence[Key]) -> None:
         """Add a page as it was read from a file, with the keys of its lines."""
         page = Page.whole(data, len(keys))
-        self.pages[page] = None
-        self._page_of.update(dict.fromkeys(keys, page))
+        self._add(page)
+        self._page_of.update(zip(keys, repeat(page)))
         self.size += page.size
         self._last = page
 
@@ -107,6 +163,7 @@ class TablePages:
             self._append(change.key, head + change.row)
         else:
             before = page.size
+            page.bundle.touch()
             page.replace(head, head + change.row)
             self.size += page.size - before
 
@@ -114,26 +171,47 @@ class TablePages:
         page = self._last
         if page is None or page.rows >= PAGE_ROWS or page.size >= PAGE_BYTES:
             page = self._last = Page(())
-            self.pages[page] = None
+            self._add(page)
+        else:
+            page.bundle.touch()
         before = page.size
         page.append(line)
         self.size += page.size - before
         self._page_of[key] = page
 
+    def _add(self, page: Page) -> None:
+        """Add a page at the end."""
+        bundle = self._open
+        if bundle is None or bundle.is_full(SMALL_BUNDLE_PAGES if len(self.bundles) <= SMALL_BUNDLES else BUNDLE_PAGES):
+            bundle = self._open = Bundle()
+            self.bundles[bundle] = None
+        bundle.touch()
+        bundle.pages[page] = None
+        page.bundle = bundle
+
     def _remove(self, page: Page, key: Key, head: bytes) -> None:
         before = page.size
+        bundle = page.bundle
+        bundle.touch()
         del self._page_of[key]
         if page.rows == 1:
-            del self.pages[page]
+            del bundle.pages[page]
+            if not bundle.pages:
+                del self.bundles[bundle]
+                self._open = None if bundle is self._open else self._open
             self.size -= before
             self._last = None if page is self._last else self._last
             return
         page.remove(head)
         self.size += page.size - before
 
+    def __iter__(self) -> Iterator[Page]:
+        """Return the pages, in order."""
+        return (page for bundle in self.bundles for page in bundle.pages)
+
     def render(self) -> list[bytes]:
-        """Return the pages' bytes, in order: a consistent copy, made without copying them."""
-        return [page.render() for page in self.pages]
+        """Return the pages' bytes, in order."""
+        return [page.render() for page in self]
 
 
 class Pages:
@@ -157,6 +235,17 @@ class Pages:
         """Return the number of rows of each table."""
         return {name: len(table) for name, table in self.tables.items()}
 
+    def want(self) -> dict[str, list[Bundle]]:
+        """Mark every table's rows, as they are now, as part of a snapshot; O(n / 512).
+
+        Each bundle gives what it held at this moment, whenever it is taken; changing it meanwhile costs the keeping
+        of its old pages.
+        """
+        for table in self.tables.values():
+            for bundle in table.bundles:
+                bundle.want()
+        return {name: list(table.bundles) for name, table in self.tables.items()}
+
     def render(self) -> dict[str, list[bytes]]:
         """Return every table's pages, as of now."""
         return {name: table.render() for name, table in self.tables.items()}
@@ -164,5 +253,5 @@ class Pages:
     def lines(self) -> Iterator[tuple[str, Any]]:
         """Yield each table's name and page bytes, for checks."""
         for name, table in self.tables.items():
-            for page in table.pages:
+            for page in table:
                 yield name, page.render()

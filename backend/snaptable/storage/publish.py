@@ -4,44 +4,79 @@ The one way in which the store gives a file its content: snapshots, new journal 
 anew after a crash.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from snaptable.storage.files import File, Files, Identity, sync
 
 
-def publish(
-    files: Files, temporary: str, name: str, buffers: Sequence[bytes], renamed: Callable[[Identity], None] | None = None
-) -> None:
-    """Give a name new content, and return when that is on the disk.
+def publish(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
+    """Give a name new content, and return when that, and the name, is on the disk.
 
     Args:
         files: the store's directory.
         temporary: an unguessable name in the same folder.
         name: the name; what it leads to now is replaced.
         buffers: the content.
-        renamed: told the new file's identity as soon as it has the name.
 
     Raises:
         OSError: nothing happened: what the name led to is there, untouched.
         SyncFailed: of the file: likewise. Of the folder: either is there, whole.
     """
+    put(files, temporary, name, [buffers])
+    sync(files.sync_directory, name.rpartition("/")[0])
+
+
+def put(
+    files: Files,
+    temporary: str,
+    name: str,
+    chunks: Iterable[Sequence[bytes]],
+    *,
+    size: int = 0,
+    hold: bool = False,
+    pace: Callable[[File], None] = File.push,
+) -> tuple[File, Identity]:
+    """Give a name new content that is on the disk; whether the name leads there is not until the folder is synced.
+
+    Args:
+        files: the store's directory.
+        temporary: an unguessable name in the same folder.
+        name: the name; what it leads to now is replaced.
+        chunks: the content, made while it is written.
+        size: bytes that it will have at the least.
+        hold: whether to leave the file open, where the system allows that.
+        pace: called after each chunk but the last.
+
+    Raises:
+        OSError, SyncFailed: nothing happened: what the name led to is there, untouched.
+    """
     # 1. A new file, under a name nobody can have planted.
     file = files.create(temporary)
     try:
         # 2. The content, on the disk before it has the name.
-        file.write(buffers)
+        if size >= files.large:
+            _reserve(file, size)
+        for number, chunk in enumerate(chunks):
+            if number:
+                pace(file)
+            file.write(chunk)
         sync(file.sync)
         identity = file.identity()
-        file.close()
+        if not (hold and files.can_hold):
+            file.close()
         # 3. The name, in one step.
         files.replace(temporary, name)
     except BaseException:
         _discard(files, file, temporary)
         raise
-    if renamed is not None:
-        renamed(identity)
-    # 4. The name, on the disk.
-    sync(files.sync_directory, name.rpartition("/")[0])
+    return file, identity
+
+
+def _reserve(file: File, size: int) -> None:
+    try:
+        file.reserve(0, size)
+    except OSError:
+        return  # not every system offers it; what has no room fails as it is written
 
 
 def _discard(files: Files, file: File, temporary: str) -> None:

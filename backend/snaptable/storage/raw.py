@@ -30,23 +30,23 @@ def dump(value: Any) -> bytes:
 class RawLoader:
     """Be the loader of somebody who has no models."""
 
-    def __init__(self, pages: Pages, offsets: Mapping[str, int], progress: Callable[[int], None]) -> None:
+    def __init__(self, pages: Pages, progress: Callable[[int], None]) -> None:
         """Begin.
 
         Args:
             pages: filled by recovery; tables that only the journal knows are added to it.
-            offsets: where each table's lines begin in the snapshot.
             progress: told the number of bytes done, now and then.
         """
-        self._pages, self._offsets, self._progress = pages, offsets, progress
+        self._pages, self._progress = pages, progress
 
-    def load(self, table: str, data: bytes, where: str) -> list[tuple[bytes, list[Any]]]:
+    def load(self, section: snapshot.Section, where: str) -> list[tuple[bytes, list[Any]]]:
         """Take a table's lines; return them as pages, `(bytes, keys)` each; O(n)."""
+        table = section.table
         seen: set[str] = set()
         found, size = [], 0
         lines: list[bytes] = []
         keys: list[str] = []
-        for offset, line in lines_of(data, self._offsets[table]):
+        for offset, line in lines_of(section.data, section.offset):
             try:
                 key, _ = parse_line(table, line)
                 if key in seen:
@@ -110,7 +110,7 @@ class Raw:
 
     def apply(self, frame: Frame) -> None:
         """Go on by a frame that follows."""
-        loader = RawLoader(self.pages, {}, lambda _: None)
+        loader = RawLoader(self.pages, lambda _: None)
         for commit in frame.commits:
             apply_commit(commit, f"sequence {commit['sequence']}", self.pages, loader)
         self.state.sequence, self.state.tip = frame.last, frame.check
@@ -125,7 +125,7 @@ def load_raw(path: str, found: bytes) -> Raw:
     """Return the state that a snapshot holds by itself; raises as `snapshot.read`."""
     sections = snapshot.read(path, found).sections
     pages, state = Pages([section.table for section in sections]), Recovered()
-    loader = RawLoader(pages, {section.table: section.offset for section in sections}, lambda _: None)
+    loader = RawLoader(pages, lambda _: None)
     load_snapshot(path, found, pages, loader, state)
     loader.finish(pages.numbered)
     return Raw(pages, state)
@@ -135,7 +135,7 @@ def recover_raw(files: Files, found: bytes | None, progress: Callable[[int], Non
     """Return the state that opening the directory would begin with; raises as `recover`, and changes nothing."""
     sections = snapshot.read(str(files.path(names.SNAPSHOT)), found).sections if found is not None else ()
     pages = Pages([section.table for section in sections])
-    loader = RawLoader(pages, {section.table: section.offset for section in sections}, progress)
+    loader = RawLoader(pages, progress)
     return Raw(pages, recover(files, found, pages, loader))
 
 

@@ -6,7 +6,7 @@ refused.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,8 +22,8 @@ logger = logging.getLogger("snaptable")
 class Loader(Protocol):
     """Be what makes rows of what recovery reads: the engine's side."""
 
-    def load(self, table: str, data: bytes, where: str) -> list[tuple[bytes, list[Any]]]:
-        """Take a table's lines; return them as pages, `(bytes, keys)` each."""
+    def load(self, section: snapshot.Section, where: str) -> Iterable[tuple[bytes, list[Any]]]:
+        """Take a table's lines; give them as pages, `(bytes, keys)` each."""
 
     def apply(self, change: Mapping[str, Any], where: str) -> Change:
         """Take a journalled change; return it in its usual form."""
@@ -87,15 +87,15 @@ def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> 
 def load_snapshot(path: str, found: bytes, pages: Pages, loader: Loader, state: Recovered) -> None:
     """Verify a snapshot and load its rows; take note of its header in the state."""
     read = snapshot.read(path, found)
-    unknown = [section.table for section in read.sections if section.data and section.table not in pages.tables]
+    unknown = [section.table for section in read.sections if not section.empty and section.table not in pages.tables]
     if unknown:
         raise SchemaMismatch(
             f"{path} holds rows of {', '.join(unknown)}, which the database doesn't have; nothing was changed"
         )
     for section in read.sections:
-        if section.data:
+        if not section.empty:
             table = pages.tables[section.table]
-            for data, keys in loader.load(section.table, section.data, f"{path}, byte {section.offset}"):
+            for data, keys in loader.load(section, f"{path}, byte {section.offset}"):
                 table.load(data, keys)
         counted = len(pages.tables[section.table]) if section.table in pages.tables else 0
         if counted != read.header.rows[section.table]:

@@ -1,21 +1,29 @@
 """When and how the snapshot follows the journal: at once, in the background, or both by size.
 
-The pages are changed, and copied as a list, under a lock of their own; writing them out holds nobody up. Snapshots are
-written one at a time, so that an older one never replaces a newer.
+Taking a snapshot marks the pages under a lock of their own; writing them out holds nobody up. Snapshots are written one
+at a time, so that an older one never replaces a newer.
+
+A write that waits for its snapshot waits for the content, synced, under its name. That the name leads there after a
+power cut too is seen to in the background: until then the journal, which is synced, leads from the old snapshot to the
+same state, and nothing is removed from it.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage import history, names, snapshot
-from snaptable.storage.files import Files, Identity
+from snaptable.storage.background import Background, Slowly
+from snaptable.storage.checksum import Stretch
+from snaptable.storage.files import File, Files, Identity, sync
 from snaptable.storage.journal import timestamp
-from snaptable.storage.pages import Pages
+from snaptable.storage.pages import Bundle, Pages
+from snaptable.storage.publish import put
 
 logger = logging.getLogger("snaptable")
 
@@ -46,16 +54,19 @@ class Saver:
         self.saved_at: str | None = None
         self.saved_bytes: int | None = None
         self.error: str | None = None
-        self._identity: Identity | None = None
         self.alone: Callable[[], None] = lambda: None
         """Asked before anything is written: raises where somebody else may be writing here."""
-        self._disabled = False
+        self._named = self._saved
+        """The snapshot that the name is known to lead to after a power cut: what `_saved` was."""
+        self._identity: Identity | None = None
+        self._held: File | None = None
+        self._replaced: list[File] = []
+        self._whole = True
         self._changing = threading.Lock()
         self._saving = threading.Lock()
-        self._wake = threading.Condition()
-        self._due: float | None = None
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._in_a_hurry: list[None] = []
+        self._background = Background("snaptable-snapshot")
+        self._rested = 0.0
 
     def begin(
         self, sequence: int, tip: str, header: snapshot.Header | None, size: int, identity: Identity | None
@@ -64,6 +75,7 @@ class Saver:
         self.sequence, self.tip = sequence, tip
         if header is not None:
             self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, size
+            self._named = self._saved
             self._identity = identity
 
     # ── by the committer ────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,69 +83,117 @@ class Saver:
     def apply(self, commits: Sequence[Commit], tip: str) -> None:
         """Bring the pages up to commits that just became durable."""
         with self._changing:
+            whole, self._whole = self._whole, False
             for commit in commits:
                 self.pages.apply(commit.changes)
                 self.pages.numbered.update(commit.numbered)
             self.sequence, self.tip = commits[-1].sequence, tip
+            self._whole = whole
 
     def follow(self) -> None:
         """Renew the snapshot now, or see to it that the background does, as the policy says. Never raises OSError."""
         if self.policy == "background" or (self.policy == "auto" and self.pages.size > AUTO_BYTES):
-            self._later(DELAY)
+            self._background.do(self._renew, max(DELAY, self._rested - time.monotonic()))
             return
         try:
-            self.save()
+            with self._turn_to_save():
+                self._write(hold=True)
         except OSError:
-            self._later(RETRY)
+            self._background.do(self._renew, RETRY)
         except ReadOnlyStore as error:
             self.error = str(error)
+        else:
+            self._background.do(self._name, DELAY)
 
     # ── by anybody ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def save(self) -> None:
-        """Write the present state as a snapshot and return when it is on the disk.
+        """Write the present state as a snapshot and return when it, and its name, is on the disk.
 
         Raises:
             OSError: it could not be written; the old snapshot is in its place.
             ReadOnlyStore: this process may no longer write here.
         """
-        with self._saving:
-            header, tables = self._copy()
-            self._write(header, tables)
+        with self._turn_to_save():
+            self._write()
+            self._sync_name()
 
     def save_if_behind(self) -> None:
         """Save, unless the snapshot on the disk is this very state; raises as `save`."""
-        if self.saved_sequence != self.sequence or self.error is not None:
-            self.save()
+        with self._turn_to_save():
+            self._write_if_behind()
+            self._sync_name()
 
     def disable(self) -> None:
         """Never write a snapshot again: the pages may hold half of a commit."""
-        self._disabled = True
+        self._whole = False
 
-    def _copy(self) -> tuple[snapshot.Header, dict[str, list[bytes]]]:
+    @contextmanager
+    def _turn_to_save(self) -> Iterator[None]:
+        if not self._saving.acquire(blocking=False):
+            self._in_a_hurry.append(None)
+            try:
+                self._saving.acquire()
+            finally:
+                self._in_a_hurry.pop()
+        try:
+            yield
+        finally:
+            self._saving.release()
+
+    # ── one snapshot, with the turn to save ─────────────────────────────────────────────────────────────────────────
+
+    def _write_if_behind(self, pace: Callable[[File], None] = File.push) -> None:
+        if self.saved_sequence != self.sequence or self.error is not None:
+            self._write(pace=pace)
+
+    def _write(self, *, hold: bool = False, pace: Callable[[File], None] = File.push) -> None:
         with self._changing:
-            if self._disabled:
+            if not self._whole:
                 raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
             counts, numbered = self.pages.counts(), dict(self.pages.numbered)
             header = snapshot.Header(self.store, self.sequence, timestamp(), counts, self.tip, numbered)
-            return header, self.pages.render()
-
-    def _write(self, header: snapshot.Header, tables: dict[str, list[bytes]]) -> None:
+            size, bundles = self.pages.size, self.pages.want()
+        chunks = snapshot.chunks(header, {name: self._take(wanted) for name, wanted in bundles.items()})
         try:
             self.alone()
             self._keep_edited()
-            buffers = snapshot.compose(header, tables)
-            snapshot.write(self.files, buffers, self._renamed)
+            file, self._identity = put(
+                self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, hold=hold, pace=pace
+            )
         except (OSError, UnsafeDirectory) as error:
-            self.error = f"{type(error).__name__}: {error}"
-            logger.error("Failed to save database snapshot: %s", error)  # noqa: TRY400 - one line, to the letter
-            raise error if isinstance(error, OSError) else OSError(str(error)) from error
+            raise self._failed(error) from error
+        self._hold(file if hold and self.files.can_hold else None)
         self.error = None
-        self.saved_sequence, self.saved_at = header.sequence, header.saved_at
-        self.saved_bytes = sum(map(len, buffers))
+        self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, self._identity[2]
 
-    def _renamed(self, identity: Identity) -> None:
-        self._identity = identity
+    def _take(self, wanted: list[Bundle]) -> Iterator[Stretch]:
+        for bundle in wanted:
+            with self._changing:
+                stretch = bundle.take()
+            assert stretch is not None
+            yield stretch
+
+    def _sync_name(self) -> None:
+        """Make sure that the snapshot's name leads to it after a power cut, too."""
+        if self._named == self._saved:
+            return
+        try:
+            sync(self.files.sync_directory)
+        except OSError as error:
+            # The next one is a new file.
+            self.saved_sequence, self.saved_at, self.saved_bytes = self._named
+            raise self._failed(error) from error
+        self._named = self._saved
+
+    @property
+    def _saved(self) -> tuple[int, str | None, int | None]:
+        return self.saved_sequence, self.saved_at, self.saved_bytes
+
+    def _failed(self, error: OSError | UnsafeDirectory) -> OSError:
+        self.error = f"{type(error).__name__}: {error}"
+        logger.error("Failed to save database snapshot: %s", error)
+        return error if isinstance(error, OSError) else OSError(str(error))
 
     def _keep_edited(self) -> None:
         """Keep a copy of a file that somebody else wrote under the snapshot's name since we last did."""
@@ -144,44 +204,52 @@ class Saver:
         kept = history.keep_bytes(self.files, "edited", self.files.read(names.SNAPSHOT))
         logger.warning("%s was changed by somebody else while the store was open; kept as %s", names.SNAPSHOT, kept)
 
+    def _hold(self, file: File | None) -> None:
+        """Keep the snapshot's file open, and let go of the one that it replaced.
+
+        To free a replaced file's blocks can take as long as to write the new ones. The system does it in the rename,
+        unless somebody has the file open: so we do, and close it in the background.
+        """
+        replaced, self._held = self._held, file
+        if replaced is not None:
+            self._replaced.append(replaced)
+            if len(self._replaced) > 1:
+                self._close_replaced()
+            self._background.do(self._close_replaced)
+
+    def _close_replaced(self) -> None:
+        while self._replaced:
+            try:
+                self._replaced.pop().close()
+            except (OSError, IndexError):
+                continue  # its content was replaced: nothing depends on it; or somebody else was faster
+
     # ── in the background ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _later(self, delay: float) -> None:
-        with self._wake:
-            if self._due is None and not self._stopping:
-                self._due = time.monotonic() + delay
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="snaptable-snapshot", daemon=True)
-                    self._thread.start()
-                self._wake.notify()
+    def _renew(self) -> None:
+        began = time.monotonic()
+        try:
+            with self._saving:
+                self._write_if_behind(Slowly(self._in_a_hurry.__len__))
+                self._sync_name()
+        except OSError:
+            self._background.do(self._renew, RETRY)
+        except ReadOnlyStore as error:
+            logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
+        now = time.monotonic()
+        # Busy half of the time at the most, however large the data is.
+        self._rested = now + (now - began)
 
-    def _run(self) -> None:
-        while self._wait_until_due():
-            try:
-                self.save_if_behind()
-            except OSError:
-                self._later(RETRY)
-            except ReadOnlyStore as error:
-                logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
-                return
-            except Exception:
-                logger.exception("Failed to save database snapshot")
-                self._later(RETRY)
-
-    def _wait_until_due(self) -> bool:
-        """Return True when a snapshot is due, False when it is time to stop."""
-        with self._wake:
-            while not self._stopping:
-                if self._due is not None and (rest := self._due - time.monotonic()) <= 0:
-                    self._due = None
-                    return True
-                self._wake.wait(None if self._due is None else rest)
-            return False
+    def _name(self) -> None:
+        try:
+            with self._saving:
+                self._sync_name()
+        except OSError:
+            self._background.do(self._renew, RETRY)
 
     def stop(self) -> None:
-        """End the background thread; a snapshot it is writing is finished first."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        if self._thread is not None:
-            self._thread.join()
+        """End the background; a snapshot it is writing is finished first."""
+        self._in_a_hurry.append(None)
+        self._background.stop()
+        self._hold(None)
+        self._close_replaced()

@@ -6,18 +6,21 @@ Written beside the old one and renamed over it, so that a reader, and a crash, f
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from snaptable.errors import CorruptSnapshot, SnapshotEdited, UnsupportedFormat
 from snaptable.storage import names
-from snaptable.storage.files import Files, Identity
-from snaptable.storage.pages import SEPARATOR
-from snaptable.storage.publish import publish
+from snaptable.storage.checksum import Stretch
+from snaptable.storage.pages import PAGE_BYTES, PAGE_ROWS, SEPARATOR
 from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
+
+CHUNK = 1 << 19
+"""Bytes that are handed to the system at a time, about."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +51,38 @@ class Header:
 
 def compose(header: Header, tables: Mapping[str, Sequence[bytes]]) -> list[bytes]:
     """Return the file's content as a list of buffers; the pages are taken as they are, not copied."""
-    buffers = [b'{\n"snaptable": ' + header.json()]
-    for name, pages in tables.items():
-        buffers.append(b",\n" + json.dumps(name).encode() + b": {\n")
-        for number, page in enumerate(pages):
-            if number:
-                buffers.append(SEPARATOR)
-            buffers.append(page)
-        buffers.append(b"\n}" if pages else b"}")
-    buffers.append(SEPARATOR)
-    checksum = 0
-    for buffer in buffers:
-        checksum = zlib.crc32(buffer, checksum)
-    buffers.append(b'"checksum": "crc32:%08x"\n}\n' % checksum)
-    return buffers
+    stretches = {name: [Stretch([page]) for page in pages] for name, pages in tables.items()}
+    return list(chain.from_iterable(chunks(header, stretches)))
 
 
-def write(files: Files, buffers: Sequence[bytes], renamed: Callable[[Identity], None]) -> None:
-    """Replace the snapshot by new content, and return when that is on the disk; raises as `publish`.
+def chunks(header: Header, tables: Mapping[str, Iterable[Stretch]]) -> Iterator[list[bytes]]:
+    """Yield the file's content, some buffers at a time; what it consists of is taken as it is, not copied."""
+    checksum, size, gathered = 0, 0, list[bytes]()
+    for piece in _pieces(header, tables):
+        if isinstance(piece, Stretch):
+            checksum = piece.after(checksum)
+            gathered += piece.buffers
+            size += piece.size
+        else:
+            checksum = zlib.crc32(piece, checksum)
+            gathered.append(piece)
+        if size >= CHUNK:
+            yield gathered
+            size, gathered = 0, []
+    gathered.append(b'"checksum": "crc32:%08x"\n}\n' % checksum)
+    yield gathered
 
-    Args:
-        files: the store's directory.
-        buffers: the content.
-        renamed: told the new file's identity as soon as it is the snapshot.
-    """
-    publish(files, names.temporary(), names.SNAPSHOT, buffers, renamed)
+
+def _pieces(header: Header, tables: Mapping[str, Iterable[Stretch]]) -> Iterator[Stretch | bytes]:
+    yield b'{\n"snaptable": ' + header.json()
+    for name, stretches in tables.items():
+        between = b",\n" + json.dumps(name).encode() + b": {\n"
+        for stretch in stretches:
+            yield between
+            yield stretch
+            between = SEPARATOR
+        yield b"\n}" if between is SEPARATOR else between + b"}"
+    yield SEPARATOR
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,11 +96,40 @@ _ROW_START = re.compile(rb'("(?:[^"\\\n]|\\.)*"): ?\{.')
 
 @dataclass(frozen=True)
 class Section:
-    """Be the lines of one table: the bytes between its braces, and where they begin in the file."""
+    """Be the lines of one table: the bytes between its braces, which may be many; they are copied when they are read.
+
+    Attributes:
+        table: its name.
+        file: the whole file.
+        offset: where its lines begin there.
+        end: where they end.
+        rows: how many the header says there are.
+    """
 
     table: str
-    data: bytes
+    file: bytes
     offset: int
+    end: int
+    rows: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no line."""
+        return self.offset == self.end
+
+    @property
+    def data(self) -> bytes:
+        """All its bytes."""
+        return self.file[self.offset : self.end]
+
+    def pages(self) -> Iterator[bytes]:
+        """Yield its lines, joined, some at a time: a page each."""
+        size = min(PAGE_BYTES, (self.end - self.offset) * PAGE_ROWS // max(1, self.rows))
+        start, found = self.offset, self.offset
+        while found >= 0:
+            found = self.file.find(SEPARATOR, start + size, self.end)
+            yield self.file[start : found if found >= 0 else self.end]
+            start = found + len(SEPARATOR)
 
 
 @dataclass(frozen=True)
@@ -128,7 +167,7 @@ def read(path: str, data: bytes) -> Snapshot:
         _explain(path, data, plain)
     header = header_of(path, plain)
     try:
-        sections = list(_sections(path, data, trailer.start()))
+        sections = list(_sections(path, data, trailer.start(), header))
     except ValueError as error:
         raise CorruptSnapshot(f"{path}: the name of a table can't be read: {error}") from None
     counted = {section.table: 0 for section in sections}
@@ -182,19 +221,33 @@ def header_of(path: str, plain: dict[str, Any] | None) -> Header:
     return header
 
 
-def _sections(path: str, data: bytes, end: int) -> Iterator[Section]:
+def _sections(path: str, data: bytes, end: int, header: Header) -> Iterator[Section]:
     position = data.index(b"\n", len(_START)) - 1
+    following = dict(pairwise([*header.rows, None]))
     while position < end:
         opening = _OPENING.match(data, position)
         if opening is None:
             raise CorruptSnapshot(f"{path}, byte {position}: a table was expected to begin here").at(position)
-        start = opening.end()
-        # An empty table closes at once; else at the first line that is a lone brace, which no row can look like.
-        close = start if data.startswith(b"}", start) else data.find(b"\n}", start)
+        table, start = json.loads(opening[1]), opening.end()
+        close = _close(data, start, end, following.get(table))
         if close < 0 or close > end:
             raise CorruptSnapshot(f"{path}, byte {start}: the table {opening[1].decode()} does not end").at(start)
-        yield Section(json.loads(opening[1]), data[start:close], start)
+        yield Section(table, data, start, close, header.rows.get(table, 0))
         position = close + (1 if close == start else 2)
+
+
+def _close(data: bytes, start: int, end: int, following: str | None) -> int:
+    """Return where the lines of a table end: at once, or before a line that is a lone brace, which no row looks like.
+
+    That line and the beginning of the next table are sought together, as they stand in a sound file: a search for two
+    bytes looks at each one, a longer one leaps. Should a lone brace stand before, it will not pass for a row.
+    """
+    if data.startswith(b"}", start):
+        return start
+    if following is None:
+        return end - 2 if data.startswith(b"\n}", end - 2) else -1
+    found = data.find(b"\n},\n" + json.dumps(following).encode() + b": {\n", start, end)
+    return found if found >= 0 else data.find(b"\n}", start)
 
 
 def _explain(path: str, data: bytes, header: dict[str, Any] | None) -> NoReturn:

@@ -9,6 +9,7 @@ them, and no later sync of the file makes them durable (Rebello et al., ATC 2020
 
 import errno
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from snaptable.storage.files import File, Files, Held, Identity
 from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
+LARGE = 1200
+"""Room is reserved for small files already, so that a search meets that."""
 ROOM = 1500
 """Little room is reserved here, so that a search meets the moments at which more is."""
 _numbers = itertools.count(1)
@@ -85,6 +88,9 @@ class SimulatedFile(File):
             # As much as was written, also where only a part was.
             self._position += self._disk.accepted
 
+    def push(self) -> None:
+        """Do nothing: what was not synced may be on the disk or not, whatever was begun."""
+
     def sync(self) -> None:
         """Make the file's bytes durable."""
         if self._disk.fsync:
@@ -124,6 +130,10 @@ class SimulatedDisk(Files):
         faults: what goes wrong, when.
     """
 
+    can_hold = False
+    """A file that stays open when it is replaced differs in nothing that a crash could show; its closing, at a time of
+    its own, would make two runs differ."""
+
     def __init__(
         self,
         contents: Contents = EMPTY,
@@ -136,6 +146,7 @@ class SimulatedDisk(Files):
         """Take what is on the disk, and what was done to it since it was last switched on."""
         super().__init__(root, fsync=fsync)
         self.room = ROOM if fsync else 0
+        self.large = LARGE if fsync else sys.maxsize
         self.start = contents.copy()
         self.contents = contents.copy()
         self.operations: list[Operation] = list(done)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,10 @@ from tests.snaptable.crash import faults, search
 
 from snaptable.changes import Commit
 from snaptable.memory.engine import MemoryEngine
-from snaptable.storage import files, history, journal, names, snapshot, store
+from snaptable.storage import files, history, journal, names, publish, saver, store
 from snaptable.storage.batch import Batch
 from snaptable.storage.committer import Committer
-from snaptable.storage.files import Files
+from snaptable.storage.files import File, Files, Identity
 from snaptable.storage.journal import Segment
 from snaptable.storage.saver import Saver
 
@@ -44,24 +44,25 @@ class Mutant:
     nested: int = 0
 
 
-def _broken_publish(*, file_synced: str | None = "first", folder_synced: bool = True) -> Callable[..., None]:
-    """Return a `publish` that leaves out a sync, or does it after the rename."""
+def _broken_put(*, file_synced: str | None = "first") -> Callable[..., tuple[File, Identity]]:
+    """Return a `put` that leaves out the sync, or does it after the rename."""
 
-    def publish(files: Files, temporary: str, name: str, buffers: Sequence[bytes], renamed: Any = None) -> None:
+    def put(
+        files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any
+    ) -> tuple[File, Identity]:
         file = files.create(temporary)
-        file.write(buffers)
+        for chunk in chunks:
+            file.write(chunk)
         if file_synced == "first":
             file.sync()
         files.replace(temporary, name)
         if file_synced == "late":
             file.sync()
-        if renamed is not None:
-            renamed(file.identity())
+        identity = file.identity()
         file.close()
-        if folder_synced:
-            files.sync_directory(name.rpartition("/")[0])
+        return file, identity
 
-    return publish
+    return put
 
 
 # ── the journal ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,12 +130,16 @@ def seal_not_verified(patch: Patch) -> None:
 
 def segment_named_before_its_header(patch: Patch) -> None:
     """Rename a segment into place before its header is synced; that is done with the first frame."""
-    patch.setattr(journal, "publish", _broken_publish(file_synced=None))
+    patch.setattr(publish, "put", _broken_put(file_synced=None))
 
 
 def segment_name_not_synced(patch: Patch) -> None:
     """Create a segment without syncing the directory."""
-    patch.setattr(journal, "publish", _broken_publish(folder_synced=False))
+
+    def put(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
+        publish.put(files, temporary, name, [buffers])
+
+    patch.setattr(journal, "publish", put)
 
 
 def empty_segment_removed_first(patch: Patch) -> None:
@@ -178,46 +183,53 @@ def write_errors_swallowed(patch: Patch) -> None:
 
 def snapshot_not_synced(patch: Patch) -> None:
     """Rename a snapshot that was not synced."""
-    patch.setattr(snapshot, "publish", _broken_publish(file_synced=None))
+    patch.setattr(saver, "put", _broken_put(file_synced=None))
 
 
 def snapshot_renamed_before_its_sync(patch: Patch) -> None:
     """Rename a snapshot first, and sync it then."""
-    patch.setattr(snapshot, "publish", _broken_publish(file_synced="late"))
+    patch.setattr(saver, "put", _broken_put(file_synced="late"))
 
 
 def snapshot_name_not_synced(patch: Patch) -> None:
-    """Rename a snapshot without syncing the directory; what it covers may go all the same."""
-    patch.setattr(snapshot, "publish", _broken_publish(folder_synced=False))
+    """Never sync a snapshot's name; what it covers goes all the same."""
+    patch.setattr(Saver, "_sync_name", lambda _: None)
+    patch.setattr(history, "sync", lambda *_: None)
+
+
+def pruned_before_the_name_is_synced(patch: Patch) -> None:
+    """Remove what a snapshot covers whose name is not on the disk yet, as it is behind a write that waited for it."""
+    patch.setattr(history, "sync", lambda *_: None)
 
 
 def snapshot_in_place(patch: Patch) -> None:
     """Write a snapshot over the old one."""
 
-    def write(files: Files, buffers: Sequence[bytes], renamed: Callable[[Any], None]) -> None:
-        if files.identity(names.SNAPSHOT) is None:
-            files.create(names.SNAPSHOT).close()
-        file = files.append(names.SNAPSHOT)
+    def put(files: Files, _: str, name: str, chunks: Iterable[Sequence[bytes]], **__: Any) -> tuple[File, Identity]:
+        if files.identity(name) is None:
+            files.create(name).close()
+        file = files.append(name)
         file.truncate(0)
-        file.write(buffers)
+        for chunk in chunks:
+            file.write(chunk)
         file.sync()
-        renamed(file.identity())
-        files.sync_directory()
+        return file, file.identity()
 
-    patch.setattr(snapshot, "write", write)
+    patch.setattr(saver, "put", put)
 
 
 def older_snapshot_wins(patch: Patch) -> None:
     """Let a snapshot that was composed earlier be renamed last, as two savers at once would."""
-    original = Saver._write
 
-    def write(saver: Saver, header: Any, tables: Any) -> None:
-        original(saver, header, tables)
-        earlier, saver.__dict__["earlier"] = saver.__dict__.get("earlier"), (header, tables)
-        if earlier is not None:
-            snapshot.write(saver.files, snapshot.compose(*earlier), saver._renamed)
+    def put(
+        files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any
+    ) -> tuple[File, Identity]:
+        content = list(chunks)
+        written = publish.put(files, temporary, name, content)
+        earlier, files.__dict__["earlier"] = files.__dict__.get("earlier"), content
+        return publish.put(files, f"{temporary}2", name, earlier) if earlier is not None else written
 
-    patch.setattr(Saver, "_write", write)
+    patch.setattr(saver, "put", put)
 
 
 # ── the order of things ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,6 +327,7 @@ MUTANTS = (
     Mutant("snapshot not synced", snapshot_not_synced, ("small commits",)),
     Mutant("snapshot renamed before its sync", snapshot_renamed_before_its_sync, ("small commits",)),
     Mutant("snapshot's name not synced", snapshot_name_not_synced, ("pruned",)),
+    Mutant("pruned before the snapshot's name is synced", pruned_before_the_name_is_synced, ("rolled away",)),
     Mutant("snapshot written in place", snapshot_in_place, ("small commits",)),
     Mutant("an older snapshot replaces a newer", older_snapshot_wins, ("pruned",)),
     Mutant("acknowledged before durable", acknowledged_before_durable, ("journal only",)),

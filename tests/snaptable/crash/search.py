@@ -136,6 +136,12 @@ def pruned(db: Shelf) -> None:
             db.persist()
 
 
+def rolled_away(db: Shelf) -> None:
+    """Keep no history behind writes that wait for their snapshot, whose name is synced later only."""
+    for number in range(1, 9):
+        db.authors.insert(Author(name=f"author {number}", note="n" * 400))
+
+
 def gathered(db: Shelf) -> None:
     """Let tasks commit together, so that a frame holds several commits."""
 
@@ -192,13 +198,14 @@ WORKLOADS: dict[str, Workload] = {
     "journal only": journal_only,
     "rolling journal": rolling_journal,
     "pruned": pruned,
+    "rolled away": rolled_away,
     "gathered": gathered,
     "failing sync": failing_sync,
     "given up": given_up,
 }
 JOURNAL_ONLY = (journal_only, rolling_journal, pruned, gathered, failing_sync, given_up)
-SEGMENT_BYTES = {"rolling": 600, "rolling journal": 600, "pruned": 600}
-HISTORY_BYTES = {"pruned": 0}
+SEGMENT_BYTES = {"rolling": 600, "rolling journal": 600, "pruned": 600, "rolled away": 600}
+HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 
 
 @contextmanager

@@ -138,6 +138,9 @@ class FaultyFile(File):
 class FaultyFiles(Files):
     """Be a directory on such a disk."""
 
+    can_hold = False
+    """A replaced file that is held is closed in the background: two runs would not be the same operations."""
+
     def __init__(self, root: Path, disk: Disk, *, fsync: bool) -> None:
         super().__init__(root, fsync=fsync)
         self._disk = disk

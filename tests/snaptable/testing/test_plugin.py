@@ -102,6 +102,7 @@ def test_nothing_is_left_open_or_patched(pytester: pytest.Pytester) -> None:
 import threading
 from pathlib import Path
 stores = []
+before = set(threading.enumerate())  # what another test of this process left to end by itself
 
 def test_one(snaptable_store):
     store = snaptable_store(Notes, snapshot="background")
@@ -111,7 +112,7 @@ def test_one(snaptable_store):
 
 def test_two(tmp_path):
     assert not stores[0].db.is_open
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("snaptable")]
+    assert not [thread for thread in {*threading.enumerate()} - before if thread.name.startswith("snaptable")]
     assert type(Notes(tmp_path)._files(tmp_path)).__name__ == "Files"
 """
     )

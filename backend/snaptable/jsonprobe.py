@@ -1,0 +1,45 @@
+"""Whether a type has a form in JSON at all, asked of Pydantic's own JSON schema.
+
+Apart from `schema`, because Pydantic's generator of JSON schemas takes long to import and few models need it.
+"""
+
+from typing import Any, cast
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+
+def why_not(annotation: Any, model: type[BaseModel]) -> str | None:
+    """Return why no value of an annotation can come back from JSON, or None where one may."""
+    try:
+        adapter = TypeAdapter[Any](cast(Any, annotation))
+    except PydanticUserError:
+        # It needs the model's own configuration (arbitrary_types_allowed), so it is judged within the model.
+        adapter = TypeAdapter(model)
+    try:
+        adapter.json_schema(mode="validation", schema_generator=_JsonProbe)
+    except PydanticInvalidForJsonSchema as error:
+        return error.message
+    return None
+
+
+class _JsonProbe(GenerateJsonSchema):
+    """Tell a type that has no JSON form at all from one whose own functions read and write it."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        if schema["type"] in ("is-instance", "is-subclass", "callable", "generator"):
+            raise PydanticInvalidForJsonSchema(f"nothing in JSON becomes {error_info}")
+        return {}
+
+    def generator_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.handle_invalid_for_json_schema(schema, "a generator, which is read once")
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        found = super().generate_inner(schema)
+        if found.get("writeOnly"):
+            raise PydanticInvalidForJsonSchema(_STARS)
+        return found
+
+
+_STARS = "a secret is written as stars in place of its value; store a hash, or a plain str"
