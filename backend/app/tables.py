@@ -92,8 +92,12 @@ class Library(Database):
     users: Table[User]
     sessions: Table[Session]
     documents: Table[Document] = table(Index("user_id", "upload_date", ordered=True))
-    extractions: Table[Extraction] = table(Index("user_id", "timestamp", ordered=True))
-    annotations: Table[Annotation] = table(Index("user_id", "created_at", ordered=True))
+    extractions: Table[Extraction] = table(
+        Index("user_id", "timestamp", ordered=True), Index("document_id", "user_id", "timestamp", ordered=True)
+    )
+    annotations: Table[Annotation] = table(
+        Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
+    )
 
     def take_over(self, old: Stopgap) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""

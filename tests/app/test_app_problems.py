@@ -159,12 +159,12 @@ def test_a_failing_disk_refuses_writes_and_not_reads(start: Any, monkeypatch: py
     document = ann.upload()["id"]
     kept = ann.annotate(document)
 
-    def broken(_descriptor: int) -> None:
+    def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", broken)
-        patch.setattr(os, "fdatasync", broken)
+        for call in ("fsync", "fdatasync", "pwritev"):
+            patch.setattr(os, call, broken, raising=False)
         refused = ann.post("/api/annotations", json=annotation(document))
         problem(refused, 503)
         assert refused.headers["retry-after"]

@@ -1,6 +1,7 @@
 """Parts of the backend by themselves: blobs, passwords, limits, options."""
 
 import asyncio
+import gc
 import io
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import bcrypt
 import pytest
+import uvicorn
 from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
 from app.attempts import Attempts, TooManyAttempts
@@ -20,6 +22,7 @@ from app.page_counter import PageCounter
 from app.passwords import Passwords
 from app.pdf_pages import NotAPdf
 from app.routes.content import content_disposition
+from app.server import COLLECTIONS, Server
 from app.services.documents import clean_filename
 from app.services.errors import TooBusy
 from app.settings import Settings
@@ -299,3 +302,20 @@ def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
 
     (document,) = asyncio.run(run())
     assert [path.name for path in (tmp_path / "data" / "blobs").iterdir()] == [document.sha256]
+
+
+def test_a_collection_does_not_look_through_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that what is there at the start is out of the collector's sight, and full collections are rare."""
+
+    async def startup(server: Server, sockets: Any) -> None:
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "startup", startup)
+    before = gc.get_threshold()
+    try:
+        asyncio.run(Server(uvicorn.Config(lambda: None)).startup())
+        assert gc.get_threshold() == COLLECTIONS
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

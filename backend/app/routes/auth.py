@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.routes.dependencies import BackendDep, CallerDep, client_address
 from app.routes.schemas import Registration, TokenOut, UserOut
 from app.services import users
-from snaptable.web import StrictRoute, problems
+from snaptable.web import Router, problems
 
-router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=StrictRoute)
+router = Router(prefix="/api/auth", tags=["auth"])
 
 
 @router.post("/register", status_code=201, responses=problems(409, 413, 422, 429, 503))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -13,13 +13,15 @@ from app.routes.schemas import DocumentOut, PageOut
 from app.services import documents
 from app.services.errors import ContentMissing, StorageFailed
 from app.tables import Document
-from snaptable.web import Fault, Listing, ListParams, Problem, StrictRoute, parse_json, problems
+from snaptable.web import Fault, Listing, ListParams, Problem, Router, RowSender, parse_json, problems
 
-router = APIRouter(prefix="/api/documents", tags=["documents"], route_class=StrictRoute)
+router = Router(prefix="/api/documents", tags=["documents"])
 
 listing = ListParams(
     Document, ["id", "filename", "total_pages", "size", "sha256", "upload_date"], sort="-upload_date,id"
 )
+
+send = RowSender(Document, DocumentOut)
 
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
@@ -45,8 +47,14 @@ PDF_CONTENT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", status_code=201, responses=problems(400, 401, 413, 422, 503), openapi_extra=UPLOAD_FORM)
-async def upload_document(request: Request, caller: CallerDep) -> DocumentOut:
+@router.post(
+    "",
+    status_code=201,
+    response_model=DocumentOut,
+    responses=problems(400, 401, 413, 422, 503),
+    openapi_extra=UPLOAD_FORM,
+)
+async def upload_document(request: Request, caller: CallerDep) -> Response:
     """Upload a PDF. It is stored, synced, before the answer; pages are counted from the file itself."""
     # The form is read here, not by FastAPI, so that nobody uploads anything before the token was looked at.
     form = await _read_form(request)
@@ -55,22 +63,19 @@ async def upload_document(request: Request, caller: CallerDep) -> DocumentOut:
         document = await caller.backend.uploads.receive(caller.user, file.filename, file.file, metadata)
     finally:
         await form.close()
-    return DocumentOut.model_validate(document)
+    return send.one(document, 201)
 
 
-@router.get("", responses=problems(401, 422), openapi_extra=listing.openapi)
-async def list_documents(
-    caller: CallerDep, wanted: Annotated[Listing[Document], Depends(listing)]
-) -> PageOut[DocumentOut]:
+@router.get("", response_model=PageOut[DocumentOut], responses=problems(401, 422), openapi_extra=listing.openapi)
+async def list_documents(caller: CallerDep, wanted: Annotated[Listing[Document], Depends(listing)]) -> Response:
     """List your documents, the newest first."""
-    page = wanted.page(documents.of(caller.backend.db, caller.user))
-    return PageOut(items=[DocumentOut.model_validate(row) for row in page.items], next_cursor=page.next_cursor)
+    return send.page(wanted.page_json(documents.of(caller.backend.db, caller.user)))
 
 
-@router.get("/{document_id}", responses=problems(401, 404, 422))
-async def get_document(caller: CallerDep, document_id: str) -> DocumentOut:
+@router.get("/{document_id}", response_model=DocumentOut, responses=problems(401, 404, 422))
+async def get_document(caller: CallerDep, document_id: str) -> Response:
     """Show one of your documents."""
-    return DocumentOut.model_validate(documents.get(caller.backend.db, caller.user, document_id))
+    return send.one(documents.get(caller.backend.db, caller.user, document_id))
 
 
 @router.get(

@@ -1,11 +1,9 @@
 """Health, for probes and people."""
 
-from fastapi import APIRouter
-
 from app.routes.dependencies import BackendDep
-from snaptable.web import Health, health, problems
+from snaptable.web import Health, Router, health, problems
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 
 @router.get("/health", responses=problems(503))

@@ -15,7 +15,9 @@ from snaptable.web.problems import (
     problem_response,
     problems,
 )
-from snaptable.web.strict_json import StrictRoute, parse_json
+from snaptable.web.routes import Router, StrictRoute, add_routes
+from snaptable.web.rows import RowSender
+from snaptable.web.strict_json import parse_json
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
@@ -25,8 +27,11 @@ __all__ = [
     "ListParams",
     "Listing",
     "Problem",
+    "Router",
+    "RowSender",
     "SnapshotHealth",
     "StrictRoute",
+    "add_routes",
     "document_problems",
     "health",
     "install_problems",

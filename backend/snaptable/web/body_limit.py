@@ -30,10 +30,9 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self.limit_of(scope)
-        headers = Headers(scope=scope)
-        if _declared(headers) > limit:
+        if _declared(scope) > limit:
             # Who sent `Expect: 100-continue` has not begun to send, and need not.
-            if headers.get("expect", "").lower() != "100-continue":
+            if Headers(scope=scope).get("expect", "").lower() != "100-continue":
                 await _drain(receive)
             await problem_response(_too_large(limit))(scope, receive, send)
             return
@@ -60,10 +59,12 @@ class _Counting:
         return message
 
 
-def _declared(headers: Headers) -> int:
+def _declared(scope: Scope) -> int:
     """Return the Content-Length; the server has already refused one that is no number."""
-    value = headers.get("content-length", "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else 0
+    return 0
 
 
 def _too_large(limit: int) -> Problem:

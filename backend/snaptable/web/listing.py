@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from snaptable import InvalidCursor, Page, Query, Row, asc, desc, one_of, starts_with
+from snaptable import InvalidCursor, Query, Row, asc, desc, one_of, starts_with
 from snaptable.web.problems import Fault, Problem
 
 RowT = TypeVar("RowT", bound=Row)
@@ -46,12 +47,12 @@ class Listing(Generic[RowT]):
     equals: dict[str, tuple[Any, ...]]
     """The values a field was asked to equal, by `field=` or `field__in=`."""
 
-    def page(self, query: Query[RowT]) -> Page[RowT]:
-        """Return the page of `query` that was asked for, or answer 422 for a cursor of another list."""
+    def page_json(self, query: Query[RowT]) -> tuple[bytes, str | None]:
+        """Return the page of `query` that was asked for, as `Query.page_json`; 422 for a cursor of another list."""
         if self.conditions:
             query = query.where(*self.conditions)
         try:
-            return query.order_by(*self.order).page(limit=self.limit, after=self.cursor)
+            return query.order_by(*self.order).page_json(limit=self.limit, after=self.cursor)
         except InvalidCursor:
             fault = Fault("/cursor", "This cursor is damaged or belongs to another list.", "query")
             raise Problem.invalid(fault) from None
@@ -76,7 +77,8 @@ class ListParams(Generic[RowT]):
         conditions: list[Any] = []
         equals: dict[str, tuple[Any, ...]] = {}
         plain = {"limit": "", "cursor": "", "sort": ""}
-        for name, text in request.query_params.multi_items():
+        # What `request.query_params` does, without the three collections it makes of it.
+        for name, text in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
             try:
                 if name in plain:
                     plain[name] = _once(plain[name], text)
