@@ -1,0 +1,93 @@
+"""`uv run --group bench python -m tests.benchmarks`: measure the library against its peers, and say what is reached."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.benchmarks import plot, report
+from tests.benchmarks.bench import Bench, Finding
+from tests.benchmarks.same import check_answers
+from tests.benchmarks.scenarios import growth, reading, size, writing
+
+Scenario = Callable[[Bench], Iterator[Finding]]
+SCENARIOS: dict[str, Scenario] = {
+    scenario.__name__.replace("_", "-"): scenario
+    for scenario in (
+        reading.get,
+        writing.mutation_1k,
+        writing.mutation_10k,
+        writing.mutation_100k,
+        writing.journal,
+        writing.insert,
+        writing.peers,
+        reading.reads,
+        reading.scan,
+        size.start_100k,
+        size.start_1m,
+        size.memory,
+        size.p99,
+        size.size,
+        writing.bulk,
+        size.imports,
+        growth.growth,
+    )
+}
+FULL_ONLY = {"start-1m"}
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="within three minutes: fewer rounds, 100k rows at the most"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help=f"scenarios, by their names or beginnings: {', '.join(SCENARIOS)}"
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="directory of the results")
+    parser.add_argument("--stores", type=Path, help="keep filled stores there, and use them again: for many short runs")
+    return parser.parse_args()
+
+
+def chosen(given: argparse.Namespace) -> list[str]:
+    """Return the names of the scenarios to run."""
+    if given.only:
+        names = [name for name in SCENARIOS if name in given.only]
+        begun = [
+            name for name in SCENARIOS if any(name.startswith(only) for only in given.only if only not in SCENARIOS)
+        ]
+        if not names + begun:
+            sys.exit(f"no such scenario; there are {', '.join(SCENARIOS)}")
+        return names + begun
+    return [name for name in SCENARIOS if not (given.quick and name in FULL_ONLY)]
+
+
+def main() -> int:
+    """Run the scenarios, print the table and write the results."""
+    given = arguments()
+    given.out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=given.out))
+    if given.stores:
+        given.stores.mkdir(parents=True, exist_ok=True)
+    bench, findings, began = Bench(work, stores=given.stores, quick=given.quick), list[Finding](), time.monotonic()
+    try:
+        bench.say(f"equal answers: {'; '.join(check_answers(bench))}")
+        for name in chosen(given):
+            bench.say(f"{time.monotonic() - began:4.0f} s  {name}")
+            findings += SCENARIOS[name](bench)
+            bench.rest()
+    finally:
+        shutil.rmtree(work)
+    bench.say(f"{time.monotonic() - began:4.0f} s  done")
+    if bench.points and not plot.draw(bench.points, given.out / "growth.png", f"Costs over size; {report.machine()}"):
+        bench.say("no plot: matplotlib is not installed")
+    print(report.write(given.out, findings, bench.points))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

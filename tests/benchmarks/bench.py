@@ -1,0 +1,176 @@
+"""What every scenario is handed: the rows, peers filled with them, and how long to measure."""
+
+import gc
+import importlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+from tests.benchmarks.measure import Measured, Ratio, Side, interleave
+from tests.benchmarks.peers.peer import Peer
+from tests.benchmarks.rows import Rows
+from tests.benchmarks.targets import TARGETS, Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000}
+PEERS = {
+    "snaptable": "ours:Ours",
+    "sqlite, WAL FULL": "sqlite:SqliteWal",
+    "sqlite, default": "sqlite:SqliteDefault",
+    "SQLModel, WAL FULL": "sqlmodel:SqlModelWal",
+    "SQLModel, default": "sqlmodel:SqlModelDefault",
+    "LMDB": "lmdb:Lmdb",
+    "ZODB": "zodb:Zodb",
+    "Redis, always": "redis:Redis",
+    "TinyDB": "tinydb:TinyDb",
+    "stop-gap": "stopgap:Stopgap",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Be one point of the plot of growth."""
+
+    cost: str
+    name: str
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Be what was measured of a target; without a ratio, why it could not be."""
+
+    key: str
+    target: Target
+    ratio: Ratio | None = None
+    ours: float = 0.0
+    theirs: float = 0.0
+    unit: str = "s"
+    note: str = ""
+
+
+def finding(key: str, both: Sequence[Measured], unit: str = "s") -> Finding:
+    """Return the finding of a target from two sides that took turns, ours first."""
+    target, (ours, theirs) = TARGETS[key], both
+    above, below = (ours, theirs) if target.kind == "cost" else (theirs, ours)
+    return Finding(key, target, Ratio.of(above.rounds, below.rounds), ours.median, theirs.median, unit)
+
+
+class Bench:
+    """Be one run of the benchmarks."""
+
+    def __init__(
+        self, work: Path, *, stores: Path | None = None, quick: bool = False, rounds: int = 9, seconds: float = 0.3
+    ) -> None:
+        """Measure in `work`, `rounds` times about `seconds` each side; filled stores are kept in `stores`."""
+        self.work, self.stores, self.quick = work, stores or work, quick
+        self.rounds, self.seconds = (3, 0.1) if quick else (rounds, seconds)
+        self.few = max(1, self.rounds // 3)
+        """Rounds of what takes long, or hardly varies."""
+        self.points: list[Point] = []
+        self._rows: dict[str, Rows] = {}
+
+    def again(self, *, rounds: int | None = None, seconds: float) -> Self:
+        """Return a run in the same place that measures otherwise; nothing is loaded yet, so it can be sent `apart`."""
+        return type(self)(self.work, stores=self.stores, rounds=rounds or self.rounds, seconds=seconds)
+
+    def say(self, text: str) -> None:
+        """Tell how far it is."""
+        print(f"  {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def total(self, size: str) -> int:
+        """Return how many rows a size has; a test has few whatever the size."""
+        return SIZES[size]
+
+    def installed(self, name: str) -> bool:
+        """Return whether a peer can be measured on this machine."""
+        try:
+            return _class_of(name).installed()
+        except ImportError:
+            return False
+
+    def rows(self, size: str) -> Rows:
+        """Return the rows of a size, made once."""
+        if size not in self._rows:
+            self._rows[size] = Rows(self.total(size))
+        return self._rows[size]
+
+    def directory(self) -> Path:
+        """Return a new directory."""
+        return Path(tempfile.mkdtemp(dir=self.work))
+
+    def built(self, name: str, size: str) -> Path:
+        """Return the directory of a closed store of a size, filled the first time it is asked for."""
+        directory = self.stores / f"{name.replace(', ', '-').replace(' ', '-')}-{size}"
+        if not directory.exists():
+            self.say(f"filling {name} with {size} rows")
+            fresh = self.directory()
+            if size == "1M":
+                self.apart(fill, name, fresh, Rows, self.total(size))  # that many rows would stay in this process
+            else:
+                fill(name, fresh, self.rows, size)
+            fresh.rename(directory)
+        return directory
+
+    @contextmanager
+    def filled(self, name: str, size: str, **options: Any) -> Iterator[Any]:
+        """Hold a peer, or ourselves, open on a copy of a filled store."""
+        directory = self.directory() / "store"
+        shutil.copytree(self.built(name, size), directory)
+        peer = make(name, directory, **options)
+        peer.open()
+        try:
+            peer.settle()
+            os.sync()  # what was copied must not be written back while somebody is timed
+            yield peer
+        finally:
+            peer.close()
+            shutil.rmtree(directory)
+
+    def missing(self, key: str) -> Finding:
+        """Return the finding that a target's peer is not installed."""
+        return Finding(key, TARGETS[key], note="not installed")
+
+    def interleave(self, sides: Sequence[Side]) -> list[Measured]:
+        """Let the sides take turns; see `measure`."""
+        return interleave(sides, seconds=self.seconds, rounds=self.rounds)
+
+    def apart(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a new interpreter: clean memory, nothing warm but the files."""
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *args, **kwargs).result()
+
+    def rest(self) -> None:
+        """Leave nothing of one scenario to the next."""
+        gc.unfreeze()
+        gc.collect()
+        os.sync()
+
+
+def make(name: str, directory: Path, **options: Any) -> Peer:
+    """Return a peer, or ourselves, in a directory; not open yet."""
+    return _class_of(name)(directory, **options)
+
+
+def _class_of(name: str) -> type[Peer]:
+    module, found = PEERS[name].split(":")
+    peer: type[Peer] = getattr(importlib.import_module(f"tests.benchmarks.peers.{module}"), found)
+    return peer
+
+
+def fill(name: str, directory: Path, rows: Callable[[T], Rows], size: T) -> None:
+    """Fill a store with the rows of a size and close it."""
+    peer = make(name, directory)
+    peer.open()
+    peer.fill(rows(size).tables())
+    peer.close()

@@ -1,0 +1,99 @@
+"""The table of results: printed, and kept as Markdown and JSON."""
+
+import json
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.bench import Finding, Point
+from tests.benchmarks.targets import Target
+
+HEAD = ("what", "against", "reach", "aim", "measured", "quartiles", "ours", "theirs", "")
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a value with a unit that makes it readable."""
+    if unit == "B":
+        return f"{value:,.0f} B"
+    for factor, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if value * factor >= 1:
+            return f"{value * factor:.3g} {name}"
+    return f"{value * 1e9:.3g} ns"
+
+
+def _ratio(value: float | None, target: Target) -> str:
+    if value is None:
+        return ""
+    if target.kind == "cost":
+        return f"{value:.2f}"
+    return f"{value:.2f}×" if value < 2 else f"{value:.1f}×" if value < 20 else f"{value:.0f}×"
+
+
+def verdict(finding: Finding) -> str:
+    """Return what a finding says about its target: aim, reach, or short of it."""
+    target, ratio = finding.target, finding.ratio
+    if ratio is None:
+        return finding.note
+    for name, wanted in (("aim", target.aim), ("reach", target.reach)):
+        if wanted is not None and (ratio.median <= wanted if target.kind == "cost" else ratio.median >= wanted):
+            return name
+    return "" if target.reach is None else "**short**"
+
+
+def _cells(finding: Finding) -> Sequence[str]:
+    target, ratio = finding.target, finding.ratio
+    wanted = _ratio(target.reach, target), _ratio(target.aim, target)
+    if ratio is None:
+        return target.what, target.against, *wanted, "", "", "", "", verdict(finding)
+    spread = f"{_ratio(ratio.low, target)} – {_ratio(ratio.high, target)}"
+    values = shown(finding.ours, finding.unit), shown(finding.theirs, finding.unit)
+    return target.what, target.against, *wanted, _ratio(ratio.median, target), spread, *values, verdict(finding)
+
+
+def machine() -> str:
+    """Return what was measured on, and when."""
+    model = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    versions = f"Python {platform.python_version()}, sqlite {sqlite3.sqlite_version}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} × {model}, {system}, {versions}; {datetime.now(UTC):%Y-%m-%d}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def markdown(findings: Iterable[Finding]) -> str:
+    """Return the table: a ratio without × is ours ÷ theirs, small is good; with ×, how many times as fast we are."""
+    rows = [HEAD, *map(_cells, findings)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def write(out: Path, findings: Sequence[Finding], points: Sequence[Point]) -> str:
+    """Write results.md and results.json; return the Markdown."""
+    title = f"`{' '.join(('python -m tests.benchmarks', *sys.argv[1:]))}`"
+    text = f"{title}\n\n{machine()}\n\n{markdown(findings)}\n"
+    (out / "results.md").write_text(text, encoding="utf-8")
+    plain: dict[str, Any] = {
+        "machine": machine(),
+        "findings": [{**asdict(one), "verdict": verdict(one)} for one in findings],
+    }
+    plain["growth"] = [asdict(point) for point in points]
+    (out / "results.json").write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return text

@@ -1,0 +1,55 @@
+"""Server processes: the backend as anybody starts it, the peers with its settings of uvicorn and the collector."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.server import Server, bind, configuration
+from app.settings import Settings
+
+HERE = "tests.benchmarks.server"
+BACKEND = ["-m", "app"]
+COLLECTOR_OFF = ["-c", "import gc; gc.disable(); from app.main import main; raise SystemExit(main())"]
+NOTHING = ["-m", f"{HERE}.serving"]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[int]:
+    """Run Python on what serves, in a process of its own, and give the port."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout is not None
+        lines = (re.search(r"http://[^/]*:(\d+)/", line) for line in process.stdout)
+        yield next(int(found[1]) for found in lines if found)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def serve_peer(app: ASGIApp) -> None:
+    """Serve a peer on a free port and say where."""
+    listener = bind("127.0.0.1", 0)
+    server = Server(configuration(app, Settings(_env_file=None)))
+    server.announcement = f"http://127.0.0.1:{listener.getsockname()[1]}/\n"
+    server.run(sockets=[listener])
+
+
+async def _do_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a constant: what a client sees of this is all it can see."""
+    if scope["type"] == "lifespan":
+        for step in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{step}.complete"})
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"400")]})
+        await send({"type": "http.response.body", "body": b"x" * 400})
+
+
+if __name__ == "__main__":
+    serve_peer(_do_nothing)

@@ -1,0 +1,107 @@
+"""The benchmarks run and say what they mean: each scenario once, on a few rows, with what needs no other package."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+import pytest
+from tests.benchmarks import report
+from tests.benchmarks.__main__ import SCENARIOS
+from tests.benchmarks.bench import Bench, Finding, finding
+from tests.benchmarks.measure import Measured, Ratio
+from tests.benchmarks.peers.sqlite import SqliteWal
+from tests.benchmarks.same import check_answers
+from tests.benchmarks.scenarios.size import growth_of_dictionaries, growth_of_ours
+from tests.benchmarks.targets import Kind, Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+WEIGHING: tuple[Callable[..., object], ...] = (growth_of_ours, growth_of_dictionaries)
+BUILT_IN = ("snaptable", "sqlite, WAL FULL", "sqlite, default", "stop-gap")
+
+
+class Tiny(Bench):
+    """Be a run on a few rows of every size, against what Python brings along, in this process but for memory."""
+
+    def total(self, size: str) -> int:
+        return 500
+
+    def again(self, *, rounds: int | None = None, seconds: float) -> Self:
+        return self
+
+    def installed(self, name: str) -> bool:
+        return name in BUILT_IN
+
+    def apart(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # This process has room left from the test before: it would not grow.
+        return super().apart(function, *args, **kwargs) if function in WEIGHING else function(*args, **kwargs)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a run of one round, as short as can be."""
+    tiny = Tiny(tmp_path, rounds=1, seconds=0.001)
+    yield tiny
+    tiny.rest()
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("start-1m", "growth")])
+def test_scenario_finds_something(bench: Bench, name: str) -> None:
+    """Each scenario ends with ratios, and says of peers that are not there that they are not."""
+    found = list(SCENARIOS[name](bench))
+    assert found
+    assert all(one.ratio.median > 0 if one.ratio else one.note == "not installed" for one in found)
+
+
+def test_growth_has_points_of_every_size(bench: Bench) -> None:
+    """The plot gets a point of ours at each size."""
+    bench.quick = True
+    assert list(SCENARIOS["growth"](bench)) == []
+    assert {point.rows for point in bench.points if point.name == "snaptable"} == {1_000, 10_000, 100_000}
+
+
+def test_peers_answer_alike(bench: Bench) -> None:
+    """Those that are always there are asked, and agree."""
+    assert check_answers(bench) == list(BUILT_IN)
+
+
+def test_peer_that_answers_otherwise_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that forgets its writes, or finds too little, is not measured."""
+    monkeypatch.setattr(SqliteWal, "find", lambda self, document: [])
+    with pytest.raises(AssertionError, match="sqlite, WAL FULL answers otherwise"):
+        check_answers(bench)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio", "verdict"),
+    [
+        ("cost", 1.0, "aim"),
+        ("cost", 1.4, "reach"),
+        ("cost", 2.0, "**short**"),
+        ("speed", 2.0, "aim"),
+        ("speed", 1.4, "reach"),
+        ("speed", 1.0, "**short**"),
+    ],
+)
+def test_verdict(kind: Kind, ratio: float, verdict: str) -> None:
+    """Of costs the small ones are good, of speeds the large ones."""
+    target = Target("this", "that", kind, *((1.5, 1.2) if kind == "cost" else (1.2, 1.5)))
+    assert report.verdict(Finding("key", target, Ratio(ratio, ratio, ratio))) == verdict
+
+
+@pytest.mark.parametrize(("key", "expected"), [("journal", 0.5), ("insert 1", 2.0)])
+def test_ratio_is_taken_within_each_round(key: str, expected: float) -> None:
+    """A disk that was ten times as slow in one round, for both, changes nothing."""
+    found = finding(key, (Measured("ours", [1.0, 10.0, 3.0]), Measured("theirs", [2.0, 20.0, 3.0])))
+    assert found.ratio is not None
+    assert found.ratio.median == expected
+
+
+def test_results_are_written(bench: Bench, tmp_path: Path) -> None:
+    """The table that is printed is the one in the file, with what could not be measured in its place."""
+    journal = finding("journal", (Measured("ours", [2e-4]), Measured("theirs", [1e-4])))
+    text = report.write(tmp_path, [journal, bench.missing("insert LMDB")], [])
+    assert "| 2.00 " in text
+    assert "not installed" in text
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == text
+    assert (tmp_path / "results.json").exists()
