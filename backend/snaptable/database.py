@@ -93,7 +93,7 @@ class Database:
         Args:
             url: a directory, or "memory:" for a database that keeps nothing.
             snapshot: when `db_snapshot.json` follows a write: "auto" (before it returns, up to 4 MiB of data; within a
-                second, past that), "always" (before it returns) or "background" (within a second).
+                second, past that; very large data at the disk's pace), "always" (before it returns) or "background".
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
             read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too.
         """

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from snaptable import fields
+from snaptable import compact, fields
 from snaptable.conditions import Column
 from snaptable.errors import SchemaError
 
@@ -206,6 +206,7 @@ def _build_table(
     name: str, model: type[BaseModel], markers: tuple[Unique | Index, ...], namespace: Mapping[str, Any]
 ) -> TableSchema:
     _check_model(name, model, namespace)
+    compact.prime(model)
     for field_name in model.model_fields:
         _check_field(name, model, field_name)
     key = _find_key(name, model)

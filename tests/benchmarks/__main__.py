@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,11 +75,17 @@ def main() -> int:
     if given.stores:
         given.stores.mkdir(parents=True, exist_ok=True)
     bench, findings, began = Bench(work, stores=given.stores, quick=given.quick), list[Finding](), time.monotonic()
+    failed: list[str] = []
     try:
         bench.say(f"equal answers: {'; '.join(check_answers(bench))}")
         for name in chosen(given):
             bench.say(f"{time.monotonic() - began:4.0f} s  {name}")
-            findings += SCENARIOS[name](bench)
+            try:
+                findings += SCENARIOS[name](bench)
+            except Exception:
+                failed.append(name)
+                traceback.print_exc()  # the others are worth having all the same
+            report.write(given.out, findings, bench.points)
             bench.rest()
     finally:
         shutil.rmtree(work)
@@ -86,7 +93,9 @@ def main() -> int:
     if bench.points and not plot.draw(bench.points, given.out / "growth.png", f"Costs over size; {report.machine()}"):
         bench.say("no plot: matplotlib is not installed")
     print(report.write(given.out, findings, bench.points))  # noqa: T201
-    return 0
+    if failed:
+        bench.say(f"failed, so missing above: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""What a start builds all at once is what the same rows one by one would have built, and what a file says, no other."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+from tests.snaptable.storage.support import SNAPSHOT, sealed, strictly
+
+from snaptable import Database, ForeignKey, Index, OpenError, Row, Table, Unique, table
+from snaptable.memory import indexes
+from snaptable.memory import sorted as sorted_entries
+
+MOMENTS = [
+    None,
+    datetime(2026, 1, 1),  # noqa: DTZ001 - a naive one among aware ones is the point
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))),
+    datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+]
+
+
+class Owner(Row):
+    id: str
+    name: str | None = None
+
+
+class Thing(Row):
+    id: str
+    owner: Annotated[str | None, ForeignKey(Owner, on_delete="cascade")] = None
+    group: Annotated[str | None, Index()] = None
+    at: Annotated[datetime | None, Index(ordered=True)] = None
+    rank: int = 0
+    mark: Annotated[int | None, Unique()] = None
+    tags: list[str] = Field(default_factory=list)
+
+
+class Things(Database):
+    owners: Table[Owner]
+    things: Table[Thing] = table(Index("group", "rank", ordered=True), Index("rank", ordered=True))
+
+
+@contextmanager
+def small_pieces() -> Iterator[None]:
+    """Let few rows fill what thousands fill otherwise."""
+    with (
+        patch.object(indexes, "LISTED", 2),
+        patch.object(indexes, "SAMPLE", 2),
+        patch.object(sorted_entries, "CHUNK", 2),
+    ):
+        yield
+
+
+def thing(number: int, chance: random.Random) -> Thing:
+    """Return a thing whose values many others share."""
+    return Thing(
+        id=f'"{number}\\\n' if number % 5 == 0 else f"t{number}",
+        owner=chance.choice([None, "a", "b"]),
+        group=chance.choice([None, "x", "y", "z"]),
+        at=chance.choice(MOMENTS),
+        rank=chance.randint(-2, 2),
+        mark=number if number % 2 else None,
+        tags=chance.choice([[], ["p"], ["p", "q"]]),
+    )
+
+
+def answers(db: Things) -> list[Any]:
+    """Return what every index has to say."""
+    things = db.things
+    found: list[Any] = [things.where(group=group).all() for group in (None, "x", "y", "z")]
+    found += [things.where(owner=owner).all() for owner in (None, "a", "b")]
+    found += [things.where(group="x", rank=rank).all() for rank in range(-2, 3)]
+    found = [{row.id for row in rows} for rows in found]
+    found += [[row.id for row in things.order_by(key).all()] for key in (Thing.at, Thing.rank, Thing.group)]
+    return found
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 40), st.randoms(use_true_random=False))
+def test_indexes_built_at_once_are_those_built_one_by_one(count: int, chance: random.Random) -> None:
+    """Ensure equal answers before and after a restart, with ties, None and mixed times, and after changes to both."""
+    with small_pieces(), TemporaryDirectory() as folder, Things("memory:") as model:
+        model.owners.insert_many([Owner(id="a"), Owner(id="b")])
+        model.things.insert_many([thing(number, chance) for number in range(count)])
+        with Things(folder, fsync=False) as db:
+            db.owners.insert_many(model.owners.all())
+            db.things.insert_many(model.things.all())
+        with Things(folder, fsync=False) as db:
+            assert db.check() == []
+            assert db.things.all() == model.things.all()
+            assert answers(db) == answers(model)
+            for number in range(12):
+                row = thing(chance.randrange(count + 5), chance)
+                for each in (db, model):
+                    each.things.upsert(row) if number % 3 else each.things.where(id=row.id).delete()
+                assert db.check() == []
+            assert answers(db) == answers(model)
+            assert [db.owners.delete("a"), model.owners.delete("a")] == [Owner(id="a")] * 2
+            assert db.check() == []
+            assert answers(db) == answers(model)
+
+
+def test_equal_keys_are_one_text(tmp_path: Path) -> None:
+    """Ensure a foreign key is the very text of the row it refers to after a restart: a long column costs no memory."""
+    with Things(tmp_path, fsync=False) as db:
+        db.owners.insert(Owner(id="an owner"))
+        db.things.insert_many([Thing(id=str(number), owner="an owner") for number in range(3)])
+    with Things(tmp_path, fsync=False) as db:
+        (owner,) = db.owners.all()
+        assert all(row.owner is owner.id for row in db.things)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_changed_byte_is_refused_or_read_as_it_stands(data: st.DataObject) -> None:
+    """Ensure that rows never say anything else than the file's JSON does, whatever byte was changed and sealed."""
+    with TemporaryDirectory() as folder:
+        with Things(folder, fsync=False) as db:
+            db.owners.insert(Owner(id="a", name="Ada"))
+            db.things.insert_many([thing(number, random.Random(number)) for number in range(6) if number % 5])
+        path = Path(folder) / SNAPSHOT
+        found = path.read_bytes()
+        start, end = found.index(b'"owners": {\n'), found.rindex(b'"checksum": ')
+        place = data.draw(st.integers(start, end - 1))
+        byte = data.draw(st.sampled_from(b'{}[]",:\\\n 019aeAtfn-.\x00\xff'))
+        path.write_bytes(sealed(found[:place] + bytes([byte]) + found[place + 1 :]))
+        try:
+            with Things(folder, read_only=True) as db:
+                loaded = {name: {row.id: row for row in db.tables[name]} for name in ("owners", "things")}
+                assert db.check() == []
+        except OpenError:
+            return
+        plain = strictly(path.read_bytes().decode())
+        for name, model in (("owners", Owner), ("things", Thing)):
+            try:
+                meant = {key: model.model_validate_json(json.dumps(row)) for key, row in plain[name].items()}
+            except ValidationError as error:
+                raise AssertionError("a row was loaded that its model refuses") from error
+            assert loaded[name] == meant
