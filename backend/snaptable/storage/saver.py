@@ -236,6 +236,9 @@ class Saver:
             self._background.do(self._renew, RETRY)
         except ReadOnlyStore as error:
             logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
+        except Exception:
+            logger.exception("Failed to save database snapshot")
+            self._background.do(self._renew, RETRY)
         now = time.monotonic()
         # Busy half of the time at the most, however large the data is.
         self._rested = now + (now - began)

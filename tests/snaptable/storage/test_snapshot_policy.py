@@ -103,6 +103,19 @@ def test_the_background_gathers_changes(directory: Path) -> None:
         assert disk.count("replace", SNAPSHOT) - before <= 5
 
 
+def test_the_background_tries_again_whatever_went_wrong(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Ensure an error that is no file error is logged for what it is, and the snapshot follows all the same."""
+    disk = Disk()
+    with FaultyStore(directory, disk, snapshot="background") as db:
+        disk.fail("write", RuntimeError("a bug"), name=".db_snapshot")
+        db.users.insert(User(id="a"))
+        until = time.monotonic() + 5
+        while "a" not in read_snapshot(directory)[1]["users"] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert list(read_snapshot(directory)[1]["users"]) == ["a"]
+    assert "Failed to save database snapshot" in caplog.messages
+
+
 @pytest.mark.parametrize("policy", ["auto", "always", "background"])
 def test_close_leaves_the_file_complete(open_store: Open, policy: str) -> None:
     """Ensure the file holds the last commit after close, whatever the policy, and opening it replays nothing."""
