@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from snaptable.testing.workshop import Workshop
+    from snaptable.testing.fixtures import StoreFactory
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,31 +23,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def snaptable_workshop(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> "Iterator[Workshop]":
+) -> "Iterator[StoreFactory]":
     """Give what makes stores and applications; `snaptable_store` and `snaptable_app` are its two methods."""
-    from snaptable.testing.workshop import Workshop, option_seed
+    from snaptable.testing.fixtures import StoreFactory, option_seed
 
-    workshop = Workshop(tmp_path, request.node, monkeypatch, option_seed(request.config))
+    workshop = StoreFactory(tmp_path, request.node, monkeypatch, option_seed(request.config))
     yield workshop
     workshop.close()
 
 
 @pytest.fixture
-def snaptable_store(snaptable_workshop: "Workshop") -> Any:
-    """Give what opens a store of the test's own for a Database class: `Workshop.store`."""
+def snaptable_store(snaptable_workshop: "StoreFactory") -> Any:
+    """Give what opens a store of the test's own for a Database class: `StoreFactory.store`."""
     return snaptable_workshop.store
 
 
 @pytest.fixture
-def snaptable_app(snaptable_workshop: "Workshop") -> Any:
-    """Give what starts an application in the test's own directory: `Workshop.app`."""
+def snaptable_app(snaptable_workshop: "StoreFactory") -> Any:
+    """Give what starts an application in the test's own directory: `StoreFactory.app`."""
     return snaptable_workshop.app
 
 
 @pytest.fixture(scope="session")
 def snaptable_seed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Give what fills a store once, for the tests of a session to have copies of it: `workshop.make_seed`."""
-    from snaptable.testing.workshop import make_seed
+    from snaptable.testing.fixtures import make_seed
 
     def seed(make: Any, fill: Callable[[Any], object]) -> Any:
         return make_seed(make, fill, tmp_path_factory.mktemp("snaptable") / "data")

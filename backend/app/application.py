@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import Scope
 
-from app.backend import Backend
-from app.routes import annotations, auth, documents, extractions, health
-from app.routes.errors import install_errors
+from app.api import annotations, auth, documents, extractions, health
+from app.api.errors import install_errors
+from app.services_container import Services
 from app.settings import Settings
 from snaptable.web import BodyLimit, add_routes, document_problems, install_problems
 
@@ -18,9 +18,9 @@ from snaptable.web import BodyLimit, add_routes, document_problems, install_prob
 FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
 
 
-def create_app(settings: Settings | None = None, backend: Backend | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, backend: Services | None = None) -> FastAPI:
     """Return the application; the store is opened when it starts, unless `backend` is open already."""
-    backend = backend or Backend(settings or Settings())
+    backend = backend or Services(settings or Settings())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
             await backend.close()
 
     app = FastAPIOffline(
-        title="Backend",
+        title="Services",
         version="1",
         description="Users, documents, extractions and annotations, on snaptable.",
         lifespan=lifespan,

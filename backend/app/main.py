@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from app.application import create_app
-from app.backend import Backend
 from app.server import bind, serve
+from app.services_container import Services
 from app.settings import Settings
 from app.tables import Library
 from snaptable import OpenError
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server, and return the exit status: 0 after a stop, 1 when it could not start, 2 for a wrong option."""
     settings = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    backend = Backend(settings)
+    backend = Services(settings)
     try:
         with bind(settings.host, settings.port) as listener:
             backend.open()

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.application import create_app
-from app.backend import Backend
+from app.services_container import Services
 from app.settings import Settings
 
 COLLECTIONS = (5_000, 10, 1_000)
@@ -62,7 +62,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(backend: Backend, listener: socket.socket) -> None:
+def serve(backend: Services, listener: socket.socket) -> None:
     """Serve an open backend until SIGINT or SIGTERM; it is closed afterwards."""
     server = Server(configuration(create_app(backend=backend), backend.settings))
     server.announcement = _announcement(backend, listener)
@@ -87,7 +87,7 @@ def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _announcement(backend: Backend, listener: socket.socket) -> str:
+def _announcement(backend: Services, listener: socket.socket) -> str:
     """Tell where the API, the docs and the data are."""
     host, port = listener.getsockname()[:2]
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

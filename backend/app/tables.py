@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from app.takeover import take_over
-from snaptable import Database, ForeignKey, Index, Row, Stopgap, Table, Unique, new_id, table, utc_now
+from app.legacy_import import take_over
+from snaptable import Database, ForeignKey, Index, LegacySnapshot, Row, Table, Unique, new_id, table, utc_now
 
 AnnotationType = Literal["highlight", "note", "rectangle", "circle", "arrow", "freehand"]
 
@@ -99,6 +99,6 @@ class Library(Database):
         Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
     )
 
-    def take_over(self, old: Stopgap) -> None:
+    def take_over(self, old: LegacySnapshot) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""
         take_over(old)

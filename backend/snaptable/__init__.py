@@ -29,7 +29,7 @@ from snaptable.errors import (
 )
 from snaptable.query import Page, Plan, Query
 from snaptable.schema import ForeignKey, Index, PrimaryKey, Row, Unique, new_id, utc_now
-from snaptable.storage.stopgap import Stopgap
+from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table, table
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "InvalidCursor",
     "InvalidQuery",
     "InvalidRow",
+    "LegacySnapshot",
     "MultipleRows",
     "OpenError",
     "Page",
@@ -59,7 +60,6 @@ __all__ = [
     "SnapshotEdited",
     "SnaptableError",
     "Status",
-    "Stopgap",
     "StoreLocked",
     "Table",
     "TransactionError",

@@ -12,10 +12,10 @@ from typing import Any, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer
 
-from snaptable import fields
 from snaptable.errors import InvalidRow
 from snaptable.schema import TableSchema
-from snaptable.strictjson import MAX_DEPTH, depth_of, parse_strictly
+from snaptable.values import value_types
+from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 
 _set_fields = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
@@ -45,9 +45,9 @@ class Codec:
         self._cached = {name for found in members for name, item in found.items() if isinstance(item, cached_property)}
         annotations = {name: column.annotation for name, column in schema.columns.items()}
         self.mutable = {
-            name: _copy_plain if fields.is_plain(annotation) else _copy
+            name: _copy_plain if value_types.is_plain(annotation) else _copy
             for name, annotation in annotations.items()
-            if not fields.is_immutable(annotation)
+            if not value_types.is_immutable(annotation)
         }
         """The fields whose values can change, and what copies them."""
         self._screens: list[tuple[str, Callable[[Any], bool]]] = []
@@ -59,7 +59,7 @@ class Codec:
         if not self.plain:
             return False
         for name, annotation in annotations.items():
-            known, screen = fields.lossless(annotation)
+            known, screen = value_types.lossless(annotation)
             if not known or any(not _harmless(item) for item in self.model.model_fields[name].metadata):
                 return False
             if screen is not None:
@@ -231,7 +231,7 @@ class Codec:
     def _first_difference(self, values: Mapping[str, Any], again: BaseModel) -> str | None:
         """Return the first field that is not the same in the row read back, None where all are."""
         for name in self._names:
-            if name not in values or not fields.same(values[name], again.__dict__[name]):
+            if name not in values or not value_types.same(values[name], again.__dict__[name]):
                 return name
         return None
 
@@ -351,6 +351,6 @@ def _copy(value: Any) -> Any:
         return {_copy(item) for item in value}
     if isinstance(value, BaseModel):
         return value.model_copy(deep=True)
-    if isinstance(value, fields.IMMUTABLE_SCALARS):
+    if isinstance(value, value_types.IMMUTABLE_SCALARS):
         return value
     return deepcopy(value)

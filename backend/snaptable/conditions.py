@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from snaptable import fields
 from snaptable.errors import InvalidQuery
+from snaptable.values import value_types
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ORDERED: Final = ("<", "<=", ">", ">=")
-VERBS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with")
+OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with")
 """What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
 
 
@@ -45,28 +45,28 @@ class Term:
 class AllOf:
     """Hold where every part holds. The values of its parts come one after another, as in the other forms."""
 
-    parts: "tuple[Form, ...]"
+    parts: "tuple[PredicateTemplate, ...]"
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class AnyOf:
     """Hold where at least one part holds."""
 
-    parts: "tuple[Form, ...]"
+    parts: "tuple[PredicateTemplate, ...]"
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class Not:
     """Hold where the part does not."""
 
-    part: "Form"
+    part: "PredicateTemplate"
 
 
-Form = Term | AllOf | AnyOf | Not
-Forms = tuple[Form, ...]
+PredicateTemplate = Term | AllOf | AnyOf | Not
+PredicateTemplates = tuple[PredicateTemplate, ...]
 
 
-def terms_of(form: Form) -> Iterator[Term]:
+def terms_of(form: PredicateTemplate) -> Iterator[Term]:
     """Yield the terms of a form, in the order in which their values come."""
     if isinstance(form, Term):
         yield form
@@ -85,7 +85,7 @@ class Condition:
 
     __slots__ = ("form", "values")
 
-    def __init__(self, form: Form, values: tuple[Any, ...]) -> None:
+    def __init__(self, form: PredicateTemplate, values: tuple[Any, ...]) -> None:
         self.form = form
         self.values = values
         """A value for each term of the form."""
@@ -118,7 +118,7 @@ class Condition:
         )
 
 
-def _parts(kind: type[AllOf] | type[AnyOf], form: Form) -> Forms:
+def _parts(kind: type[AllOf] | type[AnyOf], form: PredicateTemplate) -> PredicateTemplates:
     return form.parts if isinstance(form, kind) else (form,)
 
 
@@ -128,7 +128,7 @@ class Column:
     def __init__(self, model: "type[BaseModel]", name: str) -> None:
         self.model = model
         self.name = name
-        self.terms = {verb: Term(self, verb) for verb in VERBS}
+        self.terms = {verb: Term(self, verb) for verb in OPERATORS}
         self.placeless = {verb: Term(self, verb, seeks=False) for verb in (*ORDERED, "starts with")}
         self.orders = (Order(self, descending=False), Order(self, descending=True))
 
@@ -143,16 +143,16 @@ class Column:
     @cached_property
     def kinds(self) -> tuple[type, ...] | None:
         """The classes a value of the field may have; None where it can be anything."""
-        return fields.value_types(self.annotation)
+        return value_types.value_types(self.annotation)
 
     @cached_property
-    def sort_key(self) -> fields.SortKey | None:
+    def sort_key(self) -> value_types.SortKey | None:
         """The function that gives a value's place in the order, None where plain comparison does.
 
         Raises:
             TypeError: the field's values have no order.
         """
-        return fields.sort_key(self.annotation)
+        return value_types.sort_key(self.annotation)
 
     @cached_property
     def own(self) -> frozenset[type]:
@@ -176,7 +176,7 @@ class Column:
         """
         if isinstance(value, (Column, Condition)):
             raise InvalidQuery(f"{self!r} can be compared with a value only, not with {value!r}")
-        if not fields.accepts(self.kinds, value):
+        if not value_types.accepts(self.kinds, value):
             wanted = " or ".join(kind.__name__ for kind in self.kinds or () if kind is not type(None))
             raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
 
@@ -283,13 +283,14 @@ def contains(column: "Iterable[T] | None", item: T) -> bool:
     """Return the condition that a list, set, tuple or str column contains an item; None contains nothing."""
     target = _column(column)
     kinds = [kind for kind in target.kinds or () if kind is not type(None)]
-    inner = fields.element(target.annotation)
+    inner = value_types.element(target.annotation)
     if kinds and all(issubclass(kind, str) for kind in kinds):
         inner = str
     elif kinds and not all(issubclass(kind, (list, set, frozenset, tuple, dict)) for kind in kinds):
         raise InvalidQuery(f"{target!r} holds {kinds[0].__name__}, which contains nothing")
     if inner is not None and (
-        (item is None and not fields.is_optional(inner)) or not fields.accepts(fields.value_types(inner), item)
+        (item is None and not value_types.is_optional(inner))
+        or not value_types.accepts(value_types.value_types(inner), item)
     ):
         raise InvalidQuery(f"{target!r} can't contain a {type(item).__name__}")
     return Condition(target.terms["contains"], (item,))  # type: ignore[return-value]

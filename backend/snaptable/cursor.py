@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from snaptable.conditions import Column, Forms, Order
+from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.errors import InvalidCursor
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -19,7 +19,7 @@ _write = json.JSONEncoder(separators=(",", ":")).encode
 class Cursors:
     """Give out and take back the cursors of queries that differ in their values only."""
 
-    def __init__(self, table: str, where: Forms, order: tuple[Order, ...]) -> None:
+    def __init__(self, table: str, where: PredicateTemplates, order: tuple[Order, ...]) -> None:
         """Take the query's forms and its order, which ends in the primary key."""
         self.table = table
         self.order = order

@@ -22,8 +22,8 @@ from snaptable.table import Declared, Table
 
 if TYPE_CHECKING:
     from snaptable.memory.engine import MemoryEngine
-    from snaptable.storage.files import Files
-    from snaptable.storage.stopgap import Stopgap
+    from snaptable.storage.disk.files import Files
+    from snaptable.storage.legacy import LegacySnapshot
     from snaptable.storage.store import Store
 
 logger = logging.getLogger("snaptable")
@@ -143,13 +143,13 @@ class Database:
         """
         if self._engine is not None:
             raise OpenError(f"{self!r} is open already")
+        from snaptable.memory.commit_log import VolatileLog
         from snaptable.memory.engine import MemoryEngine
-        from snaptable.memory.log import NoLog
         from snaptable.memory.table import MemoryTable
 
         engine = MemoryEngine(self.__schemas__)
         if self.url == MEMORY:
-            engine.log = NoLog(engine.became_durable)
+            engine.log = VolatileLog(engine.became_durable)
             if self._read_only:
                 engine.log.refusal = ReadOnlyStore("the database was opened with read_only=True")
         else:
@@ -160,12 +160,12 @@ class Database:
         return self
 
     def _open_store(self, engine: "MemoryEngine") -> "Store":
-        from snaptable.memory.loader import Loader, without_garbage_collection
-        from snaptable.memory.log import NoLog
-        from snaptable.storage import names
-        from snaptable.storage.committer import Listener
-        from snaptable.storage.files import resolve
-        from snaptable.storage.store import Opening, Store
+        from snaptable.memory.commit_log import VolatileLog
+        from snaptable.memory.loader import TableLoader, without_garbage_collection
+        from snaptable.storage.disk import names
+        from snaptable.storage.disk.files import resolve
+        from snaptable.storage.group_commit import CommitCallbacks
+        from snaptable.storage.store import OpenOptions, Store
 
         # 1. The directory: resolved once, so that a symlink that moves later moves nothing.
         self._directory = resolve(self.url)
@@ -177,22 +177,22 @@ class Database:
         except OSError as error:
             raise OpenError(f"{self._directory} can't be opened: {error}") from error
         progress = Progress(identity[2] if identity else 0, f"Loading {self._shown(names.SNAPSHOT)}")
-        opening = Opening(
+        opening = OpenOptions(
             files,
             tuple(self.__schemas__),
-            lambda: Loader(engine.tables, progress.advance),
+            lambda: TableLoader(engine.tables, progress.advance),
             self.take_over,
             self._policy,
             self._read_only,
         )
         with without_garbage_collection(), progress:
-            store = Store.open(opening, Listener(engine.became_durable, engine.failed))
+            store = Store.open(opening, CommitCallbacks(engine.became_durable, engine.failed))
         # 3. The engine goes on from there.
         engine.sequence = store.recovered.sequence
         if store.committer is not None:
             engine.log = store.committer
         else:
-            engine.log = NoLog(engine.became_durable)
+            engine.log = VolatileLog(engine.became_durable)
             engine.log.refusal = ReadOnlyStore(f"{self._directory} was opened with read_only=True")
         # 4. Say what was found.
         counts = {name: len(rows) for name, rows in engine.tables.items()}
@@ -207,7 +207,7 @@ class Database:
 
     def _files(self, directory: Path) -> "Files":
         """Return the seam to the operating system; a test puts its own here."""
-        from snaptable.storage.files import Files
+        from snaptable.storage.disk.files import Files
 
         return Files(directory, fsync=self._fsync)
 
@@ -219,7 +219,7 @@ class Database:
         for text in (line, *_BANNER, line):
             logger.warning(text.format(directory=self._directory))
 
-    def take_over(self, old: "Stopgap") -> None:
+    def take_over(self, old: "LegacySnapshot") -> None:
         """Convert a snapshot of the older stop-gap before its rows are validated; override it where they changed."""
 
     def close(self) -> None:

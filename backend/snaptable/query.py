@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from snaptable.conditions import Forms, Order
+from snaptable.conditions import Order, PredicateTemplates
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Select:
     `where` and `order` are the query's shape: an engine works out once for each shape how to answer it.
     """
 
-    where: Forms = ()
+    where: PredicateTemplates = ()
     values: tuple[Any, ...] = ()
     """What goes into the forms, in their order."""
     order: tuple[Order, ...] = ()
@@ -87,7 +87,9 @@ class Source(Protocol):
 
     @property
     def engine(self) -> TableEngine: ...
-    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Forms, tuple[Any, ...]]: ...
+    def resolve(
+        self, conditions: tuple[object, ...], equals: dict[str, Any]
+    ) -> tuple[PredicateTemplates, tuple[Any, ...]]: ...
     def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]: ...
 
 

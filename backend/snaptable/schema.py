@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from snaptable import compact, fields
 from snaptable.conditions import Column
 from snaptable.errors import SchemaError
+from snaptable.values import bulk_validator, value_types
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -206,7 +206,7 @@ def _build_table(
     name: str, model: type[BaseModel], markers: tuple[Unique | Index, ...], namespace: Mapping[str, Any]
 ) -> TableSchema:
     _check_model(name, model, namespace)
-    compact.prime(model)
+    bulk_validator.warm_key_layout(model)
     for field_name in model.model_fields:
         _check_field(name, model, field_name)
     key = _find_key(name, model)
@@ -245,12 +245,12 @@ def _check_field(name: str, model: type[BaseModel], field_name: str) -> None:
     if not isinstance(getattr(model, field_name, None), Column):
         # `copy`, `register`, …: something inherited has the name. The class's own attribute comes before it.
         type.__setattr__(model, field_name, Column(model, field_name))
-    reason = fields.never_survives(info.annotation)
+    reason = value_types.never_survives(info.annotation)
     if reason:
         raise SchemaError(f"{where}: {reason}")
-    if fields.lossless(info.annotation)[0]:
+    if value_types.lossless(info.annotation)[0]:
         return
-    from snaptable.jsonprobe import why_not  # 40 ms to import, and ordinary fields never get here
+    from snaptable.values.json_support import why_not  # 40 ms to import, and ordinary fields never get here
 
     reason = why_not(info.annotation, model)
     if reason:
@@ -280,7 +280,7 @@ def _find_key(name: str, model: type[BaseModel]) -> str:
 
 def _key_type(name: str, model: type[BaseModel], key: str) -> tuple[type[str] | type[int] | type[UUID], bool]:
     annotation = model.model_fields[key].annotation
-    kinds = set(fields.value_types(annotation) or ())
+    kinds = set(value_types.value_types(annotation) or ())
     optional = type(None) in kinds
     kinds.discard(type(None))
     if len(kinds) != 1 or (kind := kinds.pop()) not in (str, int, UUID):
@@ -332,17 +332,17 @@ def _index(schema: TableSchema, marker: Unique | Index, names: tuple[str, ...]) 
 def _check_indexed(where: str, kind: IndexKind, annotation: Any, *, single: bool) -> None:
     if kind == "ordered":
         try:
-            fields.sort_key(annotation)
+            value_types.sort_key(annotation)
         except TypeError as error:
             raise SchemaError(f"{where}: can't be in an ordered index: {error}") from None
     elif kind == "each":
-        item = fields.element(annotation)
+        item = value_types.element(annotation)
         if not single:
             raise SchemaError(f"{where}: an index with an entry for each item has one field")
-        if item is None or not fields.is_hashable(item):
+        if item is None or not value_types.is_hashable(item):
             raise SchemaError(f"{where}: Index(each=True) takes a list, set or tuple of plain values")
-    elif not fields.is_hashable(annotation):
-        hint = "; use Index(each=True) for its items" if fields.element(annotation) is not None else ""
+    elif not value_types.is_hashable(annotation):
+        hint = "; use Index(each=True) for its items" if value_types.element(annotation) is not None else ""
         raise SchemaError(f"{where}: only plain values can be indexed{hint}")
 
 
@@ -360,7 +360,7 @@ def _references(schema: TableSchema, tables: Mapping[str, TableSchema], database
                 raise SchemaError(
                     f"{where} is {names}, but the key {target.name}.{target.key} is {target.key_type.__name__}"
                 )
-            if key.on_delete == "set null" and not fields.is_optional(column.annotation):
+            if key.on_delete == "set null" and not value_types.is_optional(column.annotation):
                 raise SchemaError(f'{where}: on_delete="set null" needs a field that may be None')
             if key.on_delete == "set null" and field_name == schema.key:
                 raise SchemaError(f'{where}: a primary key is never None, so on_delete="set null" has no meaning')

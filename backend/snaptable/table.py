@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from snaptable.conditions import AllOf, Column, Condition, Form, Forms, Order, as_condition, as_order, terms_of
+from snaptable.conditions import (
+    AllOf,
+    Column,
+    Condition,
+    Order,
+    PredicateTemplate,
+    PredicateTemplates,
+    as_condition,
+    as_order,
+    terms_of,
+)
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
 from snaptable.progress import Progress
 from snaptable.query import Query, Select, TableEngine
@@ -31,7 +41,7 @@ class Table(Generic[M]):
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
         self._engine: TableEngine | None = None
-        self._known: set[Form | Order] = set()
+        self._known: set[PredicateTemplate | Order] = set()
         """Terms and orderings that were found to be of this table's columns: a few for each column."""
 
     def __repr__(self) -> str:
@@ -169,9 +179,11 @@ class Table(Generic[M]):
 
     # ── what a query asks of its table ──────────────────────────────────────────────────────────────────────────────
 
-    def resolve(self, conditions: tuple[object, ...], equals: dict[str, Any]) -> tuple[Forms, tuple[Any, ...]]:
+    def resolve(
+        self, conditions: tuple[object, ...], equals: dict[str, Any]
+    ) -> tuple[PredicateTemplates, tuple[Any, ...]]:
         """Return conditions and keyword equalities as forms on this table's columns, checked, and their values."""
-        forms: list[Form] = []
+        forms: list[PredicateTemplate] = []
         values: list[Any] = []
         for given in conditions:
             condition = given if type(given) is Condition else as_condition(given)
@@ -200,7 +212,7 @@ class Table(Generic[M]):
                 self._known.add(order)
         return found
 
-    def _check_columns(self, form: Form) -> None:
+    def _check_columns(self, form: PredicateTemplate) -> None:
         for term in terms_of(form):
             if term not in self._known:
                 self._check_column(term.column)

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.app.support import PASSWORD, Api, pointers, problem
 
-from app.backend import Backend
+from app.services_container import Services
 
 
 def login(client: TestClient, email: str, password: str = PASSWORD) -> Any:
@@ -171,7 +171,7 @@ def test_registrations_are_limited(start: Any) -> None:
 
 def test_too_many_waiting_for_a_hash_are_told_to_come_back(client: TestClient, monkeypatch: Any) -> None:
     """Ensure 503 rather than an endless queue."""
-    backend: Backend = client.app.state.backend  # type: ignore[attr-defined]
+    backend: Services = client.app.state.backend  # type: ignore[attr-defined]
     places = backend.accounts.passwords._places
     monkeypatch.setattr(places, "acquire", lambda **_: False)
     response = client.post("/api/auth/register", json={"email": "ann@example.org", "password": PASSWORD})

@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 from tests.app.support import Api, annotation, problem
 from typing_extensions import TypedDict
 
-from app.routes import annotations, auth, documents, extractions
-from app.routes.schemas import AnnotationOut, UserOut
+from app.api import annotations, auth, documents, extractions
+from app.api.schemas import AnnotationOut, UserOut
 from app.tables import Annotation, Document, User
 from snaptable import Row
-from snaptable.web import Problem, Router, RowSender, add_routes, install_problems, parse_json, routes
-from snaptable.web.strict_json import Unsure, parse_quickly
+from snaptable.web import Problem, Router, RowResponder, add_routes, install_problems, parse_json, routes
+from snaptable.web.request_json import NeedsStrictParser, parse_quickly
 
 JSON = "application/json"
 
@@ -150,14 +150,14 @@ def test_what_most_requests_want_goes_the_short_way() -> None:
 def test_only_documented_rows_are_sent() -> None:
     """Ensure that a row with a field more than its documented shape, or another type, can't be sent at all."""
     with pytest.raises(TypeError, match="User"):
-        RowSender(User, UserOut)
+        RowResponder(User, UserOut)
 
     class Other(AnnotationOut):
         page_num: str  # type: ignore[assignment]
 
     for model, shape in ((Annotation, Other), (Document, AnnotationOut)):
         with pytest.raises(TypeError):
-            RowSender(model, shape)
+            RowResponder(model, shape)
 
 
 def test_a_type_within_itself_has_a_shape() -> None:
@@ -175,9 +175,9 @@ def test_a_type_within_itself_has_a_shape() -> None:
         id: str
         parts: dict[str, str]
 
-    RowSender(Tree, Branch)
+    RowResponder(Tree, Branch)
     with pytest.raises(TypeError):
-        RowSender(Tree, Leaf)
+        RowResponder(Tree, Leaf)
 
 
 def test_a_row_is_sent_as_its_documented_shape_would_be(ann: Api) -> None:
@@ -198,8 +198,8 @@ def both(data: bytes) -> tuple[Any, Any]:
 def _outcome(parse: Callable[[bytes], Any], data: bytes) -> Any:
     try:
         return repr(parse(data))  # tells 1 from 1.0 and True, and -0.0 from 0.0
-    except Unsure:
-        return Unsure
+    except NeedsStrictParser:
+        return NeedsStrictParser
     except ValueError:
         return ValueError
 
@@ -221,7 +221,7 @@ FRAGMENTS = [
 def test_what_is_parsed_quickly_is_what_the_strict_parser_says(data: bytes) -> None:
     """Ensure that the quick parser never takes what the strict one refuses, nor reads it differently."""
     quick, strict = both(data)
-    assert quick in (Unsure, strict)
+    assert quick in (NeedsStrictParser, strict)
 
 
 VALUES = st.recursive(

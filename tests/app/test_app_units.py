@@ -14,17 +14,17 @@ import pytest
 import uvicorn
 from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
-from app.attempts import Attempts, TooManyAttempts
-from app.backend import Backend
-from app.blobs import Blobs, Incoming, TooLarge
-from app.emails import canonical_email
-from app.page_counter import PageCounter
-from app.passwords import Passwords
-from app.pdf_pages import NotAPdf
-from app.routes.content import content_disposition
+from app.api.content import content_disposition
+from app.errors import TooBusy
+from app.files.blobs import Blobs, StagedBlob, TooLarge
+from app.files.page_counter import PageCounter
+from app.files.pdf_pages import NotAPdf
+from app.security.emails import canonical_email
+from app.security.login_limits import LoginLimits, TooManyAttempts
+from app.security.passwords import Passwords
 from app.server import COLLECTIONS, Server
 from app.services.documents import clean_filename
-from app.services.errors import TooBusy
+from app.services_container import Services
 from app.settings import Settings
 from app.tables import Document
 
@@ -144,13 +144,13 @@ def test_long_passwords_of_old_still_open(passwords: Passwords, length: int) -> 
     passwords.close()
 
 
-def attempts(**options: int) -> Attempts:
+def attempts(**options: int) -> LoginLimits:
     """Return limits that are quickly reached."""
     defaults = {"failures": 2, "window": 60, "address_failures": 1000, "registrations": 2}
-    return Attempts(**defaults | options)
+    return LoginLimits(**defaults | options)
 
 
-def fail(limits: Attempts, account: str, address: str) -> bool:
+def fail(limits: LoginLimits, account: str, address: str) -> bool:
     """Return whether an attempt was let through."""
     try:
         limits.logging_in(account, address)
@@ -277,15 +277,15 @@ def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
 ) -> None:
     """Ensure that cancelling between bytes and row leaves both, and closing waits for them."""
     options: dict[str, Any] = {"data_dir": str(tmp_path / "data"), **CHEAP_HASHING}
-    backend = Backend(Settings(_env_file=None, **options))
-    publishing, publish = threading.Event(), Incoming.publish
+    backend = Services(Settings(_env_file=None, **options))
+    publishing, publish = threading.Event(), StagedBlob.publish
 
-    def slow(incoming: Incoming) -> None:
+    def slow(incoming: StagedBlob) -> None:
         publishing.set()
         time.sleep(0.2)
         publish(incoming)
 
-    monkeypatch.setattr(Incoming, "publish", slow)
+    monkeypatch.setattr(StagedBlob, "publish", slow)
 
     async def run() -> list[Document]:
         backend.open()

@@ -35,6 +35,6 @@ def test_brings_the_engine_along_when_it_is_opened() -> None:
         "class Things(snaptable.Database):\n    things: snaptable.Table[Thing]\n"
         "with Things('memory:') as db:\n    db.things.insert(Thing(id='1'))\n"
     )
-    assert not any(name.startswith(("snaptable.memory", "snaptable.storage.committer")) for name in before)
+    assert not any(name.startswith(("snaptable.memory", "snaptable.storage.group_commit")) for name in before)
     assert "snaptable.memory.engine" in after
-    assert not {"snaptable.storage.committer", "asyncio", "filelock"} & after
+    assert not {"snaptable.storage.group_commit", "asyncio", "filelock"} & after

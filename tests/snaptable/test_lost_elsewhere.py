@@ -31,7 +31,7 @@ from snaptable import (
     WriteFailed,
 )
 from snaptable import table as indexes
-from snaptable.storage.files import Files
+from snaptable.storage.disk.files import Files
 from snaptable.testing.disk import SimulatedDisk
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from app.errors import NotFound
 from app.services import documents
-from app.services.errors import NotFound
 from app.tables import Annotation, Library, User
 from snaptable import Query, utc_now
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from app.services.errors import FieldRefused, NotFound
+from app.errors import FieldRefused, NotFound
 from app.tables import Document, Library, User
 from snaptable import Query
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from app.errors import NotFound
 from app.services import documents
-from app.services.errors import NotFound
 from app.tables import Extraction, Library, User
 from snaptable import Query
 

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-from app.services.errors import EmailTaken, WrongPassword
+from app.errors import EmailTaken, WrongPassword
 from app.tables import Library, Session, User
 from snaptable import utc_now
 

@@ -19,9 +19,9 @@ from snaptable.cli.common import (
     store_in,
 )
 from snaptable.cli.models import judge_of, load_schema
-from snaptable.storage import names
-from snaptable.storage.edits import Difference, Edit, examine, take_over
-from snaptable.storage.files import Files
+from snaptable.maintenance.external_edit import Difference, Edit, examine, take_over
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files
 from snaptable.storage.store import read_snapshot
 
 DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed: show it by table, key

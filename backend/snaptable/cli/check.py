@@ -6,8 +6,8 @@ from typing import Any
 
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, add_directory, add_schema, counted, progress_of, say, store_in
 from snaptable.cli.models import findings_of, load_schema
-from snaptable.storage.audit import Finding, Report, audit
-from snaptable.storage.files import Files
+from snaptable.maintenance.check import Finding, Report, check_store
+from snaptable.storage.disk.files import Files
 
 DESCRIPTION = """Verify a store: formats, checksums, strict JSON, counts, keys, and every frame of the journal. Needs no
 lock, so the store may be open, and changes nothing."""
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     files = store_in(options.directory)
     schema = load_schema(options.schema) if options.schema else None
     with progress_of(files) as progress:
-        report = audit(files, progress.advance)
+        report = check_store(files, progress.advance)
         if schema and not report.problems:
             report.findings += findings_of(files, schema)
     if options.json:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from snaptable.maintenance.check import fingerprint
 from snaptable.progress import Progress
-from snaptable.storage import names
-from snaptable.storage.audit import stamp
-from snaptable.storage.files import Files, resolve
-from snaptable.storage.lock import Lock
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files, resolve
+from snaptable.storage.disk.lock import Lock
 
 EXIT_SOUND = 0
 EXIT_FAILED = 1
@@ -69,7 +69,7 @@ def locked(files: Files) -> Iterator[None]:
 
 def progress_of(files: Files) -> Progress:
     """Return what tells how far reading is, where it takes long."""
-    return Progress(sum(found[2] for found in stamp(files) if found), f"Loading {files.root}")
+    return Progress(sum(found[2] for found in fingerprint(files) if found), f"Loading {files.root}")
 
 
 def say(text: str = "") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from snaptable.cli import accept, check, repair
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from snaptable.errors import SnaptableError
-from snaptable.quiet import quiet
+from snaptable.silenced_log import silenced_log
 
 DESCRIPTION = "Look after a store: the directory that holds db_snapshot.json and its journal."
 EPILOG = "Exit status: 0 all is well, 1 there are problems or nothing was done, 2 the command was called wrongly."
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add(commands)
     options = parser.parse_args(arguments)
     try:
-        with quiet():
+        with silenced_log():
             status: int = options.run(options)
             sys.stdout.flush()
             return status

@@ -10,15 +10,16 @@ from snaptable.changes import key_json
 from snaptable.cli.common import UsageError
 from snaptable.database import Database
 from snaptable.errors import OpenError, SchemaError, SchemaMismatch
+from snaptable.maintenance.check import Finding, read_until_stable
+from snaptable.maintenance.external_edit import Judge
+from snaptable.maintenance.untyped import rows_of
 from snaptable.memory.engine import MemoryEngine
-from snaptable.memory.loader import Loader, without_garbage_collection
-from snaptable.storage import names, snapshot
-from snaptable.storage.audit import Finding, settled
-from snaptable.storage.edits import Judge
-from snaptable.storage.files import Files
-from snaptable.storage.pages import Pages
-from snaptable.storage.raw import rows_of
-from snaptable.storage.recovery import Recovered, load_snapshot, recover
+from snaptable.memory.loader import TableLoader, without_garbage_collection
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files
+from snaptable.storage.recovery import RecoveryResult, load_snapshot, recover
+from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
 
 Schema = type[Database]
@@ -49,25 +50,25 @@ def judge_of(schema: Schema) -> Judge:
 
     def judge(data: bytes) -> dict[str, dict[str, bytes]]:
         pages, loader = Pages(tuple(schema.__schemas__)), _loader(schema)
-        load_snapshot("the edited snapshot", data, pages, loader, Recovered())
+        load_snapshot("the edited snapshot", data, pages, loader, RecoveryResult())
         loader.finish(pages.numbered)
         return rows_of(pages)
 
     return judge
 
 
-def _loader(schema: Schema) -> Loader:
-    return Loader(MemoryEngine(schema.__schemas__).tables, lambda _: None)
+def _loader(schema: Schema) -> TableLoader:
+    return TableLoader(MemoryEngine(schema.__schemas__).tables, lambda _: None)
 
 
 def findings_of(files: Files, schema: Schema) -> list[Finding]:
     """Return what in a store, which would open, does not fit the models; looks again where a writer moved on."""
-    return settled(files, lambda: _findings(files, schema), bool)
+    return read_until_stable(files, lambda: _findings(files, schema), bool)
 
 
 def _findings(files: Files, schema: Schema) -> list[Finding]:
     found, loader = read_snapshot(files), _loader(schema)
-    if found is not None and not snapshot.is_ours(found):
+    if found is not None and not snapshot_format.is_ours(found):
         return []
     try:
         with without_garbage_collection():
@@ -88,10 +89,12 @@ def _finding(files: Files, found: bytes | None, problem: str) -> Finding:
     if match is None:
         return Finding("problem", names.SNAPSHOT, problem)
     table, key = match[1], str(ast.literal_eval(match[2]))
-    sections = snapshot.read(str(files.path(names.SNAPSHOT)), found).sections if found else ()
+    sections = snapshot_format.read(str(files.path(names.SNAPSHOT)), found).sections if found else ()
     for section in sections:
         at = (b"\n" + section.data).find(b"\n" + key_json(key) + b": ")
         if section.table == table and at >= 0 and found is not None:
             offset = section.offset + at
-            return Finding("problem", names.SNAPSHOT, problem, offset, snapshot.locate(found, offset).line, table, key)
+            return Finding(
+                "problem", names.SNAPSHOT, problem, offset, snapshot_format.locate(found, offset).line, table, key
+            )
     return Finding("problem", names.JOURNAL, problem, table=table, key=key)

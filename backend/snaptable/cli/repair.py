@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Iterator
 
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, add_directory, add_yes, ask, counted, locked, say, store_in
-from snaptable.storage import names
-from snaptable.storage.files import Files
-from snaptable.storage.raw import recover_raw
-from snaptable.storage.repair import carry_out
-from snaptable.storage.salvage import Plan, plan
+from snaptable.maintenance.repair import carry_out
+from snaptable.maintenance.salvage import RepairPlan, plan
+from snaptable.maintenance.untyped import recover_untyped
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files
+from snaptable.storage.journal.reader import CommitSummary
 from snaptable.storage.store import read_snapshot
-from snaptable.storage.walk import Transaction
 
 DESCRIPTION = """Make a damaged store open again, as far as that is safe. Says what it would do and asks; keeps every
 byte it sets aside in quarantine/; names the commits that can't be saved. The store must be closed."""
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_SOUND
 
 
-def _explain(files: Files, made: Plan) -> int:
+def _explain(files: Files, made: RepairPlan) -> int:
     """Say what a repair would do; return 1 where nothing is safe."""
     if made.raw is None:
         say(f"{files.root}: nothing that could be done is safe; nothing was changed.")
@@ -57,7 +57,7 @@ def _explain(files: Files, made: Plan) -> int:
         say(f"  To start afresh, move {names.SNAPSHOT} and {names.JOURNAL} away.")
         return EXIT_FAILED
     if not made.needed:
-        recover_raw(files, read_snapshot(files))  # raises where that is not true
+        recover_untyped(files, read_snapshot(files))  # raises where that is not true
         say(f"{files.root}: nothing to repair; the store opens at sequence {made.raw.state.sequence}.")
         return EXIT_SOUND
     say(f"{files.root}: this would be done")
@@ -69,7 +69,7 @@ def _explain(files: Files, made: Plan) -> int:
     return EXIT_SOUND
 
 
-def _steps(made: Plan) -> Iterator[str]:
+def _steps(made: RepairPlan) -> Iterator[str]:
     kept = f"its bytes are kept in {names.QUARANTINE}/"
     if made.replace and made.raw:
         what = "" if made.former is None else f" ({'it is not whole' if made.damaged else 'it is older'}); {kept}"
@@ -84,7 +84,7 @@ def _steps(made: Plan) -> Iterator[str]:
         yield f"{name}, which was never finished, is set aside; {kept}"
 
 
-def _print_lost(made: Plan) -> None:
+def _print_lost(made: RepairPlan) -> None:
     if not (made.lost or made.unreadable or made.missing):
         say("  No acknowledged commit is lost by this.")
         return
@@ -97,7 +97,7 @@ def _print_lost(made: Plan) -> None:
         say(f"  {which}: nothing readable is left")
 
 
-def _named(found: Transaction) -> str:
+def _named(found: CommitSummary) -> str:
     tables = (f"{table} {_keys(keys)}" for table, keys in found.rows.items())
     return f"{found.sequence}, {found.at}: {'; '.join(tables)}"
 

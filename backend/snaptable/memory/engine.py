@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from snaptable.changes import Commit
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
-from snaptable.memory.log import Batch, Log
+from snaptable.memory.commit_log import Batch, CommitLog
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
-from snaptable.memory.turns import Turns
+from snaptable.memory.writer_lock import WriterLock
 from snaptable.schema import TableSchema
 
 T = TypeVar("T")
@@ -30,9 +30,9 @@ class MemoryEngine:
         self.latch = threading.RLock()
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""
-        self.log: Log | None = None
+        self.log: CommitLog | None = None
         self.open: Transaction | None = None
-        self._turns = Turns(self._abandon)
+        self._turns = WriterLock(self._abandon)
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -40,7 +40,7 @@ class MemoryEngine:
         """Return whether the caller is inside a transaction of its own."""
         return self.open is not None and self._turns.mine()
 
-    def writable(self) -> Log:
+    def writable(self) -> CommitLog:
         """Return the log, where writes are allowed.
 
         Raises:
@@ -54,7 +54,7 @@ class MemoryEngine:
             raise log.refusal
         return log
 
-    def _log(self) -> Log:
+    def _log(self) -> CommitLog:
         if self.log is None:
             raise DatabaseClosed("the database is not open")
         return self.log
@@ -87,7 +87,7 @@ class MemoryEngine:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a function as one transaction and return when it is durable, without holding the event loop."""
         if self.mine():
-            with Scope(self):
+            with TransactionContext(self):
                 return _no_awaitable(call())
         log = self._log()
         await self._turns.take_async()
@@ -106,9 +106,9 @@ class MemoryEngine:
             await log.wait_async(batch)
         return result
 
-    def scope(self) -> "Scope":
+    def scope(self) -> "TransactionContext":
         """Return the context of `with db.transaction()`."""
-        return Scope(self)
+        return TransactionContext(self)
 
     def begin(self) -> Transaction:
         """Take the turn to write and open a transaction."""
@@ -239,7 +239,7 @@ def _is_awaitable(kind: type) -> bool:
     return issubclass(kind, Awaitable)
 
 
-class Scope:
+class TransactionContext:
     """Be `with db.transaction()`: a transaction of its own, or a savepoint inside the caller's."""
 
     __slots__ = ("_engine", "_mark", "_outer", "_transaction")

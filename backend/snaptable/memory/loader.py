@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from snaptable.changes import Change, Delete, Insert, Replace, key_json
 from snaptable.codec import Codec
-from snaptable.compact import Share
 from snaptable.errors import CorruptJournal, CorruptSnapshot, InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
-from snaptable.memory.reader import PageReader
+from snaptable.memory.page_decoder import PageDecoder
 from snaptable.memory.rows import TableRows
-from snaptable.strictjson import parse_line
+from snaptable.values.bulk_validator import Intern
+from snaptable.values.row_lines import parse_line
 
 MOST_PROBLEMS = 50
 FREEZE_ROWS = 10_000
@@ -38,7 +38,7 @@ class Lines(Protocol):
         """Yield its lines, joined, some at a time."""
 
 
-class Known(dict[str, str]):
+class Interned(dict[str, str]):
     """Give one object for all texts that are equal: a foreign key is the very key it names, not a copy of it."""
 
     def __missing__(self, text: str) -> str:
@@ -47,7 +47,7 @@ class Known(dict[str, str]):
         return text
 
 
-class Loader:
+class TableLoader:
     """Fill the tables of an engine. Indexes are built once, at the end."""
 
     def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None]) -> None:
@@ -59,12 +59,12 @@ class Loader:
             rows.clear()  # another loader may have tried
         self._progress = progress
         self._to_index = 0
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, Interned] = {}
 
     def load(self, lines: Lines, where: str) -> Iterator[tuple[bytes, list[Any]]]:
         """Take a table's lines; give them as pages, `(bytes, keys)` each; O(n)."""
         table = self.tables[lines.table]
-        found, reader = self._rows[table.name], PageReader(table.codec, self._shared(table))
+        found, reader = self._rows[table.name], PageDecoder(table.codec, self._shared(table))
         for page in lines.pages():
             read = reader.read(page)
             if read is None:
@@ -82,12 +82,12 @@ class Loader:
             # Rows are missing from what is returned: nothing further would make sense.
             self._refuse(where)
 
-    def _shared(self, table: TableRows) -> dict[str, Share]:
+    def _shared(self, table: TableRows) -> dict[str, Intern]:
         """Return what finds, for each foreign key that is text, the text it has in common with others."""
         references = [found for found in table.schema.references if self.tables[found.target].schema.key_type is str]
         for reference in references:
             keys = self._rows[reference.target]
-            self._known.setdefault(reference.target, Known(zip(keys, keys, strict=True)))
+            self._known.setdefault(reference.target, Interned(zip(keys, keys, strict=True)))
         return {reference.field: self._known[reference.target].__getitem__ for reference in references}
 
     def _done(self, size: int) -> None:
@@ -172,7 +172,7 @@ class Loader:
         if self.problems:
             self._refuse("the rows")
         # Before the collector is let go again: its first round would look at every row.
-        settle(sum(map(len, self.tables.values())))
+        freeze_loaded(sum(map(len, self.tables.values())))
 
     def _index(self) -> None:
         """Build every index, and say how far that is."""
@@ -213,7 +213,7 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def settle(rows: int) -> None:
+def freeze_loaded(rows: int) -> None:
     """Take what was loaded out of the collector's sight: it lives as long as the store does."""
     if rows >= FREEZE_ROWS:
         gc.freeze()

@@ -19,11 +19,12 @@ from operator import attrgetter
 from typing import Any
 
 from snaptable.codec import Codec
-from snaptable.memory.indexes import AnyIndex, HashIndex, make_index
-from snaptable.memory.scans import Scans
+from snaptable.memory.column_cache import ColumnCache
+from snaptable.memory.indexes import AnyIndex, make_index
+from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.schema import TableSchema
 
-Veil = dict[Any, Any]
+BeforeImages = dict[Any, Any]
 
 
 class _Rows(dict[Any, Any]):
@@ -39,13 +40,13 @@ class _Rows(dict[Any, Any]):
     """Answers a reader who may have to be shown what was before."""
 
 
-class CalmRows(_Rows):
+class SettledRows(_Rows):
     """Be rows of which every one is everybody's to see."""
 
     __slots__ = ()
 
 
-class VeiledRows(_Rows):
+class VersionedRows(_Rows):
     """Be rows that readers see through veils."""
 
     __slots__ = ()
@@ -69,14 +70,14 @@ class TableRows:
         self.by_field = {
             index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"
         }
-        self.rows: _Rows = CalmRows()
+        self.rows: _Rows = SettledRows()
         self.get: Callable[[Any], Any] = _plain_get(self.rows)
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
         self.graves = 0
         self.buried: set[Any] = set()
         self.last_number = 0
-        self.veils: tuple[Veil, ...] = ()
-        self.scans: Scans | None = None
+        self.veils: tuple[BeforeImages, ...] = ()
+        self.scans: ColumnCache | None = None
         """What scans since the last change have kept."""
         self.calm: object | None = object()
         """None under a veil, a new token after each: a reader without the latch that sees the same token before and
@@ -107,9 +108,9 @@ class TableRows:
                 return veil[key]
         return self.get(key)
 
-    def before(self) -> Veil:
+    def before(self) -> BeforeImages:
         """Return, for every veiled key, the row it had as of the last durable commit; O(veiled)."""
-        merged: Veil = {}
+        merged: BeforeImages = {}
         for veil in reversed(self.veils):
             merged.update(veil)
         return merged
@@ -143,18 +144,18 @@ class TableRows:
         del self.rows[key]
         self.graves -= 1
 
-    def hide(self, veil: Veil) -> None:
+    def hide(self, veil: BeforeImages) -> None:
         """Put a veil over the rows it names, and will name."""
         self.calm = None
-        self.rows.__class__ = VeiledRows
+        self.rows.__class__ = VersionedRows
         self.veils = (*self.veils, veil)
 
-    def bury(self, veil: Veil) -> None:
+    def bury(self, veil: BeforeImages) -> None:
         """Give up the places of the rows that a commit deleted: a later row of such a key goes to the end."""
         if self.graves:
             self.buried.update(key for key in veil if self._is_grave(key))
 
-    def lift(self, veil: Veil) -> None:
+    def lift(self, veil: BeforeImages) -> None:
         """Remove a veil: what it hid is everybody's to see, and its graves are cleared."""
         self.veils = tuple(other for other in self.veils if other is not veil)
         if self.graves:
@@ -164,13 +165,13 @@ class TableRows:
                     self.graves -= 1
                     self.buried.discard(key)
         if not self.veils:
-            self.rows.__class__ = CalmRows
+            self.rows.__class__ = SettledRows
             self.calm = object()
 
     def _is_grave(self, key: Any) -> bool:
         return self.get(key) is None and key in self.rows
 
-    def put_back(self, veil: Veil) -> None:
+    def put_back(self, veil: BeforeImages) -> None:
         """Undo the changes under the newest veil, then lift it."""
         for key, before in veil.items():
             now = self.get(key)

@@ -6,18 +6,18 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from snaptable.conditions import Forms, Order
+from snaptable.conditions import Order, PredicateTemplates
 from snaptable.cursor import Cursors
 from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
-from snaptable.memory.ordering import complete
-from snaptable.memory.planner import Shape
-from snaptable.memory.rows import TableRows, Veil
+from snaptable.memory.queries.ordering import complete
+from snaptable.memory.queries.planner import PreparedQuery
+from snaptable.memory.rows import BeforeImages, TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.query import Page, Plan, Select
 
-SHAPES = 512
+MAX_PREPARED_QUERIES = 512
 
 
 class MemoryTable:
@@ -31,8 +31,8 @@ class MemoryTable:
         self._mutable = table.codec.mutable
         self.get = self._make_get()
         # Programs ask few shapes of questions; a shape holds the code of its filters, so only so many are kept.
-        self._shape = lru_cache(maxsize=SHAPES)(partial(Shape, table))
-        self._cursors = lru_cache(maxsize=SHAPES)(self._make_cursors)
+        self._shape = lru_cache(maxsize=MAX_PREPARED_QUERIES)(partial(PreparedQuery, table))
+        self._cursors = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._make_cursors)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,11 +110,11 @@ class MemoryTable:
             more = cursors.encode(wanted.values, rows[-1])
         return rows, more
 
-    def _make_cursors(self, where: Forms, order: tuple[Order, ...]) -> Cursors:
+    def _make_cursors(self, where: PredicateTemplates, order: tuple[Order, ...]) -> Cursors:
         schema = self._table.schema
         return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))
 
-    def _hidden(self) -> Veil | None:
+    def _hidden(self) -> BeforeImages | None:
         """Return what was before the changes that the caller may not see; None where he may see them all."""
         return None if self._engine.mine() else self._table.before()
 

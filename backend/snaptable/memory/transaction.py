@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from snaptable.changes import Change, Delete, Insert, Replace
-from snaptable.memory.log import Batch
-from snaptable.memory.rows import TableRows, Veil
+from snaptable.memory.commit_log import Batch
+from snaptable.memory.rows import BeforeImages, TableRows
 
 
 class Transaction:
@@ -18,7 +18,7 @@ class Transaction:
 
     def __init__(self, latch: AbstractContextManager[Any]) -> None:
         self.latch = latch
-        self.veils: dict[TableRows, Veil] = {}
+        self.veils: dict[TableRows, BeforeImages] = {}
         self.failure: Exception | None = None
         """Why it was rolled back from outside: the commits it stood on could not be made durable."""
         self._log: list[tuple[TableRows, Any, Any, bool]] = []

@@ -12,17 +12,22 @@ from typing import Any, Protocol
 
 from snaptable.changes import Change, Commit
 from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
-from snaptable.storage import history, journal, names, snapshot, walk
-from snaptable.storage.files import Files
-from snaptable.storage.pages import Pages
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.quarantine import keep_bytes
+from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.journal import format as journal_format
+from snaptable.storage.journal import reader as journal_reader
+from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.storage.snapshot.pages import Pages
 
 logger = logging.getLogger("snaptable")
 
 
-class Loader(Protocol):
+class RecoveryTarget(Protocol):
     """Be what makes rows of what recovery reads: the engine's side."""
 
-    def load(self, section: snapshot.Section, where: str) -> Iterable[tuple[bytes, list[Any]]]:
+    def load(self, section: snapshot_format.Section, where: str) -> Iterable[tuple[bytes, list[Any]]]:
         """Take a table's lines; give them as pages, `(bytes, keys)` each."""
 
     def apply(self, change: Mapping[str, Any], where: str) -> Change:
@@ -33,7 +38,7 @@ class Loader(Protocol):
 
 
 @dataclass
-class Torn:
+class TornTail:
     """Be the damaged end of the last segment."""
 
     first: int
@@ -43,22 +48,22 @@ class Torn:
 
 
 @dataclass
-class Recovered:
+class RecoveryResult:
     """Be the state on the disk, and what was found on the way."""
 
     store: str | None = None
     sequence: int = 0
-    tip: str = journal.GENESIS
-    header: snapshot.Header | None = None
+    tip: str = journal_format.GENESIS
+    header: snapshot_format.SnapshotHeader | None = None
     snapshot_bytes: int = 0
     replayed: int = 0
     clean: bool = True
-    torn: Torn | None = None
+    torn: TornTail | None = None
     unsealed: tuple[int, bytes] | None = None
     """The last segment, where it was not closed: its first sequence, and the bytes of it that verify."""
 
 
-def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> Recovered:
+def recover(files: Files, found: bytes | None, pages: Pages, loader: RecoveryTarget) -> RecoveryResult:
     """Load the snapshot and replay the journal behind it; change nothing on the disk.
 
     Args:
@@ -70,8 +75,8 @@ def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> 
     Raises:
         OpenError: naming file, byte offset and reason.
     """
-    state = Recovered()
-    segments = history.segments(files)
+    state = RecoveryResult()
+    segments = journal_directory.segments(files)
     if found is not None:
         load_snapshot(str(files.path(names.SNAPSHOT)), found, pages, loader, state)
     elif segments:
@@ -84,9 +89,9 @@ def recover(files: Files, found: bytes | None, pages: Pages, loader: Loader) -> 
     return state
 
 
-def load_snapshot(path: str, found: bytes, pages: Pages, loader: Loader, state: Recovered) -> None:
+def load_snapshot(path: str, found: bytes, pages: Pages, loader: RecoveryTarget, state: RecoveryResult) -> None:
     """Verify a snapshot and load its rows; take note of its header in the state."""
-    read = snapshot.read(path, found)
+    read = snapshot_format.read(path, found)
     unknown = [section.table for section in read.sections if not section.empty and section.table not in pages.tables]
     if unknown:
         raise SchemaMismatch(
@@ -107,7 +112,7 @@ def load_snapshot(path: str, found: bytes, pages: Pages, loader: Loader, state: 
     state.store, state.sequence, state.tip = read.header.store, read.header.sequence, read.header.tip
 
 
-def _begin_without_snapshot(files: Files, segments: list[int], state: Recovered) -> None:
+def _begin_without_snapshot(files: Files, segments: list[int], state: RecoveryResult) -> None:
     snapshot_path, journal_path = files.path(names.SNAPSHOT), files.path(names.JOURNAL)
     if segments[0] != 1:
         raise CorruptSnapshot(
@@ -122,7 +127,7 @@ def _begin_without_snapshot(files: Files, segments: list[int], state: Recovered)
 class _Replay:
     """Walk the journal from the snapshot on."""
 
-    def __init__(self, files: Files, pages: Pages, loader: Loader, state: Recovered) -> None:
+    def __init__(self, files: Files, pages: Pages, loader: RecoveryTarget, state: RecoveryResult) -> None:
         self.files, self.pages, self.loader, self.state = files, pages, loader, state
         self.covered = state.sequence
 
@@ -152,7 +157,7 @@ class _Replay:
 
     def _segment(self, first: int, following: int | None, tip: str | None) -> tuple[int, str]:
         """Replay one segment up to the next one's beginning; return the sequence it reaches, and the check there."""
-        file = walk.begin(self.files, first, following, self.covered)
+        file = journal_reader.begin(self.files, first, following, self.covered)
         file.check_follows(self.state.store, tip)
         self.state.store = file.header.store
         for frame in file.frames():
@@ -161,12 +166,12 @@ class _Replay:
             self.state.clean = file.closed
             self.state.unsealed = None if file.closed else (first, file.data[: file.end])
         if file.torn:
-            self.state.torn = Torn(first, file.end, file.data[file.end :])
+            self.state.torn = TornTail(first, file.end, file.data[file.end :])
         if file.reached >= self.state.sequence:
             self.state.sequence, self.state.tip = file.reached, file.tip
         return file.reached, file.tip
 
-    def _frame(self, path: str, frame: journal.Frame) -> None:
+    def _frame(self, path: str, frame: journal_format.Frame) -> None:
         """Replay one frame, or pass over one that the snapshot covers."""
         where = f"{path}, byte {frame.offset}"
         if frame.first <= self.covered < frame.last or (
@@ -181,10 +186,10 @@ class _Replay:
             self.state.replayed += len(frame.commits)
 
     def _snapshot_tip(self) -> str:
-        return self.state.header.tip if self.state.header else journal.GENESIS
+        return self.state.header.tip if self.state.header else journal_format.GENESIS
 
 
-def apply_commit(plain: Mapping[str, Any], where: str, pages: Pages, loader: Loader) -> None:
+def apply_commit(plain: Mapping[str, Any], where: str, pages: Pages, loader: RecoveryTarget) -> None:
     """Bring rows and pages up to a journalled commit."""
     changes = tuple(loader.apply(change, where) for change in plain["changes"])
     commit = Commit(plain["sequence"], changes, plain.get("numbered", {}))
@@ -192,7 +197,7 @@ def apply_commit(plain: Mapping[str, Any], where: str, pages: Pages, loader: Loa
     pages.numbered.update(commit.numbered)
 
 
-def mend(files: Files, state: Recovered) -> None:
+def secure_tail(files: Files, state: RecoveryResult) -> None:
     """Set a torn end aside, and write what was read of a segment that was not closed anew.
 
     What was read may be in the page cache only: the process died before its sync, or the sync failed, after which
@@ -201,7 +206,7 @@ def mend(files: Files, state: Recovered) -> None:
     torn = state.torn
     if torn is not None:
         name = names.segment(torn.first)
-        kept = history.keep_bytes(files, f"{name}-torn", torn.data)
+        kept = keep_bytes(files, f"{name}-torn", torn.data)
         logger.warning(
             "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s",
             name,
@@ -209,4 +214,4 @@ def mend(files: Files, state: Recovered) -> None:
             kept,
         )
     if state.unsealed is not None:
-        history.rewrite(files, *state.unsealed)
+        journal_directory.rewrite(files, *state.unsealed)

@@ -10,20 +10,24 @@ from uuid import uuid4
 
 from snaptable.changes import Insert
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnaptableError
-from snaptable.storage import history, names, snapshot, stopgap
-from snaptable.storage.committer import Committer, Listener
-from snaptable.storage.files import Files
-from snaptable.storage.journal import Segment
-from snaptable.storage.lock import Lock
-from snaptable.storage.pages import Pages
-from snaptable.storage.recovery import Loader, Recovered, mend, recover
-from snaptable.storage.saver import Policy, Saver
-from snaptable.storage.stopgap import Stopgap
+from snaptable.storage import legacy
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.lock import Lock
+from snaptable.storage.disk.quarantine import keep_bytes
+from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
+from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.journal.segment import Segment
+from snaptable.storage.legacy import LegacySnapshot
+from snaptable.storage.recovery import RecoveryResult, RecoveryTarget, recover, secure_tail
+from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.storage.snapshot.checkpointer import Checkpointer, Policy
+from snaptable.storage.snapshot.pages import Pages
 
 logger = logging.getLogger("snaptable")
 
 
-class StopgapLoader(Loader, Protocol):
+class LegacyImportTarget(RecoveryTarget, Protocol):
     """Be a loader that also takes raw rows of a stop-gap file."""
 
     problems: list[str]
@@ -33,14 +37,14 @@ class StopgapLoader(Loader, Protocol):
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpenOptions:
     """Be how a store is opened."""
 
     files: Files
     tables: tuple[str, ...]
-    loader: Callable[[], StopgapLoader]
+    loader: Callable[[], LegacyImportTarget]
     """Gives a loader that has seen nothing yet."""
-    take_over: Callable[[Stopgap], None]
+    take_over: Callable[[LegacySnapshot], None]
     policy: Policy
     read_only: bool
 
@@ -48,17 +52,17 @@ class Opening:
 class Store:
     """Be an open store. Made by `open`; `committer` is None where it was opened to read only."""
 
-    def __init__(self, files: Files, recovered: Recovered, *, existed: bool) -> None:
+    def __init__(self, files: Files, recovered: RecoveryResult, *, existed: bool) -> None:
         self.files = files
         self.recovered = recovered
         self.existed = existed
         """Whether there was a snapshot, or a journal, to load."""
-        self.committer: Committer | None = None
+        self.committer: GroupCommit | None = None
         self._lock: Lock | None = None
         self._pid = os.getpid()
 
     @classmethod
-    def open(cls, opening: Opening, listener: Listener) -> "Store":
+    def open(cls, opening: OpenOptions, listener: CommitCallbacks) -> "Store":
         """Open a directory, loading what it holds.
 
         Raises:
@@ -70,7 +74,7 @@ class Store:
             raise OpenError(f"{opening.files.root} can't be opened: {error}") from error
 
     @classmethod
-    def _open_beside_writer(cls, opening: Opening) -> "Store":
+    def _open_beside_writer(cls, opening: OpenOptions) -> "Store":
         for pause in (0.02, 0.1, 0.5):
             try:
                 return cls._open_to_read(opening)
@@ -80,16 +84,16 @@ class Store:
         return cls._open_to_read(opening)
 
     @classmethod
-    def _open_to_read(cls, opening: Opening) -> "Store":
+    def _open_to_read(cls, opening: OpenOptions) -> "Store":
         files = opening.files
         if not files.exists():
             raise OpenError(f"{files.root} doesn't exist, and read_only=True makes nothing")
         found = read_snapshot(files)
-        if found is None and not history.segments(files):
+        if found is None and not journal_directory.segments(files):
             raise OpenError(f"there is no store in {files.root}, and read_only=True makes none")
-        if found is not None and not snapshot.is_ours(found):
+        if found is not None and not snapshot_format.is_ours(found):
             # What is wrong with it, if anything; a sound file of the older format can't be taken over from here.
-            stopgap.read(str(files.path(names.SNAPSHOT)), found, opening.tables, files.root)
+            legacy.read(str(files.path(names.SNAPSHOT)), found, opening.tables, files.root)
             raise OpenError(
                 f"{files.path(names.SNAPSHOT)} is no snapshot of this library; open it for writing to take it over"
             )
@@ -97,7 +101,7 @@ class Store:
         return cls(files, recovered, existed=True)
 
     @classmethod
-    def _open_to_write(cls, opening: Opening, listener: Listener) -> "Store":
+    def _open_to_write(cls, opening: OpenOptions, listener: CommitCallbacks) -> "Store":
         files = opening.files
         # 1. The directory, ours alone.
         files.make_directory()
@@ -111,10 +115,10 @@ class Store:
             # 3. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
             pages = Pages(opening.tables)
             found = read_snapshot(files)
-            if found is None or snapshot.is_ours(found):
+            if found is None or snapshot_format.is_ours(found):
                 recovered = recover(files, found, pages, opening.loader())
             else:
-                recovered = adopt_stopgap(opening, found, pages)
+                recovered = import_legacy(opening, found, pages)
             store = cls(files, recovered, existed=found is not None or recovered.store is not None)
             store._lock = lock
             # 4. Files that were never finished.
@@ -126,22 +130,22 @@ class Store:
             raise
         return store
 
-    def _begin(self, opening: Opening, pages: Pages, lock: Lock, listener: Listener) -> Committer:
+    def _begin(self, opening: OpenOptions, pages: Pages, lock: Lock, listener: CommitCallbacks) -> GroupCommit:
         files, state = self.files, self.recovered
         store = state.store or str(uuid4())
-        saver = Saver(files, store, pages, opening.policy)
+        saver = Checkpointer(files, store, pages, opening.policy)
         saver.begin(state.sequence, state.tip, state.header, state.snapshot_bytes, files.identity(names.SNAPSHOT))
         files.make_directory(names.JOURNAL)
         # A sync of the directory that failed in an earlier life is made up for.
         files.sync_directory()
-        mend(files, state)
+        secure_tail(files, state)
         segment = Segment(files, store, state.sequence + 1, state.tip)
         if state.header is None or state.replayed or not state.clean:
             # The page cache may show what the disk lost: what was loaded goes to a new file before it is built on.
             saver.save()
             if not state.clean:
                 segment.begin()
-        return Committer(files, lock, saver, segment, listener)
+        return GroupCommit(files, lock, saver, segment, listener)
 
     def close(self) -> None:
         """Write the last snapshot and let others in.
@@ -178,7 +182,7 @@ def remove_leftovers(files: Files) -> None:
                 logger.warning("A leftover could not be removed: %s", error)
 
 
-def adopt_stopgap(opening: Opening, found: bytes, pages: Pages) -> Recovered:
+def import_legacy(opening: OpenOptions, found: bytes, pages: Pages) -> RecoveryResult:
     """Take over a file of the older stop-gap: every row, or nothing.
 
     Raises:
@@ -186,8 +190,8 @@ def adopt_stopgap(opening: Opening, found: bytes, pages: Pages) -> Recovered:
     """
     files, loader = opening.files, opening.loader()
     path = str(files.path(names.SNAPSHOT))
-    old = stopgap.read(path, found, opening.tables, files.root)
-    if history.segments(files):
+    old = legacy.read(path, found, opening.tables, files.root)
+    if journal_directory.segments(files):
         raise OpenError(
             f"{path} is of the older format, but there is a journal beside it: move {names.JOURNAL} away first"
         )
@@ -202,9 +206,9 @@ def adopt_stopgap(opening: Opening, found: bytes, pages: Pages) -> Recovered:
     loader.problems[:0] = old.problems
     loader.finish({})
     # 3. The old bytes, and what was set aside, kept before anything is written.
-    kept = history.keep_bytes(files, "stopgap-db_snapshot.json", found)
+    kept = keep_bytes(files, "stopgap-db_snapshot.json", found)
     logger.warning("%s is of the older format; it is taken over, its bytes are kept as %s", path, kept)
     if old.aside:
-        kept = history.keep_bytes(files, "stopgap-rows-set-aside.jsonl", old.aside_json())
+        kept = keep_bytes(files, "stopgap-rows-set-aside.jsonl", old.aside_json())
         logger.warning("%d rows that could not be taken over are kept as %s", len(old.aside), kept)
-    return Recovered(clean=True)
+    return RecoveryResult(clean=True)

@@ -11,35 +11,35 @@ if TYPE_CHECKING:
     from snaptable.testing.app import AppHandle as AppHandle
     from snaptable.testing.disk import SimulatedDisk as SimulatedDisk
     from snaptable.testing.faults import DiskFaults as DiskFaults
-    from snaptable.testing.judge import Tally as Tally
-    from snaptable.testing.judge import crash_everywhere as crash_everywhere
-    from snaptable.testing.life import StoreHandle as StoreHandle
-    from snaptable.testing.run import on_disk as on_disk
+    from snaptable.testing.fixtures import StoreFactory as StoreFactory
+    from snaptable.testing.fixtures import StoreTemplate as StoreTemplate
+    from snaptable.testing.oracle import CrashReport as CrashReport
+    from snaptable.testing.oracle import crash_everywhere as crash_everywhere
+    from snaptable.testing.process import StoreHandle as StoreHandle
+    from snaptable.testing.recording import on_disk as on_disk
     from snaptable.testing.survival import assert_survives_restart as assert_survives_restart
-    from snaptable.testing.workshop import Seed as Seed
-    from snaptable.testing.workshop import Workshop as Workshop
 
 _HOMES = {
     "AppHandle": "app",
     "DiskFaults": "faults",
-    "Seed": "workshop",
+    "StoreTemplate": "fixtures",
     "SimulatedDisk": "disk",
-    "StoreHandle": "life",
-    "Tally": "judge",
-    "Workshop": "workshop",
+    "StoreHandle": "process",
+    "CrashReport": "oracle",
+    "StoreFactory": "fixtures",
     "assert_survives_restart": "survival",
-    "crash_everywhere": "judge",
-    "on_disk": "run",
+    "crash_everywhere": "oracle",
+    "on_disk": "recording",
 }
 
 __all__ = [
     "AppHandle",
+    "CrashReport",
     "DiskFaults",
-    "Seed",
     "SimulatedDisk",
+    "StoreFactory",
     "StoreHandle",
-    "Tally",
-    "Workshop",
+    "StoreTemplate",
     "assert_survives_restart",
     "crash_everywhere",
     "on_disk",

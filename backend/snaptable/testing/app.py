@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snaptable.database import Database
-from snaptable.storage.files import Files
+from snaptable.storage.disk.files import Files
 from snaptable.testing.disk import SimulatedDisk
-from snaptable.testing.judge import Tally, delete_a_row, search_everywhere
-from snaptable.testing.life import Life, abandon
-from snaptable.testing.mirror import contents_of
-from snaptable.testing.run import Run
+from snaptable.testing.oracle import CrashReport, delete_a_row, search_everywhere
+from snaptable.testing.process import StoreProcess, abandon
+from snaptable.testing.recorded_directory import contents_of
+from snaptable.testing.recording import Recording
 from snaptable.testing.survival import assert_survives_restart, sibling
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
 
-class AppHandle(Life):
+class AppHandle(StoreProcess):
     """Be an application of a test.
 
     Attributes:
@@ -95,7 +95,7 @@ class AppHandle(Life):
         seed: int = 0,
         most: int = 25,
         nested: int = 0,
-    ) -> Tally:
+    ) -> CrashReport:
         """Run a workload on a copy, by its client, then judge every state a crash may leave the store in.
 
         See `snaptable.testing.crash_everywhere`; what the application keeps beside its store is not judged.
@@ -125,7 +125,7 @@ class RecordedApp(AppHandle):
         """Take what gives the application for a directory, which was copied there."""
         super().__init__(make, directory, report, seed, record, client_options)
         disk = SimulatedDisk(contents_of(directory), directory)
-        self.run: Run[Database] = Run(lambda _: sibling(self.db, disk), disk)
+        self.run: Recording[Database] = Recording(lambda _: sibling(self.db, disk), disk)
 
     def files_for(self, db: Database) -> Files:
         """Return the simulated disk."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, islice, product
 from typing import Literal
 
-from snaptable.storage import names
+from snaptable.storage.disk import names
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk, apply, apply_to_names, written
 
 Model = Literal["kill", "ordered", "weak"]

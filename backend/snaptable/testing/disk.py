@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from snaptable.storage.files import File, Files, Held, Identity
+from snaptable.storage.disk.files import File, Files, HeldLock, Identity
 from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
@@ -270,7 +270,7 @@ class SimulatedDisk(Files):
         found = self.inspect(name)
         return None if found is None else found[:2]
 
-    def lock(self, name: str) -> Held:
+    def lock(self, name: str) -> HeldLock:
         """Lock a file for this simulated process."""
         self.meet("lock", name)
         if name in self.locked:

@@ -20,7 +20,7 @@ and "any" all there is."""
 
 
 @dataclass
-class Fault:
+class DiskFault:
     """Be something that goes wrong until it is undone; as a context manager, undone at the end of the block."""
 
     faults: "DiskFaults"
@@ -67,7 +67,7 @@ class DiskFaults:
     """Be the faults of one disk; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._faults: list[DiskFault] = []
         self._delays: dict[str, float] = {}
         self._gate = threading.Lock()
 
@@ -80,7 +80,7 @@ class DiskFaults:
         after: int = 0,
         name: str = "",
         how: How = "before",
-    ) -> Fault:
+    ) -> DiskFault:
         """Let an operation fail: from now on, or so many times.
 
         Args:
@@ -94,11 +94,13 @@ class DiskFaults:
         if operation not in (*OPERATIONS, *GROUPS):
             raise ValueError(f"{operation!r} is no operation; there are {', '.join((*OPERATIONS, *GROUPS))}")
         exception = OSError(error, os.strerror(error)) if isinstance(error, int) else error
-        return self._add(Fault(self, operation, exception, name, after, times, how))
+        return self._add(DiskFault(self, operation, exception, name, after, times, how))
 
-    def full(self, room: int = 0) -> Fault:
+    def full(self, room: int = 0) -> DiskFault:
         """Let the disk be full: what is written past so many more bytes fails with ENOSPC."""
-        return self._add(Fault(self, "write", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), how="short", room=room))
+        return self._add(
+            DiskFault(self, "write", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), how="short", room=room)
+        )
 
     def slow(self, seconds: float, operation: str = "fsync") -> None:
         """Let an operation take so long."""
@@ -111,12 +113,12 @@ class DiskFaults:
             self._faults.clear()
             self._delays.clear()
 
-    def forget(self, fault: Fault) -> None:
+    def forget(self, fault: DiskFault) -> None:
         """Undo one fault."""
         with self._gate:
             self._faults = [other for other in self._faults if other is not fault]
 
-    def _add(self, fault: Fault) -> Fault:
+    def _add(self, fault: DiskFault) -> DiskFault:
         with self._gate:
             self._faults.append(fault)
         return fault

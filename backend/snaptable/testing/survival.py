@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from snaptable.database import Database
 from snaptable.errors import SnaptableError
-from snaptable.quiet import quiet
+from snaptable.silenced_log import silenced_log
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
-from snaptable.testing.mirror import contents_of
-from snaptable.testing.run import Rows, on_disk, rows_of
+from snaptable.testing.recorded_directory import contents_of
+from snaptable.testing.recording import Rows, on_disk, rows_of
 
 MOST = 20
 """Differences that are named."""
@@ -26,7 +26,7 @@ def assert_survives_restart(db: Database) -> None:
         AssertionError: naming table, key and field of whatever would not.
     """
     before = rows_of(db)
-    with quiet():
+    with silenced_log():
         try:
             contents = contents_of(db.directory) if db.directory is not None else _kept(db, before)
             disk = SimulatedDisk(contents)

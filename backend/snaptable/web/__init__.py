@@ -8,27 +8,27 @@ from snaptable.web.health import Health, SnapshotHealth, health
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import (
     PROBLEM_MEDIA_TYPE,
-    Fault,
+    FieldError,
     Problem,
     document_problems,
     install_problems,
     problem_response,
     problems,
 )
+from snaptable.web.request_json import parse_json
 from snaptable.web.routes import Router, StrictRoute, add_routes
-from snaptable.web.rows import RowSender
-from snaptable.web.strict_json import parse_json
+from snaptable.web.row_response import RowResponder
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "BodyLimit",
-    "Fault",
+    "FieldError",
     "Health",
     "ListParams",
     "Listing",
     "Problem",
     "Router",
-    "RowSender",
+    "RowResponder",
     "SnapshotHealth",
     "StrictRoute",
     "add_routes",

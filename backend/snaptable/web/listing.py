@@ -13,7 +13,7 @@ from fastapi import Request
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from snaptable import InvalidCursor, Query, Row, asc, desc, one_of, starts_with
-from snaptable.web.problems import Fault, Problem
+from snaptable.web.problems import FieldError, Problem
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -54,7 +54,7 @@ class Listing(Generic[RowT]):
         try:
             return query.order_by(*self.order).page_json(limit=self.limit, after=self.cursor)
         except InvalidCursor:
-            fault = Fault("/cursor", "This cursor is damaged or belongs to another list.", "query")
+            fault = FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query")
             raise Problem.invalid(fault) from None
 
 
@@ -73,7 +73,7 @@ class ListParams(Generic[RowT]):
 
     async def __call__(self, request: Request) -> Listing[RowT]:
         """Parse the query string; every fault of it is reported at once."""
-        faults: list[Fault] = []
+        faults: list[FieldError] = []
         conditions: list[Any] = []
         equals: dict[str, tuple[Any, ...]] = {}
         plain = {"limit": "", "cursor": "", "sort": ""}
@@ -215,7 +215,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _checked(faults: list[Fault], name: str, parse: Callable[[str], Any], text: str) -> Any:
+def _checked(faults: list[FieldError], name: str, parse: Callable[[str], Any], text: str) -> Any:
     """Parse a plain parameter if it came, noting its fault."""
     if not text:
         return None
@@ -226,6 +226,6 @@ def _checked(faults: list[Fault], name: str, parse: Callable[[str], Any], text: 
         return None
 
 
-def _query_fault(name: str, detail: str) -> Fault:
+def _query_fault(name: str, detail: str) -> FieldError:
     """Point at a query parameter by its name."""
-    return Fault("/" + name.replace("~", "~0").replace("/", "~1"), detail, "query")
+    return FieldError("/" + name.replace("~", "~0").replace("/", "~1"), detail, "query")

@@ -37,7 +37,7 @@ logger = logging.getLogger("snaptable.web")
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """Point at one field of a request, and say what is wrong with it."""
 
     pointer: str
@@ -57,7 +57,7 @@ class Problem(HTTPException):
         status: int,
         detail: str | None = None,
         *,
-        errors: Sequence[Fault] = (),
+        errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class Problem(HTTPException):
         self.members = members or {}
 
     @classmethod
-    def invalid(cls, *faults: Fault) -> "Problem":
+    def invalid(cls, *faults: FieldError) -> "Problem":
         """Make the 422 that points at these fields."""
         return cls(422, "The request is not valid.", errors=faults)
 
@@ -102,11 +102,11 @@ def problem_of(error: SnaptableError) -> Problem:
     """Choose the problem that tells a client what the library refused."""
     match error:
         case InvalidCursor():
-            return Problem.invalid(Fault("/cursor", "This cursor is damaged or belongs to another list.", "query"))
+            return Problem.invalid(FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query"))
         case InvalidQuery():
-            return Problem.invalid(Fault("", "This list can't be filtered or sorted like that.", "query"))
+            return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
         case InvalidRow():
-            return Problem.invalid(Fault("", "The store can't keep this value as it was sent."))
+            return Problem.invalid(FieldError("", "The store can't keep this value as it was sent."))
         case RowNotFound():
             return Problem(404, "There is no such row.")
         case ConstraintError():
@@ -119,7 +119,7 @@ def problem_of(error: SnaptableError) -> Problem:
     return Problem(500, "The server failed to answer this request.")
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:
+def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """Turn Pydantic's errors into faults, leaving out every value that was sent."""
     return [_fault(error) for error in errors]
 
@@ -211,13 +211,13 @@ async def _on_bug(_request: Request, _error: Exception) -> Response:
     return problem_response(Problem(500, "The server failed to answer this request."))
 
 
-def _fault(error: Mapping[str, Any]) -> Fault:
+def _fault(error: Mapping[str, Any]) -> FieldError:
     """Turn one of Pydantic's errors into a fault."""
     where, *path = error["loc"] or ("body",)
     if error["type"] == "json_invalid":
         path = []
     pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-    return Fault(pointer, _detail(error), str(where))
+    return FieldError(pointer, _detail(error), str(where))
 
 
 def _detail(error: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from snaptable.web.problems import Fault, Problem
-from snaptable.web.strict_json import parse_json
+from snaptable.web.problems import FieldError, Problem
+from snaptable.web.request_json import parse_json
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -65,7 +65,7 @@ class _StrictRequest(Request):
         try:
             return parse_json(await self.body())
         except ValueError as error:
-            raise Problem.invalid(Fault("", str(error))) from None
+            raise Problem.invalid(FieldError("", str(error))) from None
 
 
 @dataclass(frozen=True)

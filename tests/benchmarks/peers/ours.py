@@ -9,7 +9,7 @@ from typing import Literal
 from tests.benchmarks.peers.peer import Peer, Tables
 from tests.benchmarks.rows import Annotation, Library
 
-from snaptable.quiet import quiet
+from snaptable.silenced_log import silenced_log
 
 BATCH = 10_000
 
@@ -24,7 +24,7 @@ class Ours(Peer):
         self.db = Library(directory, snapshot=snapshot)
 
     def open(self) -> None:
-        with quiet():
+        with silenced_log():
             self.db.open()
         self.get = self.db.annotations.get  # type: ignore[method-assign]
 

@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import OAuth2PasswordBearer
 from tests.benchmarks.server.serving import serve_peer
 
-from app.routes.schemas import AnnotationIn, AnnotationOut, PageOut
+from app.api.schemas import AnnotationIn, AnnotationOut, PageOut
 from snaptable import utc_now
 
 app = FastAPI()

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlmodel import JSON, Column, Field, Session, SQLModel, create_engine, select
 from tests.benchmarks.server.serving import serve_peer
 
-from app.routes.schemas import AnnotationIn, AnnotationOut, PageOut
+from app.api.schemas import AnnotationIn, AnnotationOut, PageOut
 from snaptable import utc_now
 
 

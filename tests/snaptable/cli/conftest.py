@@ -6,7 +6,7 @@ import pytest
 from tests.snaptable.cli.support import fill
 from tests.snaptable.storage.support import SNAPSHOT, Rows, Store, killed
 
-from snaptable.storage import committer
+from snaptable.storage import group_commit
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def states(directory: Path) -> list[Rows]:
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the journal go on in a new file with each commit."""
-    monkeypatch.setattr(committer, "SEGMENT_BYTES", 100)
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 100)
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import SnapshotEdited
-from snaptable.storage import names
-from snaptable.storage.edits import examine, take_over
-from snaptable.storage.raw import recover_raw
+from snaptable.maintenance.external_edit import examine, take_over
+from snaptable.maintenance.untyped import recover_untyped
+from snaptable.storage.disk import names
 from snaptable.testing.crash import Model, states_after
 from snaptable.testing.disk import SimulatedDisk
 
@@ -273,7 +273,7 @@ def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model,
             if again is not None:
                 take_over(disk, again)
                 assert (again.raw.state.sequence, again.raw.pages.render()) == end, point
-            found = recover_raw(disk, disk.read(names.SNAPSHOT))
+            found = recover_untyped(disk, disk.read(names.SNAPSHOT))
             assert (found.state.sequence, found.pages.render()) == end, point
             assert parse_snapshot(disk.read(names.SNAPSHOT))[0]["sequence"] == end[0]
             kept = {disk.read(f"{QUARANTINE}/{found}") for found in disk.list(QUARANTINE)}

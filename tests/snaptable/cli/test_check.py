@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.snaptable.cli.support import SCHEMA, command, edit, fill, process, unchanged
+from tests.snaptable.storage.snapshot.test_bad_snapshot import swap
 from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows, Store, User, killed, sealed, segments
-from tests.snaptable.storage.test_bad_snapshot import swap
 
 from snaptable import OpenError
-from snaptable.storage.audit import audit
+from snaptable.maintenance.check import check_store
 from snaptable.testing.disk import Contents, SimulatedDisk
 
 
@@ -280,7 +280,7 @@ def test_a_writer_that_moves_on_between_two_reads(directory: Path, states: list[
         return data
 
     disk.read = moving  # type: ignore[method-assign]
-    report = audit(disk)
+    report = check_store(disk)
     assert report.findings == []
     assert report.raw is not None
     assert report.raw.state.sequence == 9
@@ -290,7 +290,7 @@ def test_nothing_is_ever_written(directory: Path, states: list[Rows]) -> None:
     """Ensure a report needs no operation that a read-only medium would refuse."""
     assert states
     disk = lift(directory)
-    assert audit(disk).problems == []
+    assert check_store(disk).problems == []
     assert disk.operations == []
     assert disk.locked == set()
 

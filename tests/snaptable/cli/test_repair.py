@@ -22,10 +22,10 @@ from tests.snaptable.storage.faults import Disk, FaultyStore
 from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows, Store, User, killed, opened, segments
 
 from snaptable import OpenError, WriteFailed
-from snaptable.storage import history
-from snaptable.storage.raw import recover_raw
-from snaptable.storage.repair import carry_out
-from snaptable.storage.salvage import plan
+from snaptable.maintenance.repair import carry_out
+from snaptable.maintenance.salvage import plan
+from snaptable.maintenance.untyped import recover_untyped
+from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.store import read_snapshot
 from snaptable.testing.crash import Model, states_after
 from snaptable.testing.disk import SimulatedDisk
@@ -128,8 +128,8 @@ def test_a_damaged_header(behind: Path, states: list[Rows]) -> None:
 @pytest.mark.usefixtures("small_segments")
 def test_a_gap(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure an older copy of the snapshot goes on alone, and the commits behind the gap are named."""
-    monkeypatch.setattr(history, "HISTORY_BYTES", 0)
-    monkeypatch.setattr(history, "LEAST_BYTES", 1)
+    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 0)
+    monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
     with Store(directory, fsync=False) as db:
         states = fill(db, last=2)
         second = (directory / SNAPSHOT).read_bytes()
@@ -357,11 +357,13 @@ def repeated_after_a_crash(directory: Path, model: Model) -> list[bytes]:
             assert again.raw is not None, point
             assert (again.raw.state.sequence, again.raw.pages.render()) == end, point
             with suppress(OpenError):  # it may open before it is repaired, but then with the very rows
-                raw = recover_raw(disk, read_snapshot(disk))
+                raw = recover_untyped(disk, read_snapshot(disk))
                 assert raw.pages.render() == end[1], point
             carry_out(disk, again)
             assert not plan(disk).needed
-            seen += [page for pages in recover_raw(disk, read_snapshot(disk)).pages.render().values() for page in pages]
+            seen += [
+                page for pages in recover_untyped(disk, read_snapshot(disk)).pages.render().values() for page in pages
+            ]
             kept = {disk.read(f"{QUARANTINE}/{found}") for found in disk.list(QUARANTINE)}
             for file, data in before.items():
                 now = disk.read(file) if file in disk.contents.names else b""

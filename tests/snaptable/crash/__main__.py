@@ -8,16 +8,16 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 from tests.snaptable.crash import search
-from tests.snaptable.crash.search import WORKLOADS, Tally, record
+from tests.snaptable.crash.search import WORKLOADS, CrashReport, record
 
 MODELS: tuple[search.Model, ...] = ("kill", "ordered", "weak")
 
 
-def look(task: tuple[str, search.Model, int, int, int, int]) -> Tally:
+def look(task: tuple[str, search.Model, int, int, int, int]) -> CrashReport:
     """Search one workload under one model."""
     name, model, seed, most, every, nested = task
-    tally = Tally()
-    with search.quiet(), search.configured(name) as workload:
+    tally = CrashReport()
+    with search.silenced_log(), search.configured(name) as workload:
         search.search(record(workload), model, tally, seed=seed, most=most, every=every, nested=nested)
     return tally
 

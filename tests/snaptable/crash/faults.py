@@ -12,11 +12,11 @@ from typing import Literal
 from tests.snaptable.crash.search import Author, Book, Shelf, background, mark
 
 from snaptable import OpenError, ReadOnlyStore, WriteFailed
-from snaptable.quiet import quiet
+from snaptable.silenced_log import silenced_log
 from snaptable.testing.crash import states_after
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk
 from snaptable.testing.faults import How
-from snaptable.testing.run import Rows, on_disk, rows_of
+from snaptable.testing.recording import Rows, on_disk, rows_of
 
 Lasting = Literal["once", "until healed", "for good"]
 LASTING: tuple[Lasting, ...] = ("once", "until healed", "for good")
@@ -72,7 +72,7 @@ STEPS: tuple[Callable[[Shelf], object] | Literal["persist"], ...] = (
 def template() -> Contents:
     """Return a disk as a kill left it: a snapshot, newer commits in the journal alone, and a torn end."""
     disk = SimulatedDisk()
-    with quiet():
+    with silenced_log():
         db = on_disk(background(disk.root), disk).open()
         db.authors.insert(Author(id=1, name="first"))
         db.persist()
@@ -201,7 +201,7 @@ def count(operation: str, *, policy: bool) -> int:
     """Return how often an operation happens in an undisturbed life."""
     disk = SimulatedDisk(template())
     never = disk.faults.fail(operation, after=1_000_000)
-    with quiet():
+    with silenced_log():
         Life(disk, errno.EIO, "once", policy).live(Found())
     return 1_000_000 - never.after
 
@@ -228,7 +228,7 @@ def inject(found: Found, way: str, lasting: Lasting, policy: bool, index: int) -
     met: list[Operation] = []
     disk.before = met.append
     try:
-        with quiet():
+        with silenced_log():
             Life(disk, error, lasting, policy).live(found)
     except BaseException as problem:
         where = f"{way}, {lasting}, {'journal only' if policy else 'auto'}, operation {index}"

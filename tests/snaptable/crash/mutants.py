@@ -17,12 +17,17 @@ from tests.snaptable.crash import faults, search
 
 from snaptable.changes import Commit
 from snaptable.memory.engine import MemoryEngine
-from snaptable.storage import files, history, journal, names, publish, saver, store
-from snaptable.storage.batch import Batch
-from snaptable.storage.committer import Committer
-from snaptable.storage.files import File, Files, Identity
-from snaptable.storage.journal import Segment
-from snaptable.storage.saver import Saver
+from snaptable.storage import recovery, store
+from snaptable.storage.commit_batch import CommitBatch
+from snaptable.storage.disk import atomic_write, files, names
+from snaptable.storage.disk.files import File, Files, Identity
+from snaptable.storage.group_commit import GroupCommit
+from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.journal import format as journal_format
+from snaptable.storage.journal import segment as segment_module
+from snaptable.storage.journal.segment import Segment
+from snaptable.storage.snapshot import checkpointer
+from snaptable.storage.snapshot.checkpointer import Checkpointer
 
 Patch = pytest.MonkeyPatch
 SEED = 20261120
@@ -91,7 +96,7 @@ def failed_sync_retried(patch: Patch) -> None:
         except OSError:
             step(*arguments)
 
-    patch.setattr(journal, "sync", sync)
+    patch.setattr(segment_module, "sync", sync)
     patch.setattr(files, "sync", sync)
 
 
@@ -100,14 +105,14 @@ def frames_one_by_one(patch: Patch) -> None:
 
     def append(segment: Segment, commits: Sequence[Commit]) -> None:
         with Patch.context() as inner:
-            inner.setattr(journal, "sync", lambda *_: None)
+            inner.setattr(segment_module, "sync", lambda *_: None)
             inner.setattr(files, "sync", lambda *_: None)
             for commit in commits[:-1]:
                 span = b"[%d,%d]" % (commit.sequence, commit.sequence)
-                segment._write_frame(span, b',"commits":[%b]' % journal._commit_json(commit))
+                segment._write_frame(span, b',"commits":[%b]' % journal_format.encode_commit(commit))
         last = commits[-1]
         segment._write_frame(
-            b"[%d,%d]" % (last.sequence, last.sequence), b',"commits":[%b]' % journal._commit_json(last)
+            b"[%d,%d]" % (last.sequence, last.sequence), b',"commits":[%b]' % journal_format.encode_commit(last)
         )
 
     patch.setattr(Segment, "append", append)
@@ -115,31 +120,33 @@ def frames_one_by_one(patch: Patch) -> None:
 
 def frames_unsalted(patch: Patch) -> None:
     """Give every segment the same salt."""
-    patch.setattr("snaptable.storage.journal.secrets.token_bytes", bytes)
+    patch.setattr("snaptable.storage.journal.segment.secrets.token_bytes", bytes)
 
 
 def seal_not_verified(patch: Patch) -> None:
     """Take a line for a frame by its form alone."""
 
-    def open_seal(line: bytes, salt: bytes) -> str | None:
-        _, found, rest = line.rpartition(journal._CHECK)
-        return rest[: -len(journal._LINE_END)].decode() if found and rest.endswith(journal._LINE_END) else None
+    def verify(line: bytes, salt: bytes) -> str | None:
+        _, found, rest = line.rpartition(journal_format.DIGEST_MARK)
+        return (
+            rest[: -len(journal_format.LINE_END)].decode() if found and rest.endswith(journal_format.LINE_END) else None
+        )
 
-    patch.setattr(journal, "_open_seal", open_seal)
+    patch.setattr(journal_format, "verify", verify)
 
 
 def segment_named_before_its_header(patch: Patch) -> None:
     """Rename a segment into place before its header is synced; that is done with the first frame."""
-    patch.setattr(publish, "put", _broken_put(file_synced=None))
+    patch.setattr(atomic_write, "put", _broken_put(file_synced=None))
 
 
 def segment_name_not_synced(patch: Patch) -> None:
     """Create a segment without syncing the directory."""
 
     def put(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
-        publish.put(files, temporary, name, [buffers])
+        atomic_write.put(files, temporary, name, [buffers])
 
-    patch.setattr(journal, "publish", put)
+    patch.setattr(segment_module, "publish", put)
 
 
 def empty_segment_removed_first(patch: Patch) -> None:
@@ -157,9 +164,9 @@ def empty_segment_removed_first(patch: Patch) -> None:
 
 def segment_removed_too_early(patch: Patch) -> None:
     """Remove history that no snapshot covers."""
-    original = history.prune
-    patch.setattr(history, "HISTORY_BYTES", 0)
-    patch.setattr(history, "prune", lambda files, _: original(files, 10**18))
+    original = journal_directory.prune
+    patch.setattr(journal_directory, "HISTORY_BYTES", 0)
+    patch.setattr(journal_directory, "prune", lambda files, _: original(files, 10**18))
 
 
 def half_frame_left(patch: Patch) -> None:
@@ -183,23 +190,23 @@ def write_errors_swallowed(patch: Patch) -> None:
 
 def snapshot_not_synced(patch: Patch) -> None:
     """Rename a snapshot that was not synced."""
-    patch.setattr(saver, "put", _broken_put(file_synced=None))
+    patch.setattr(checkpointer, "put", _broken_put(file_synced=None))
 
 
 def snapshot_renamed_before_its_sync(patch: Patch) -> None:
     """Rename a snapshot first, and sync it then."""
-    patch.setattr(saver, "put", _broken_put(file_synced="late"))
+    patch.setattr(checkpointer, "put", _broken_put(file_synced="late"))
 
 
 def snapshot_name_not_synced(patch: Patch) -> None:
     """Never sync a snapshot's name; what it covers goes all the same."""
-    patch.setattr(Saver, "_sync_name", lambda _: None)
-    patch.setattr(history, "sync", lambda *_: None)
+    patch.setattr(Checkpointer, "_sync_name", lambda _: None)
+    patch.setattr(journal_directory, "sync", lambda *_: None)
 
 
 def pruned_before_the_name_is_synced(patch: Patch) -> None:
     """Remove what a snapshot covers whose name is not on the disk yet, as it is behind a write that waited for it."""
-    patch.setattr(history, "sync", lambda *_: None)
+    patch.setattr(journal_directory, "sync", lambda *_: None)
 
 
 def snapshot_in_place(patch: Patch) -> None:
@@ -215,7 +222,7 @@ def snapshot_in_place(patch: Patch) -> None:
         file.sync()
         return file, file.identity()
 
-    patch.setattr(saver, "put", put)
+    patch.setattr(checkpointer, "put", put)
 
 
 def older_snapshot_wins(patch: Patch) -> None:
@@ -225,11 +232,11 @@ def older_snapshot_wins(patch: Patch) -> None:
         files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any
     ) -> tuple[File, Identity]:
         content = list(chunks)
-        written = publish.put(files, temporary, name, content)
+        written = atomic_write.put(files, temporary, name, content)
         earlier, files.__dict__["earlier"] = files.__dict__.get("earlier"), content
-        return publish.put(files, f"{temporary}2", name, earlier) if earlier is not None else written
+        return atomic_write.put(files, f"{temporary}2", name, earlier) if earlier is not None else written
 
-    patch.setattr(saver, "put", put)
+    patch.setattr(checkpointer, "put", put)
 
 
 # ── the order of things ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,14 +261,14 @@ def acknowledged_before_durable(patch: Patch) -> None:
 
 def shown_before_durable(patch: Patch) -> None:
     """Lift the veils before the frame is written."""
-    original = Committer._lead
+    original = GroupCommit._lead
 
-    def lead(committer: Committer, batch: Batch) -> None:
+    def lead(committer: GroupCommit, batch: CommitBatch) -> None:
         if not batch.done:
             committer._listener.durable(batch)
         original(committer, batch)
 
-    patch.setattr(Committer, "_lead", lead)
+    patch.setattr(GroupCommit, "_lead", lead)
 
 
 def failed_write_not_rolled_back(patch: Patch) -> None:
@@ -277,19 +284,19 @@ def failed_write_not_rolled_back(patch: Patch) -> None:
 
 def full_disk_final(patch: Patch) -> None:
     """Refuse writes for good once the disk was full."""
-    original = Committer._verdict
+    original = GroupCommit._verdict
 
-    def verdict(committer: Committer, error: BaseException) -> Exception | None:
+    def verdict(committer: GroupCommit, error: BaseException) -> Exception | None:
         original(committer, error)
         return committer.refusal or RuntimeError("never")
 
-    patch.setattr(Committer, "_verdict", verdict)
-    patch.setattr(Committer, "heal", lambda _: None)
+    patch.setattr(GroupCommit, "_verdict", verdict)
+    patch.setattr(GroupCommit, "heal", lambda _: None)
 
 
 def segment_not_written_anew(patch: Patch) -> None:
     """Leave the last segment as it was found after a kill, and write a snapshot that may outlive its end."""
-    patch.setattr(history, "rewrite", lambda *_: None)
+    patch.setattr(journal_directory, "rewrite", lambda *_: None)
 
 
 # ── what makes no difference ────────────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +306,7 @@ def started_without_fresh_snapshot(patch: Patch) -> None:
     """Go on from what the page cache shows after a kill, as if it were on the disk."""
     original = store.Store._begin
 
-    def begin(opened: store.Store, *arguments: Any) -> Committer:
+    def begin(opened: store.Store, *arguments: Any) -> GroupCommit:
         if opened.recovered.header is not None:
             opened.recovered.replayed, opened.recovered.clean = 0, True
         return original(opened, *arguments)
@@ -309,7 +316,7 @@ def started_without_fresh_snapshot(patch: Patch) -> None:
 
 def torn_end_not_kept(patch: Patch) -> None:
     """Cut a torn end without keeping a copy of it."""
-    patch.setattr(history, "keep_bytes", lambda *_: "")
+    patch.setattr(recovery, "keep_bytes", lambda *_: "")
 
 
 MUTANTS = (
@@ -360,7 +367,7 @@ def caught(mutant: Mutant) -> str | None:
 
 
 def _by_crashes(name: str, nested: int) -> str | None:
-    tally = search.Tally()
+    tally = search.CrashReport()
     with search.configured(name) as workload:
         try:
             run = search.record(workload)

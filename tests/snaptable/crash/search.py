@@ -12,13 +12,15 @@ import pytest
 from pydantic import Field
 
 from snaptable import Database, ForeignKey, Index, ReadOnlyStore, Row, Table, Unique, WriteFailed, table
-from snaptable.quiet import quiet
-from snaptable.storage import committer, history, saver
+from snaptable.silenced_log import silenced_log
+from snaptable.storage import group_commit
+from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.snapshot import checkpointer
 from snaptable.testing.crash import Model
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
-from snaptable.testing.judge import Search, Tally
-from snaptable.testing.run import Run
-from snaptable.testing.run import record as record_run
+from snaptable.testing.oracle import CrashReport, Search
+from snaptable.testing.recording import Recording
+from snaptable.testing.recording import record as record_run
 
 
 class Author(Row):
@@ -54,18 +56,18 @@ def background(directory: Path) -> Shelf:
     return Shelf(directory, snapshot="background")
 
 
-def record(workload: Workload, contents: Contents = EMPTY) -> Run[Shelf]:
+def record(workload: Workload, contents: Contents = EMPTY) -> Recording[Shelf]:
     """Run a workload on a simulated disk."""
     make = background if workload in JOURNAL_ONLY else Shelf
-    with quiet():
+    with silenced_log():
         return record_run(make, workload, contents)
 
 
 def search(
-    run: Run[Shelf], model: Model, tally: Tally, *, seed: int, most: int, every: int = 1, nested: int = 0
+    run: Recording[Shelf], model: Model, tally: CrashReport, *, seed: int, most: int, every: int = 1, nested: int = 0
 ) -> None:
     """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
-    with quiet():
+    with silenced_log():
         Search(tally, seed=seed, most=most, nested=nested, further=mark).run(run, model, every=every)
 
 
@@ -212,13 +214,23 @@ HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 def configured(name: str) -> Iterator[Workload]:
     """Set the sizes that a workload is made for, and keep the background from saving at times of its own; give it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(committer, "SEGMENT_BYTES", SEGMENT_BYTES.get(name, committer.SEGMENT_BYTES))
-        patch.setattr(history, "HISTORY_BYTES", HISTORY_BYTES.get(name, history.HISTORY_BYTES))
-        patch.setattr(history, "LEAST_BYTES", 0)
-        patch.setattr(committer, "HEAL_PAUSE", 0.0)
-        patch.setattr(saver, "DELAY", 3600.0)
-        patch.setattr(saver, "RETRY", 3600.0)
+        patch.setattr(group_commit, "SEGMENT_BYTES", SEGMENT_BYTES.get(name, group_commit.SEGMENT_BYTES))
+        patch.setattr(journal_directory, "HISTORY_BYTES", HISTORY_BYTES.get(name, journal_directory.HISTORY_BYTES))
+        patch.setattr(journal_directory, "LEAST_BYTES", 0)
+        patch.setattr(group_commit, "HEAL_PAUSE", 0.0)
+        patch.setattr(checkpointer, "DELAY", 3600.0)
+        patch.setattr(checkpointer, "RETRY", 3600.0)
         yield WORKLOADS.get(name, small_commits)
 
 
-__all__ = ["SEGMENT_BYTES", "WORKLOADS", "Model", "Run", "Tally", "configured", "quiet", "record", "search"]
+__all__ = [
+    "SEGMENT_BYTES",
+    "WORKLOADS",
+    "CrashReport",
+    "Model",
+    "Recording",
+    "configured",
+    "record",
+    "search",
+    "silenced_log",
+]

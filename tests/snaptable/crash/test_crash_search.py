@@ -2,7 +2,7 @@
 
 import pytest
 from tests.snaptable.crash import search
-from tests.snaptable.crash.search import WORKLOADS, Tally, record
+from tests.snaptable.crash.search import WORKLOADS, CrashReport, record
 
 SEED = 20261120
 
@@ -11,8 +11,8 @@ SEED = 20261120
 @pytest.mark.parametrize("name", list(WORKLOADS))
 def test_no_crash_loses_or_halves_a_commit(name: str, model: search.Model) -> None:
     """In every state that a crash leaves, the store opens and holds exactly the state after some allowed commit."""
-    tally = Tally()
-    with search.quiet(), search.configured(name) as workload:
+    tally = CrashReport()
+    with search.silenced_log(), search.configured(name) as workload:
         search.search(record(workload), model, tally, seed=SEED, most=6, every=2)
     assert tally.failures == []
     assert tally.states[model] >= 15
@@ -21,8 +21,8 @@ def test_no_crash_loses_or_halves_a_commit(name: str, model: search.Model) -> No
 @pytest.mark.parametrize("model", ["kill", "weak"])
 def test_no_crash_during_recovery_does_either(model: search.Model) -> None:
     """A second crash, at any operation of the recovery from a first, leaves no worse state."""
-    tally = Tally()
-    with search.quiet(), search.configured("journal only") as workload:
+    tally = CrashReport()
+    with search.silenced_log(), search.configured("journal only") as workload:
         search.search(record(workload), model, tally, seed=SEED, most=3, every=9, nested=1)
     assert tally.failures == []
     assert sum(tally.states.values()) > 200

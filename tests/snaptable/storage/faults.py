@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.snaptable.storage.support import Store
 
-from snaptable.storage.files import File, Files, Identity
+from snaptable.storage.disk.files import File, Files, Identity
 
 FOREVER = 1_000_000
 

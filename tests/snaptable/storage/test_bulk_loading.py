@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError
 from tests.snaptable.storage.support import SNAPSHOT, sealed, strictly
 
 from snaptable import Database, ForeignKey, Index, OpenError, Row, Table, Unique, table
-from snaptable.memory import indexes
-from snaptable.memory import sorted as sorted_entries
+from snaptable.memory.indexes import hash_index
+from snaptable.memory.indexes import sorted_rows as sorted_entries
 
 MOMENTS = [
     None,
@@ -52,8 +52,8 @@ class Things(Database):
 def small_pieces() -> Iterator[None]:
     """Let few rows fill what thousands fill otherwise."""
     with (
-        patch.object(indexes, "LISTED", 2),
-        patch.object(indexes, "SAMPLE", 2),
+        patch.object(hash_index, "LISTED", 2),
+        patch.object(hash_index, "SAMPLE", 2),
         patch.object(sorted_entries, "CHUNK", 2),
     ):
         yield

@@ -23,7 +23,7 @@ from tests.snaptable.storage.support import (
     segments,
 )
 
-from snaptable.storage import committer
+from snaptable.storage import group_commit
 
 SECONDS = 1.5
 
@@ -99,7 +99,7 @@ def test_what_was_acknowledged_is_in_the_file(directory: Path) -> None:
 
 def test_a_copy_of_everything_at_any_time_opens(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure a kill at any instant, with writers and the background at work, opens with all that was acknowledged."""
-    monkeypatch.setattr(committer, "SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 20_000)
     with Store(directory, fsync=False, snapshot="background") as db:
         begin(db)
         copies = []
@@ -119,7 +119,7 @@ def test_a_copy_of_everything_at_any_time_opens(directory: Path, monkeypatch: py
 
 def test_sequences_have_no_gap(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure the journal numbers the commits 1, 2, 3 … through all its files, whoever wrote them."""
-    monkeypatch.setattr(committer, "SEGMENT_BYTES", 30_000)
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 30_000)
     with Store(directory, fsync=False) as db:
         begin(db)
         with busy(db, threads=8) as done:

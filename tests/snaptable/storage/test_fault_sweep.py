@@ -13,7 +13,7 @@ from tests.snaptable.storage.faults import FOREVER, Disk, FaultyStore
 from tests.snaptable.storage.support import JOURNAL, SNAPSHOT, Store, User, killed
 
 from snaptable import OpenError, ReadOnlyStore, WriteFailed
-from snaptable.storage import committer
+from snaptable.storage import group_commit
 
 Notes = dict[str, str]
 GONE = "gone"
@@ -91,7 +91,7 @@ STEPS: list[Notes | str] = [
 @pytest.fixture
 def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a killed store with a torn end, so that an opening has everything to do."""
-    monkeypatch.setattr(committer, "SEGMENT_BYTES", 2_500)
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 2_500)
     with Store(tmp_path / "template" / "data", fsync=False) as db:
         oldest = (tmp_path / "template" / "data" / SNAPSHOT).read_bytes()
         apply(db, {"a": "1", "b": "1", "c": "1", "d": "1"})

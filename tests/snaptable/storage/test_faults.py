@@ -22,7 +22,7 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import DatabaseClosed, OpenError, ReadOnlyStore, WriteFailed
-from snaptable.storage import pages
+from snaptable.storage.snapshot import pages
 
 
 @pytest.fixture

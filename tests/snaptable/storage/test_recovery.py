@@ -26,7 +26,9 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import CorruptJournal, CorruptSnapshot, Database, OpenError, SchemaMismatch, Table, UnsupportedFormat
-from snaptable.storage import committer, history, names
+from snaptable.storage import group_commit
+from snaptable.storage.disk import names
+from snaptable.storage.journal import directory as journal_directory
 
 
 class Fewer(Database):
@@ -36,7 +38,7 @@ class Fewer(Database):
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the journal go on in a new file after a few hundred bytes."""
-    monkeypatch.setattr(committer, "SEGMENT_BYTES", 600)
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 600)
 
 
 def fill(db: Store) -> list[Rows]:
@@ -168,8 +170,8 @@ def test_a_missing_journal_file_is_a_gap(open_store: Open) -> None:
 @pytest.mark.usefixtures("small_segments")
 def test_an_old_backup_beside_a_pruned_journal_is_refused(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure an older snapshot whose next commits are gone from the journal is refused, not opened with a hole."""
-    monkeypatch.setattr(history, "HISTORY_BYTES", 1_000)
-    monkeypatch.setattr(history, "LEAST_BYTES", 1)
+    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 1_000)
+    monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
     db = open_store()
     assert db.directory is not None
     oldest = (db.directory / SNAPSHOT).read_bytes()
@@ -187,8 +189,8 @@ def test_an_old_backup_beside_a_pruned_journal_is_refused(open_store: Open, monk
 @pytest.mark.usefixtures("small_segments")
 def test_history_is_kept_up_to_the_bound(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure journal files that the snapshot covers are kept, the newest ones, up to the bound, and no longer."""
-    monkeypatch.setattr(history, "HISTORY_BYTES", 4_000)
-    monkeypatch.setattr(history, "LEAST_BYTES", 1)
+    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 4_000)
+    monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
     db = open_store()
     assert db.directory is not None
     for number in range(60):
@@ -205,8 +207,8 @@ def test_history_is_kept_up_to_the_bound(open_store: Open, monkeypatch: pytest.M
 @pytest.mark.usefixtures("small_segments")
 def test_no_file_goes_that_the_snapshot_does_not_cover(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure the bound never removes a commit that is nowhere else."""
-    monkeypatch.setattr(history, "HISTORY_BYTES", 0)
-    monkeypatch.setattr(history, "LEAST_BYTES", 1)
+    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 0)
+    monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
     db = open_store(snapshot="background")
     for number in range(40):
         db.users.insert(User(id=str(number)))
@@ -216,7 +218,7 @@ def test_no_file_goes_that_the_snapshot_does_not_cover(open_store: Open, monkeyp
 
 def test_many_short_runs_do_not_leave_many_files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure runs with one commit each are bounded too, though their files are tiny."""
-    monkeypatch.setattr(history, "HISTORY_BYTES", 10 * history.LEAST_BYTES)
+    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 10 * journal_directory.LEAST_BYTES)
     for number in range(40):
         with Store(directory, fsync=False) as db:
             db.users.insert(User(id=str(number)))

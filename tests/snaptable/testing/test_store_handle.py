@@ -19,7 +19,7 @@ from snaptable import (
     Table,
     WriteFailed,
 )
-from snaptable.testing import Seed, StoreHandle
+from snaptable.testing import StoreHandle, StoreTemplate
 
 
 class Note(Row):
@@ -204,7 +204,9 @@ def test_a_second_process_is_refused_and_refuses(store: StoreHandle[Notes]) -> N
 
 def test_a_seed_is_copied_and_stays_as_it_was(snaptable_store: Store, snaptable_seed: Any) -> None:
     """Each store of a seed is its own; so is each fork of a store."""
-    seed: Seed[Notes] = snaptable_seed(Notes, lambda db: db.notes.insert_many([Note(text="a"), Note(text="b")]))
+    seed: StoreTemplate[Notes] = snaptable_seed(
+        Notes, lambda db: db.notes.insert_many([Note(text="a"), Note(text="b")])
+    )
     one, two = snaptable_store(seed), snaptable_store(seed)
     one.db.notes.delete(1)
     fork = one.fork()

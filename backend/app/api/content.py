@@ -1,0 +1,64 @@
+"""Send a document's bytes."""
+
+import re
+from urllib.parse import quote
+
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
+
+from app.files.blobs import Blobs
+from app.tables import Document
+from snaptable.web import Problem
+
+ONE_RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?", re.ASCII)
+
+
+class PdfResponse(FileResponse):
+    """Be a blob on its way to a client; it is held, so that a delete meanwhile does not cut it short."""
+
+    media_type = "application/pdf"
+
+    def __init__(self, blobs: Blobs, document: Document, wanted: str | None) -> None:
+        """Look the blob up; `wanted` is the request's header Range.
+
+        Raises:
+            FileNotFoundError: the blob is missing.
+            Problem: 416, the range begins behind the end.
+        """
+        self._blobs = blobs
+        self._sha256 = document.sha256
+        self._ranged = _is_one_range(wanted, document.size)
+        path = blobs.path(document.sha256)
+        headers = {
+            "Content-Disposition": content_disposition(document.filename),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-cache",
+            "ETag": f'"{document.sha256}"',
+        }
+        super().__init__(path, headers=headers, media_type=self.media_type, stat_result=path.stat())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the bytes; a Range we don't serve is ignored, as HTTP allows, and all of them are sent."""
+        if not self._ranged:
+            scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
+        with self._blobs.held(self._sha256):
+            await super().__call__(scope, receive, send)
+
+
+def content_disposition(filename: str) -> str:
+    """Name the file for a browser: in full for those that know RFC 5987, in ASCII for the others."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _is_one_range(wanted: str | None, size: int) -> bool:
+    """Return whether the header asks for one part that can be served."""
+    match = ONE_RANGE.fullmatch(wanted.strip()) if wanted else None
+    if match is None:
+        return False
+    first, last = match.groups()
+    if first is None:
+        return last is not None and int(last) > 0
+    if int(first) >= size:
+        raise Problem(416, "The document is shorter than that.", headers={"Content-Range": f"bytes */{size}"})
+    return last is None or int(first) <= int(last)

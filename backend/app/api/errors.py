@@ -1,0 +1,61 @@
+"""Which problem a client is told for what a service, or the machinery below it, refused."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from app.api.dependencies import CHALLENGE
+from app.errors import (
+    ContentMissing,
+    EmailTaken,
+    FieldRefused,
+    NotFound,
+    ServiceError,
+    StorageFailed,
+    TooBusy,
+    WrongPassword,
+)
+from app.security.login_limits import TooManyAttempts
+from app.services.uploads import TooLarge
+from snaptable.web import FieldError, Problem, problem_response
+
+logger = logging.getLogger("app")
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer our own errors as problems."""
+    for kind in (ServiceError, TooManyAttempts, TooLarge):
+        app.add_exception_handler(kind, _answer)
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    """Answer one of our errors."""
+    return problem_response(_problem(error))
+
+
+def _problem(error: Exception) -> Problem:
+    """Choose the problem."""
+    match error:
+        case NotFound():
+            return Problem(404, str(error))
+        case EmailTaken():
+            return Problem(409, "Somebody has registered with this e-mail address.")
+        case WrongPassword():
+            return Problem(401, "E-mail address and password don't belong together.", headers=CHALLENGE)
+        case FieldRefused():
+            return Problem.invalid(FieldError(f"/{error.field}", str(error)))
+        case TooLarge():
+            return Problem(413, "The document is too large.")
+        case TooManyAttempts():
+            headers = {"Retry-After": str(error.seconds)}
+            return Problem(429, f"Too many attempts; try again in {error.seconds} seconds.", headers=headers)
+        case TooBusy():
+            return Problem(503, "The server is busy; try again in a moment.", headers={"Retry-After": "2"})
+        case StorageFailed():
+            logger.error("Upload failed: %s", error)
+            return Problem(503, "The document could not be stored; nothing was changed.", headers={"Retry-After": "30"})
+        case ContentMissing():
+            logger.error("%s", error)
+            return Problem(500, "The bytes of this document are missing on the server.")
+    raise error

@@ -1,0 +1,180 @@
+"""The shapes of requests and responses; rows are never sent as they are."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    with_config,
+)
+from typing_extensions import TypedDict
+
+from app.security.passwords import MAX_PASSWORD_BYTES
+from app.tables import AnnotationType
+
+MIN_PASSWORD = 8
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+def _whole(value: Any) -> Any:
+    """Take 1.0 for 1, as JSON does: its numbers have one type."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _password(value: str) -> str:
+    """Refuse a password that would take long to hash."""
+    if len(value.encode("utf-8")) > MAX_PASSWORD_BYTES:
+        raise ValueError(f"This has more than {MAX_PASSWORD_BYTES} bytes.")
+    return value
+
+
+_Page = Annotated[int, Field(ge=1, le=2**31 - 1)]
+PageNumber = Annotated[_Page, BeforeValidator(_whole, json_schema_input_type=_Page)]
+LongText = Annotated[str, StringConstraints(max_length=100_000)]
+Color = Annotated[str, StringConstraints(max_length=64)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Input(BaseModel):
+    """A request body: no unknown fields, no coercion."""
+
+    model_config = STRICT
+
+
+class Output(BaseModel):
+    """A response body, filled from the attributes of a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Registration(Input):
+    """A new user."""
+
+    email: EmailStr
+    password: Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD_BYTES), AfterValidator(_password)]
+
+
+class UserOut(Output):
+    """A user, as shown to themselves."""
+
+    id: str
+    email: str
+    created_at: datetime
+
+
+class TokenOut(Output):
+    """A login, as OAuth2 answers it."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  # no password, the kind of token
+
+
+class DocumentOut(Output):
+    """A document."""
+
+    id: str
+    user_id: str
+    filename: str
+    total_pages: int
+    size: int
+    sha256: str
+    upload_date: datetime
+    metadata: dict[str, Any]
+
+
+class Coordinates(Input):
+    """A rectangle on a page."""
+
+    x: FiniteFloat
+    y: FiniteFloat
+    width: FiniteFloat
+    height: FiniteFloat
+
+
+class ExtractionIn(Input):
+    """A new extraction."""
+
+    document_id: str
+    field_name: Name
+    text: LongText
+    page: PageNumber
+    coordinates: Coordinates
+    method: Name = "manual"
+
+
+class CoordinatesOut(Output):
+    """A rectangle on a page."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class ExtractionOut(Output):
+    """An extraction."""
+
+    id: str
+    document_id: str
+    user_id: str
+    field_name: str
+    text: str
+    page: int
+    coordinates: CoordinatesOut
+    method: str
+    timestamp: datetime
+
+
+class AnnotationIn(Input):
+    """A new annotation; what its coordinates hold depends on its type."""
+
+    document_id: str
+    page_num: PageNumber
+    type: AnnotationType
+    coordinates: dict[str, Any]
+    content: LongText | None = None
+    color: Color | None = None
+
+
+@with_config(STRICT)
+class AnnotationChanges(TypedDict, total=False):
+    """The fields of an annotation to change; what is left out stays."""
+
+    page_num: PageNumber
+    type: AnnotationType
+    coordinates: dict[str, Any]
+    content: LongText | None
+    color: Color | None
+
+
+class AnnotationOut(Output):
+    """An annotation."""
+
+    id: str
+    document_id: str
+    user_id: str
+    page_num: int
+    type: AnnotationType
+    coordinates: dict[str, Any]
+    content: str | None
+    color: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+ItemT = TypeVar("ItemT", bound=Output)
+
+
+class PageOut(Output, Generic[ItemT]):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[ItemT]
+    next_cursor: str | None

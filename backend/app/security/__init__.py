@@ -1,0 +1,1 @@
+"""Passwords, login limits and e-mail addresses."""

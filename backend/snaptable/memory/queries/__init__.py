@@ -1,0 +1,1 @@
+"""How a query is answered in memory: plans, access paths, filters, sorting."""

@@ -1,0 +1,66 @@
+"""The order of rows: by columns, None last in both directions, ties by the primary key in the last direction."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from snaptable.conditions import Column, Order
+from snaptable.values import value_types
+
+
+def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
+    """Return the ordering cut behind the primary key, which is added, in the last direction, where it is missing."""
+    kept: list[Order] = []
+    for item in order:
+        if all(item.column.name != other.column.name for other in kept):
+            kept.append(item)
+        if item.column.name == key.name:
+            return tuple(kept)
+    return (*kept, key.orders[bool(order) and order[-1].descending])
+
+
+def sort_rows(rows: list[Any], order: Sequence[Order]) -> list[Any]:
+    """Return the rows sorted by a complete ordering; O(n log n)."""
+    # Key by key, the last first, is quicker than by tuples of keys: those compare each pair of values twice.
+    for item in reversed(order):
+        rows = _sort_by(rows, item)
+    return rows
+
+
+def _sort_by(rows: list[Any], item: Order) -> list[Any]:
+    value_of = attrgetter(item.column.name)
+    sort_key = item.column.sort_key
+    if sort_key is None or sort_key is value_types.microseconds:
+        try:
+            return sorted(rows, key=value_of, reverse=item.descending)
+        except TypeError:
+            pass  # a None, or a naive time beside an aware one
+    present = [row for row in rows if value_of(row) is not None]
+    absent = [row for row in rows if value_of(row) is None]
+    present.sort(
+        key=value_of if sort_key is None else lambda row: sort_key(value_of(row)),
+        reverse=item.descending,
+    )
+    return present + absent
+
+
+def rows_after(rows: list[Any], order: Sequence[Order], position: tuple[Any, ...]) -> list[Any]:
+    """Return the rows that come after a position (a value for each column of the ordering); O(n)."""
+    steps = [
+        (attrgetter(item.column.name), item.column.sort_key, item.descending, value)
+        for item, value in zip(order, position, strict=True)
+    ]
+
+    def is_after(row: Any) -> bool:
+        for value_of, sort_key, descending, bound in steps:
+            value = value_of(row)
+            if value is None or bound is None:
+                if value is bound:
+                    continue
+                return value is None
+            mine, other = (value, bound) if sort_key is None else (sort_key(value), sort_key(bound))
+            if mine != other:
+                return bool((mine > other) != descending)
+        return False
+
+    return [row for row in rows if is_after(row)]

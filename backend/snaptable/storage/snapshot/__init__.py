@@ -1,0 +1,1 @@
+"""The snapshot: its format, its pages and checksums, and when it is written."""

@@ -1,0 +1,87 @@
+"""The CRC-32 of a file whose parts are known already: put together in O(parts), without reading the bytes again.
+
+A checksum is a polynomial over GF(2), and what follows it multiplies it by x to the number of bits that follow; so the
+checksum of two parts joined is that of the first, times that power, plus that of the second. This is what zlib calls
+`crc32_combine`; Python doesn't offer it.
+"""
+
+import zlib
+from collections.abc import Sequence
+from functools import cache
+
+_POLYNOMIAL = 0xEDB88320
+"""The CRC-32 polynomial as zlib writes it: the highest power in the lowest bit."""
+_ONE = 1 << 31
+_BYTE = 1 << 23
+"""x to the 8: what one byte that follows multiplies by."""
+
+
+def _times_x(value: int) -> int:
+    return (value >> 1) ^ _POLYNOMIAL if value & 1 else value >> 1
+
+
+def _reduced(nibble: int) -> int:
+    for _ in range(4):
+        nibble = _times_x(nibble)
+    return nibble
+
+
+_REDUCED = tuple(map(_reduced, range(16)))
+
+
+def times(first: int, second: int) -> int:
+    """Return the product of two polynomials, modulo that of CRC-32; 2 µs, four bits at a time."""
+    b = second
+    c = _times_x(b)
+    d = _times_x(c)
+    e = _times_x(d)
+    multiples = (
+        0, e, d, d ^ e, c, c ^ e, c ^ d, c ^ d ^ e,
+        b, b ^ e, b ^ d, b ^ d ^ e, b ^ c, b ^ c ^ e, b ^ c ^ d, b ^ c ^ d ^ e,
+    )  # fmt: skip
+    product = multiples[first & 15]
+    for place in (4, 8, 12, 16, 20, 24, 28):
+        product = (product >> 4) ^ _REDUCED[product & 15] ^ multiples[(first >> place) & 15]
+    return product
+
+
+@cache
+def _shifts(place: int) -> tuple[list[int], int]:
+    """Return x to eight times each value of a length's hexadecimal digit at a place, and to that of one place up."""
+    base = _shifts(place - 1)[1] if place else _BYTE
+    powers = [_ONE]
+    for _ in range(16):
+        powers.append(times(powers[-1], base))
+    return powers[:16], powers[16]
+
+
+def shift(length: int) -> int:
+    """Return what a checksum is multiplied by when so many bytes follow; 2 µs for each hexadecimal digit."""
+    factor, place = _ONE, 0
+    while length:
+        if length & 15:
+            factor = times(factor, _shifts(place)[0][length & 15])
+        length >>= 4
+        place += 1
+    return factor
+
+
+class ChecksummedBytes:
+    """Be some bytes of a file, in buffers; their sum is worked out once, when it is asked for."""
+
+    __slots__ = ("_checksum", "_factor", "buffers", "size")
+
+    def __init__(self, buffers: Sequence[bytes]) -> None:
+        self.buffers = buffers
+        self.size = sum(map(len, buffers))
+        self._factor: int | None = None
+        self._checksum = 0
+
+    def after(self, checksum: int) -> int:
+        """Return the checksum of what came before and this."""
+        if self._factor is None:
+            # Joined, though it costs a tenth more: a checksum lets go of the interpreter's lock, and where another
+            # thread is busy getting it back may take 5 ms. Once, then, and not once a buffer.
+            self._checksum = zlib.crc32(self.buffers[0] if len(self.buffers) == 1 else b"".join(self.buffers))
+            self._factor = shift(self.size)
+        return times(checksum, self._factor) ^ self._checksum

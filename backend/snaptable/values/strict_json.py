@@ -1,0 +1,94 @@
+"""JSON as the store takes it: strictly. Parsers let much pass that would not come back as it was; this one doesn't."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+MAX_DEPTH = 100
+"""Nesting of a row's JSON, its own object counted as 1; Python 3.11's parser fails near 1,000."""
+
+FILE_DEPTH = MAX_DEPTH + 2
+"""Nesting of a snapshot: its rows lie two levels down."""
+
+
+class NotStrict(ValueError):
+    """Say why JSON that a parser would take is refused.
+
+    Attributes:
+        reason: the sentence without any of the data, for those who may not see it.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason + detail)
+        self.reason = reason
+
+
+def parse_strictly(text: str | bytes, max_depth: int = FILE_DEPTH) -> Any:
+    """Return the value of a JSON text, refusing what JSON parsers let pass.
+
+    Raises:
+        NotStrict: a key twice in an object, NaN or an infinity, a number beyond a float, half of a surrogate pair,
+            nested deeper than `max_depth`.
+        ValueError: not UTF-8, not JSON, an integer of more digits than Python parses.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    # Counting brackets outside strings is cheap, and it must come first: the parser itself recurses.
+    _check_depth(text, max_depth)
+    value = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite)
+    if "\\u" in text:
+        _check_surrogates(value)
+    return value
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    if text.count("{") + text.count("[") <= max_depth:
+        return
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        mark = match[0]
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > max_depth:
+            raise NotStrict(f"nested deeper than {max_depth}", f", at character {match.start()}")
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotStrict("a key stands twice in one object", f": {json.dumps(twice)}")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotStrict("NaN and infinities are not JSON", f": {name}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise NotStrict("a number is beyond what a float holds", f": {text}")
+    return value
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotStrict("half of a surrogate pair is not UTF-8") from None
+
+
+def depth_of(value: object) -> int:
+    """Return how deeply a parsed JSON value is nested; a scalar is 0."""
+    deepest, level = 0, [value]
+    while level:
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        if not containers:
+            return deepest
+        deepest += 1
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+    return deepest
