@@ -2,12 +2,12 @@
 
     SnaptableError
     ├── SchemaError           the models do not make a schema; nothing was opened
-    ├── OpenError             the store can't be opened; its files are as they were
+    ├── OpenError             the store can't be opened; the damage, if any, was left as it is
     │   ├── StoreLocked           another process, or another Database of this one, holds it
     │   ├── CorruptSnapshot       db_snapshot.json is damaged
     │   ├── SnapshotEdited        db_snapshot.json is valid JSON, but not as it was written
     │   ├── CorruptJournal        db_journal/ is damaged, has a gap, or is another store's
-    │   ├── UnsupportedFormat     a file of a newer format, or of none that is known
+    │   ├── UnsupportedFormat     a file of a newer format, or of an unknown one
     │   ├── SchemaMismatch        the rows in the file do not fit the models
     │   └── UnsafeDirectory       others could read or replace the files
     ├── ConstraintError       a commit would break a constraint; it left nothing behind
@@ -24,78 +24,135 @@
     ├── ReadOnlyStore         writes are refused: opened so, or after a failed sync
     └── DatabaseClosed        used before open() or after close()
 
-No message repeats a row's values: they may be secrets, and messages end up in logs.
+Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
+`fields`, `value` and `other`; errors of files `path`, `line` and `offset`. They survive pickling. No message repeats a
+row's values: values may be secrets, and messages end up in logs. The attribute `value` does hold one.
 """
 
-from typing import Self
+import os
+from typing import Any, Self
 
 
 class SnaptableError(Exception):
-    """Be the base of every error this library raises on purpose."""
+    """Base of every error that this library raises on purpose."""
 
 
-class SchemaError(SnaptableError):
-    """Say which table and field of the models can't be stored as declared."""
+class _DataError(SnaptableError):
+    """Base of the errors about a table's rows.
+
+    Attributes:
+        table: name of the table, None where no single table is meant.
+        key: primary key of the row, None where no row is known.
+        fields: names of the fields, empty where no field is meant.
+    """
+
+    def __init__(
+        self, message: str = "", *, table: str | None = None, key: object = None, fields: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.table = table
+        self.key = key
+        self.fields = fields
+
+
+class SchemaError(_DataError):
+    """Models that can't be stored as declared; `table` and `fields` name the place."""
 
 
 class OpenError(SnaptableError):
-    """Say why a store can't be opened; nothing on disk was changed."""
+    """A store that can't be opened. Its files were left as they are, but for a torn end, which is kept in quarantine.
 
-    offset: int | None = None
-    """The byte at which the file that is named stops being what it should, where there is one."""
+    Attributes:
+        path: the file or directory, None where none is meant.
+        line: the line of `path`, counted from 1; None where unknown.
+        offset: the byte of `path` at which it stops being what it should; None where unknown.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        path: str | os.PathLike[str] | None = None,
+        line: int | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.path = None if path is None else os.fspath(path)
+        self.line = line
+        self.offset = offset
 
     def at(self, offset: int) -> Self:
-        """Take note of the byte, for whoever shows the place; return the error."""
+        """Set `offset`, and return the error."""
         self.offset = offset
         return self
 
 
 class StoreLocked(OpenError):
-    """Name the process that holds the store: pid, host and since when."""
+    """A store that another process or Database holds; the message names its pid, its host and since when."""
 
 
 class CorruptSnapshot(OpenError):
-    """Name the snapshot, the byte offset and what is wrong there."""
+    """A damaged snapshot."""
 
 
 class SnapshotEdited(OpenError):
-    """Say that the snapshot is valid JSON, but its checksum is not the one of its bytes."""
+    """A snapshot that is valid JSON, but whose checksum is not that of its bytes."""
 
 
 class CorruptJournal(OpenError):
-    """Name the journal file, the byte offset and what is wrong there."""
+    """A damaged journal, one with a gap, or one of another store."""
 
 
 class UnsupportedFormat(OpenError):
-    """Name the format found and the formats this version reads."""
+    """A file of a newer format, or of an unknown one."""
 
 
 class SchemaMismatch(OpenError):
-    """List the rows, by table, key and field, that do not fit the models."""
+    """Rows in the file that do not fit the models; the message lists table, key and field of each."""
 
 
 class UnsafeDirectory(OpenError):
-    """Name the directory or file, and the permission or kind that makes it unsafe."""
+    """A directory or file that others could read or replace, or that is of the wrong kind."""
 
 
-class ConstraintError(SnaptableError):
-    """Be the base of the three constraint violations; the transaction left nothing behind."""
+class ConstraintError(_DataError):
+    """Base of the constraint violations; the transaction left nothing behind.
+
+    Attributes:
+        table, key, fields: the row that would break the constraint, and the fields it is about.
+        value: the value of `fields`; a tuple where there are several.
+        other: the row in the way, None where there is none.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        table: str | None = None,
+        key: object = None,
+        fields: tuple[str, ...] = (),
+        value: object = None,
+        other: Any = None,
+    ) -> None:
+        super().__init__(message, table=table, key=key, fields=fields)
+        self.value = value
+        self.other = other
 
 
 class DuplicateKey(ConstraintError):
-    """Name the table and the primary key that is taken."""
+    """A primary key that another row has; `other` is that row."""
 
 
 class UniqueViolation(ConstraintError):
-    """Name the table, the unique fields and the two rows that share a value."""
+    """A unique value that another row has; `other` is that row."""
 
 
 class ForeignKeyViolation(ConstraintError):
-    """Name the referencing table, row and field, and the table that lacks the row."""
+    """A reference to a row that doesn't exist, or the deletion of a row that others refer to (`other` is the first)."""
 
 
-class RowNotFound(SnaptableError, KeyError):
-    """Name the table and the key no row has."""
+class RowNotFound(_DataError, KeyError):
+    """A key, or a query, that no row answers."""
 
     def __str__(self) -> str:
         """Return the message itself: KeyError would print its repr."""
@@ -103,32 +160,32 @@ class RowNotFound(SnaptableError, KeyError):
 
 
 class MultipleRows(SnaptableError):
-    """Say that `one()` matched more than one row."""
+    """A query asked for one row that several rows answer."""
 
 
 class InvalidCursor(SnaptableError, ValueError):
-    """Say that a cursor is damaged or belongs to another query."""
+    """A cursor that is damaged or belongs to another query."""
 
 
 class InvalidQuery(SnaptableError, TypeError):
-    """Say what in a condition or an ordering has no meaning, and what to write instead."""
+    """A condition or an ordering without a meaning; the message says what to write instead."""
 
 
-class InvalidRow(SnaptableError, ValueError):
-    """Name the table, key and field whose value is refused, and why."""
+class InvalidRow(_DataError, ValueError):
+    """A row that does not validate, or would not come back equal after a restart."""
 
 
 class TransactionError(SnaptableError, RuntimeError):
-    """Say why a transaction can't be begun or used here."""
+    """A transaction used where it is not open, or that would wait for itself."""
 
 
 class WriteFailed(SnaptableError):
-    """Say that a write could not be made durable and was rolled back; the cause is the OSError."""
+    """A write that could not be made durable and was rolled back; the cause is the OSError."""
 
 
 class ReadOnlyStore(SnaptableError):
-    """Say why writes are refused, and what makes them work again."""
+    """A write refused: the store was opened to read only, or a sync failed; the message says what makes writes work."""
 
 
 class DatabaseClosed(SnaptableError):
-    """Say that the database is not open."""
+    """A database used before open() or after close()."""
