@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec
 from pydantic import BaseModel
 
 from snaptable import schema
+from snaptable.engines import Filesystem, observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError, ReadOnlyStore, SchemaError, WriteFailed
 from snaptable.progress import Progress
 from snaptable.schema import TableSchema
@@ -87,6 +88,8 @@ class Database:
         snapshot: SnapshotPolicy = "auto",
         fsync: bool = True,
         read_only: bool = False,
+        banner: bool = True,
+        filesystem: Filesystem | None = None,
     ) -> None:
         """Name the database; nothing is opened yet.
 
@@ -96,6 +99,8 @@ class Database:
                 second, past that; very large data at the disk's pace), "always" (before it returns) or "background".
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
             read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too.
+            banner: False to leave out the warning that is logged when the store is opened; for scripts and notebooks.
+            filesystem: what gives the disk for the directory, called with it and `fsync`; None for the real one.
         """
         self.url = os.fspath(url)
         if not isinstance(self.url, str):
@@ -107,6 +112,8 @@ class Database:
         self._policy = snapshot
         self._fsync = fsync
         self._read_only = read_only
+        self._shows_banner = banner
+        self._filesystem = filesystem
         self._engine: MemoryEngine | None = None
         self._store: Store | None = None
         self._directory: Path | None = None
@@ -124,6 +131,11 @@ class Database:
     def is_open(self) -> bool:
         """Whether the database is open."""
         return self._engine is not None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the database takes no lock and changes nothing."""
+        return self._read_only
 
     @property
     def tables(self) -> MappingProxyType[str, Table[Any]]:
@@ -157,6 +169,7 @@ class Database:
         for name, found in self._tables.items():
             found.bind(MemoryTable(engine, engine.tables[name]))
         self._engine = engine
+        report_open(self)
         return self
 
     def _open_store(self, engine: "MemoryEngine") -> "Store":
@@ -169,7 +182,8 @@ class Database:
 
         # 1. The directory: resolved once, so that a symlink that moves later moves nothing.
         self._directory = resolve(self.url)
-        self._banner()
+        if self._shows_banner:
+            self._banner()
         # 2. Load. How far it is, is said where it takes long.
         files = self._files(self._directory)
         try:
@@ -206,10 +220,11 @@ class Database:
         return store
 
     def _files(self, directory: Path) -> "Files":
-        """Return the seam to the operating system; a test puts its own here."""
+        """Return the seam to the operating system: a test tool's, else the one given, else the real one."""
         from snaptable.storage.disk.files import Files
 
-        return Files(directory, fsync=self._fsync)
+        filesystem = observed_filesystem(self, directory) or self._filesystem or Files
+        return filesystem(directory, fsync=self._fsync)
 
     def _shown(self, name: str) -> str:
         return os.path.join(self.url, name)  # noqa: PTH118 - as the user wrote it: Path would tidy it up

@@ -1,0 +1,101 @@
+"""The seam for test tools: a disk of one's own, by argument or by watching the openings."""
+
+from pathlib import Path
+
+import pytest
+
+from snaptable import Database, DatabaseClosed, Row, Table
+from snaptable.engines import Filesystem, engine_of, observe_opens
+from snaptable.storage.disk.files import Files
+
+
+class Note(Row):
+    id: str
+    text: str
+
+
+class Notes(Database):
+    notes: Table[Note]
+
+
+class Disks:
+    """Gives real disks, and takes note of which."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Path, bool]] = []
+
+    def __call__(self, directory: Path, *, fsync: bool) -> Files:
+        self.given.append((directory, fsync))
+        return Files(directory, fsync=fsync)
+
+
+class Observer:
+    """Gives some disk, or none, and takes note of what was opened."""
+
+    def __init__(self, disk: Filesystem | None = None) -> None:
+        self.disk = disk
+        self.asked: list[tuple[Database, Path]] = []
+        self.seen: list[Database] = []
+
+    def filesystem(self, database: Database, directory: Path) -> Filesystem | None:
+        self.asked.append((database, directory))
+        return self.disk
+
+    def opened(self, database: Database) -> None:
+        assert database.is_open
+        self.seen.append(database)
+
+
+def test_the_disk_is_the_one_given(tmp_path: Path) -> None:
+    """`filesystem=` is asked for the directory's disk, with `fsync`; the class of the real one will do."""
+    disks = Disks()
+    with Notes(tmp_path / "data", fsync=False, filesystem=disks) as db:
+        db.notes.insert(Note(id="a", text="x"))
+    assert disks.given == [(tmp_path / "data", False)]
+    with Notes(tmp_path / "data", filesystem=Files) as db:
+        assert db.notes.count() == 1
+
+
+def test_an_observer_gives_the_disk_and_is_told_of_the_opening(tmp_path: Path) -> None:
+    """An observer's disk goes before the database's own, for the length of the block."""
+    passed, observed = Disks(), Disks()
+    observer, other = Observer(observed), Observer()
+    db = Notes(tmp_path / "data", filesystem=passed)
+    with observe_opens(observer), observe_opens(other), db:
+        assert observed.given == [(tmp_path / "data", True)]
+        assert passed.given == []
+        assert observer.asked == other.asked == [(db, tmp_path / "data")]
+        assert observer.seen == other.seen == [db]
+    with db:
+        assert passed.given == [(tmp_path / "data", True)]
+    assert observer.seen == [db]
+
+
+def test_observers_may_overlap(tmp_path: Path) -> None:
+    """The first to come may be the first to go."""
+    first, second = Observer(), Observer()
+    outer, inner = observe_opens(first), observe_opens(second)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    with Notes("memory:") as db:
+        assert (first.seen, second.seen, second.asked) == ([], [db], [])
+    inner.__exit__(None, None, None)
+    with Notes("memory:"):
+        assert second.seen == [db]
+
+
+def test_the_engine_of_an_open_database() -> None:
+    """There is one only while the database is open."""
+    db = Notes("memory:")
+    with pytest.raises(DatabaseClosed, match="not open"):
+        engine_of(db)
+    with db:
+        db.notes.insert(Note(id="a", text="x"))
+        assert engine_of(db).sequence == 1
+
+
+def test_a_database_says_whether_it_only_reads() -> None:
+    """`read_only` can be read back."""
+    assert Notes("memory:", read_only=True).read_only
+    assert not Notes("memory:").read_only
