@@ -6,16 +6,12 @@ are not frozen because a frozen dataclass takes three times as long to make, and
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json.encoder import encode_basestring
 from typing import Any
+
+from snaptable.values.row_lines import key_json as key_json  # for those who imported it from here
 
 Key = Any
 """A primary key: str, int or UUID. Spelled `Any` here because storage only carries it."""
-
-
-def key_json(key: Key) -> bytes:
-    """Return a primary key as it is spelled in snapshots and journals: a JSON string, UTF-8."""
-    return encode_basestring(str(key)).encode("utf-8")
 
 
 @dataclass(slots=True)
