@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.storage.commit_batch import CommitBatch
-from snaptable.storage.disk.files import NO_ROOM, Files, SyncFailed
+from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
@@ -237,7 +237,7 @@ class GroupCommit:
             return None
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
         # A full disk heals by itself once there is room; a disk that failed wants somebody to look at it.
-        self._curable = not isinstance(cause, OSError) or cause.errno in NO_ROOM
+        self._curable = not isinstance(cause, OSError) or cause.errno in DISK_FULL
         self._segment.abandon()
         return ReadOnlyStore(
             f"writes are refused since a write to the journal failed ({cause}); reading goes on. "

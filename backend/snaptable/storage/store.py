@@ -110,7 +110,7 @@ class Store:
             if warning:
                 logger.warning("%s", warning)
         # 2. The lock, until close.
-        lock = Lock(files)
+        lock = Lock(files, "close it there (one process writes to a store), or open with read_only=True")
         try:
             # 3. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
             pages = Pages(opening.tables)

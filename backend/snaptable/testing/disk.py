@@ -19,9 +19,9 @@ from snaptable.storage.disk.files import File, Files, HeldLock, Identity
 from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
-LARGE = 1200
+PREALLOCATE_FROM = 1200
 """Room is reserved for small files already, so that a search meets that."""
-ROOM = 1500
+PREALLOCATION = 1500
 """Little room is reserved here, so that a search meets the moments at which more is."""
 _numbers = itertools.count(1)
 
@@ -88,7 +88,7 @@ class SimulatedFile(File):
             # As much as was written, also where only a part was.
             self._position += self._disk.accepted
 
-    def push(self) -> None:
+    def start_writeback(self) -> None:
         """Do nothing: what was not synced may be on the disk or not, whatever was begun."""
 
     def sync(self) -> None:
@@ -100,7 +100,7 @@ class SimulatedFile(File):
         """Write and sync, in two operations: a crash may come between."""
         self._append_then_sync(data)
 
-    def reserve(self, start: int, count: int) -> None:
+    def preallocate(self, start: int, count: int) -> None:
         """Lengthen the file by zeros."""
         self._disk.do(Operation("reserve", self._name, self._inode, start + count))
 
@@ -130,10 +130,6 @@ class SimulatedDisk(Files):
         faults: what goes wrong, when.
     """
 
-    can_hold = False
-    """A file that stays open when it is replaced differs in nothing that a crash could show; its closing, at a time of
-    its own, would make two runs differ."""
-
     def __init__(
         self,
         contents: Contents = EMPTY,
@@ -145,8 +141,8 @@ class SimulatedDisk(Files):
     ) -> None:
         """Take what is on the disk, and what was done to it since it was last switched on."""
         super().__init__(root, fsync=fsync)
-        self.room = ROOM if fsync else 0
-        self.large = LARGE if fsync else sys.maxsize
+        self.preallocation = PREALLOCATION if fsync else 0
+        self.preallocate_from = PREALLOCATE_FROM if fsync else sys.maxsize
         self.start = contents.copy()
         self.contents = contents.copy()
         self.operations: list[Operation] = list(done)
@@ -196,7 +192,7 @@ class SimulatedDisk(Files):
     def identity_of(self, inode: int) -> Identity:
         """Return a file's identity; its content stands in for the time it was changed."""
         data = self.contents.inodes[inode]
-        return (1, inode, len(data), hash(data))
+        return Identity(1, inode, len(data), hash(data))
 
     # ── what Files offers ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -279,6 +275,9 @@ class SimulatedDisk(Files):
             self.do(Operation("create", name, next(_numbers)))
         self.locked.add(name)
         return _Locked(self, name)
+
+    def retain(self, name: str) -> None:
+        """Return None: closing a replaced file changes nothing on the disk, and its time would differ between runs."""
 
     def overwrite(self, name: str, content: bytes) -> None:
         """Replace a file's content in place."""

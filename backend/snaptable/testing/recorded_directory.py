@@ -100,8 +100,8 @@ class RecordedDirectory(SimulatedDisk):
                 if operation.kind == "write":
                     file.write([operation.data])
                 elif operation.kind == "reserve":
-                    present = file.identity()[2]
-                    file.reserve(present, operation.offset - present)
+                    present = file.identity().size
+                    file.preallocate(present, operation.offset - present)
                 else:
                     file.truncate(operation.offset)
             case "rename":

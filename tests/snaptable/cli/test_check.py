@@ -228,13 +228,13 @@ def test_files_that_are_no_files(directory: Path, states: list[Rows]) -> None:
     assert command("check", directory).says("symlink").status == 1
     snapshot.unlink()
     os.mkfifo(snapshot)
-    assert command("check", directory).says("no regular file").status == 1
+    assert command("check", directory).says("not a regular file").status == 1
     snapshot.unlink()
     (directory / "real").rename(snapshot)
     (directory / JOURNAL / "1.jsonl").unlink()
     with socket.socket(socket.AF_UNIX) as plug:
         plug.bind(str(directory / JOURNAL / "1.jsonl"))
-        assert command("check", directory).says("no regular file").status == 1
+        assert command("check", directory).says("not a regular file").status == 1
     (directory / JOURNAL).rename(directory / "aside")
     (directory / JOURNAL).write_bytes(b"")
     assert json.loads(command("check", directory, "--json").out)["sound"] is False

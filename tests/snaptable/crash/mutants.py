@@ -20,7 +20,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import atomic_write, files, names
-from snaptable.storage.disk.files import File, Files, Identity
+from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal import format as journal_format
@@ -49,12 +49,10 @@ class Mutant:
     nested: int = 0
 
 
-def _broken_put(*, file_synced: str | None = "first") -> Callable[..., tuple[File, Identity]]:
-    """Return a `put` that leaves out the sync, or does it after the rename."""
+def _broken_replace(*, file_synced: str | None = "first") -> Callable[..., Identity]:
+    """Return a `replace` that leaves out the sync, or does it after the rename."""
 
-    def put(
-        files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any
-    ) -> tuple[File, Identity]:
+    def replace(files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any) -> Identity:
         file = files.create(temporary)
         for chunk in chunks:
             file.write(chunk)
@@ -65,9 +63,9 @@ def _broken_put(*, file_synced: str | None = "first") -> Callable[..., tuple[Fil
             file.sync()
         identity = file.identity()
         file.close()
-        return file, identity
+        return identity
 
-    return put
+    return replace
 
 
 # ── the journal ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,16 +135,16 @@ def seal_not_verified(patch: Patch) -> None:
 
 def segment_named_before_its_header(patch: Patch) -> None:
     """Rename a segment into place before its header is synced; that is done with the first frame."""
-    patch.setattr(atomic_write, "put", _broken_put(file_synced=None))
+    patch.setattr(atomic_write, "replace", _broken_replace(file_synced=None))
 
 
 def segment_name_not_synced(patch: Patch) -> None:
     """Create a segment without syncing the directory."""
 
-    def put(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
-        atomic_write.put(files, temporary, name, [buffers])
+    def replace(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
+        atomic_write.replace(files, temporary, name, [buffers])
 
-    patch.setattr(segment_module, "publish", put)
+    patch.setattr(segment_module, "replace_durably", replace)
 
 
 def empty_segment_removed_first(patch: Patch) -> None:
@@ -190,12 +188,12 @@ def write_errors_swallowed(patch: Patch) -> None:
 
 def snapshot_not_synced(patch: Patch) -> None:
     """Rename a snapshot that was not synced."""
-    patch.setattr(checkpointer, "put", _broken_put(file_synced=None))
+    patch.setattr(checkpointer, "replace", _broken_replace(file_synced=None))
 
 
 def snapshot_renamed_before_its_sync(patch: Patch) -> None:
     """Rename a snapshot first, and sync it then."""
-    patch.setattr(checkpointer, "put", _broken_put(file_synced="late"))
+    patch.setattr(checkpointer, "replace", _broken_replace(file_synced="late"))
 
 
 def snapshot_name_not_synced(patch: Patch) -> None:
@@ -212,7 +210,7 @@ def pruned_before_the_name_is_synced(patch: Patch) -> None:
 def snapshot_in_place(patch: Patch) -> None:
     """Write a snapshot over the old one."""
 
-    def put(files: Files, _: str, name: str, chunks: Iterable[Sequence[bytes]], **__: Any) -> tuple[File, Identity]:
+    def replace(files: Files, _: str, name: str, chunks: Iterable[Sequence[bytes]], **__: Any) -> Identity:
         if files.identity(name) is None:
             files.create(name).close()
         file = files.append(name)
@@ -220,23 +218,21 @@ def snapshot_in_place(patch: Patch) -> None:
         for chunk in chunks:
             file.write(chunk)
         file.sync()
-        return file, file.identity()
+        return file.identity()
 
-    patch.setattr(checkpointer, "put", put)
+    patch.setattr(checkpointer, "replace", replace)
 
 
 def older_snapshot_wins(patch: Patch) -> None:
     """Let a snapshot that was composed earlier be renamed last, as two savers at once would."""
 
-    def put(
-        files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any
-    ) -> tuple[File, Identity]:
+    def replace(files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any) -> Identity:
         content = list(chunks)
-        written = atomic_write.put(files, temporary, name, content)
+        written = atomic_write.replace(files, temporary, name, content)
         earlier, files.__dict__["earlier"] = files.__dict__.get("earlier"), content
-        return atomic_write.put(files, f"{temporary}2", name, earlier) if earlier is not None else written
+        return atomic_write.replace(files, f"{temporary}2", name, earlier) if earlier is not None else written
 
-    patch.setattr(checkpointer, "put", put)
+    patch.setattr(checkpointer, "replace", replace)
 
 
 # ── the order of things ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -138,9 +138,6 @@ class FaultyFile(File):
 class FaultyFiles(Files):
     """Be a directory on such a disk."""
 
-    can_hold = False
-    """A replaced file that is held is closed in the background: two runs would not be the same operations."""
-
     def __init__(self, root: Path, disk: Disk, *, fsync: bool) -> None:
         super().__init__(root, fsync=fsync)
         self._disk = disk
@@ -179,6 +176,9 @@ class FaultyFiles(Files):
         """Look at a file, or fail."""
         self._disk.meet("inspect", name)
         return super().inspect(name)
+
+    def retain(self, name: str) -> None:
+        """Return None: a replaced file is closed in the background, and two runs would not be the same operations."""
 
     def overwrite(self, name: str, content: bytes) -> None:
         """Overwrite a file, or fail."""

@@ -1,1 +1,1 @@
-"""What lies on the disk, whatever it holds: files, their names, the lock, atomic writes, the quarantine."""
+"""What lies on the disk, whatever it contains: files, their names, the lock, atomic writes, the quarantine."""

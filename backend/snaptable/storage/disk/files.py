@@ -2,8 +2,8 @@
 
 A test puts another `Files` in its place, which records every operation and lets any of them fail.
 
-What is promised here: directories are 0700 and files 0600 whatever the umask; nothing is opened through a symlink, and
-no device, FIFO, or file with a second name is ever opened; new files are created exclusively.
+Guarantees: directories are 0700 and files 0600 whatever the umask; nothing is opened through a symlink; no device, FIFO
+or file with a second name is ever opened; new files are created exclusively.
 """
 
 import errno
@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from snaptable.errors import UnsafeDirectory
 
@@ -21,21 +21,29 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _FLAGS = _NOFOLLOW | _CLOEXEC | _NONBLOCK | _BINARY
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""What a full disk is reported as."""
-ROOM = 1 << 16
-"""Bytes by which a file that grows is made longer ahead, where a sync is the cheaper for it."""
-LARGE = 1 << 19
-"""Bytes from which on it pays to reserve a new file's room before it is written."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The error numbers of a full disk."""
+PREALLOCATION = 1 << 16
+"""Bytes by which a growing file is lengthened ahead of its end, which makes its next syncs cheaper."""
+PREALLOCATE_FROM = 1 << 19
+"""Size from which on a new file is preallocated before it is written."""
 MAX_BUFFERS = 512
 """Buffers handed to one writev; the system's limit (IOV_MAX) is 1,024 on Linux and macOS."""
 
-Identity = tuple[int, int, int, int]
-"""Device, inode, size and modification time in ns: changes when anybody writes or replaces a file."""
+
+class Identity(NamedTuple):
+    """What tells a file, with its present content, from any other; it changes with every write and replacement."""
+
+    device: int
+    inode: int
+    size: int
+    """In bytes."""
+    modified: int
+    """In nanoseconds."""
 
 
 class SyncFailed(OSError):
-    """Say that a sync failed: what is on the disk is unknown, and another sync would not tell."""
+    """A failed sync: what is on the disk is unknown, and another sync would not tell."""
 
     @classmethod
     def of(cls, error: OSError) -> "SyncFailed":
@@ -45,6 +53,10 @@ class SyncFailed(OSError):
 
 def sync(step: Callable[..., None], *arguments: str) -> None:
     """Sync a file or a directory.
+
+    Args:
+        step: `File.sync` or `Files.sync_directory`, bound.
+        arguments: handed to it.
 
     Raises:
         SyncFailed: with the OSError as its cause.
@@ -57,7 +69,7 @@ def sync(step: Callable[..., None], *arguments: str) -> None:
 
 def _sync_descriptor(descriptor: int) -> None:
     if sys.platform == "darwin":
-        # Apple's fsync leaves the data in the drive's cache, possibly reordered; this one asks the drive as well.
+        # Apple's fsync leaves the data in the drive's cache, possibly reordered; F_FULLFSYNC flushes that cache too.
         import fcntl
 
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
@@ -68,15 +80,15 @@ def _sync_descriptor(descriptor: int) -> None:
 
 
 class File:
-    """Be a file that is being written, from its beginning or at its end."""
+    """A file that is being written, from its beginning or at its end."""
 
     def __init__(self, descriptor: int, *, fsync: bool = True) -> None:
         self._descriptor = descriptor
         self._fsync = fsync
-        self._pushed = 0
+        self._written_back = 0
 
     def write(self, buffers: Sequence[bytes]) -> None:
-        """Append all the buffers, however many calls that takes."""
+        """Append all the buffers, in as many calls of the system as that takes."""
         if not hasattr(os, "writev"):
             buffers = [b"".join(buffers)]
         for start in range(0, len(buffers), MAX_BUFFERS):
@@ -90,16 +102,16 @@ class File:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
 
-    def push(self) -> None:
-        """Let the system begin to write to the disk what was written here, and don't wait: the rest is made meanwhile.
+    def start_writeback(self) -> None:
+        """Ask the system to begin writing to the disk what was written here, without waiting for it.
 
-        No more than a wish; `sync` is needed all the same.
+        Only a hint, so that the disk works while the next chunk is made; `sync` is needed all the same.
         """
         if self._fsync and hasattr(os, "posix_fadvise"):
-            # The advice is "not needed any more", but beginning to write is what comes of it.
+            # The advice means "not needed any more"; Linux answers it by starting the writeback of dirty pages.
             size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
-            os.posix_fadvise(self._descriptor, self._pushed, size - self._pushed, os.POSIX_FADV_DONTNEED)
-            self._pushed = size
+            os.posix_fadvise(self._descriptor, self._written_back, size - self._written_back, os.POSIX_FADV_DONTNEED)
+            self._written_back = size
 
     def sync(self) -> None:
         """Return when what was written is on the disk. Never called again on this file after it failed once."""
@@ -107,13 +119,13 @@ class File:
             _sync_descriptor(self._descriptor)
 
     def append_synced(self, data: bytes) -> None:
-        """Append bytes to room that was reserved, and return when they are on the disk.
+        """Append bytes to a preallocated file, and return when they are on the disk.
 
-        In one call of the system where it has one: between two, other threads take the interpreter's lock.
+        One call of the system, if it offers one: between two calls another thread could take the interpreter's lock.
 
         Raises:
-            OSError: they could not be written; `truncate` makes the file as before.
-            SyncFailed: nobody knows whether they are there.
+            OSError: they could not be written; `truncate` restores the file.
+            SyncFailed: it is unknown whether they are on the disk.
         """
         if not (self._fsync and hasattr(os, "RWF_DSYNC")):
             self._append_then_sync(data)
@@ -122,7 +134,7 @@ class File:
         try:
             written = os.pwritev(self._descriptor, [data], start, os.RWF_DSYNC)
         except OSError as error:
-            if error.errno in NO_ROOM:
+            if error.errno in DISK_FULL:
                 raise
             raise SyncFailed.of(error) from error
         os.lseek(self._descriptor, start + written, os.SEEK_SET)
@@ -133,60 +145,63 @@ class File:
         self.write([data])
         sync(self.sync)
 
-    def reserve(self, start: int, count: int) -> None:
-        """Give the file so many zero bytes from a place on, which is behind its end; where writing goes on stays."""
+    def preallocate(self, start: int, count: int) -> None:
+        """Lengthen the file by `count` zero bytes from `start`, its present end; the write position does not move."""
         os.posix_fallocate(self._descriptor, start, count)
 
     def truncate(self, size: int) -> None:
-        """Cut the file, and continue writing there."""
+        """Shorten the file to `size` bytes, and continue writing there."""
         os.ftruncate(self._descriptor, size)
         os.lseek(self._descriptor, size, os.SEEK_SET)
 
     def identity(self) -> Identity:
-        """Return what tells this file, with this content, from any other."""
+        """Return what tells this file, with its present content, from any other."""
         return _identity(os.fstat(self._descriptor))
 
     def close(self) -> None:
-        """Close the file; errors here count, a full disk may only show now. Closing twice does nothing."""
+        """Close the file. Errors matter: a full disk may only show now. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
 class HeldLock(Protocol):
-    """Be a lock that is held."""
+    """A lock on a file, until it is released."""
 
     def release(self) -> object:
-        """Let others in."""
+        """Unlock the file."""
 
 
 class Files:
-    """Be one directory on the disk; names are relative to it, `/` between folders."""
-
-    can_hold = os.name != "nt"
-    """Whether a file that is open can be renamed and replaced; on Windows it can't."""
+    """One directory on the disk; names are relative to it, with `/` between folders."""
 
     def __init__(self, root: Path, *, fsync: bool = True) -> None:
-        """Take a directory; without `fsync` everything survives the death of the process, and nothing a power cut."""
+        """Take a directory; without `fsync` everything survives the death of the process, but not a power cut."""
         self.root = root
         self.fsync = fsync
-        self.room = ROOM if fsync and hasattr(os, "posix_fallocate") else 0
-        """Bytes to reserve ahead of a file's end: a sync that finds the size unchanged has less to write."""
-        self.large = LARGE if self.room else sys.maxsize
-        """Bytes from which on to reserve a new file's room."""
+        self.preallocation = PREALLOCATION if fsync and hasattr(os, "posix_fallocate") else 0
+        """Bytes to preallocate behind a growing file's end: a sync has less to write if the size did not change."""
+        self.preallocate_from = PREALLOCATE_FROM if self.preallocation else sys.maxsize
+        """Size in bytes from which on a new file is preallocated."""
         self._prefix = os.path.join(root, "")  # noqa: PTH118 - a Path costs more to build than the call it is for
 
     def path(self, name: str) -> Path:
-        """Return the whole path of a name."""
+        """Return the absolute path of a name."""
         return self.root / name if name else self.root
 
     # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def make_directory(self, name: str = "") -> bool:
-        """Create a directory (0700) with its parents and sync its entry; return whether it was missing."""
+        """Create a directory (0700) with its parents and sync its entry; return whether it was missing.
+
+        Raises:
+            UnsafeDirectory: the path, or one of its parents, is a file.
+        """
         path = self.path(name)
         if path.is_dir():
             return False
+        if not name and path.exists():
+            raise UnsafeDirectory(f"{path} is a file; name a directory", path=path)
         if not path.parent.is_dir():
             Files(path.parent, fsync=self.fsync).make_directory()
         path.mkdir(mode=0o700, exist_ok=True)
@@ -195,18 +210,18 @@ class Files:
         return True
 
     def exists(self) -> bool:
-        """Return whether the directory is there."""
+        """Return whether the directory exists."""
         return self.root.is_dir()
 
     def list(self, name: str = "") -> list[str]:
-        """Return the names in a directory, sorted; empty where it doesn't exist."""
+        """Return the names in a directory, sorted; empty if there is no such directory."""
         try:
             return sorted(os.listdir(self._prefix + name))  # noqa: PTH208 - names are wanted, not paths
         except FileNotFoundError:
             return []
 
     def sync_directory(self, name: str = "") -> None:
-        """Return when the names in a directory are on the disk; where the system can't do that, at once."""
+        """Return when the names in a directory are on the disk; at once on a system that can't sync directories."""
         self._sync_path(self._prefix + name)
 
     def _sync_path(self, path: str | Path) -> None:
@@ -218,17 +233,40 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def check_directory(self, name: str = "") -> str | None:
+        """Check that a name is a directory that no other user can write to.
+
+        Returns:
+            A warning if the directory's group can write to it, else None.
+
+        Raises:
+            UnsafeDirectory: it is a symlink (the root was resolved before) or a file, belongs to another user, or
+                everybody may write to it.
+        """
+        path = self.path(name)
+        status = path.lstat()
+        reason = _unsafe_directory(path, status)
+        if reason is not None:
+            raise UnsafeDirectory(reason, path=path)
+        if os.name != "nt" and status.st_mode & stat.S_IWGRP:
+            return f"the group may write to {path}; close it: chmod 700 {path}"
+        return None
+
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def create(self, name: str) -> File:
-        """Create a file (0600) that must not exist yet, for writing."""
+        """Create a file (0600) for writing.
+
+        Raises:
+            FileExistsError: something has the name already.
+        """
         descriptor = os.open(self._prefix + name, os.O_CREAT | os.O_EXCL | os.O_RDWR | _FLAGS, 0o600)
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
         return File(descriptor, fsync=self.fsync)
 
     def append(self, name: str) -> File:
-        """Open an existing file of ours to write at its end."""
+        """Open an existing file of ours to write at its end; raises as `read`."""
         descriptor = self._open(name, os.O_RDWR)
         os.lseek(descriptor, 0, os.SEEK_END)
         return File(descriptor, fsync=self.fsync)
@@ -238,7 +276,7 @@ class Files:
 
         Raises:
             FileNotFoundError: there is none.
-            UnsafeDirectory: it is a symlink, no regular file, or has a second name.
+            UnsafeDirectory: it is a symlink, not a regular file, has a second name, or belongs to another user.
         """
         with os.fdopen(self._open(name, os.O_RDONLY), "rb") as file:
             return file.read()
@@ -251,55 +289,26 @@ class Files:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise UnsafeDirectory(
-                    f"{path} is a symlink; the store's own files are never opened through one"
+                    f"{path} is a symlink; the store's own files are never opened through one", path=path
                 ) from error
             raise
         return descriptor
 
-    def inspect(self, name: str) -> Identity | None:
-        """Return the identity of a file without opening it, None where there is none.
+    def retain(self, name: str) -> File | None:
+        """Open a file that is about to be replaced, so that its blocks are freed when it is closed, not in the rename.
 
-        Raises:
-            UnsafeDirectory: it is a symlink, no regular file, has a second name, or belongs to somebody else.
+        Returns:
+            The file, never to be written; None if it can't be opened, or if the system can't replace an open file.
         """
-        try:
-            found = os.lstat(self._prefix + name)
-        except FileNotFoundError:
+        if os.name == "nt":
             return None
-        kind = _unsafe_kind(found)
-        if kind:
-            path = self.path(name)
-            raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its files as plain files of its own")
-        return _identity(found)
-
-    def inode(self, name: str) -> tuple[int, int] | None:
-        """Return device and inode of whatever has a name, None where nothing has."""
         try:
-            found = os.lstat(self._prefix + name)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found.st_dev, found.st_ino
-
-    def exposed(self, name: str) -> str | None:
-        """Return a warning where others than the owner may read or write a file, None where they may not."""
-        try:
-            mode = stat.S_IMODE(os.lstat(self.path(name)).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if os.name == "nt" or not mode & 0o077:
-            return None
-        path = self.path(name)
-        return f"others may read or write {path} (its mode is {mode:04o}); close it: chmod 600 {path}"
-
-    def identity(self, name: str) -> Identity | None:
-        """Return the identity of whatever has a name, None where nothing has."""
-        try:
-            return _identity(os.lstat(self._prefix + name))
-        except (FileNotFoundError, NotADirectoryError):
+            return File(os.open(self._prefix + name, os.O_RDONLY | _FLAGS), fsync=False)
+        except OSError:
             return None
 
     def overwrite(self, name: str, content: bytes) -> None:
-        """Replace the content of an existing file of ours in place; for what may be torn, like the holder's note."""
+        """Replace the content of an existing file of ours in place; a crash may leave half of it; raises as `read`."""
         descriptor = self._open(name, os.O_RDWR)
         try:
             os.ftruncate(descriptor, 0)
@@ -307,69 +316,108 @@ class Files:
         finally:
             os.close(descriptor)
 
-    def lock(self, name: str) -> HeldLock:
-        """Lock a file, which is created (0600) where it is missing, against every other process and Database.
-
-        Raises:
-            BlockingIOError: somebody else has it locked.
-        """
-        from filelock import FileLock, Timeout  # not needed to import the package, and as much as a fifth of that
-
-        self.inspect(name)
-        # Without flock, filelock would fall back to a file that merely exists: no lock at all after a crash.
-        lock = FileLock(self.path(name), mode=0o600, thread_local=False, fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise BlockingIOError(errno.EAGAIN, "locked by somebody else", str(self.path(name))) from error
-        return lock
-
     def replace(self, source: str, target: str) -> None:
-        """Give a file another file's name, in one step; that one is gone, or was never touched."""
+        """Rename a file, in one step; a file that has the new name is replaced."""
         os.replace(self._prefix + source, self._prefix + target)  # noqa: PTH105 - one seam, one family of calls
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
         os.unlink(self._prefix + name)  # noqa: PTH108 - one seam, one family of calls
 
-    def check_directory(self, name: str = "") -> str | None:
-        """Check that a directory is one, and nobody else can write to it; return a warning where only the group can.
+    def lock(self, name: str) -> HeldLock:
+        """Lock a file against every other process and Database; the file is created (0600) if it is missing.
 
         Raises:
-            UnsafeDirectory: it is a symlink (the root was resolved), belongs to others, or everybody may write to it.
+            BlockingIOError: it is locked already.
+            UnsafeDirectory: as `read`.
         """
-        path = self.path(name)
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode):
-            kind = "is a symlink" if stat.S_ISLNK(found.st_mode) else "is no directory"
-            raise UnsafeDirectory(f"{path} {kind}; move it away, the store keeps its folders itself")
-        if os.name == "nt":
+        from filelock import FileLock, Timeout  # not needed to import the package, and as much as a fifth of that
+
+        self.inspect(name)
+        # Without flock, filelock would fall back to a file that merely exists: not a lock at all after a crash.
+        lock = FileLock(self.path(name), mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise BlockingIOError(errno.EAGAIN, "locked already", str(self.path(name))) from error
+        return lock
+
+    # ── what a name stands for ──────────────────────────────────────────────────────────────────────────────────────
+
+    def identity(self, name: str) -> Identity | None:
+        """Return the identity of whatever has a name, None if nothing has it; one lstat."""
+        status = self._lstat(name)
+        return None if status is None else _identity(status)
+
+    def inode(self, name: str) -> tuple[int, int] | None:
+        """Return device and inode of whatever has a name, None if nothing has it; one lstat."""
+        status = self._lstat(name)
+        return None if status is None else (status.st_dev, status.st_ino)
+
+    def inspect(self, name: str) -> Identity | None:
+        """Return the identity of a file without opening it, None if there is none.
+
+        Raises:
+            UnsafeDirectory: it is a symlink, not a regular file, has a second name, or belongs to another user.
+        """
+        try:
+            status = os.lstat(self._prefix + name)
+        except FileNotFoundError:
             return None
-        if found.st_uid != os.geteuid():
+        reason = _unsafe_file(status)
+        if reason is not None:
+            path = self.path(name)
             raise UnsafeDirectory(
-                f"{path} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
-                f"change the owner (chown) or take another directory"
+                f"{path} {reason}; move it away, the store keeps its files as plain files of its own", path=path
             )
-        if found.st_mode & stat.S_IWOTH:
-            raise UnsafeDirectory(f"everybody may write to {path}; close it: chmod 700 {path}")
-        if found.st_mode & stat.S_IWGRP:
-            return f"the group may write to {path}; close it: chmod 700 {path}"
-        return None
+        return _identity(status)
+
+    def exposed(self, name: str) -> str | None:
+        """Return a warning if other users may read or write a file, else None."""
+        status = self._lstat(name)
+        if status is None or os.name == "nt" or not status.st_mode & 0o077:
+            return None
+        path, mode = self.path(name), stat.S_IMODE(status.st_mode)
+        return f"others may read or write {path} (its mode is {mode:04o}); close it: chmod 600 {path}"
+
+    def _lstat(self, name: str) -> os.stat_result | None:
+        try:
+            return os.lstat(self._prefix + name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
-def _identity(found: os.stat_result) -> Identity:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _unsafe_kind(found: os.stat_result) -> str | None:
-    if stat.S_ISLNK(found.st_mode):
+def _unsafe_file(status: os.stat_result) -> str | None:
+    """Return why a file is not opened, None if it may be."""
+    if stat.S_ISLNK(status.st_mode):
         return "is a symlink"
-    if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
-    if found.st_nlink > 1:
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_nlink > 1:
         return "has a second name (a hard link)"
-    if os.name != "nt" and found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
+    if os.name != "nt" and status.st_uid != os.geteuid():
+        return f"belongs to user {status.st_uid}"
+    return None
+
+
+def _unsafe_directory(path: Path, status: os.stat_result) -> str | None:
+    """Return why a directory is not used, None if it may be."""
+    if not stat.S_ISDIR(status.st_mode):
+        kind = "is a symlink" if stat.S_ISLNK(status.st_mode) else "is not a directory"
+        return f"{path} {kind}; move it away, the store keeps its folders itself"
+    if os.name == "nt":
+        return None
+    if status.st_uid != os.geteuid():
+        return (
+            f"{path} belongs to user {status.st_uid}, this process is user {os.geteuid()}; "
+            f"change the owner (chown) or take another directory"
+        )
+    if status.st_mode & stat.S_IWOTH:
+        return f"everybody may write to {path}; close it: chmod 700 {path}"
     return None
 
 
@@ -382,4 +430,4 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(path).resolve()
     except (ValueError, OSError, RuntimeError) as error:
-        raise UnsafeDirectory(f"{str(path)!r} is no usable path: {error}") from error
+        raise UnsafeDirectory(f"{str(path)!r} is not a usable path: {error}") from error

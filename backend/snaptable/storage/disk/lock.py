@@ -1,7 +1,7 @@
-"""The lock that keeps a second process out: held from open to close, gone by itself when the process dies.
+"""The lock that excludes other writers: held from open to close, released by the kernel when the process dies.
 
-The lock is the kernel's (flock, through filelock) on `db.lock`; the text in it only tells people who holds it. The file
-is never removed: a lock on a removed file excludes nobody.
+The lock itself is the kernel's (flock, through filelock) on `db.lock`; the text in that file only tells people who
+holds it. The file is never removed: a lock on a removed file excludes no other process.
 """
 
 import json
@@ -15,24 +15,27 @@ from snaptable.storage.disk.files import Files
 
 
 class Lock:
-    """Hold a store for this process."""
+    """The lock of a store, held for this process until it is released."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, advice: str = "close it there") -> None:
         """Take the lock, or fail at once.
 
+        Args:
+            files: the store's directory.
+            advice: what to do if another process holds it; the end of the message.
+
         Raises:
-            StoreLocked: somebody has it; the message names the process.
+            StoreLocked: it is held already; the message names the process.
             UnsafeDirectory: `db.lock` is not a plain file of ours.
         """
         self._files = files
         try:
             self._held = files.lock(names.LOCK)
         except BlockingIOError:
-            raise StoreLocked(
-                f"{files.root} is in use{_holder(files)}; close it there, or open with read_only=True"
-            ) from None
+            raise StoreLocked(_refusal(files, advice), path=files.path(names.LOCK)) from None
         except OSError as error:
-            raise OpenError(f"can't lock {files.path(names.LOCK)}: {error}") from error
+            path = files.path(names.LOCK)
+            raise OpenError(f"{path} can't be locked: {error}", path=path) from error
         try:
             self._note_holder()
             files.inspect(names.LOCK)
@@ -47,31 +50,35 @@ class Lock:
         try:
             self._files.overwrite(names.LOCK, json.dumps(holder).encode() + b"\n")
         except OSError:
-            # A full disk: the lock holds all the same, only nobody can read whose it is.
+            # The disk is full: the lock excludes others all the same, only its text can't tell who holds it.
             self._files.overwrite(names.LOCK, b"")
 
     def problem(self) -> str | None:
-        """Return why the lock excludes nobody any more, None while it does; one lstat."""
+        """Return why the lock excludes others no longer, None while it does; one lstat."""
         try:
-            found = self._files.inode(names.LOCK)
-            if found == self._inode:
+            inode = self._files.inode(names.LOCK)
+            if inode == self._inode:
                 return None
             self._files.inspect(names.LOCK)
         except (OSError, UnsafeDirectory) as error:
             return str(error)
         path = self._files.path(names.LOCK)
-        if found is None:
+        if inode is None:
             return f"{path} is gone: the lock file, or the whole directory, was removed while the store was open"
         return f"{path} is another file now: it was replaced while the store was open, and may be locked by others"
 
     def release(self) -> None:
-        """Let others in."""
+        """Let other processes open the store."""
         self._held.release()
 
 
-def _holder(files: Files) -> str:
+def _refusal(files: Files, advice: str) -> str:
+    """Return the message for a store that is locked."""
     try:
         holder = json.loads(files.read(names.LOCK))
-        return f" by process {holder['pid']} on {holder['host']}, since {holder['since']}"
+        pid, host, since = holder["pid"], holder["host"], holder["since"]
     except (OSError, ValueError, KeyError, TypeError, UnsafeDirectory):
-        return " by another process"
+        return f"{files.root} is in use by another process; {advice}"
+    if pid == os.getpid() and host == socket.gethostname():
+        return f"{files.root} is in use: this process ({pid}) has it open, since {since}; close that Database first"
+    return f"{files.root} is in use by process {pid} on {host}, since {since}; {advice}"

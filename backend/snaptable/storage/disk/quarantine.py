@@ -6,9 +6,19 @@ from snaptable.storage.disk.files import Files
 
 
 def keep_bytes(files: Files, name: str, data: bytes) -> str:
-    """Keep some bytes in a new file of the quarantine, synced, and return its name."""
+    """Keep bytes in a new file of the quarantine, and return its name when file and name are on the disk.
+
+    Args:
+        files: the store's directory.
+        name: how the file's name begins; the time follows.
+        data: the bytes.
+
+    Raises:
+        OSError: they could not be kept.
+        UnsafeDirectory: `quarantine` is not a directory of ours.
+    """
     files.make_directory(names.QUARANTINE)
-    # Somebody may have put a symlink there since the store was opened.
+    # It may have been replaced, by a symlink for example, since the store was opened.
     files.check_directory(names.QUARANTINE)
     kept = f"{names.QUARANTINE}/{name}-{timestamp().replace(':', '')}"
     file = files.create(kept)

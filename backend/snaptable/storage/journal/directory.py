@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from snaptable.storage.disk import names
-from snaptable.storage.disk.atomic_write import publish
+from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import Files, sync
 from snaptable.storage.disk.quarantine import keep_bytes
 
@@ -67,7 +67,7 @@ def keep_copy(files: Files, first: int) -> None:
 
 def rewrite(files: Files, first: int, data: bytes) -> None:
     """Put a new file with these bytes in the place of a journal file, and return when it is on the disk."""
-    publish(files, names.temporary_segment(), path_of(first), [data])
+    replace_durably(files, names.temporary_segment(), path_of(first), [data])
 
 
 def remove(files: Files, firsts: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from snaptable.changes import Commit
 from snaptable.storage.disk import names
-from snaptable.storage.disk.atomic_write import publish
+from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import File, Files, sync
 from snaptable.storage.journal.format import encode_commit, sign
@@ -44,7 +44,7 @@ class Segment:
         """
         # Somebody may have put a symlink there since the store was opened.
         self._files.check_directory(names.JOURNAL)
-        publish(self._files, names.temporary_segment(), self._name, [self._header])
+        replace_durably(self._files, names.temporary_segment(), self._name, [self._header])
         self._file = self._files.append(self._name)
         self.size = self._reserved = len(self._header)
 
@@ -91,10 +91,10 @@ class Segment:
 
     def _has_room(self, file: File, count: int) -> bool:
         """Return whether a line of so many bytes fits into what is reserved, reserving more where it doesn't."""
-        if self.size + count > self._reserved and self._files.room:
-            room = max(count, self._files.room)
+        if self.size + count > self._reserved and self._files.preallocation:
+            room = max(count, self._files.preallocation)
             try:
-                file.reserve(self._reserved, self.size + room - self._reserved)
+                file.preallocate(self._reserved, self.size + room - self._reserved)
             except OSError:
                 return False
             self._reserved = self.size + room

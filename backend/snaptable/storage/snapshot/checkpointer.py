@@ -17,15 +17,17 @@ from typing import Literal
 
 from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
+from snaptable.storage.background import BackgroundThread
 from snaptable.storage.disk import names
-from snaptable.storage.disk.atomic_write import put
+from snaptable.storage.disk.atomic_write import replace
 from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import File, Files, Identity, sync
 from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.snapshot import format as snapshot_format
-from snaptable.storage.snapshot.background import Background, WritePacer
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import PageGroup, Pages
+from snaptable.storage.snapshot.replaced_files import ReplacedFiles
+from snaptable.storage.snapshot.write_pacer import WritePacer
 
 logger = logging.getLogger("snaptable")
 
@@ -61,13 +63,12 @@ class Checkpointer:
         self._named = self._saved
         """The snapshot that the name is known to lead to after a power cut: what `_saved` was."""
         self._identity: Identity | None = None
-        self._held: File | None = None
-        self._replaced: list[File] = []
         self._whole = True
         self._changing = threading.Lock()
         self._saving = threading.Lock()
         self._in_a_hurry: list[None] = []
-        self._background = Background("snaptable-snapshot")
+        self._background = BackgroundThread("snaptable-snapshot")
+        self._replaced = ReplacedFiles(files, self._background)
         self._rested = 0.0
 
     def begin(
@@ -100,17 +101,17 @@ class Checkpointer:
     def follow(self) -> None:
         """Renew the snapshot now, or see to it that the background does, as the policy says. Never raises OSError."""
         if self.policy == "background" or (self.policy == "auto" and self.pages.size > AUTO_BYTES):
-            self._background.do(self._renew, max(DELAY, self._rested - time.monotonic()))
+            self._background.run(self._renew, max(DELAY, self._rested - time.monotonic()))
             return
         try:
             with self._turn_to_save():
-                self._write(hold=True)
+                self._write()
         except OSError:
-            self._background.do(self._renew, RETRY)
+            self._background.run(self._renew, RETRY)
         except ReadOnlyStore as error:
             self.error = str(error)
         else:
-            self._background.do(self._name, DELAY)
+            self._background.run(self._name, DELAY)
 
     # ── by anybody ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,11 +151,11 @@ class Checkpointer:
 
     # ── one snapshot, with the turn to save ─────────────────────────────────────────────────────────────────────────
 
-    def _write_if_behind(self, pace: Callable[[File], None] = File.push) -> None:
+    def _write_if_behind(self, pace: Callable[[File], None] = File.start_writeback) -> None:
         if self.saved_sequence != self.sequence or self.error is not None:
             self._write(pace=pace)
 
-    def _write(self, *, hold: bool = False, pace: Callable[[File], None] = File.push) -> None:
+    def _write(self, *, pace: Callable[[File], None] = File.start_writeback) -> None:
         with self._changing:
             if not self._whole:
                 raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
@@ -165,14 +166,12 @@ class Checkpointer:
         try:
             self.alone()
             self._keep_edited()
-            file, self._identity = put(
-                self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, hold=hold, pace=pace
-            )
+            with self._replaced.retaining(self.saved_bytes or 0):
+                self._identity = replace(self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, pace=pace)
         except (OSError, UnsafeDirectory) as error:
             raise self._failed(error) from error
-        self._hold(file if hold and self.files.can_hold else None)
         self.error = None
-        self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, self._identity[2]
+        self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, self._identity.size
 
     def _take(self, wanted: list[PageGroup]) -> Iterator[ChecksummedBytes]:
         for bundle in wanted:
@@ -211,26 +210,6 @@ class Checkpointer:
         kept = keep_bytes(self.files, "edited", self.files.read(names.SNAPSHOT))
         logger.warning("%s was changed by somebody else while the store was open; kept as %s", names.SNAPSHOT, kept)
 
-    def _hold(self, file: File | None) -> None:
-        """Keep the snapshot's file open, and let go of the one that it replaced.
-
-        To free a replaced file's blocks can take as long as to write the new ones. The system does it in the rename,
-        unless somebody has the file open: so we do, and close it in the background.
-        """
-        replaced, self._held = self._held, file
-        if replaced is not None:
-            self._replaced.append(replaced)
-            if len(self._replaced) > 1:
-                self._close_replaced()
-            self._background.do(self._close_replaced)
-
-    def _close_replaced(self) -> None:
-        while self._replaced:
-            try:
-                self._replaced.pop().close()
-            except (OSError, IndexError):
-                continue  # its content was replaced: nothing depends on it; or somebody else was faster
-
     # ── in the background ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _renew(self) -> None:
@@ -240,12 +219,12 @@ class Checkpointer:
                 self._write_if_behind(WritePacer(self._in_a_hurry.__len__))
                 self._sync_name()
         except OSError:
-            self._background.do(self._renew, RETRY)
+            self._background.run(self._renew, RETRY)
         except ReadOnlyStore as error:
             logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
         except Exception:
             logger.exception("Failed to save database snapshot")
-            self._background.do(self._renew, RETRY)
+            self._background.run(self._renew, RETRY)
         now = time.monotonic()
         # Busy half of the time at the most, however large the data is.
         self._rested = now + (now - began)
@@ -255,11 +234,10 @@ class Checkpointer:
             with self._saving:
                 self._sync_name()
         except OSError:
-            self._background.do(self._renew, RETRY)
+            self._background.run(self._renew, RETRY)
 
     def stop(self) -> None:
         """End the background; a snapshot it is writing is finished first."""
         self._in_a_hurry.append(None)
         self._background.stop()
-        self._hold(None)
-        self._close_replaced()
+        self._replaced.close()

@@ -12,7 +12,7 @@ from tests.snaptable.storage.support import JOURNAL, QUARANTINE, Store, User, id
 
 from snaptable import ReadOnlyStore, WriteFailed
 from snaptable.storage import group_commit
-from snaptable.storage.disk.files import NO_ROOM, Files, SyncFailed
+from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 
 needs_room = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
 
@@ -89,13 +89,13 @@ def test_a_disk_that_reserves_nothing_is_written_all_the_same(directory: Path, m
 
 
 @pytest.mark.skipif(not hasattr(os, "RWF_DSYNC"), reason="this system writes and syncs in two calls")
-@pytest.mark.parametrize("code", [*NO_ROOM, errno.EIO])
+@pytest.mark.parametrize("code", [*DISK_FULL, errno.EIO])
 def test_what_a_failed_call_means(directory: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Ensure no room means that the bytes aren't there, and any other error that nobody knows."""
     files = Files(directory)
     files.make_directory()
     file = files.create("some")
-    file.reserve(0, 100)
+    file.preallocate(0, 100)
     real = os.pwritev
 
     def fail(*_: Any) -> int:
@@ -104,7 +104,7 @@ def test_what_a_failed_call_means(directory: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "pwritev", fail)
     with pytest.raises(OSError, match=os.strerror(code)) as caught:
         file.append_synced(b"lost")
-    assert isinstance(caught.value, SyncFailed) == (code not in NO_ROOM)
+    assert isinstance(caught.value, SyncFailed) == (code not in DISK_FULL)
     monkeypatch.setattr(os, "pwritev", lambda fd, buffers, *rest: real(fd, [buffers[0][:2]], *rest))
     file.append_synced(b"whole")
     file.close()

@@ -11,6 +11,7 @@ from tests.snaptable.storage.support import SNAPSHOT, User, checksum, read_snaps
 
 from snaptable.changes import Change, Delete, Insert, Replace
 from snaptable.storage.disk.files import Files
+from snaptable.storage.snapshot import replaced_files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import Pages
 
@@ -76,8 +77,9 @@ def test_a_file_of_many_parts_verifies(open_store: Open) -> None:
 
 
 @pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="descriptors can't be counted here")
-def test_replaced_files_are_not_held_for_long(open_store: Open) -> None:
+def test_replaced_files_are_not_held_for_long(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure the files that snapshots replace are let go of: never more than a few while writing, none after close."""
+    monkeypatch.setattr(replaced_files, "RETAIN_FROM", 1)
     before = len(os.listdir(DESCRIPTORS))  # noqa: PTH208
     db = open_store(snapshot="always")
     db.users.insert(User(id="a"))
@@ -91,12 +93,13 @@ def test_replaced_files_are_not_held_for_long(open_store: Open) -> None:
 
 def test_where_an_open_file_can_not_be_replaced(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure nothing is held where the system does not let an open file be replaced."""
-    monkeypatch.setattr(Files, "can_hold", False)
+    monkeypatch.setattr(replaced_files, "RETAIN_FROM", 1)
+    monkeypatch.setattr(Files, "retain", lambda *_: None)
     db = open_store(snapshot="always")
     assert db.directory is not None
     for number in range(5):
         db.users.insert(User(id=str(number)))
         assert db._store is not None
         assert db._store.committer is not None
-        assert db._store.committer.saver._held is None
+        assert db._store.committer.saver._replaced._open == []
     assert read_snapshot(db.directory)[1] == rows_of(db)
