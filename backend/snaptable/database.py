@@ -161,9 +161,8 @@ class Database:
 
         engine = MemoryEngine(self.__schemas__)
         if self.url == MEMORY:
-            engine.log = VolatileLog(engine.became_durable)
-            if self._read_only:
-                engine.log.refusal = ReadOnlyStore("the database was opened with read_only=True")
+            refusal = ReadOnlyStore("the database was opened with read_only=True") if self._read_only else None
+            engine.log = VolatileLog(engine.became_durable, refusal=refusal)
         else:
             self._store = self._open_store(engine)
         for name, found in self._tables.items():
@@ -206,8 +205,8 @@ class Database:
         if store.committer is not None:
             engine.log = store.committer
         else:
-            engine.log = VolatileLog(engine.became_durable)
-            engine.log.refusal = ReadOnlyStore(f"{self._directory} was opened with read_only=True")
+            refusal = ReadOnlyStore(f"{self._directory} was opened with read_only=True")
+            engine.log = VolatileLog(engine.became_durable, refusal=refusal)
         # 4. Say what was found.
         counts = {name: len(rows) for name, rows in engine.tables.items()}
         if store.existed:
@@ -247,7 +246,7 @@ class Database:
         if engine is None:
             return
         # 1. Nobody writes any more: the turn is taken for good.
-        engine.shut()
+        engine.close_writer()
         # 2. Reads end too, so that nobody takes an old answer for a new one.
         for found in self._tables.values():
             found.bind(None)
@@ -264,7 +263,7 @@ class Database:
 
     def closes_at_exit(self) -> bool:
         """Return whether the end of the program can close this database without waiting for anybody."""
-        return self._pid == os.getpid() and self._engine is not None and self._engine.open is None
+        return self._pid == os.getpid() and self._engine is not None and self._engine.open_transaction is None
 
     def __enter__(self) -> Self:
         """Open the database."""
@@ -320,7 +319,7 @@ class Database:
             return
         if self._store.committer is None:
             raise ReadOnlyStore(f"{self._directory} was opened with read_only=True")
-        if engine.mine():
+        if engine.in_transaction():
             raise WriteFailed("persist() inside a transaction would save half of it; call it after the transaction")
         try:
             self._store.committer.persist()
@@ -366,7 +365,7 @@ _BANNER = (
 
 @contextmanager
 def _transaction(engine: "MemoryEngine") -> Iterator[None]:
-    with engine.scope():
+    with engine.transaction():
         yield
 
 

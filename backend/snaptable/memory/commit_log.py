@@ -1,68 +1,91 @@
 """What the engine needs of whatever makes commits durable, and the log of a database that keeps nothing."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from snaptable.changes import Commit
+from snaptable.memory.rows import BeforeImages, TableRows
 
-Batch = Any
-"""The commits that one sync makes durable; of it the engine needs `veils`, its own dictionary of what it hides."""
+UndoRecords = dict[TableRows, BeforeImages]
+"""For each table that changed, the rows it had before."""
 
 
-class CommitLog(Protocol):
-    """Make commits durable, in order, several with one sync."""
+class CommitBatch(Protocol):
+    """The commits that one sync makes durable, as the engine sees them."""
+
+    undo: UndoRecords
+    """What readers are shown, and a failure restores, until the batch is durable. Belongs to the engine."""
+
+
+B = TypeVar("B", bound=CommitBatch)
+
+
+class CommitLog(Protocol[B]):
+    """What makes commits durable: in order, several with one sync."""
 
     @property
     def refusal(self) -> Exception | None:
-        """Why writes are refused at the moment."""
+        """Why writes are refused at the moment; None while they are accepted."""
 
-    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:
-        """Add a commit to the open batch; `join(batch)` runs before the batch can close."""
+    def enqueue(self, commit: Commit, join: Callable[[B], None]) -> B:
+        """Add a commit to the open batch and return that; `join(batch)` runs before the batch can close.
 
-    def tail(self) -> Batch | None:
-        """Return the last batch that isn't durable yet."""
+        Raises:
+            Exception: the present `refusal`; nothing was added.
+        """
 
-    def wait(self, batch: Batch) -> None:
-        """Return when a batch is durable, leading it where nobody does; raise its error."""
+    def last_pending(self) -> B | None:
+        """Return the newest batch that is not durable yet; None if all are."""
 
-    async def wait_async(self, batch: Batch) -> None:
-        """Return when a batch is durable, without holding the event loop; raise its error."""
+    def wait(self, batch: B) -> None:
+        """Return when a batch is durable, writing it if no other thread does; raise its error if it failed."""
 
-    def heal(self) -> None:
-        """Try to make writes work again where a full disk made them fail."""
+    async def wait_async(self, batch: B) -> None:
+        """Return when a batch is durable, without blocking the event loop; raise its error if it failed."""
+
+    def try_resume(self) -> None:
+        """Try to accept writes again after a full disk; leaves `refusal` as it is if that fails."""
 
 
-class _VolatileBatch:
-    """Be a batch that is durable as soon as it exists."""
+AnyCommitLog = CommitLog[Any]
+"""A log with whichever batches it makes itself: the engine only hands them back to it."""
+
+
+class VolatileBatch:
+    """A commit that is as durable as it will ever be."""
 
     def __init__(self) -> None:
-        self.veils: dict[Any, Any] = {}
+        self.undo: UndoRecords = {}
 
 
 class VolatileLog:
-    """Keep nothing: every commit is as durable as it will ever be."""
+    """The log of a database that keeps nothing: every commit counts as durable at once."""
 
-    refusal: Exception | None = None
+    def __init__(self, on_durable: Callable[[VolatileBatch], None], *, refusal: Exception | None = None) -> None:
+        """Begin.
 
-    def __init__(self, on_durable: Callable[[Batch], None]) -> None:
+        Args:
+            on_durable: called with each batch.
+            refusal: why writes are refused, for a database that was opened to read only.
+        """
+        self.refusal = refusal
         self._on_durable = on_durable
 
-    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:  # noqa: ARG002 - it isn't kept
-        """Show the commit to everybody at once."""
-        batch = _VolatileBatch()
+    def enqueue(self, commit: Commit, join: Callable[[VolatileBatch], None]) -> VolatileBatch:  # noqa: ARG002 - not kept
+        """Show the commit to every reader."""
+        batch = VolatileBatch()
         join(batch)
         self._on_durable(batch)
         return batch
 
-    def tail(self) -> Batch | None:
-        """Return None: nothing is ever waiting."""
-        return None
+    def last_pending(self) -> None:
+        """Return None: no batch ever waits."""
 
-    def wait(self, batch: Batch) -> None:
+    def wait(self, batch: VolatileBatch) -> None:
         """Return at once."""
 
-    async def wait_async(self, batch: Batch) -> None:
+    async def wait_async(self, batch: VolatileBatch) -> None:
         """Return at once."""
 
-    def heal(self) -> None:
-        """Do nothing: nothing can fail."""
+    def try_resume(self) -> None:
+        """Do nothing: a refusal to write is for good."""

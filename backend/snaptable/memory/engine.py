@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from snaptable.changes import Commit
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
-from snaptable.memory.commit_log import Batch, CommitLog
+from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.memory.writer_lock import WriterLock
@@ -30,17 +30,17 @@ class MemoryEngine:
         self.latch = threading.RLock()
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""
-        self.log: CommitLog | None = None
-        self.open: Transaction | None = None
+        self.log: AnyCommitLog | None = None
+        self.open_transaction: Transaction | None = None
         self._turns = WriterLock(self._abandon)
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def mine(self) -> bool:
+    def in_transaction(self) -> bool:
         """Return whether the caller is inside a transaction of its own."""
-        return self.open is not None and self._turns.mine()
+        return self.open_transaction is not None and self._turns.mine()
 
-    def writable(self) -> CommitLog:
+    def writable(self) -> AnyCommitLog:
         """Return the log, where writes are allowed.
 
         Raises:
@@ -49,19 +49,19 @@ class MemoryEngine:
         """
         log = self._log()
         if log.refusal is not None:
-            log.heal()
+            log.try_resume()
         if log.refusal is not None:
             raise log.refusal
         return log
 
-    def _log(self) -> CommitLog:
+    def _log(self) -> AnyCommitLog:
         if self.log is None:
             raise DatabaseClosed("the database is not open")
         return self.log
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run one operation: within the caller's transaction as a savepoint, or as a transaction of its own."""
-        if self.mine():
+        if self.in_transaction():
             return self._write_within(work)
         transaction = self.begin()
         try:
@@ -74,7 +74,7 @@ class MemoryEngine:
         return result
 
     def _write_within(self, work: Callable[[Transaction], T]) -> T:
-        transaction = self.open
+        transaction = self.open_transaction
         assert transaction is not None
         mark = transaction.mark()
         try:
@@ -86,7 +86,7 @@ class MemoryEngine:
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a function as one transaction and return when it is durable, without holding the event loop."""
-        if self.mine():
+        if self.in_transaction():
             with TransactionContext(self):
                 return _no_awaitable(call())
         log = self._log()
@@ -106,7 +106,7 @@ class MemoryEngine:
             await log.wait_async(batch)
         return result
 
-    def scope(self) -> "TransactionContext":
+    def transaction(self) -> "TransactionContext":
         """Return the context of `with db.transaction()`."""
         return TransactionContext(self)
 
@@ -123,8 +123,8 @@ class MemoryEngine:
         holder = self._turns.holder
         assert holder is not None
         holder.begun = True
-        self.open = Transaction(self.latch)
-        return self.open
+        self.open_transaction = Transaction(self.latch)
+        return self.open_transaction
 
     def commit(self, transaction: Transaction) -> None:
         """Commit, and return when it is durable.
@@ -142,7 +142,7 @@ class MemoryEngine:
         if batch is not None:
             log.wait(batch)
 
-    def _commit(self, transaction: Transaction) -> Batch | None:
+    def _commit(self, transaction: Transaction) -> CommitBatch | None:
         """Check, number and hand over a transaction; return the batch it waits for, None where there is none."""
         log = self._log()
         with self.latch:
@@ -152,9 +152,9 @@ class MemoryEngine:
             net = transaction.net()
             if not net:
                 # What was read may not be durable yet: it is waited for as well.
-                tail = log.tail()
+                pending: CommitBatch | None = log.last_pending()
                 self.roll_back(transaction)
-                return tail
+                return pending
             # 3. Constraints.
             constraints.check(self.tables, net)
             # 4. The next sequence.
@@ -162,38 +162,38 @@ class MemoryEngine:
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
             commit = Commit(self.sequence + 1, changes, numbered)
             # 5. To the log; the veils stay until it says durable.
-            batch = log.enqueue(commit, transaction.join)
+            batch: CommitBatch = log.enqueue(commit, transaction.join)
             self.sequence = commit.sequence
             # 6. The next writer.
-            self.open = None
+            self.open_transaction = None
         self._turns.give()
         return batch
 
     def _check_open(self, transaction: Transaction) -> None:
         if transaction.failure is not None:
             raise transaction.failure
-        if self.open is not transaction:
+        if self.open_transaction is not transaction:
             raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
 
     def roll_back(self, transaction: Transaction) -> None:
         """Undo a transaction and give the turn on; does nothing where that was done already."""
         with self.latch:
-            if self.open is not transaction:
+            if self.open_transaction is not transaction:
                 return
             transaction.roll_back()
-            self.open = None
+            self.open_transaction = None
         self._turns.give()
 
     def _abandon(self) -> None:
         """Roll back what a thread or task that is gone left open; the caller hands the turn on."""
         with self.latch:
-            if self.open is not None:
-                self.open.roll_back()
-                self.open = None
+            if self.open_transaction is not None:
+                self.open_transaction.roll_back()
+                self.open_transaction = None
 
-    def shut(self) -> None:
+    def close_writer(self) -> None:
         """Let the open transaction end, then refuse everything: for closing."""
-        if self.mine():
+        if self.in_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
         self._turns.take()
         self.log = None
@@ -201,20 +201,20 @@ class MemoryEngine:
 
     # ── what the log reports ────────────────────────────────────────────────────────────────────────────────────────
 
-    def became_durable(self, batch: Batch) -> None:
+    def became_durable(self, batch: CommitBatch) -> None:
         """Show a batch's commits to everybody."""
         with self.latch:
-            for table, veil in batch.veils.items():
+            for table, veil in batch.undo.items():
                 table.lift(veil)
 
-    def failed(self, batches: Iterable[Batch], sequence: int, error: Exception) -> None:
+    def failed(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
         """Take back batches that could not be made durable, newest first, and the transaction that stands on them."""
         with self.latch:
-            if self.open is not None:
-                self.open.roll_back()
-                self.open.failure = error
+            if self.open_transaction is not None:
+                self.open_transaction.roll_back()
+                self.open_transaction.failure = error
             for batch in batches:
-                for table, veil in batch.veils.items():
+                for table, veil in batch.undo.items():
                     table.put_back(veil)
             self.sequence = sequence
 
@@ -250,8 +250,8 @@ class TransactionContext:
     def __enter__(self) -> Transaction:
         """Begin, or mark the point to come back to."""
         engine = self._engine
-        self._outer = not engine.mine()
-        transaction = engine.begin() if self._outer else engine.open
+        self._outer = not engine.in_transaction()
+        transaction = engine.begin() if self._outer else engine.open_transaction
         assert transaction is not None
         self._transaction = transaction
         self._mark = transaction.mark()

@@ -144,7 +144,7 @@ class TableLoader:
         kind = Insert if verb == "insert" else Replace
         return kind(table, key, state.codec.encode(row))
 
-    def adopt(self, table: str, key: str, row: Mapping[str, Any]) -> Insert | None:
+    def add_raw(self, table: str, key: str, row: Mapping[str, Any]) -> Insert | None:
         """Take a raw row of a stop-gap file; return its insertion, or report it and return None."""
         state = self.tables[table]
         found = self._row(state.codec, key, json.dumps(row).encode())

@@ -64,7 +64,7 @@ class MemoryTable:
 
     def _guarded_get(self, key: Any) -> Any:
         with self._engine.latch:
-            return self._table.get(key) if self._engine.mine() else self._table.veiled_get(key)
+            return self._table.get(key) if self._engine.in_transaction() else self._table.veiled_get(key)
 
     def count(self, wanted: Select) -> int:
         """Return how many rows a query gives; O(1) for the whole table, else O(rows looked at)."""
@@ -116,7 +116,7 @@ class MemoryTable:
 
     def _hidden(self) -> BeforeImages | None:
         """Return what was before the changes that the caller may not see; None where he may see them all."""
-        return None if self._engine.mine() else self._table.before()
+        return None if self._engine.in_transaction() else self._table.before()
 
     def _select(self, wanted: Select) -> list[Any]:
         with self._latch:

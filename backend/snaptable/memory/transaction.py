@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from snaptable.changes import Change, Delete, Insert, Replace
-from snaptable.memory.commit_log import Batch
+from snaptable.memory.commit_log import CommitBatch
 from snaptable.memory.rows import BeforeImages, TableRows
 
 
@@ -86,11 +86,11 @@ class Transaction:
         # Equal is not enough: the same instant can be written with another offset, and that is a change.
         return before != after or self.image(table, key, after) != table.codec.encode(before)
 
-    def join(self, batch: Batch) -> None:
+    def join(self, batch: CommitBatch) -> None:
         """Pass the veils to the batch that will make the changes durable."""
         for table, veil in self.veils.items():
             table.bury(veil)
-            older = batch.veils.setdefault(table, veil)
+            older = batch.undo.setdefault(table, veil)
             if older is not veil:
                 for key, before in veil.items():
                     older.setdefault(key, before)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class CommitBatch:
     """Collect commits until a leader closes it; then be durable, or failed, for all of them at once."""
 
-    __slots__ = ("_gate", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "veils")
+    __slots__ = ("_gate", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "undo")
 
     def __init__(self) -> None:
         self.commits: list[Commit] = []
-        self.veils: dict[Any, dict[Any, Any]] = {}
+        self.undo: dict[Any, dict[Any, Any]] = {}
         """What the engine hides from readers until this batch is durable."""
         self.error: Exception | None = None
         self.done = False

@@ -84,7 +84,7 @@ class GroupCommit:
             join(batch)
             return batch
 
-    def tail(self) -> CommitBatch | None:
+    def last_pending(self) -> CommitBatch | None:
         """Return the last batch that isn't durable yet."""
         with self._gate:
             return self._open or self._flying
@@ -253,7 +253,7 @@ class GroupCommit:
             f"writes are refused until the store is reopened: a commit was interrupted ({error!r})"
         )
 
-    def heal(self) -> None:
+    def try_resume(self) -> None:
         """Try to leave the refusal that a full disk caused; at most once a second, for it writes everything."""
         now = time.monotonic()
         if self._curable and now - self._healed >= HEAL_PAUSE:
@@ -333,7 +333,7 @@ class GroupCommit:
 
     def _drain(self) -> None:
         """Return when nothing is waiting to become durable, whether it did or failed: its own callers are told."""
-        while (tail := self.tail()) is not None:
-            tail.claim()
+        while (pending := self.last_pending()) is not None:
+            pending.claim()
             with self._turn:
-                self._lead(tail)
+                self._lead(pending)

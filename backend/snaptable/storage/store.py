@@ -32,7 +32,7 @@ class LegacyImportTarget(RecoveryTarget, Protocol):
 
     problems: list[str]
 
-    def adopt(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
+    def add_raw(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
         """Take a raw row; return its insertion, or report it in `problems` and return None."""
 
 
@@ -200,7 +200,7 @@ def import_legacy(opening: OpenOptions, found: bytes, pages: Pages) -> RecoveryR
     # 2. Each row into its table.
     for table in opening.tables:
         for key, row in old.tables.get(table, {}).items():
-            insert = loader.adopt(table, key, row)
+            insert = loader.add_raw(table, key, row)
             if insert is not None:
                 pages.apply((insert,))
     loader.problems[:0] = old.problems

@@ -234,8 +234,8 @@ def abandon(db: Database) -> None:
     engine = db._engine
     if engine is None:
         return
-    if engine.mine() and engine.open is not None:
-        engine.roll_back(engine.open)
+    if engine.in_transaction() and engine.open_transaction is not None:
+        engine.roll_back(engine.open_transaction)
 
     def close() -> None:
         with suppress(Exception):

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 from snaptable.changes import Commit
 from snaptable.database import Database
 from snaptable.errors import SnaptableError
-from snaptable.memory.commit_log import Batch, CommitLog
+from snaptable.memory.commit_log import CommitLog
 from snaptable.memory.engine import MemoryEngine
+from snaptable.storage.commit_batch import CommitBatch
 from snaptable.testing.disk import EMPTY, Contents, Operation, SimulatedDisk
 
 D = TypeVar("D", bound=Database)
@@ -104,7 +105,7 @@ class Recording(Generic[D]):
     def _look(self, engine: MemoryEngine, db: D, operation: Operation) -> None:
         """Count a commit that readers are shown before it was acknowledged as acknowledged."""
         newest = max(self.states)
-        if operation.kind in ("sync", "rename") and newest not in self.acknowledged and engine.open is None:
+        if operation.kind in ("sync", "rename") and newest not in self.acknowledged and engine.open_transaction is None:
             with suppress(SnaptableError):
                 shown = rows_of(db)
                 if shown == self.states[newest][-1].rows != self.states[newest - 1][-1].rows:
@@ -145,7 +146,7 @@ def _difference(candidates: list[Candidate], rows: Rows) -> str:
 class RecordingLog:
     """Stand between an engine and its log, and note what is handed over and what is acknowledged."""
 
-    def __init__(self, log: CommitLog, engine: MemoryEngine, run: "Recording[Any]") -> None:
+    def __init__(self, log: CommitLog[CommitBatch], engine: MemoryEngine, run: "Recording[Any]") -> None:
         self._log, self._engine, self._run = log, engine, run
         self._gate = threading.Lock()
 
@@ -154,32 +155,32 @@ class RecordingLog:
         """Why writes are refused."""
         return self._log.refusal
 
-    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:
+    def enqueue(self, commit: Commit, join: Callable[[CommitBatch], None]) -> CommitBatch:
         """Note the commit and the rows after it."""
         rows = {name: table.live() for name, table in self._engine.tables.items()}
         with self._gate:
             self._run.hand_over(commit.sequence, rows)
         return self._log.enqueue(commit, join)
 
-    def tail(self) -> Batch | None:
+    def last_pending(self) -> CommitBatch | None:
         """Return the last batch that isn't durable."""
-        return self._log.tail()
+        return self._log.last_pending()
 
-    def wait(self, batch: Batch) -> None:
+    def wait(self, batch: CommitBatch) -> None:
         """Wait, and note what that acknowledges."""
         self._log.wait(batch)
         self._acknowledge(batch)
 
-    async def wait_async(self, batch: Batch) -> None:
+    async def wait_async(self, batch: CommitBatch) -> None:
         """Wait, and note what that acknowledges."""
         await self._log.wait_async(batch)
         self._acknowledge(batch)
 
-    def heal(self) -> None:
-        """Let the log heal itself."""
-        self._log.heal()
+    def try_resume(self) -> None:
+        """Let the log try to accept writes again."""
+        self._log.try_resume()
 
-    def _acknowledge(self, batch: Batch) -> None:
+    def _acknowledge(self, batch: CommitBatch) -> None:
         with self._gate:
             for commit in batch.commits:
                 self._run.acknowledge(commit.sequence)

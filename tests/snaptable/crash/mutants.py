@@ -256,7 +256,7 @@ def acknowledged_before_durable(patch: Patch) -> None:
 
 
 def shown_before_durable(patch: Patch) -> None:
-    """Lift the veils before the frame is written."""
+    """Show a batch before the frame is written."""
     original = GroupCommit._lead
 
     def lead(committer: GroupCommit, batch: CommitBatch) -> None:
@@ -287,7 +287,7 @@ def full_disk_final(patch: Patch) -> None:
         return committer.refusal or RuntimeError("never")
 
     patch.setattr(GroupCommit, "_verdict", verdict)
-    patch.setattr(GroupCommit, "heal", lambda _: None)
+    patch.setattr(GroupCommit, "try_resume", lambda _: None)
 
 
 def segment_not_written_anew(patch: Patch) -> None:
