@@ -1,7 +1,8 @@
 """A typed in-memory store that persists itself as one readable JSON file."""
 
 from snaptable.conditions import asc, contains, desc, one_of, starts_with
-from snaptable.database import Database, Status
+from snaptable.contract import Page, Plan, Status
+from snaptable.database import Database
 from snaptable.errors import (
     ConstraintError,
     CorruptJournal,
@@ -27,7 +28,7 @@ from snaptable.errors import (
     UnsupportedFormat,
     WriteFailed,
 )
-from snaptable.query import Page, Plan, Query
+from snaptable.query import Query
 from snaptable.schema import ForeignKey, Index, PrimaryKey, Row, Unique, new_id, utc_now
 from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table, table

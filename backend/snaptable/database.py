@@ -1,56 +1,32 @@
-"""Database: the class whose attributes are the tables; opens, closes, and picks the engine by URL."""
+"""Database: the class whose attributes are the tables. It opens an engine, and forwards to it."""
 
 import atexit
-import logging
 import os
+import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from snaptable import schema
-from snaptable.engines import Filesystem, observed_filesystem, report_open
-from snaptable.errors import DatabaseClosed, OpenError, ReadOnlyStore, SchemaError, WriteFailed
-from snaptable.progress import Progress
+from snaptable.contract import Engine, SnapshotPolicy, Status
+from snaptable.errors import DatabaseClosed, OpenError, SchemaError
 from snaptable.schema import TableSchema
 from snaptable.table import Declared, Table
 
 if TYPE_CHECKING:
+    from snaptable.engines import Filesystem
     from snaptable.memory.engine import MemoryEngine
     from snaptable.storage.disk.files import Files
     from snaptable.storage.legacy import LegacySnapshot
     from snaptable.storage.store import Store
 
-logger = logging.getLogger("snaptable")
-
 P = ParamSpec("P")
 T = TypeVar("T")
-SnapshotPolicy = Literal["auto", "always", "background"]
-MEMORY = "memory:"
-
-
-@dataclass(frozen=True)
-class Status:
-    """Tell how a database is doing: what `/health` shows."""
-
-    engine: str
-    sequence: int
-    """The last durable commit."""
-    writable: bool
-    reason: str | None = None
-    """Why writes are refused, None while they aren't."""
-    snapshot_sequence: int | None = None
-    snapshot_saved_at: datetime | None = None
-    snapshot_bytes: int | None = None
-    snapshot_error: str | None = None
-    """Why the last snapshot could not be saved, None since one could."""
-    rows: dict[str, int] = field(default_factory=dict)
 
 
 class Database:
@@ -89,7 +65,7 @@ class Database:
         fsync: bool = True,
         read_only: bool = False,
         banner: bool = True,
-        filesystem: Filesystem | None = None,
+        filesystem: "Filesystem | None" = None,
     ) -> None:
         """Name the database; nothing is opened yet.
 
@@ -114,10 +90,9 @@ class Database:
         self._read_only = read_only
         self._shows_banner = banner
         self._filesystem = filesystem
-        self._engine: MemoryEngine | None = None
-        self._store: Store | None = None
+        self._opened_engine: Engine | None = None
+        self._closing = threading.Lock()
         self._directory: Path | None = None
-        self._pid: int | None = None
         self._tables: dict[str, Table[Any]] = {name: Table(found) for name, found in self.__schemas__.items()}
         self.__dict__.update(self._tables)
 
@@ -130,7 +105,7 @@ class Database:
     @property
     def is_open(self) -> bool:
         """Whether the database is open."""
-        return self._engine is not None
+        return self._opened_engine is not None
 
     @property
     def read_only(self) -> bool:
@@ -153,85 +128,36 @@ class Database:
         Raises:
             OpenError: it can't be opened; the subclasses say why, and nothing was changed.
         """
-        if self._engine is not None:
+        if self._opened_engine is not None:
             raise OpenError(f"{self!r} is open already")
-        from snaptable.memory.commit_log import VolatileLog
-        from snaptable.memory.engine import MemoryEngine
-        from snaptable.memory.table import MemoryTable
+        from snaptable.engines import EngineOptions, open_engine
+        from snaptable.engines.observers import report_open
 
-        engine = MemoryEngine(self.__schemas__)
-        if self.url == MEMORY:
-            refusal = ReadOnlyStore("the database was opened with read_only=True") if self._read_only else None
-            engine.log = VolatileLog(engine.became_durable, refusal=refusal)
-        else:
-            self._store = self._open_store(engine)
-        for name, found in self._tables.items():
-            found.bind(MemoryTable(engine, engine.tables[name]))
-        self._engine = engine
+        options = EngineOptions(
+            url=self.url,
+            schemas=self.__schemas__,
+            snapshot=self._policy,
+            read_only=self._read_only,
+            banner=self._shows_banner,
+            files=self._files,
+            import_legacy=self.take_over,
+        )
+        engine = open_engine(options)
+        self._directory = engine.directory
+        for name, table in self._tables.items():
+            table.bind(engine.tables[name])
+        self._opened_engine = engine
+        _open_databases.add(self)
         report_open(self)
         return self
 
-    def _open_store(self, engine: "MemoryEngine") -> "Store":
-        from snaptable.memory.commit_log import VolatileLog
-        from snaptable.memory.loader import TableLoader, without_garbage_collection
-        from snaptable.storage.disk import names
-        from snaptable.storage.disk.files import resolve
-        from snaptable.storage.group_commit import CommitCallbacks
-        from snaptable.storage.store import OpenOptions, Store
-
-        # 1. The directory: resolved once, so that a symlink that moves later moves nothing.
-        self._directory = resolve(self.url)
-        if self._shows_banner:
-            self._banner()
-        # 2. Load. How far it is, is said where it takes long.
-        files = self._files(self._directory)
-        try:
-            identity = files.identity(names.SNAPSHOT)
-        except OSError as error:
-            raise OpenError(f"{self._directory} can't be opened: {error}") from error
-        progress = Progress(identity[2] if identity else 0, f"Loading {self._shown(names.SNAPSHOT)}")
-        opening = OpenOptions(
-            files,
-            tuple(self.__schemas__),
-            lambda: TableLoader(engine.tables, progress.advance),
-            self.take_over,
-            self._policy,
-            self._read_only,
-        )
-        with without_garbage_collection(), progress:
-            store = Store.open(opening, CommitCallbacks(engine.became_durable, engine.failed))
-        # 3. The engine goes on from there.
-        engine.sequence = store.recovered.sequence
-        if store.committer is not None:
-            engine.log = store.committer
-        else:
-            refusal = ReadOnlyStore(f"{self._directory} was opened with read_only=True")
-            engine.log = VolatileLog(engine.became_durable, refusal=refusal)
-        # 4. Say what was found.
-        counts = {name: len(rows) for name, rows in engine.tables.items()}
-        if store.existed:
-            logger.info("Database snapshot loaded successfully from %s", self._shown(names.SNAPSHOT))
-            logger.info("Recovered: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
-        else:
-            logger.info("No existing database snapshot found. Starting with empty database.")
-        self._pid = os.getpid()
-        _open_databases.add(self)
-        return store
-
     def _files(self, directory: Path) -> "Files":
-        """Return the seam to the operating system: a test tool's, else the one given, else the real one."""
+        """Return the disk of the directory: a test tool's, else the one given, else the real one."""
+        from snaptable.engines.observers import observed_filesystem
         from snaptable.storage.disk.files import Files
 
         filesystem = observed_filesystem(self, directory) or self._filesystem or Files
         return filesystem(directory, fsync=self._fsync)
-
-    def _shown(self, name: str) -> str:
-        return os.path.join(self.url, name)  # noqa: PTH118 - as the user wrote it: Path would tidy it up
-
-    def _banner(self) -> None:
-        line = "=" * 80
-        for text in (line, *_BANNER, line):
-            logger.warning(text.format(directory=self._directory))
 
     def take_over(self, old: "LegacySnapshot") -> None:
         """Convert a snapshot of the older stop-gap before its rows are validated; override it where they changed."""
@@ -242,28 +168,25 @@ class Database:
         Raises:
             WriteFailed: the last snapshot could not be saved; the journal holds every commit for the next start.
         """
-        engine, store = self._engine, self._store
+        engine = self._opened_engine
         if engine is None:
             return
-        # 1. Nobody writes any more: the turn is taken for good.
-        engine.close_writer()
-        # 2. Reads end too, so that nobody takes an old answer for a new one.
-        for found in self._tables.values():
-            found.bind(None)
-        self._engine = self._store = None
+        # 1. The open transaction ends, and no other begins.
+        engine.stop()
+        # 2. Reads end too: another process may write as soon as the store is released.
+        with self._closing:
+            if self._opened_engine is not engine:
+                return  # another thread was quicker
+            for table in self._tables.values():
+                table.bind(None)
+            self._opened_engine = None
         _open_databases.discard(self)
         # 3. The last snapshot, and the mark of a clean close.
-        if store is not None:
-            try:
-                store.close()
-            except OSError as error:
-                raise WriteFailed(
-                    f"the last snapshot could not be saved: {error}; the journal holds everything"
-                ) from error
+        engine.close()
 
     def closes_at_exit(self) -> bool:
         """Return whether the end of the program can close this database without waiting for anybody."""
-        return self._pid == os.getpid() and self._engine is not None and self._engine.open_transaction is None
+        return self._opened_engine is not None and self._opened_engine.can_close_at_exit()
 
     def __enter__(self) -> Self:
         """Open the database."""
@@ -277,10 +200,20 @@ class Database:
 
     # ── transactions ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _opened(self) -> "MemoryEngine":
-        if self._engine is None:
+    def _opened(self) -> Engine:
+        if self._opened_engine is None:
             raise DatabaseClosed(f"{self!r} is not open: use `with {type(self).__name__}(…) as db`, or db.open()")
-        return self._engine
+        return self._opened_engine
+
+    @property
+    def _engine(self) -> "MemoryEngine | None":
+        """The engine in memory; for the pytest plugin, until it takes `engine_of`."""
+        return getattr(self._opened_engine, "memory", None)
+
+    @property
+    def _store(self) -> "Store | None":
+        """The store; for a test."""
+        return getattr(self._opened_engine, "store", None)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context in which all changes happen together or not at all; nested, a savepoint.
@@ -292,7 +225,7 @@ class Database:
         Raises:
             ConstraintError, WriteFailed, ReadOnlyStore: on leaving; everything was rolled back.
         """
-        return _transaction(self._opened())
+        return self._opened().transaction()
 
     async def run(self, fn: "Callable[Concatenate[Self, P], T]", /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(db, *args)` as one transaction, and return its result when that is durable.
@@ -311,62 +244,19 @@ class Database:
         """Save a snapshot now, and return when it is on the disk; makes writes work again after a failed sync.
 
         Raises:
+            TransactionError: called inside a transaction, of which it would save half.
             WriteFailed: it could not be saved; the cause is the OSError.
             ReadOnlyStore: the database was opened with read_only=True, or is no longer alone on its directory.
         """
-        engine = self._opened()
-        if self._store is None:
-            return
-        if self._store.committer is None:
-            raise ReadOnlyStore(f"{self._directory} was opened with read_only=True")
-        if engine.in_transaction():
-            raise WriteFailed("persist() inside a transaction would save half of it; call it after the transaction")
-        try:
-            self._store.committer.persist()
-        except OSError as error:
-            raise WriteFailed(f"the snapshot could not be saved: {error}") from error
+        self._opened().persist()
 
     def check(self) -> list[str]:
         """Return what is wrong in memory: indexes against full scans, constraints; empty when sound. O(n log n)."""
-        return self._opened().problems()
+        return self._opened().check()
 
     def status(self) -> Status:
         """Return how the database is doing; O(tables)."""
-        engine = self._opened()
-        counts = {name: found.count() for name, found in self._tables.items()}
-        assert engine.log is not None
-        refusal = engine.log.refusal
-        committer = self._store.committer if self._store else None
-        if committer is None:
-            sequence = engine.sequence
-            return Status("memory", sequence, refusal is None, str(refusal) if refusal else None, rows=counts)
-        saver = committer.saver
-        return Status(
-            engine="memory",
-            sequence=committer.sequence,
-            writable=refusal is None,
-            reason=str(refusal) if refusal else None,
-            snapshot_sequence=saver.saved_sequence if saver.saved_at else None,
-            snapshot_saved_at=datetime.fromisoformat(saver.saved_at) if saver.saved_at else None,
-            snapshot_bytes=saver.saved_bytes,
-            snapshot_error=saver.error,
-            rows=counts,
-        )
-
-
-_BANNER = (
-    "IMPORTANT: In-memory database is active (proof of concept mode)",
-    "Data persistence: Automatic snapshots to disk are enabled as a stopgap measure",
-    "Persistence directory: {directory}",
-    "LIMITATION: In production, migrate to a proper database (PostgreSQL/MongoDB)",
-    "WARNING: Disk persistence is NOT a replacement for proper database replication",
-)
-
-
-@contextmanager
-def _transaction(engine: "MemoryEngine") -> Iterator[None]:
-    with engine.transaction():
-        yield
+        return self._opened().status()
 
 
 def _declared(cls: type[Database], name: str, hint: Any) -> tuple[type[BaseModel], tuple[Any, ...]]:

@@ -1,96 +1,29 @@
-"""Queries: what is asked of a table, and how an engine would answer. Engine-neutral: nothing is evaluated here."""
+"""Query: what users ask of a table. Immutable and lazy; nothing is evaluated here."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol
 
 from snaptable.conditions import Order, PredicateTemplates
+from snaptable.contract import M, Page, Plan, Select, TableEngine
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
-M = TypeVar("M", bound="BaseModel")
-
-
-@dataclass(slots=True)
-class Select:
-    """Hold what a query asks for; what engines are handed. Never changed once made (`frozen` would cost as much again).
-
-    `where` and `order` are the query's shape: an engine works out once for each shape how to answer it.
-    """
-
-    where: PredicateTemplates = ()
-    values: tuple[Any, ...] = ()
-    """What goes into the forms, in their order."""
-    order: tuple[Order, ...] = ()
-    limit: int | None = None
-    offset: int = 0
-    after: tuple[Any, ...] | None = None
-    """Values of the order's columns at the row before the first one wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Tell how an engine would answer a query."""
-
-    table: str
-    index: str | None
-    """Name of the index, "primary key", or None for a scan."""
-    rows: int
-    """How many rows it expects to look at."""
-    sorts: bool = False
-    """Whether the rows are sorted afterwards, rather than read in order."""
-    filters: int = 0
-    """How many conditions are checked row by row."""
-
-    def __str__(self) -> str:
-        way = f"scan of {self.table}" if self.index is None else f"{self.table} by index {self.index}"
-        count = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        steps = [f"{way}, about {count} expected"]
-        steps += [f"filter on {self.filters} condition{'s' * (self.filters > 1)}"] if self.filters else []
-        steps += ["sort"] if self.sorts else []
-        return "; ".join(steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[M]):
-    """Hold one page of rows, and the cursor of the next (None at the end)."""
-
-    items: list[M] = field(default_factory=list)
-    next_cursor: str | None = None
-
-
-class TableEngine(Protocol):
-    """Be the operations that an engine provides for one table; `Table` and `Query` document them."""
-
-    def get(self, key: Any) -> Any: ...
-    def select(self, wanted: Select) -> list[Any]: ...
-    def count(self, wanted: Select) -> int: ...
-    def explain(self, wanted: Select) -> Plan: ...
-    def page(self, wanted: Select, limit: int, after: str | None) -> Page[Any]: ...
-    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]: ...
-    def insert(self, row: Any) -> Any: ...
-    def insert_many(self, rows: Iterable[Any]) -> list[Any]: ...
-    def update(self, key: Any, changes: dict[str, Any]) -> Any: ...
-    def replace(self, row: Any) -> Any: ...
-    def upsert(self, row: Any) -> Any: ...
-    def delete(self, key: Any) -> Any: ...
-    def update_rows(self, wanted: Select, changes: dict[str, Any]) -> int: ...
-    def delete_rows(self, wanted: Select) -> int: ...
-
-
-class Source(Protocol):
-    """Be the table that a query asks."""
+class Source(Protocol[M]):
+    """The table that a query asks."""
 
     name: str
 
     @property
-    def engine(self) -> TableEngine: ...
+    def engine(self) -> TableEngine[M]:
+        """The open engine's side of the table."""
+
     def resolve(
         self, conditions: tuple[object, ...], equals: dict[str, Any]
-    ) -> tuple[PredicateTemplates, tuple[Any, ...]]: ...
-    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]: ...
+    ) -> tuple[PredicateTemplates, tuple[Any, ...]]:
+        """Return conditions and keyword equalities as forms on the table's columns, checked, and their values."""
+
+    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]:
+        """Return columns and orderings as orderings by the table's columns, checked."""
 
 
 def _natural(name: str, value: int) -> int:
@@ -109,7 +42,7 @@ class Query(Generic[M]):
 
     __slots__ = ("_source", "_wanted")
 
-    def __init__(self, source: Source, wanted: Select) -> None:
+    def __init__(self, source: Source[M], wanted: Select) -> None:
         self._source = source
         self._wanted = wanted
 

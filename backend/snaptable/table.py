@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic
 
 from snaptable.conditions import (
     AllOf,
@@ -15,18 +15,11 @@ from snaptable.conditions import (
     as_order,
     terms_of,
 )
+from snaptable.contract import EVERYTHING, M, Select, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
 from snaptable.progress import Progress
-from snaptable.query import Query, Select, TableEngine
+from snaptable.query import Query
 from snaptable.schema import Index, TableSchema, Unique
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-M = TypeVar("M", bound="BaseModel")
-
-
-EVERYTHING = Select()
 
 
 class Table(Generic[M]):
@@ -40,14 +33,14 @@ class Table(Generic[M]):
         self.schema = schema
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
-        self._engine: TableEngine | None = None
+        self._engine: TableEngine[M] | None = None
         self._known: set[PredicateTemplate | Order] = set()
         """Terms and orderings that were found to be of this table's columns: a few for each column."""
 
     def __repr__(self) -> str:
         return f"<Table {self.name} of {self.model.__name__}>"
 
-    def bind(self, engine: TableEngine | None) -> None:
+    def bind(self, engine: TableEngine[M] | None) -> None:
         """Connect the table to an open engine, or to none; called by `Database`."""
         self._engine = engine
         if engine is None:
@@ -57,7 +50,7 @@ class Table(Generic[M]):
             self.__dict__["get"] = engine.get
 
     @property
-    def engine(self) -> TableEngine:
+    def engine(self) -> TableEngine[M]:
         """The open engine's side of this table.
 
         Raises:
@@ -71,8 +64,7 @@ class Table(Generic[M]):
 
     def get(self, key: object, /) -> M | None:
         """Return the row of a primary key, or None; O(1)."""
-        found: M | None = self.engine.get(key)
-        return found
+        return self.engine.get(key)
 
     def __getitem__(self, key: object) -> M:
         """Return the row of a primary key; O(1).
@@ -135,8 +127,7 @@ class Table(Generic[M]):
             InvalidRow: it does not validate, or would not come back equal after a restart.
             WriteFailed, ReadOnlyStore: it could not be made durable.
         """
-        stored: M = self.engine.insert(row)
-        return stored
+        return self.engine.insert(row)
 
     def insert_many(self, rows: Iterable[M], /) -> list[M]:
         """Add rows, all or none, and return them as stored; says how far it is after a while; raises as `insert`."""
@@ -150,8 +141,7 @@ class Table(Generic[M]):
             RowNotFound: no row has the key.
             InvalidRow: it does not validate, or the key itself would change. Otherwise as `insert`.
         """
-        stored: M = self.engine.update(key, changes)
-        return stored
+        return self.engine.update(key, changes)
 
     def replace(self, row: M, /) -> M:
         """Put a row in the place of the one with the same key, and return it as stored.
@@ -159,13 +149,11 @@ class Table(Generic[M]):
         Raises:
             RowNotFound: no row has the key. Otherwise as `insert`.
         """
-        stored: M = self.engine.replace(row)
-        return stored
+        return self.engine.replace(row)
 
     def upsert(self, row: M, /) -> M:
         """Put a row in the place of the one with the same key, or add it; return it as stored. Raises as `insert`."""
-        stored: M = self.engine.upsert(row)
-        return stored
+        return self.engine.upsert(row)
 
     def delete(self, key: object, /) -> M:
         """Remove a row, and through foreign keys what goes with it, and return the row.
@@ -174,8 +162,7 @@ class Table(Generic[M]):
             RowNotFound: no row has the key.
             ForeignKeyViolation: rows that stay refer to it, with `on_delete="restrict"`.
         """
-        removed: M = self.engine.delete(key)
-        return removed
+        return self.engine.delete(key)
 
     # ── what a query asks of its table ──────────────────────────────────────────────────────────────────────────────
 

@@ -1,10 +1,10 @@
-"""The seam for test tools: a disk of one's own, by argument or by watching the openings."""
+"""Opening and closing: a disk of one's own, the seam for test tools, and what can't be done half-way."""
 
 from pathlib import Path
 
 import pytest
 
-from snaptable import Database, DatabaseClosed, Row, Table
+from snaptable import Database, DatabaseClosed, ReadOnlyStore, Row, Table, TransactionError, WriteFailed
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.storage.disk.files import Files
 
@@ -99,3 +99,29 @@ def test_a_database_says_whether_it_only_reads() -> None:
     """`read_only` can be read back."""
     assert Notes("memory:", read_only=True).read_only
     assert not Notes("memory:").read_only
+
+
+@pytest.mark.parametrize("url", ["data", "memory:"])
+def test_no_snapshot_from_inside_a_transaction(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold half of the transaction; the transaction itself goes on and commits."""
+    monkeypatch.chdir(tmp_path)
+    with Notes(url) as db:
+        with db.transaction():
+            db.notes.insert(Note(id="a", text="x"))
+            with pytest.raises(TransactionError, match="after the transaction"):
+                db.persist()
+        db.persist()
+        assert db.notes.count() == 1
+
+
+def test_closing_what_is_no_longer_ours(tmp_path: Path) -> None:
+    """The reason is the refusal itself, and the database is closed all the same."""
+    db = Notes(tmp_path / "data", snapshot="background").open()
+    db.notes.insert(Note(id="a", text="x"))
+    (tmp_path / "data" / "db.lock").unlink()
+    with pytest.raises(WriteFailed, match="the journal holds everything") as raised:
+        db.close()
+    assert isinstance(raised.value.__cause__, ReadOnlyStore)
+    assert not db.is_open
+    with Notes(tmp_path / "data") as db:
+        assert db.notes.count() == 1

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from snaptable.conditions import Order, PredicateTemplates
+from snaptable.contract import Page, Plan, Select
 from snaptable.cursor import Cursors
 from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
 from snaptable.memory import constraints
@@ -15,7 +16,6 @@ from snaptable.memory.queries.ordering import complete
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import BeforeImages, TableRows
 from snaptable.memory.transaction import Transaction
-from snaptable.query import Page, Plan, Select
 
 MAX_PREPARED_QUERIES = 512
 

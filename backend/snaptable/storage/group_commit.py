@@ -307,6 +307,7 @@ class GroupCommit:
 
         Raises:
             OSError: the last snapshot could not be written; the journal holds everything.
+            ReadOnlyStore: nor is it to be written: somebody else may be writing.
         """
         # 1. What is waiting.
         self._drain()
@@ -326,8 +327,6 @@ class GroupCommit:
                 # 4. The mark.
                 self._segment.close(self.sequence)
                 self._prune()
-            except ReadOnlyStore as error:
-                raise OSError(str(error)) from error
             finally:
                 self._segment.abandon()
 

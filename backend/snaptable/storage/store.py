@@ -152,6 +152,7 @@ class Store:
 
         Raises:
             OSError: the snapshot could not be written; the journal holds everything.
+            ReadOnlyStore: nor is it to be written: somebody else may be writing.
         """
         if os.getpid() != self._pid:
             return  # a fork shares the lock with the process that opened the store: letting go would let others in

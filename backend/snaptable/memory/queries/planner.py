@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from snaptable.conditions import Order, PredicateTemplate, PredicateTemplates, Term, terms_of
+from snaptable.contract import Plan, Select
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
 from snaptable.memory.queries.access_paths import (
@@ -27,7 +28,6 @@ from snaptable.memory.queries.filters import ResidualFilter, Values
 from snaptable.memory.queries.ordering import complete, rows_after, sort_rows
 from snaptable.memory.queries.range_scan import Range
 from snaptable.memory.rows import BeforeImages, TableRows
-from snaptable.query import Plan, Select
 
 RESIDUAL_GUESS = 8
 """Rows looked at for each row wanted, when a limit stops a filtered walk early."""

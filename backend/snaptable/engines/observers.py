@@ -1,4 +1,4 @@
-"""What an opening is made of, and the seam for test tools: they may watch openings and put a disk of their own in.
+"""The seam for test tools: they may watch openings, and give a database a disk of their own.
 
 An application makes its own Database, so a test that wants to choose its disk can't pass `filesystem=`. It watches the
 openings instead:
@@ -12,22 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from snaptable.engines.options import Filesystem
+from snaptable.errors import DatabaseClosed
+
 if TYPE_CHECKING:
     from snaptable.database import Database
     from snaptable.memory.engine import MemoryEngine
-    from snaptable.storage.disk.files import Files
-
-
-class Filesystem(Protocol):
-    """What gives a database its disk: the class `storage.disk.files.Files`, or what a test puts in its place."""
-
-    def __call__(self, directory: Path, /, *, fsync: bool) -> "Files":
-        """Return the files of a directory; nothing is opened or made yet.
-
-        Args:
-            directory: absolute, symlinks resolved.
-            fsync: whether what is synced must survive a power cut.
-        """
 
 
 class OpenObserver(Protocol):
@@ -83,4 +73,7 @@ def engine_of(database: "Database") -> "MemoryEngine":
     Raises:
         DatabaseClosed: the database is not open.
     """
-    return database._opened()
+    engine = database._engine
+    if engine is None:
+        raise DatabaseClosed(f"{database!r} is not open, or not in memory")
+    return engine

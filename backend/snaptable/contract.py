@@ -1,0 +1,265 @@
+"""What an engine provides. `Database`, `Table` and `Query` are written against this page and nothing else.
+
+Two engines answer it: `memory`, with `storage` behind it, and PostgreSQL in time. tests/snaptable/contract/ holds what
+each sentence here means; it runs on every engine.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+from snaptable.conditions import Order, PredicateTemplates
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+T = TypeVar("T")
+
+SnapshotPolicy = Literal["auto", "always", "background"]
+"""When `db_snapshot.json` follows a write: see `Database`."""
+
+
+# ── what is asked, and what is answered ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Select:
+    """A query as engines are handed it. Never changed once made (`frozen` would double the cost of making one).
+
+    `where` and `order` are the query's shape: an engine works out once for each shape how to answer it.
+    """
+
+    where: PredicateTemplates = ()
+    """Conditions without their values; all must hold."""
+    values: tuple[Any, ...] = ()
+    """The values of `where`, in the order of its terms."""
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+    after: tuple[Any, ...] | None = None
+    """Values of the order's columns at the row before the first one wanted; `order` then ends in the primary key."""
+
+
+EVERYTHING = Select()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an engine would answer a query; prints as a line of text."""
+
+    table: str
+    index: str | None
+    """Name of the index, "primary key", or None for a scan."""
+    rows: int
+    """How many rows it expects to look at."""
+    sorts: bool = False
+    """Whether the rows are sorted afterwards, rather than read in order."""
+    filters: int = 0
+    """How many conditions are checked row by row."""
+
+    def __str__(self) -> str:
+        access = f"scan of {self.table}" if self.index is None else f"{self.table} by index {self.index}"
+        count = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        steps = [f"{access}, about {count} expected"]
+        steps += [f"filter on {self.filters} condition{'s' * (self.filters > 1)}"] if self.filters else []
+        steps += ["sort"] if self.sorts else []
+        return "; ".join(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """One page of rows, and the cursor of the next page (None at the end)."""
+
+    items: list[M] = field(default_factory=list)
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a database is doing: what `/health` shows."""
+
+    engine: str
+    sequence: int
+    """The last durable commit."""
+    writable: bool
+    reason: str | None = None
+    """Why writes are refused; None while they are not."""
+    snapshot_sequence: int | None = None
+    snapshot_saved_at: datetime | None = None
+    snapshot_bytes: int | None = None
+    snapshot_error: str | None = None
+    """Why the last snapshot could not be saved; None once one could."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Number of rows by table."""
+
+
+# ── one table ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TableEngine(Protocol[M]):
+    """The operations on one table; `Table` and `Query` document them for users.
+
+    Rows
+        - A row that is handed out is equal to the one a restart would give, of the same types throughout.
+        - Nothing that a caller does to a row, given or handed out, changes the store.
+        - A row keeps its place in the order of insertion through updates and replacements. A deleted key that is
+          inserted again goes to the end.
+        - A numbered key is greater than every key the table had before. A number is never given to a second row, not
+          even after the first was deleted; numbers of transactions that were rolled back may be left out.
+
+    Conditions
+        - Conditions are two-valued, as in Python: for None, `==` and `!=` answer like any value, `<`, `<=`, `>`, `>=`
+          and the rest do not hold, and `~condition` holds exactly if the condition doesn't.
+        - Values compare as in Python: text by code point, 1 equals 1.0 and True, a moment equals the same moment
+          with another offset, naive moments come before aware ones.
+
+    Order
+        - None comes last in both directions. Text sorts by code point, whatever the locale.
+        - After the query's own order, ties are broken by the primary key, in the direction of the last order.
+        - A query without an order or conditions gives the rows in the order of insertion. With conditions and without
+          an order, any order may be given.
+
+    Reading and writing
+        - A read sees the last durable state or, inside a transaction, that transaction's. One read sees one state.
+        - A write outside a transaction is a transaction of its own and returns once it is durable.
+        - A write that raises inside a transaction leaves nothing of itself; the transaction goes on.
+        - Types are checked at the write (InvalidRow), a key that is there already too (DuplicateKey); unique and
+          foreign keys at the commit.
+        - `delete` follows `on_delete` at once: rows with "cascade" go, fields with "set null" become None. A row that
+          "restrict" protects is judged at the commit: rows that go in the same transaction do not count.
+    """
+
+    def get(self, key: Any, /) -> M | None:
+        """Return the row of a key; None for a key, of whatever type, that no row has."""
+
+    def select(self, wanted: Select) -> list[M]:
+        """Return the rows of a query."""
+
+    def count(self, wanted: Select) -> int:
+        """Return how many rows `select` would give."""
+
+    def explain(self, wanted: Select) -> Plan:
+        """Return how `select` would be answered."""
+
+    def page(self, wanted: Select, limit: int, after: str | None) -> Page[M]:
+        """Return up to `limit` rows of a query after a cursor, in the query's order, then by the primary key.
+
+        Raises:
+            InvalidCursor: the cursor is damaged, or was given out for another query.
+        """
+
+    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]:
+        """Return the rows of `page` as a JSON array, as Pydantic writes the models, and the next cursor."""
+
+    def insert(self, row: M) -> M:
+        """Add a row, numbering its key if the table does and it is None; return it as stored."""
+
+    def insert_many(self, rows: Iterable[M]) -> list[M]:
+        """Add rows, all or none; return them as stored."""
+
+    def update(self, key: Any, changes: dict[str, Any]) -> M:
+        """Change fields of a row, validated whole; return the new row. RowNotFound if no row has the key."""
+
+    def replace(self, row: M) -> M:
+        """Put a row in the place of the one with its key; return it as stored. RowNotFound if no row has the key."""
+
+    def upsert(self, row: M) -> M:
+        """Put a row in the place of the one with its key, or add it; return it as stored."""
+
+    def delete(self, key: Any) -> M:
+        """Remove a row and what `on_delete` says; return it. RowNotFound if no row has the key."""
+
+    def update_rows(self, wanted: Select, changes: dict[str, Any]) -> int:
+        """Change fields of every row of a query, all or none; return how many rows the query gave."""
+
+    def delete_rows(self, wanted: Select) -> int:
+        """Remove every row of a query, all or none; return how many rows the query gave."""
+
+
+# ── the database ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Engine(Protocol):
+    """An open database.
+
+    Transactions
+        - The changes of a transaction happen together or not at all: in memory, on the disk, across a crash.
+        - Transactions that commit give the same state as if they had run one after the other.
+        - A transaction sees its own writes, and nothing of another that is not durable yet.
+        - Unique and foreign keys are checked at the commit, over the transaction's net changes: a row may be inserted
+          before the row it refers to. A tuple of values with a None in it clashes with nothing. Which of several
+          violations is named is not promised. A violation rolls the whole transaction back.
+        - A commit that changes something takes the next sequence number; one that changes nothing takes none. Later
+          commits have greater numbers; an engine may leave numbers out.
+        - A commit returns once it is durable. WriteFailed: it is not, and was rolled back.
+
+    After `stop` every write raises DatabaseClosed.
+    """
+
+    @property
+    def tables(self) -> Mapping[str, TableEngine[Any]]:
+        """The operations of each table, by name."""
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the engine keeps its files, absolute; None for an engine without files of its own."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a context that begins a transaction, and commits it, or rolls it back for an exception.
+
+        Inside a transaction of the caller's it is a savepoint: an exception rolls back to where it began.
+
+        Raises:
+            TransactionError: it was left by another thread or task than the one that began it, or waiting for the
+                other transaction would hold the event loop for ever.
+        """
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Call a function as one transaction; return its result once that is durable, without holding the event loop.
+
+        An engine whose transactions can be refused for one another (PostgreSQL: serialization failures) rolls back
+        and calls the function again; the engine in memory calls it once.
+
+        Raises:
+            TypeError: the function returned an awaitable; it was rolled back.
+        """
+
+    def in_transaction(self) -> bool:
+        """Return whether the calling thread or task is inside a transaction of its own."""
+
+    def persist(self) -> None:
+        """Save a snapshot now and return once it is durable; an engine without snapshots does nothing.
+
+        Raises:
+            TransactionError: called inside a transaction, of which a snapshot would hold half.
+            WriteFailed: it could not be saved; the cause is the OSError.
+            ReadOnlyStore: writing is not allowed here, or no longer safe.
+        """
+
+    def check(self) -> list[str]:
+        """Return what is wrong with indexes and constraints, a line each; empty when sound."""
+
+    def status(self) -> Status:
+        """Return how the engine is doing; at most O(tables)."""
+
+    def stop(self) -> None:
+        """Wait for the open transaction, then refuse every other; the first half of closing.
+
+        Raises:
+            TransactionError: called inside a transaction; nothing was stopped.
+        """
+
+    def close(self) -> None:
+        """Finish what is being written, and release what others wait for; once, after `stop`.
+
+        Raises:
+            WriteFailed: what was to be saved last could not be. The engine is closed all the same; every commit that
+                returned is durable.
+        """
+
+    def can_close_at_exit(self) -> bool:
+        """Return whether closing would neither wait for a transaction nor touch what belongs to another process."""

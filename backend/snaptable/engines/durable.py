@@ -1,0 +1,138 @@
+"""The engine in memory with the store that makes its commits durable: a directory of the file system."""
+
+import logging
+import os
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from snaptable.contract import Status
+from snaptable.engines.options import EngineOptions
+from snaptable.engines.volatile import InMemory
+from snaptable.errors import OpenError, ReadOnlyStore, WriteFailed
+from snaptable.memory.loader import TableLoader, without_garbage_collection
+from snaptable.progress import Progress
+from snaptable.storage.disk import names
+from snaptable.storage.disk.files import Files, resolve
+from snaptable.storage.group_commit import CommitCallbacks
+from snaptable.storage.store import OpenOptions, Store
+
+logger = logging.getLogger("snaptable")
+
+BANNER = (
+    "IMPORTANT: In-memory database is active (proof of concept mode)",
+    "Data persistence: Automatic snapshots to disk are enabled as a stopgap measure",
+    "Persistence directory: {directory}",
+    "LIMITATION: In production, migrate to a proper database (PostgreSQL/MongoDB)",
+    "WARNING: Disk persistence is NOT a replacement for proper database replication",
+)
+
+
+class DurableEngine(InMemory):
+    """Tables in memory, and the open store that they are loaded from and committed to. Made by `open`."""
+
+    def __init__(self, options: EngineOptions, directory: Path) -> None:
+        super().__init__(options.schemas)
+        self.directory: Path | None = directory
+        self.store: Store
+        self._pid = os.getpid()
+
+    @classmethod
+    def open(cls, options: EngineOptions) -> "DurableEngine":
+        """Open a directory and load what it holds.
+
+        Raises:
+            OpenError: it can't be opened; its files are as they were, but for torn ends, which are kept aside.
+        """
+        # 1. The directory: resolved once, so that a symlink that is moved later moves nothing.
+        directory = resolve(options.url)
+        if options.banner:
+            log_banner(directory)
+        # 2. The rows, verified and indexed.
+        engine = cls(options, directory)
+        engine.store = engine._load(options, options.files(directory))
+        # 3. Where commits go from here on.
+        engine.memory.sequence = engine.store.recovered.sequence
+        if engine.store.committer is not None:
+            engine.memory.log = engine.store.committer
+        else:
+            engine.keep_nothing(ReadOnlyStore(f"{directory} was opened with read_only=True"))
+        # 4. What there is.
+        engine._log_recovered(_shown(options))
+        return engine
+
+    def _load(self, options: EngineOptions, files: Files) -> Store:
+        """Open the store, filling the tables; how far that is, is shown if it takes long."""
+        try:
+            identity = files.identity(names.SNAPSHOT)
+        except OSError as error:
+            raise OpenError(f"{self.directory} can't be opened: {error}", path=self.directory) from error
+        progress = Progress(identity[2] if identity else 0, f"Loading {_shown(options)}")
+        opening = OpenOptions(
+            files,
+            tuple(options.schemas),
+            lambda: TableLoader(self.memory.tables, progress.advance),
+            options.import_legacy,
+            options.snapshot,
+            options.read_only,
+        )
+        callbacks = CommitCallbacks(self.memory.became_durable, self.memory.failed)
+        with without_garbage_collection(), progress:
+            return Store.open(opening, callbacks)
+
+    def _log_recovered(self, shown: str) -> None:
+        if not self.store.existed:
+            logger.info("No existing database snapshot found. Starting with empty database.")
+            return
+        logger.info("Database snapshot loaded successfully from %s", shown)
+        counts = {name: len(rows) for name, rows in self.memory.tables.items()}
+        logger.info("Recovered: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+    def persist(self) -> None:
+        """Save a snapshot now, and make writes work again after a failed sync."""
+        committer = self.store.committer
+        if committer is None:
+            raise ReadOnlyStore(f"{self.directory} was opened with read_only=True")
+        self.refuse_in_transaction()
+        try:
+            committer.persist()
+        except OSError as error:
+            raise WriteFailed(f"the snapshot could not be saved: {error}") from error
+
+    def status(self) -> Status:
+        """Return how the tables, the journal and the snapshot are doing; O(tables)."""
+        status, committer = super().status(), self.store.committer
+        if committer is None:
+            return status
+        saver = committer.saver
+        return replace(
+            status,
+            sequence=committer.sequence,
+            snapshot_sequence=saver.saved_sequence if saver.saved_at else None,
+            snapshot_saved_at=datetime.fromisoformat(saver.saved_at) if saver.saved_at else None,
+            snapshot_bytes=saver.saved_bytes,
+            snapshot_error=saver.error,
+        )
+
+    def close(self) -> None:
+        """Write the last snapshot and the mark of a clean close, and release the lock."""
+        try:
+            self.store.close()
+        except (OSError, ReadOnlyStore) as error:
+            raise WriteFailed(f"the last snapshot could not be saved: {error}; the journal holds everything") from error
+
+    def can_close_at_exit(self) -> bool:
+        """Return whether no transaction is open, and this is not a fork of the process that opened the store."""
+        return self._pid == os.getpid() and self.memory.open_transaction is None
+
+
+def _shown(options: EngineOptions) -> str:
+    """Return the snapshot's path as the user wrote the directory."""
+    return os.path.join(options.url, names.SNAPSHOT)  # noqa: PTH118 - Path would tidy it up
+
+
+def log_banner(directory: Path) -> None:
+    """Log what a store in memory is, and is not."""
+    line = "=" * 80
+    for text in (line, *BANNER, line):
+        logger.warning(text.format(directory=directory))

@@ -1,0 +1,41 @@
+"""What a database hands to its engine at the opening."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from snaptable.contract import SnapshotPolicy
+from snaptable.schema import TableSchema
+
+if TYPE_CHECKING:
+    from snaptable.storage.disk.files import Files
+    from snaptable.storage.legacy import LegacySnapshot
+
+
+class Filesystem(Protocol):
+    """What gives a database its disk: the class `storage.disk.files.Files`, or what a test puts in its place."""
+
+    def __call__(self, directory: Path, /, *, fsync: bool) -> "Files":
+        """Return the files of a directory; nothing is opened or made yet.
+
+        Args:
+            directory: absolute, symlinks resolved.
+            fsync: whether what is synced must survive a power cut.
+        """
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine is opened."""
+
+    url: str
+    """As the user wrote it."""
+    schemas: Mapping[str, TableSchema]
+    snapshot: SnapshotPolicy
+    read_only: bool
+    banner: bool
+    files: "Callable[[Path], Files]"
+    """Returns the disk for an absolute directory."""
+    import_legacy: "Callable[[LegacySnapshot], None]"
+    """Converts the rows of a snapshot of the older format, in place."""
