@@ -1,101 +1,122 @@
-"""`snaptable accept DIR`: take over what was edited by hand in `db_snapshot.json` while the store was closed."""
+"""`snaptable accept DIR`: accept what was edited by hand in `db_snapshot.json` while the store was closed."""
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
+    Subcommands,
     UsageError,
     add_directory,
-    add_schema,
     add_yes,
     ask,
-    counted,
-    locked,
+    describe_counts,
+    describe_number,
     say,
-    store_in,
 )
-from snaptable.cli.models import judge_of, load_schema
-from snaptable.maintenance.external_edit import Difference, Edit, examine, take_over
-from snaptable.storage.disk import names
-from snaptable.storage.disk.files import Files
-from snaptable.storage.store import read_snapshot
+from snaptable.cli.schema_option import UNCHECKED, add_schema, load_schema
+from snaptable.maintenance.acceptance import accept_edit
+from snaptable.maintenance.differences import Difference
+from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
+from snaptable.maintenance.external_edit import Edit, examine
+from snaptable.maintenance.models import validator_of
 
 DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed: show it by table, key
 and field, ask, and make it a commit like any other. The edited file is kept in quarantine/."""
 WIDTH = 80
+"""Characters that are shown of a value."""
+MAX_ROWS = 20
+"""Changed rows that are shown of each table, without --all."""
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(commands: Subcommands) -> None:
     """Add the command."""
     parser = commands.add_parser("accept", help="take over an edit of db_snapshot.json", description=DESCRIPTION)
     add_directory(parser)
     add_schema(parser)
     add_yes(parser)
+    parser.add_argument(
+        "--all", action="store_true", help=f"show every changed row, not only the first {MAX_ROWS} of each table"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the edit, ask, take it over; return 0 where the snapshot is as the library writes it."""
-    files = store_in(options.directory)
-    judge = judge_of(load_schema(options.schema)) if options.schema else None
-    with locked(files):
-        found = read_snapshot(files)
-        if found is None:
-            raise UsageError(f"there is no {names.SNAPSHOT} in {files.root}; see {names.command('repair', files.root)}")
-        edit = examine(files, found, judge)
+    """Show the edit, ask, accept it; return 0 if the snapshot is as the library writes it now."""
+    directory = StoreDirectory(options.directory)
+    models = load_schema(options.schema)
+    with directory.locked():
+        data = directory.read_snapshot()
+        if data is None:
+            raise UsageError(f"there is no {SNAPSHOT} in {directory.root}; see {directory.command('repair')}")
+        edit = examine(directory.files, data, validator_of(models) if models else None)
         if edit is None:
-            say(f"{files.path(names.SNAPSHOT)} is as it was written: there is no edit to take over.")
+            say(f"{directory.snapshot_path} is as it was written: there is no edit to take over.")
             return EXIT_SOUND
-        _show(files, edit)
-        if judge is None:
-            say("Warning: types and constraints were not checked; name the models with --schema MODULE:DATABASE.")
+        if models is None:
+            say(f"Warning: {UNCHECKED} Rows that break the models would keep the store from opening.")
+        _print_edit(directory, edit, None if options.all else MAX_ROWS)
         if not ask("Take it over?", yes=options.yes):
             return EXIT_FAILED
-        for name in take_over(files, edit):
+        for name in accept_edit(directory.files, edit):
             say(f"  kept      {name}")
-    say(f"Done: the store is at sequence {edit.raw.state.sequence}, {counted(edit.raw.pages.counts())}.")
+    say(f"Done: the store is at sequence {edit.store.sequence}, {describe_counts(edit.store.counts())}.")
     return EXIT_SOUND
 
 
 # ── the difference ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _show(files: Files, edit: Edit) -> None:
-    path = files.path(names.SNAPSHOT)
-    if not edit.known:
+def _print_edit(directory: StoreDirectory, edit: Edit, most: int | None) -> None:
+    """Print what was changed, at most so many rows of each table."""
+    path = directory.snapshot_path
+    if not edit.is_base_known:
         say(f"{path} was edited. The journal doesn't reach back to the start, so only the new content can be shown:")
-        say(f"  {counted(edit.raw.pages.counts())}")
-        say(f"A new journal begins; the old one is set aside in {names.QUARANTINE}/.")
+        say(f"  {describe_counts(edit.store.counts())}")
+        say(f"A new journal begins; the old one is set aside in {QUARANTINE}/.")
         return
     if not edit.differences:
         say(f"{path} was laid out anew; no row was changed.")
-    for table, found in groupby(edit.differences, key=lambda difference: difference.table):
-        say(table)
-        for difference in found:
-            _show_row(difference)
-    if edit.newer:
-        say(f"{edit.newer} commits of the journal that the file didn't hold yet stay.")
+    for table, differences in groupby(edit.differences, key=lambda difference: difference.table):
+        _print_table(table, list(differences), most)
+    if edit.newer_commits:
+        commits = describe_number(edit.newer_commits, "commit")
+        say(f"{commits} of the journal that the file didn't hold yet {'stays' if edit.newer_commits == 1 else 'stay'}.")
 
 
-def _show_row(found: Difference) -> None:
-    key = _short(found.key)
-    if found.after is None:
-        say(f"  - {key}")
-    elif found.before is None:
-        say(f"  + {key}: {_short(json.loads(found.after))}")
+def _print_table(table: str, differences: Sequence[Difference], most: int | None) -> None:
+    kinds = Counter(_kind_of(difference) for difference in differences)
+    say(f"{table}: {', '.join(f'{kinds[kind]:,} {kind}' for kind in ('changed', 'added', 'removed') if kinds[kind])}")
+    for difference in differences[:most]:
+        for line in _describe_row(difference):
+            say(f"  {line}")
+    if most is not None and len(differences) > most:
+        say(f"  … and {len(differences) - most:,} more; --all shows them")
+
+
+def _kind_of(difference: Difference) -> str:
+    if difference.before is None:
+        return "added"
+    return "removed" if difference.after is None else "changed"
+
+
+def _describe_row(difference: Difference) -> Iterator[str]:
+    key = _shorten(json.dumps(difference.key, ensure_ascii=False))
+    if difference.after is None:
+        yield f"- {key}"
+    elif difference.before is None:
+        yield f"+ {key}: {_shorten(json.dumps(json.loads(difference.after), ensure_ascii=False))}"
     else:
-        say(f"  ~ {key}")
-        before, after = json.loads(found.before), json.loads(found.after)
-        for name, (old, new) in found.fields.items():
-            said = _short(old) if name in before else "(not there)"
-            says = _short(new) if name in after else "(gone)"
-            say(f"      {name}: {said} -> {says}")
+        yield f"~ {key}"
+        for change in difference.fields:
+            before = "(not there)" if change.before is None else _shorten(change.before)
+            after = "(gone)" if change.after is None else _shorten(change.after)
+            yield f"    {change.name}: {before} -> {after}"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _shorten(text: str) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

@@ -2,18 +2,28 @@
 
 import argparse
 import json
-from typing import Any
 
-from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, add_directory, add_schema, counted, progress_of, say, store_in
-from snaptable.cli.models import findings_of, load_schema
-from snaptable.maintenance.check import Finding, Report, check_store
-from snaptable.storage.disk.files import Files
+from snaptable.cli.common import (
+    EXIT_FAILED,
+    EXIT_SOUND,
+    Subcommands,
+    add_directory,
+    describe_counts,
+    describe_number,
+    say,
+)
+from snaptable.cli.schema_option import UNCHECKED, add_schema, load_schema
+from snaptable.maintenance.check import check_store
+from snaptable.maintenance.directory import StoreDirectory
+from snaptable.maintenance.findings import CheckReport, Finding
+from snaptable.maintenance.models import check_models
+from snaptable.progress import Progress
 
 DESCRIPTION = """Verify a store: formats, checksums, strict JSON, counts, keys, and every frame of the journal. Needs no
 lock, so the store may be open, and changes nothing."""
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(commands: Subcommands) -> None:
     """Add the command."""
     parser = commands.add_parser("check", help="verify everything, change nothing", description=DESCRIPTION)
     add_directory(parser)
@@ -23,63 +33,67 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, report, and return 0 where the store is sound."""
-    files = store_in(options.directory)
-    schema = load_schema(options.schema) if options.schema else None
-    with progress_of(files) as progress:
-        report = check_store(files, progress.advance)
-        if schema and not report.problems:
-            report.findings += findings_of(files, schema)
+    """Check, report, and return 0 if the store is sound."""
+    directory = StoreDirectory(options.directory)
+    models = load_schema(options.schema)
+    with Progress(directory.size(), f"Loading {directory.root}") as progress:
+        report = check_store(directory.files, progress.advance)
+        if models and not report.problems:
+            report.findings += check_models(directory.files, models)
     if options.json:
-        say(json.dumps(_machine(files, report, options.schema), indent=2))
+        say(json.dumps(_report_json(directory, report, options.schema), indent=2))
     else:
-        _print(files, report, options.schema)
+        _print_report(directory, report, options.schema)
     return EXIT_FAILED if report.problems else EXIT_SOUND
 
 
-def _machine(files: Files, report: Report, schema: str | None) -> dict[str, Any]:
-    state = report.raw.state if report.raw else None
+def _report_json(directory: StoreDirectory, report: CheckReport, schema: str | None) -> dict[str, object]:
+    store, header = report.store, report.store.header if report.store else None
     return {
-        "directory": str(files.root),
+        "directory": str(directory.root),
         "sound": not report.problems,
         "schema": schema,
-        "store": state.store if state else None,
-        "sequence": state.sequence if state else None,
-        "closed": state.clean if state else None,
-        "rows": report.raw.pages.counts() if report.raw else None,
-        "snapshot": {"bytes": report.bytes, "sequence": state.header.sequence if state and state.header else None},
-        "journal": {"files": report.files, "sequences": report.history},
-        "problems": [found.json() for found in report.problems],
-        "notices": [found.json() for found in report.notices],
+        "store": store.id if store else None,
+        "sequence": store.sequence if store else None,
+        "closed": store.is_closed if store else None,
+        "rows": store.counts() if store else None,
+        "snapshot": {"bytes": report.snapshot_bytes, "sequence": header.sequence if header else None},
+        "journal": {"files": report.segments, "sequences": report.sequences},
+        "problems": [finding.json() for finding in report.problems],
+        "notices": [finding.json() for finding in report.notices],
     }
 
 
-def _print(files: Files, report: Report, schema: str | None) -> None:
+def _print_report(directory: StoreDirectory, report: CheckReport, schema: str | None) -> None:
     problems = report.problems
-    say(f"{files.root}: {'sound' if not problems else f'{len(problems)} problem' + 's' * (len(problems) > 1)}")
-    if report.raw:
-        state, counts = report.raw.state, report.raw.pages.counts()
-        say(f"  store     {state.store}, sequence {state.sequence}, {'closed' if state.clean else 'open, or killed'}")
-        say(f"  rows      {counted(counts)}")
-        if state.header:
-            say(f"  snapshot  sequence {state.header.sequence}, saved {state.header.saved_at}, {report.bytes:,} bytes")
-    if report.history:
-        first, last = report.history
-        held = f"sequences {first} to {last}" if last >= first else "no commits"
-        say(f"  journal   {report.files} file{'s' * (report.files > 1)}, {held}")
-    for found in (*problems, *report.notices):
-        say(f"{found.severity}: {_place(found)}{found.reason}")
+    say(f"{directory.root}: {describe_number(len(problems), 'problem') if problems else 'sound'}")
+    _print_contents(report)
+    for finding in (*problems, *report.notices):
+        say(f"{finding.severity}: {_place_of(finding)}{finding.reason}")
     if not schema and not problems:
-        say("  Types and constraints were not checked: name the models with --schema MODULE:DATABASE.")
+        say(f"  {UNCHECKED}")
 
 
-def _place(found: Finding) -> str:
-    """Return where something was found, as a person looks it up."""
-    parts = [found.file] if found.file else []
-    parts += [f"line {found.line}"] if found.line else []
-    parts += [f"byte {found.byte}"] if found.byte is not None else []
-    if found.table is not None:
-        parts.append(
-            found.table if found.key is None else f"{found.table}[{json.dumps(found.key, ensure_ascii=False)}]"
-        )
+def _print_contents(report: CheckReport) -> None:
+    store = report.store
+    if store:
+        say(f"  store     {store.id}, sequence {store.sequence}, {'closed' if store.is_closed else 'open, or killed'}")
+        say(f"  rows      {describe_counts(store.counts())}")
+        if header := store.header:
+            size = f"{report.snapshot_bytes:,} bytes"
+            say(f"  snapshot  sequence {header.sequence}, saved {header.saved_at}, {size}")
+    if report.sequences:
+        first, last = report.sequences
+        commits = f"sequences {first} to {last}" if last >= first else "no commits"
+        say(f"  journal   {describe_number(report.segments, 'file')}, {commits}")
+
+
+def _place_of(finding: Finding) -> str:
+    """Return the place of a finding, as a person looks it up."""
+    parts = [finding.file] if finding.file else []
+    parts += [f"line {finding.line}"] if finding.line else []
+    parts += [f"byte {finding.offset}"] if finding.offset is not None else []
+    if finding.table is not None:
+        key = "" if finding.key is None else f"[{json.dumps(finding.key, ensure_ascii=False)}]"
+        parts.append(f"{finding.table}{key}")
     return f"{', '.join(parts)}: " if parts else ""

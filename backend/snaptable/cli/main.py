@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from snaptable.cli import accept, check, repair
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from snaptable.errors import SnaptableError
+from snaptable.maintenance.directory import NotAStore
 from snaptable.silenced_log import silenced_log
 
 DESCRIPTION = "Look after a store: the directory that holds db_snapshot.json and its journal."
@@ -17,6 +19,7 @@ EPILOG = "Exit status: 0 all is well, 1 there are problems or nothing was done, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="snaptable", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"snaptable {version('snaptable')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (check, repair, accept):
         module.add(commands)
@@ -26,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.run(options)
             sys.stdout.flush()
             return status
-    except UsageError as error:
+    except (UsageError, NotAStore) as error:
         parser.error(str(error))
     except BrokenPipeError:  # the reader has seen enough: `snaptable check data | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

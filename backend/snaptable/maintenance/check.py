@@ -1,259 +1,201 @@
 """Everything in a directory verified, without the lock, without the models, and without changing a byte.
 
-Whether the store would open is judged by opening's own code. Beyond that every journal file is walked, history too,
-and every file that is damaged is named, not just the first.
+Whether the store would open is decided by the code that opens it. Beyond that every journal file is read, history too,
+and every damaged file is named, not only the first.
 """
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator
 
 from snaptable.errors import CorruptJournal, OpenError, UnsafeDirectory
-from snaptable.maintenance.untyped import UntypedStore, recover_untyped
+from snaptable.maintenance.findings import CheckReport, Finding, Severity
+from snaptable.maintenance.stable_read import read_until_stable
+from snaptable.maintenance.untyped import OnProgress, ignore_progress, recover_untyped
 from snaptable.storage import legacy
 from snaptable.storage.disk import names
-from snaptable.storage.disk.files import Files, Identity
+from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal import format as journal_format
 from snaptable.storage.journal import reader as journal_reader
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.store import read_snapshot
 
-PAUSES = (0.02, 0.1, 0.5)
-"""Seconds before reading again, where a writer has moved on while we read."""
-MOST_ROWS = 50
+MAX_DAMAGED_ROWS = 50
 """Damaged rows that are named one by one."""
 
-Progress = Callable[[int], None]
-T = TypeVar("T")
 
+def check_store(files: Files, progress: OnProgress = ignore_progress) -> CheckReport:
+    """Return the findings in a store's directory, read again if a writer changed the files meanwhile; O(n).
 
-@dataclass(frozen=True)
-class Finding:
-    """Be something that was found, and where.
-
-    A problem keeps the store from opening, or is damage or loss; a notice is neither.
+    Args:
+        files: the store's directory; nothing in it is changed.
+        progress: told the number of bytes read, now and then.
     """
-
-    severity: Literal["problem", "notice"]
-    file: str
-    """Name below the store's directory, "" for the directory itself."""
-    reason: str
-    byte: int | None = None
-    line: int | None = None
-    table: str | None = None
-    key: str | None = None
-
-    def json(self) -> dict[str, Any]:
-        """Return what is known of it, for machines."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-@dataclass
-class Report:
-    """Be what was found in a directory.
-
-    Attributes:
-        findings: problems and notices.
-        raw: the state that opening would begin with, None where it would be refused.
-        bytes: size of the snapshot, None where there is none.
-        files: journal files.
-        history: the first and the last sequence they hold.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    raw: UntypedStore | None = None
-    bytes: int | None = None
-    files: int = 0
-    history: tuple[int, int] | None = None
-
-    @property
-    def torn(self) -> bool:
-        """Whether the journal ends in no whole frame."""
-        return self.raw is not None and self.raw.state.torn is not None
-
-    @property
-    def problems(self) -> list[Finding]:
-        """What makes the store unsound."""
-        return [found for found in self.findings if found.severity == "problem"]
-
-    @property
-    def notices(self) -> list[Finding]:
-        """What somebody may want to know."""
-        return [found for found in self.findings if found.severity == "notice"]
-
-
-def check_store(files: Files, progress: Progress = lambda _: None) -> Report:
-    """Return what is found in a store's directory; reads again where a writer moved on meanwhile."""
     return read_until_stable(
-        files, lambda: _StoreCheck(files, progress).run(), lambda report: bool(report.problems) or report.torn
+        files,
+        lambda: _StoreCheck(files, progress).run(),
+        lambda report: bool(report.problems) or report.is_torn,
     )
 
 
-def read_until_stable(files: Files, look: Callable[[], T], doubtful: Callable[[T], bool]) -> T:
-    """Return what a look at the files gives; looks again where that is doubtful and a writer moved on meanwhile."""
-    for pause in PAUSES:
-        before = fingerprint(files)
-        found = look()
-        if not doubtful(found) or fingerprint(files) == before:
-            return found
-        time.sleep(pause)
-    return look()
-
-
-def fingerprint(files: Files) -> list[Identity | None]:
-    """Return what changes whenever a writer goes on."""
-    try:
-        segments = journal_directory.segments(files)
-    except OSError:
-        return []
-    return [files.identity(name) for name in (names.SNAPSHOT, *map(journal_directory.path_of, segments))]
-
-
 class _StoreCheck:
-    """Go through a directory once."""
+    """One pass over a directory."""
 
-    def __init__(self, files: Files, progress: Progress) -> None:
-        self.files, self.progress, self.report = files, progress, Report()
-        self.found: bytes | None = None
+    def __init__(self, files: Files, progress: OnProgress) -> None:
+        self.files, self.progress, self.report = files, progress, CheckReport()
+        self.snapshot: bytes | None = None
         self.header: snapshot_format.SnapshotHeader | None = None
-        self.known: set[str] = set()
-        """Why journal files were refused, to the letter."""
+        self.journal_errors: set[str] = set()
+        """Why journal files were refused, to the letter: opening says the same."""
 
-    def run(self) -> Report:
-        """Look at everything."""
+    def run(self) -> CheckReport:
+        """Check everything."""
         try:
-            self._permissions()
-            old = self._snapshot()
-            self._journal()
-            if not old:
-                self._opening()
-            self._leftovers()
-            self._quarantine()
-        except OSError as error:  # a folder that is none, or may not be read
+            # 1. Who else can read or write the files.
+            self._check_permissions()
+            # 2. The snapshot by itself.
+            is_legacy = self._check_snapshot()
+            # 3. Every journal file by itself, and that each follows the one before it.
+            self._check_journal()
+            # 4. Both together, as opening reads them.
+            if not is_legacy:
+                self._check_opening()
+            # 5. What else lies in the directory.
+            self._list_leftovers()
+            self._list_quarantine()
+        except OSError as error:  # a file in place of a folder, or a folder that may not be read
             self._add("problem", "", str(error))
         return self.report
 
-    def _add(self, severity: Literal["problem", "notice"], file: str, reason: str, byte: int | None = None) -> None:
-        place = {"byte": byte, "line": None, "table": None, "key": None}
-        if byte is not None and file == names.SNAPSHOT and self.found is not None:
-            place |= vars(snapshot_format.locate(self.found, byte))
-        for said in (f"{self.files.path(file)}, byte {byte}: ", f"{self.files.path(file)}: "):
-            reason = reason.removeprefix(said)
-        if all((found.file, found.reason) != (file, reason) for found in self.report.findings):
-            self.report.findings.append(Finding(severity, file, reason, **place))  # type: ignore[arg-type]
+    def _add(
+        self, severity: Severity, file: str, reason: str, offset: int | None = None, line: int | None = None
+    ) -> None:
+        """Add a finding, unless the same is there."""
+        path = self.files.path(file)
+        for prefix in (f"{path}, byte {offset}: ", f"{path}: "):
+            reason = reason.removeprefix(prefix)
+        if any((finding.file, finding.reason) == (file, reason) for finding in self.report.findings):
+            return
+        if offset is None or file != names.SNAPSHOT or self.snapshot is None:
+            self.report.findings.append(Finding(severity, file, reason, offset, line))
+            return
+        place = snapshot_format.locate(self.snapshot, offset)
+        self.report.findings.append(Finding(severity, file, reason, offset, place.line, place.table, place.key))
 
-    def _permissions(self) -> None:
-        for name in ("", *(known for known in (names.JOURNAL, names.QUARANTINE) if self.files.identity(known))):
+    def _add_error(self, file: str, error: OpenError | OSError, reason: str | None = None) -> None:
+        offset, line = (error.offset, error.line) if isinstance(error, OpenError) else (None, None)
+        self._add("problem", file, reason or str(error), offset, line)
+
+    # ── permissions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _check_permissions(self) -> None:
+        for folder in ("", *(name for name in (names.JOURNAL, names.QUARANTINE) if self.files.identity(name))):
             try:
-                warning = self.files.check_directory(name)
+                warning = self.files.check_directory(folder)
             except UnsafeDirectory as error:
-                self._add("problem", name, str(error))
-                continue
-            if warning:
-                self._add("notice", name, warning)
-        for name in (
-            names.SNAPSHOT,
-            names.LOCK,
-            *map(journal_directory.path_of, journal_directory.segments(self.files)),
-        ):
+                self._add_error(folder, error)
+            else:
+                self._add_warning(folder, warning)
+        segments = map(journal_directory.path_of, journal_directory.segments(self.files))
+        for file in (names.SNAPSHOT, names.LOCK, *segments):
             try:
-                self.files.inspect(name)
+                self.files.inspect(file)
             except UnsafeDirectory as error:
-                self._add("problem", name, str(error))
-            exposed = self.files.exposed(name)
-            if exposed:
-                self._add("notice", name, exposed)
+                self._add_error(file, error)
+            self._add_warning(file, self.files.exposed(file))
+
+    def _add_warning(self, file: str, warning: str | None) -> None:
+        if warning:
+            self._add("notice", file, warning)
 
     # ── the snapshot ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _snapshot(self) -> bool:
-        """Look at the snapshot by itself; return whether it is one of the older stop-gap."""
+    def _check_snapshot(self) -> bool:
+        """Check the snapshot by itself; return whether it is one of the older format."""
         path = str(self.files.path(names.SNAPSHOT))
         try:
-            self.found = read_snapshot(self.files)
-            if self.found is None:
+            self.snapshot = read_snapshot(self.files)
+            if self.snapshot is None:
                 return False
-            self.report.bytes = len(self.found)
-            if not snapshot_format.is_ours(self.found):
-                maps = legacy.parse(path, self.found)
-                self._add("notice", names.SNAPSHOT, _stopgap_notice(maps))
+            self.report.snapshot_bytes = len(self.snapshot)
+            if not snapshot_format.is_ours(self.snapshot):
+                maps = legacy.parse(path, self.snapshot)
+                self._add("notice", names.SNAPSHOT, _legacy_notice({name: len(rows) for name, rows in maps.items()}))
                 return True
-            self.header = snapshot_format.read(path, self.found).header
+            self.header = snapshot_format.read(path, self.snapshot).header
         except (OpenError, OSError) as error:
-            self._add("problem", names.SNAPSHOT, str(error), getattr(error, "offset", None))
-            self._rows()
+            self._add_error(names.SNAPSHOT, error)
+            self._add_damaged_rows(self.snapshot or b"")
         return False
 
-    def _rows(self) -> None:
-        """Name each line that is no row, where the file as a whole is damaged."""
-        named = {found.line for found in self.report.findings if found.key is not None}
-        for count, (offset, reason) in enumerate(snapshot_format.damaged_rows(self.found or b"")):
-            if snapshot_format.locate(self.found or b"", offset).line in named:
+    def _add_damaged_rows(self, snapshot: bytes) -> None:
+        """Name each line that is not a row, when the file as a whole is damaged."""
+        named = {finding.line for finding in self.report.findings if finding.key is not None}
+        for count, (offset, reason) in enumerate(snapshot_format.damaged_rows(snapshot)):
+            if snapshot_format.locate(snapshot, offset).line in named:
                 continue
-            if count == MOST_ROWS:
+            if count == MAX_DAMAGED_ROWS:
                 self._add("problem", names.SNAPSHOT, "… and more lines like these")
                 return
-            self._add("problem", names.SNAPSHOT, f"this line is no row: {reason}", offset)
+            self._add("problem", names.SNAPSHOT, f"this line is not a row: {reason}", offset)
 
     # ── the journal ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _journal(self) -> None:
-        """Walk every file, history too; one that is damaged does not keep the others from being looked at."""
+    def _check_journal(self) -> None:
+        """Read every file, history too; a damaged one does not keep the others from being read."""
         spans = journal_directory.spans(self.files)
-        self.report.files = len(spans)
+        self.report.segments = len(spans)
         store = self.header.store if self.header else None
-        tip = journal_format.GENESIS if spans and spans[0][0] == 1 else None
+        digest = journal_format.GENESIS if spans and spans[0][0] == 1 else None
         for first, following in spans:
-            name = journal_directory.path_of(first)
             try:
-                file = journal_reader.begin(self.files, first, following)
-                tip = self._walk(file, store, tip)
-                store = store or file.header.store
-                self.report.history = (spans[0][0], file.reached)
+                reader = journal_reader.begin(self.files, first, following)
+                digest = self._check_segment(reader, store, digest)
+                store = store or reader.header.store
+                self.report.sequences = (spans[0][0], reader.reached)
             except (OpenError, OSError) as error:
-                self.known.add(str(error))
-                self._add("problem", name, self._advised(error, following), getattr(error, "offset", None))
-                tip = None
+                self.journal_errors.add(str(error))
+                self._add_error(journal_directory.path_of(first), error, self._with_advice(error, following))
+                digest = None
 
-    def _walk(self, file: journal_reader.SegmentReader, store: str | None, tip: str | None) -> str:
-        file.check_follows(store, tip)
-        for frame in file.frames():
+    def _check_segment(self, reader: journal_reader.SegmentReader, store: str | None, digest: str | None) -> str:
+        """Check one file from its header to its end; return the digest of its last frame."""
+        reader.check_follows(store, digest)
+        for frame in reader.frames():
             self.progress(frame.end - frame.offset)
-        if file.torn:
-            size = len(file.data) - file.end
+        if reader.torn:
+            size = len(reader.data) - reader.end
             self._add(
                 "notice",
-                journal_directory.path_of(file.first),
-                f"the last {size} bytes are no whole frame: a write torn by a crash, never acknowledged, or one that "
-                f"is on its way right now; the next start sets them aside",
-                file.end,
+                journal_directory.path_of(reader.first),
+                f"the last {size} bytes are not a whole frame: a write torn by a crash, never acknowledged, or one "
+                f"that is on its way right now; the next start sets them aside",
+                reader.end,
             )
-        return file.tip
+        return reader.tip
 
-    def _advised(self, error: Exception, following: int | None) -> str:
+    def _with_advice(self, error: Exception, following: int | None) -> str:
+        """Return an error's message, and what to do about a damaged file."""
+        if not isinstance(error, CorruptJournal):
+            return str(error)
         repair = names.command("repair", self.files.root)
-        covered = self.header is not None and following is not None and following - 1 <= self.header.sequence
-        if isinstance(error, CorruptJournal) and covered:
+        if self.header is not None and following is not None and following - 1 <= self.header.sequence:
             return f"{error}. It is history: the snapshot holds all of it, and the store opens; {repair} sets it aside"
-        return f"{error}; {repair} says what can be saved" if isinstance(error, CorruptJournal) else str(error)
+        return f"{error}; {repair} says what can be saved"
 
-    # ── together ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── both together ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _opening(self) -> None:
-        """Do what opening does, and take note of why it would be refused, unless that is known by now."""
-        if self.found is not None and self.header is None:
+    def _check_opening(self) -> None:
+        """Recover the store as opening does; add why that is refused, unless a file was named for it already."""
+        if self.snapshot is not None and self.header is None:
             return
         try:
-            self.report.raw = recover_untyped(self.files, self.found, self.progress)
+            self.report.store = recover_untyped(self.files, self.snapshot, self.progress)
         except (OpenError, OSError) as error:
-            if str(error) not in self.known:
-                file = names.JOURNAL if isinstance(error, CorruptJournal) else names.SNAPSHOT
-                self._add("problem", file, str(error), getattr(error, "offset", None))
+            if str(error) not in self.journal_errors:
+                self._add_error(names.JOURNAL if isinstance(error, CorruptJournal) else names.SNAPSHOT, error)
             return
-        if self.found is None and self.report.files:
+        if self.snapshot is None and self.report.segments:
             self._add(
                 "notice",
                 names.SNAPSHOT,
@@ -262,17 +204,17 @@ class _StoreCheck:
 
     # ── what else lies there ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _leftovers(self) -> None:
+    def _list_leftovers(self) -> None:
         for name in leftovers(self.files):
             self._add("notice", name, "a file that was never finished; the next start removes it")
 
-    def _quarantine(self) -> None:
+    def _list_quarantine(self) -> None:
         for name in self.files.list(names.QUARANTINE):
-            path = f"{names.QUARANTINE}/{name}"
-            whole = whole_snapshot(self.files, path)
-            size = (self.files.identity(path) or (0, 0, 0, 0))[2]
-            what = f"; a whole snapshot of sequence {whole.header.sequence}" if whole else ""
-            self._add("notice", path, f"kept aside, {size:,} bytes{what}; nothing reads it, remove it when you like")
+            file = f"{names.QUARANTINE}/{name}"
+            size = (self.files.identity(file) or (0, 0, 0, 0))[2]
+            sequence = _snapshot_sequence(self.files, file)
+            what = "" if sequence is None else f"; a whole snapshot of sequence {sequence}"
+            self._add("notice", file, f"kept aside, {size:,} bytes{what}; nothing reads it, remove it when you like")
 
 
 def leftovers(files: Files) -> Iterator[str]:
@@ -282,15 +224,17 @@ def leftovers(files: Files) -> Iterator[str]:
             yield folder + name
 
 
-def whole_snapshot(files: Files, name: str) -> snapshot_format.Snapshot | None:
-    """Return the snapshot that a file holds, None where it isn't a whole one."""
+def _snapshot_sequence(files: Files, name: str) -> int | None:
+    """Return the sequence of the snapshot that a file holds, None if it is not a whole snapshot."""
     try:
         data = files.read(name)
-        return snapshot_format.read(os.fspath(files.path(name)), data) if snapshot_format.is_ours(data) else None
+        if not snapshot_format.is_ours(data):
+            return None
+        return snapshot_format.read(os.fspath(files.path(name)), data).header.sequence
     except (OpenError, OSError):
         return None
 
 
-def _stopgap_notice(maps: dict[str, dict[str, Any]]) -> str:
-    counts = ", ".join(f"{len(rows)} {name}" for name, rows in maps.items())
-    return f"a file of the older format ({counts}); the next start takes it over and keeps its bytes"
+def _legacy_notice(counts: dict[str, int]) -> str:
+    listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"a file of the older format ({listed}); the next start takes it over and keeps its bytes"

@@ -1,15 +1,15 @@
-"""Rows without their models: what the commands for the admin read, change and write again.
+"""Stores read without their models: a row is its JSON and a key is its text, as they stand in the files.
 
-A row is its JSON and a key is its text, as they stand in the files. Only what needs no models is checked: strict JSON,
-no key twice, no change of a row that isn't there.
+Only what needs no models is checked: strict JSON, no key twice, no change of a row that isn't there.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.changes import Change, Commit, Delete, Insert, Replace
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
@@ -21,17 +21,112 @@ from snaptable.values.row_lines import parse_line
 
 Rows = dict[str, dict[str, bytes]]
 """Each row's JSON, by table and key."""
+OnProgress = Callable[[int], None]
+"""Told the number of bytes read since the last call."""
 
 
-def dump(value: Any) -> bytes:
+def ignore_progress(_: int) -> None:
+    """Do nothing: for reads whose progress is not shown."""
+
+
+def row_json(value: object) -> bytes:
     """Return a value's JSON on one line, as rows are written."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-class UntypedLoader:
-    """Be the loader of somebody who has no models."""
+# ── a store without models ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def __init__(self, pages: Pages, progress: Callable[[int], None]) -> None:
+
+@dataclass(frozen=True)
+class UntypedStore:
+    """The state of a store, without models."""
+
+    pages: Pages
+    state: RecoveryResult
+
+    @property
+    def id(self) -> str | None:
+        """The store's id; None before its first commit."""
+        return self.state.store
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of its last commit."""
+        return self.state.sequence
+
+    @property
+    def head_digest(self) -> str:
+        """The digest of the journal frame that holds this commit."""
+        return self.state.tip
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the last process closed the store cleanly."""
+        return self.state.clean
+
+    @property
+    def header(self) -> snapshot_format.SnapshotHeader | None:
+        """The header of the snapshot that was read, None if there was none."""
+        return self.state.header
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each table."""
+        return self.pages.counts()
+
+    def apply_frame(self, frame: Frame) -> None:
+        """Apply the commits of the journal frame that follows.
+
+        Raises:
+            CorruptJournal: a change doesn't fit the rows.
+        """
+        loader = UntypedLoader(self.pages, ignore_progress)
+        for commit in frame.commits:
+            apply_commit(commit, f"sequence {commit['sequence']}", self.pages, loader)
+        self._move_to(frame.last, frame.check)
+
+    def apply_commit(self, commit: Commit, digest: str) -> None:
+        """Apply the commit that follows, and take the digest of its frame."""
+        for change in commit.changes:
+            self.pages.tables.setdefault(change.table, TablePages())
+        self.pages.apply(commit.changes)
+        self.pages.numbered.update(commit.numbered)
+        self._move_to(commit.sequence, digest)
+
+    def _move_to(self, sequence: int, digest: str) -> None:
+        self.state.sequence, self.state.tip = sequence, digest
+
+
+def empty_store(store: str) -> UntypedStore:
+    """Return the state of a store before its first commit."""
+    return UntypedStore(Pages(()), RecoveryResult(store=store))
+
+
+def load_untyped(path: str, data: bytes) -> UntypedStore:
+    """Return the state that a snapshot holds by itself; raises as `snapshot.format.read`."""
+    pages, state = _empty_pages(path, data), RecoveryResult()
+    loader = UntypedLoader(pages, ignore_progress)
+    load_snapshot(path, data, pages, loader, state)
+    loader.finish(pages.numbered)
+    return UntypedStore(pages, state)
+
+
+def recover_untyped(files: Files, snapshot: bytes | None, progress: OnProgress = ignore_progress) -> UntypedStore:
+    """Return the state that opening the directory would begin with; raises as `recover`, and changes nothing."""
+    pages = Pages(()) if snapshot is None else _empty_pages(str(files.path(names.SNAPSHOT)), snapshot)
+    return UntypedStore(pages, recover(files, snapshot, pages, UntypedLoader(pages, progress)))
+
+
+def _empty_pages(path: str, data: bytes) -> Pages:
+    return Pages([section.table for section in snapshot_format.read(path, data).sections])
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class UntypedLoader:
+    """The target of a recovery that has no models."""
+
+    def __init__(self, pages: Pages, progress: OnProgress) -> None:
         """Begin.
 
         Args:
@@ -40,40 +135,34 @@ class UntypedLoader:
         """
         self._pages, self._progress = pages, progress
 
-    def load(self, section: snapshot_format.Section, where: str) -> list[tuple[bytes, list[Any]]]:
-        """Take a table's lines; return them as pages, `(bytes, keys)` each; O(n)."""
-        table = section.table
-        seen: set[str] = set()
-        found, size = [], 0
-        lines: list[bytes] = []
-        keys: list[str] = []
-        for offset, line in lines_of(section.data, section.offset):
-            try:
-                key, _ = parse_line(table, line)
-                if key in seen:
-                    raise ValueError(f"the key {key!r} stands twice in {table}")
-            except ValueError as error:
-                raise CorruptSnapshot(f"{where.partition(', byte')[0]}, byte {offset}: {error}").at(offset) from None
-            seen.add(key)
-            lines.append(line)
-            keys.append(key)
-            size += len(line)
-            if len(lines) == PAGE_ROWS:
-                found.append((SEPARATOR.join(lines), keys))
-                self._progress(size)
-                lines, keys, size = [], [], 0
-        return [*found, (SEPARATOR.join(lines), keys)] if lines else found
+    def load(self, section: snapshot_format.Section, where: str) -> list[tuple[bytes, list[str]]]:
+        """Return a table's lines as pages, `(bytes, keys)` each; O(n).
+
+        Raises:
+            CorruptSnapshot: a line is not a row in strict JSON, or a key stands twice.
+        """
+        lines = _parse_lines(section, where.partition(", byte")[0])
+        pages = []
+        while page_lines := list(islice(lines, PAGE_ROWS)):
+            page = SEPARATOR.join(line for _, line in page_lines)
+            pages.append((page, [key for key, _ in page_lines]))
+            self._progress(len(page))
+        return pages
 
     def apply(self, change: Mapping[str, Any], where: str) -> Change:
-        """Take a journalled change; return it in its usual form."""
+        """Return a journalled change as an object.
+
+        Raises:
+            CorruptJournal: it inserts a row that is there, or changes one that isn't.
+        """
         verb, table = next((verb, change[verb]) for verb in ("insert", "replace", "delete") if verb in change)
         rows, key = self._pages.tables.setdefault(table, TablePages()), change["key"]
         if (verb == "insert") == (key in rows):
-            known = "is there already" if verb == "insert" else "isn't there"
-            raise CorruptJournal(f"{where}: {verb} of {table}[{key!r}], which {known}")
+            state = "is there already" if verb == "insert" else "isn't there"
+            raise CorruptJournal(f"{where}: {verb} of {table}[{key!r}], which {state}")
         if verb == "delete":
             return Delete(table, key)
-        return (Insert if verb == "insert" else Replace)(table, key, dump(change["row"]))
+        return (Insert if verb == "insert" else Replace)(table, key, row_json(change["row"]))
 
     def finish(self, numbered: Mapping[str, int]) -> None:
         """Check that no key is above the last number that was given out.
@@ -89,57 +178,35 @@ class UntypedLoader:
                 )
 
 
-def lines_of(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yield each line of a table, without the separators, and where it begins in the file."""
-    for line in data.split(SEPARATOR):
+def _parse_lines(section: snapshot_format.Section, path: str) -> Iterator[tuple[str, bytes]]:
+    """Yield key and line of each row of a table."""
+    keys: set[str] = set()
+    for offset, line in lines_of(section):
+        try:
+            key, _ = parse_line(section.table, line)
+            if key in keys:
+                raise ValueError(f"the key {key!r} stands twice in {section.table}")
+        except ValueError as error:
+            raise CorruptSnapshot(f"{path}, byte {offset}: {error}", path=path, offset=offset) from None
+        keys.add(key)
+        yield key, line
+
+
+def lines_of(section: snapshot_format.Section) -> Iterator[tuple[int, bytes]]:
+    """Yield each line of a table, without the separators, and its offset in the file."""
+    offset = section.offset
+    for line in section.data.split(SEPARATOR):
         yield offset, line
         offset += len(line) + len(SEPARATOR)
 
 
 def highest_number(pages: Pages, table: str) -> int:
-    """Return the highest key of a table that numbers its keys, 0 where it has no rows."""
+    """Return the highest key of a table that numbers its keys, 0 if it has no rows."""
     keys = pages.tables[table].keys() if table in pages.tables else ()
     return max((int(key) for key in keys if key.isdecimal()), default=0)
 
 
-@dataclass(frozen=True)
-class UntypedStore:
-    """Be what a directory holds, without models."""
-
-    pages: Pages
-    state: RecoveryResult
-
-    def apply(self, frame: Frame) -> None:
-        """Go on by a frame that follows."""
-        loader = UntypedLoader(self.pages, lambda _: None)
-        for commit in frame.commits:
-            apply_commit(commit, f"sequence {commit['sequence']}", self.pages, loader)
-        self.state.sequence, self.state.tip = frame.last, frame.check
-
-
-def empty_store(store: str) -> UntypedStore:
-    """Return the state of a store before its first commit."""
-    return UntypedStore(Pages(()), RecoveryResult(store=store))
-
-
-def load_untyped(path: str, found: bytes) -> UntypedStore:
-    """Return the state that a snapshot holds by itself; raises as `snapshot.read`."""
-    sections = snapshot_format.read(path, found).sections
-    pages, state = Pages([section.table for section in sections]), RecoveryResult()
-    loader = UntypedLoader(pages, lambda _: None)
-    load_snapshot(path, found, pages, loader, state)
-    loader.finish(pages.numbered)
-    return UntypedStore(pages, state)
-
-
-def recover_untyped(
-    files: Files, found: bytes | None, progress: Callable[[int], None] = lambda _: None
-) -> UntypedStore:
-    """Return the state that opening the directory would begin with; raises as `recover`, and changes nothing."""
-    sections = snapshot_format.read(str(files.path(names.SNAPSHOT)), found).sections if found is not None else ()
-    pages = Pages([section.table for section in sections])
-    loader = UntypedLoader(pages, progress)
-    return UntypedStore(pages, recover(files, found, pages, loader))
+# ── rows and pages ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rows_of(pages: Pages) -> Rows:
@@ -153,7 +220,7 @@ def rows_of(pages: Pages) -> Rows:
 def pages_of(rows: Rows, numbered: Mapping[str, int]) -> Pages:
     """Return rows as the pages of a snapshot."""
     pages = Pages(list(rows))
-    for table, found in rows.items():
-        pages.apply([Insert(table, key, row) for key, row in found.items()])
+    for table, by_key in rows.items():
+        pages.apply([Insert(table, key, row) for key, row in by_key.items()])
     pages.numbered.update(numbered)
     return pages

@@ -26,7 +26,8 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import SnapshotEdited
-from snaptable.maintenance.external_edit import examine, take_over
+from snaptable.maintenance.acceptance import accept_edit
+from snaptable.maintenance.external_edit import examine
 from snaptable.maintenance.untyped import recover_untyped
 from snaptable.storage.disk import names
 from snaptable.testing.crash import Model, states_after
@@ -264,15 +265,15 @@ def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model,
     first = lift(directory)
     wanted = examine(first, before[SNAPSHOT])
     assert wanted is not None
-    take_over(first, wanted)
-    end = (wanted.raw.state.sequence, wanted.raw.pages.render())
+    accept_edit(first, wanted)
+    end = (wanted.store.state.sequence, wanted.store.pages.render())
     for point in range(len(first.operations) + 1):
         for state in states_after(first, point, model, most=60):
             disk = SimulatedDisk(state)
             again = examine(disk, disk.read(names.SNAPSHOT))
             if again is not None:
-                take_over(disk, again)
-                assert (again.raw.state.sequence, again.raw.pages.render()) == end, point
+                accept_edit(disk, again)
+                assert (again.store.state.sequence, again.store.pages.render()) == end, point
             found = recover_untyped(disk, disk.read(names.SNAPSHOT))
             assert (found.state.sequence, found.pages.render()) == end, point
             assert parse_snapshot(disk.read(names.SNAPSHOT))[0]["sequence"] == end[0]

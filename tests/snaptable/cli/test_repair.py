@@ -23,7 +23,7 @@ from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows,
 
 from snaptable import OpenError, WriteFailed
 from snaptable.maintenance.repair import carry_out
-from snaptable.maintenance.salvage import plan
+from snaptable.maintenance.salvage import plan_repair
 from snaptable.maintenance.untyped import recover_untyped
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.store import read_snapshot
@@ -345,22 +345,22 @@ def repeated_after_a_crash(directory: Path, model: Model) -> list[bytes]:
     """Crash a repair everywhere and do it again, each time to the same end; return the rows as opening shows them."""
     before = contents(directory)
     first = lift(directory)
-    made = plan(first)
-    assert made.raw is not None
+    made = plan_repair(first)
+    assert made.store is not None
     carry_out(first, made)
-    end = (made.raw.state.sequence, made.raw.pages.render())
+    end = (made.store.state.sequence, made.store.pages.render())
     seen = []
     for point in range(len(first.operations) + 1):
         for state in states_after(first, point, model, most=25):
             disk = SimulatedDisk(state)
-            again = plan(disk)
-            assert again.raw is not None, point
-            assert (again.raw.state.sequence, again.raw.pages.render()) == end, point
+            again = plan_repair(disk)
+            assert again.store is not None, point
+            assert (again.store.state.sequence, again.store.pages.render()) == end, point
             with suppress(OpenError):  # it may open before it is repaired, but then with the very rows
                 raw = recover_untyped(disk, read_snapshot(disk))
                 assert raw.pages.render() == end[1], point
             carry_out(disk, again)
-            assert not plan(disk).needed
+            assert not plan_repair(disk).is_needed
             seen += [
                 page for pages in recover_untyped(disk, read_snapshot(disk)).pages.render().values() for page in pages
             ]
