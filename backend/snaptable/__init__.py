@@ -29,7 +29,19 @@ from snaptable.errors import (
     WriteFailed,
 )
 from snaptable.query import Query
-from snaptable.schema import ForeignKey, Index, PrimaryKey, Row, Unique, new_id, utc_now
+from snaptable.schema import (
+    ForeignKey,
+    Index,
+    IndexSchema,
+    PrimaryKey,
+    ReferenceSchema,
+    Row,
+    TableSchema,
+    Unique,
+    new_id,
+    numbered,
+    utc_now,
+)
 from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table, table
 
@@ -43,6 +55,7 @@ __all__ = [
     "ForeignKey",
     "ForeignKeyViolation",
     "Index",
+    "IndexSchema",
     "InvalidCursor",
     "InvalidQuery",
     "InvalidRow",
@@ -54,6 +67,7 @@ __all__ = [
     "PrimaryKey",
     "Query",
     "ReadOnlyStore",
+    "ReferenceSchema",
     "Row",
     "RowNotFound",
     "SchemaError",
@@ -63,6 +77,7 @@ __all__ = [
     "Status",
     "StoreLocked",
     "Table",
+    "TableSchema",
     "TransactionError",
     "Unique",
     "UniqueViolation",
@@ -73,6 +88,7 @@ __all__ = [
     "contains",
     "desc",
     "new_id",
+    "numbered",
     "one_of",
     "starts_with",
     "table",

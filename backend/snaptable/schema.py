@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, dataclass_transform, get_args, get_type_hints
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from snaptable.conditions import Column
@@ -36,6 +36,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr))
 class _RowMeta(ModelMetaclass):
     """Let `User.email` be a Column: Pydantic keeps fields off the class, so the name is free."""
 
@@ -84,6 +85,19 @@ class Row(BaseModel, metaclass=_RowMeta):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
     )
+
+
+def numbered() -> int:
+    """Return the default of a primary key that the table numbers.
+
+    As in `id: int = numbered()`. The number is given at the insert; until then the field is None, whatever its type
+    says. `id: int | None = None` says the same to the table, and the whole truth to a type checker.
+    """
+    return cast("int", Field(default_factory=_not_numbered))
+
+
+def _not_numbered() -> None:
+    """Return what a numbered key is before its row is inserted; what it is known by, too."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +224,12 @@ def _build_table(
     for field_name in model.model_fields:
         _check_field(name, model, field_name)
     key = _find_key(name, model)
-    key_type, numbered = _key_type(name, model, key)
+    key_type, is_numbered = _key_type(name, model, key)
+    for field_name, info in model.model_fields.items():
+        if info.default_factory is _not_numbered and (field_name != key or key_type is not int):
+            raise SchemaError(f"{name}.{field_name}: numbered() is for a primary key that is an int")
     columns = {field_name: Column(model, field_name) for field_name in model.model_fields}
-    schema = TableSchema(name, model, key, key_type, numbered, columns=columns)
+    schema = TableSchema(name, model, key, key_type, is_numbered, columns=columns)
     schema.indexes = tuple(_indexes(schema, markers))
     return schema
 
@@ -287,7 +304,7 @@ def _key_type(name: str, model: type[BaseModel], key: str) -> tuple[type[str] | 
         raise SchemaError(f"{name}.{key}: a primary key is a str, an int or a UUID")
     if optional and kind is not int:
         raise SchemaError(f"{name}.{key}: only an int key may be None (it is then numbered by the table)")
-    return kind, optional
+    return kind, optional or model.model_fields[key].default_factory is _not_numbered
 
 
 def _indexes(schema: TableSchema, compound: Iterable[Unique | Index]) -> Iterable[IndexSchema]:

@@ -3,7 +3,7 @@
 
 from typing import Annotated, assert_type
 
-from snaptable import Database, ForeignKey, Row, Table, contains, desc, one_of, starts_with, table
+from snaptable import Database, ForeignKey, Row, Table, contains, desc, numbered, one_of, starts_with, table
 
 
 class User(Row):
@@ -18,8 +18,16 @@ class Document(Row):
     tags: list[str] = []
 
 
+class Note(Row):
+    id: int = numbered()
+    document_id: Annotated[str, ForeignKey(Document)]
+    above: Annotated[int | None, ForeignKey("notes")] = None
+    text: str
+
+
 class Library(Database):
     users: Table[User]
+    notes: Table[Note]
     documents: Table[Document] = table("user_id")  # type: ignore[arg-type]
 
 
@@ -27,7 +35,17 @@ def make() -> None:
     """Make rows."""
     User(name="ann")  # type: ignore[call-arg]
     User(id="1", colour="red")  # type: ignore[call-arg]
+    User(colour="red")  # type: ignore[call-arg]
+    User("1")  # type: ignore[call-arg]
+    User(id=1)  # type: ignore[arg-type]
+    User(id=None)  # type: ignore[arg-type]
+    Document(id="1", user_id="1", pages="3")  # type: ignore[arg-type]
+    Document(id="1", user_id="1", tags=[1])  # type: ignore[list-item]
+    Document(id="1", user_id=User(id="1"))  # type: ignore[arg-type]
+    Note(document_id="1")  # type: ignore[call-arg]
+    Note(id="1", document_id="1", text="")  # type: ignore[arg-type]
     User(id="1").name = "bob"  # type: ignore[misc]
+    Document(id="1", user_id="1").pages += 1  # type: ignore[misc]
 
 
 def write(db: Library) -> None:

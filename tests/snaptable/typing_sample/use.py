@@ -23,6 +23,7 @@ from snaptable import (
     contains,
     desc,
     new_id,
+    numbered,
     one_of,
     starts_with,
     table,
@@ -53,10 +54,23 @@ class Event(Row):
     text: str
 
 
+class Comment(Row):
+    id: int = numbered()
+    above: Annotated[int | None, ForeignKey("comments")] = None
+    text: Annotated[str, Field(max_length=1000)] = ""
+    seen: bool = Field(default=False, description="by anybody")
+
+
+class Answer(Comment):
+    level: int = Field(ge=1)
+
+
 class Library(Database):
     users: Table[User]
     documents: Table[Document] = table(Unique("user_id", "filename"), Index("user_id", "upload_date", ordered=True))
     events: Table[Event]
+    comments: Table[Comment]
+    answers: Table[Answer]
 
 
 def write(db: Library) -> None:
@@ -72,6 +86,10 @@ def write(db: Library) -> None:
     assert_type(db.documents.where(Document.pages > 3).update(public=True), int)
     assert_type(db.documents.where(user_id=user.id).delete(), int)
     assert_type(db.events.insert(Event(text="hello")).number, int | None)
+    comment = db.comments.insert(Comment(text="hello"))
+    assert_type(comment.id, int)
+    reply = db.answers.insert(Answer(above=comment.id, seen=True, level=1))
+    db.comments.where(Comment.id == comment.id, Comment.above == reply.id).delete()
     with db.transaction():
         with db.transaction():
             db.users.update(user.id, email="c@d.org")
