@@ -1,55 +1,56 @@
 """The pytest plugin of snaptable: fixtures whose names begin with `snaptable_`; see `snaptable/testing/README.md`.
 
-It stands beside the package, and imports it only where a fixture is used: pytest loads every plugin that is installed,
+It stands beside the package, and imports it only when a fixture is used: pytest loads every plugin that is installed,
 and importing the package with it would cost each run, and hide the package from coverage.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from snaptable.testing.fixtures import StoreFactory
+    from snaptable.testing.fixtures import AppFixture, StoreFactory, StoreFixture, TemplateFixture
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that repeats what was left to chance."""
+    """Add the option that repeats what was chosen at random."""
     group = parser.getgroup("snaptable")
-    group.addoption("--snaptable-seed", metavar="N", help="seed of every kill() and power_loss() that names none")
+    group.addoption("--snaptable-seed", metavar="N", help="seed of every kill() and power_loss() that is given none")
 
 
 @pytest.fixture
-def snaptable_workshop(
+def snaptable_factory(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> "Iterator[StoreFactory]":
-    """Give what makes stores and applications; `snaptable_store` and `snaptable_app` are its two methods."""
+    """Give the stores and applications of the test a directory each; `snaptable_store` and `snaptable_app` share it."""
     from snaptable.testing.fixtures import StoreFactory, option_seed
 
-    workshop = StoreFactory(tmp_path, request.node, monkeypatch, option_seed(request.config))
-    yield workshop
-    workshop.close()
+    factory = StoreFactory(tmp_path, request.node, monkeypatch, option_seed(request.config))
+    yield factory
+    factory.close()
 
 
 @pytest.fixture
-def snaptable_store(snaptable_workshop: "StoreFactory") -> Any:
-    """Give what opens a store of the test's own for a Database class: `StoreFactory.store`."""
-    return snaptable_workshop.store
+def snaptable_store(snaptable_factory: "StoreFactory") -> "StoreFixture":
+    """Open a store in a directory of the test's own: `snaptable_store(Notes).db.notes`."""
+    from snaptable.testing.fixtures import StoreFixture
+
+    return StoreFixture(snaptable_factory)
 
 
 @pytest.fixture
-def snaptable_app(snaptable_workshop: "StoreFactory") -> Any:
-    """Give what starts an application in the test's own directory: `StoreFactory.app`."""
-    return snaptable_workshop.app
+def snaptable_app(snaptable_factory: "StoreFactory") -> "AppFixture":
+    """Start an application in a directory of the test's own: `snaptable_app(create_app).client.get("/")`."""
+    from snaptable.testing.fixtures import AppFixture
+
+    return AppFixture(snaptable_factory)
 
 
 @pytest.fixture(scope="session")
-def snaptable_seed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Give what fills a store once, for the tests of a session to have copies of it: `workshop.make_seed`."""
-    from snaptable.testing.fixtures import make_seed
+def snaptable_template(tmp_path_factory: pytest.TempPathFactory) -> "TemplateFixture":
+    """Fill a store once, for the tests of a session to have copies of it: `snaptable_template(Notes, fill)`."""
+    from snaptable.testing.fixtures import TemplateFixture
 
-    def seed(make: Any, fill: Callable[[Any], object]) -> Any:
-        return make_seed(make, fill, tmp_path_factory.mktemp("snaptable") / "data")
-
-    return seed
+    return TemplateFixture(lambda: tmp_path_factory.mktemp("snaptable"))

@@ -1,24 +1,22 @@
 """The backend under a power cut and a full disk, with the library's own test plugin."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from tests.app.support import CHEAP_HASHING, Api, annotation, problem
 
 from app.main import create_app
 from app.settings import Settings
-from snaptable.testing import AppHandle
-
-Start = Callable[..., AppHandle]
+from snaptable.testing import AppFixture, AppHandle
 
 
 @pytest.fixture
-def app(snaptable_app: Start) -> AppHandle:
+def app(snaptable_app: AppFixture) -> AppHandle:
     """Give the running backend."""
 
-    def make(directory: Path) -> object:
+    def make(directory: Path) -> FastAPI:
         options: dict[str, Any] = {"data_dir": str(directory), **CHEAP_HASHING}
         return create_app(Settings(_env_file=None, **options))
 

@@ -3,23 +3,37 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, Literal, TypedDict
 
 from snaptable.database import Database
 from snaptable.storage.disk.files import Files
 from snaptable.testing.disk import SimulatedDisk
-from snaptable.testing.oracle import CrashReport, delete_a_row, search_everywhere
-from snaptable.testing.process import StoreProcess, abandon
+from snaptable.testing.oracle import CrashReport, CrashSearch, delete_a_row, search_everywhere
+from snaptable.testing.process import SeedSource, StoreProcess, abandon
 from snaptable.testing.recorded_directory import contents_of
-from snaptable.testing.recording import Recording
-from snaptable.testing.survival import assert_survives_restart, sibling
+from snaptable.testing.recording import D, Recording, sibling
+from snaptable.testing.survival import assert_survives_restart
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
+    from starlette.types import ASGIApp
 
 
-class AppHandle(StoreProcess):
-    """Be an application of a test.
+class ClientOptions(TypedDict, total=False):
+    """Options of a TestClient; see Starlette."""
+
+    base_url: str
+    raise_server_exceptions: bool
+    root_path: str
+    backend: Literal["asyncio", "trio"]
+    cookies: dict[str, str]
+    headers: dict[str, str]
+    follow_redirects: bool
+    client: tuple[str, int]
+
+
+class AppHandle(StoreProcess["TestClient"], Generic[D]):
+    """An application of a test, and the client of it.
 
     Attributes:
         client: a TestClient of the running application; another one after each restart.
@@ -30,30 +44,45 @@ class AppHandle(StoreProcess):
 
     def __init__(
         self,
-        make: Callable[[Path], Any],
+        make: "Callable[[Path], ASGIApp]",
         directory: Path,
-        report: Callable[[str], None],
-        seed: int | None,
-        record: "Callable[[Path], RecordedApp]",
-        client_options: dict[str, Any],
+        seeds: SeedSource,
+        redirect: Callable[[Path], D] | None,
+        record: "Callable[[Path], RecordedApp[D]]",
+        client_options: ClientOptions,
     ) -> None:
-        """Take what gives the application for a directory; `record` starts it on a copy, watched."""
-        super().__init__(directory, report, seed)
+        """Take what the handle is made of, see `StoreProcess`; nothing is started yet.
+
+        Args:
+            make: returns the application for a directory.
+            directory: the store's.
+            seeds: of what is chosen at random.
+            redirect: lets the module's one database use a directory, if `make` returns the module's application.
+            record: starts the application on a copy of a directory, on a simulated disk.
+            client_options: what a TestClient is made with.
+        """
+        super().__init__(directory, seeds, redirect)
         self._make, self._record, self.client_options = make, record, client_options
+        self._is_running = False
 
     @property
-    def db(self) -> Database:
+    def db(self) -> D:
         """The database that the application opened.
 
         Raises:
             RuntimeError: it opened none in the test's directory.
         """
-        found = self.opened_by()
-        if found is None:
+        database = self.last_opened
+        if database is None:
             raise RuntimeError(
                 f"the application has opened no Database in {self.directory}; does it take the directory?"
             )
-        return found
+        return database  # type: ignore[return-value]  # what it is, the annotation of the fixture says
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the application is running."""
+        return self._is_running
 
     def start(self) -> "TestClient":
         """Start the application, its lifespan included; return the client."""
@@ -61,78 +90,84 @@ class AppHandle(StoreProcess):
 
         self.client = TestClient(self._make(self.directory), **self.client_options)
         self.client.__enter__()
+        self._is_running = True
         return self.client
 
     def stop(self) -> None:
-        """End the application, its lifespan included, and close the database where it did not."""
-        self.client.__exit__()
-        found = self.opened_by()
-        if found is not None and found.is_open:
-            found.close()
-
-    def drop(self) -> None:
-        """End what ran; the lifespan's end runs too, but nothing of it reaches the store."""
-        with suppress(Exception):  # how a dead process ends is of no interest
+        """End the application, its lifespan included, and close the database if that did not; else does nothing."""
+        if self._is_running:
+            self._is_running = False
             self.client.__exit__()
-        found = self.opened_by()
-        if found is not None:
-            abandon(found)
+        if self.last_opened is not None:
+            self.last_opened.close()
 
-    def restart(self) -> "TestClient":
-        """End the application, and start it again; return the new client."""
-        self.stop()
-        return self.start()
+    def discard(self) -> None:
+        """End the application and its database; the end of the lifespan runs, but nothing of it reaches the store."""
+        self._is_running = False
+        with suppress(Exception):  # a killed process reports nothing
+            self.client.__exit__()
+        if self.last_opened is not None:
+            abandon(self.last_opened)
 
     def assert_survives_restart(self) -> None:
-        """Ensure that every row would come back equal; see `snaptable.testing.assert_survives_restart`."""
+        """Assert that every row would come back equal; see `snaptable.testing.assert_survives_restart`."""
         assert_survives_restart(self.db)
 
     def crash_everywhere(
         self,
         workload: "Callable[[TestClient], object]",
         *,
-        further: Callable[[Any], object] = delete_a_row,
+        check: Callable[[D], object] | None = None,
+        follow_up: Callable[[D], object] = delete_a_row,
         seed: int = 0,
-        most: int = 25,
+        max_states: int = 25,
         nested: int = 0,
     ) -> CrashReport:
-        """Run a workload on a copy, by its client, then judge every state a crash may leave the store in.
+        """Run a workload by a client of a copy, then open the store in every state that a crash may have left.
 
-        See `snaptable.testing.crash_everywhere`; what the application keeps beside its store is not judged.
+        See `snaptable.testing.crash_everywhere` for the arguments and for what is verified in each; what the
+        application keeps beside its store is not. A module's one application is stopped meanwhile: `client` is another
+        one afterwards.
         """
-        recorded = self._record(self.directory)
-        workload(recorded.client)
-        recorded.stop()
-        return search_everywhere(recorded.run, further=further, seed=seed, most=most, nested=nested)
+        search = CrashSearch(seed=seed, max_states=max_states, nested=nested, follow_up=follow_up, check=check)
+        with self._set_aside():
+            recorded = self._record(self.directory)
+            try:
+                workload(recorded.client)
+            finally:
+                recorded.stop()
+        return search_everywhere(recorded.recording, search)
 
 
-class RecordedApp(AppHandle):
-    """Be an application whose store lies on a simulated disk.
+class RecordedApp(AppHandle[D]):
+    """An application whose store is on a simulated disk.
 
     Attributes:
-        run: the record.
+        recording: what was done to the disk.
     """
 
     def __init__(
         self,
-        make: Callable[[Path], Any],
+        make: "Callable[[Path], ASGIApp]",
         directory: Path,
-        report: Callable[[str], None],
-        seed: int | None,
-        record: "Callable[[Path], RecordedApp]",
-        client_options: dict[str, Any],
+        seeds: SeedSource,
+        record: "Callable[[Path], RecordedApp[D]]",
+        client_options: ClientOptions,
     ) -> None:
-        """Take what gives the application for a directory, which was copied there."""
-        super().__init__(make, directory, report, seed, record, client_options)
+        """Take what the handle is made of; the directory is a copy."""
+        super().__init__(make, directory, seeds, None, record, client_options)
         disk = SimulatedDisk(contents_of(directory), directory)
-        self.run: Recording[Database] = Recording(lambda _: sibling(self.db, disk), disk)
+        self.recording: Recording[D] = Recording(self._on_disk, disk)
 
-    def files_for(self, db: Database) -> Files:
+    def _on_disk(self, directory: Path) -> D:
+        return sibling(self._database, directory)
+
+    def mount(self, directory: Path, /, *, fsync: bool) -> Files:
         """Return the simulated disk."""
-        self.run.disk.fsync = db._fsync
-        return self.run.disk
+        return self.recording.disk.mount(directory, fsync=fsync)
 
-    def opened(self, db: Database) -> None:
-        """Take note of it, and watch it."""
-        super().opened(db)
-        self.run.watch(db)
+    def opened(self, database: Database) -> None:
+        """Watch the database."""
+        super().opened(database)
+        self._database: D = database  # type: ignore[assignment]  # as in `db`
+        self.recording.watch(database)

@@ -1,6 +1,6 @@
 """Every state that a crash may legally leave on a disk, after every operation, under three models.
 
-*kill*: the process died, the system lives; everything that was done is there.
+*kill*: the process died, the system runs on; everything that was done is there.
 *ordered*: a power cut on a file system like ext4 or XFS: names change in order, a sync of anything makes all earlier
 changes of names durable, a file that was not synced is there up to some block.
 *weak*: a power cut on anything POSIX allows: of what was not synced, any names and any blocks of 512 bytes may be
@@ -17,28 +17,31 @@ from itertools import combinations, islice, product
 from typing import Literal
 
 from snaptable.storage.disk import names
-from snaptable.testing.disk import Contents, Operation, SimulatedDisk, apply, apply_to_names, written
+from snaptable.testing.disk import Contents, Operation, SimulatedDisk, applied_to_bytes, apply, apply_to_names
 
 Model = Literal["kill", "ordered", "weak"]
+MODELS: tuple[Model, ...] = ("kill", "ordered", "weak")
 BLOCK = 512
 EXHAUSTIVE = 6
-"""Up to so many undecided things every subset is tried; above, a sample."""
-MOST_STATES = 4000
-"""States looked at after one operation, at the most."""
-SAME = 30
-"""So many times as many are made as are wanted: most are like another."""
+"""Up to this many unsynced changes every subset of them is a state; above, a sample is."""
+MAX_STATES = 4000
+"""States after one operation, if the caller does not say how many."""
+OVERSAMPLING = 30
+"""States that are generated for each one that is wanted: most equal another."""
+GARBAGE = b"\xa5"
 
 
 @dataclass
-class Undecided:
-    """Be what a crash at some point decides: changes of names and of bytes that were not synced.
+class UnsyncedChanges:
+    """What a crash at some point may keep or lose: the changes of names and of bytes that were not synced.
 
     Attributes:
-        durable: what is there whatever happens.
-        renames: changes of names that are not, oldest first.
-        writes: changes of bytes that are not, by inode.
+        durable: what every crash keeps.
+        ordered: whether the file system orders changes of names, as in the model of this name.
+        renames: unsynced changes of names, oldest first.
+        writes: unsynced changes of bytes, by inode.
         lost: changes of bytes whose sync failed, by inode; no later sync makes them durable.
-        stale: what the file that was removed last left in its blocks.
+        stale: the bytes of the file that was removed last, which its blocks still hold.
     """
 
     durable: Contents
@@ -48,25 +51,14 @@ class Undecided:
     lost: dict[int, list[Operation]] = field(default_factory=dict)
     stale: bytes = b""
 
-    def take(self, operation: Operation) -> None:
-        """Take note of an operation: it makes others durable, or is undecided itself."""
-        if (
-            operation.kind in ("write", "reserve", "truncate", "sync", "sync failed")
-            and operation.inode not in self.durable.inodes
-        ):
-            return  # of a file that was removed and forgotten
+    def add(self, operation: Operation) -> None:
+        """Add an operation: a sync makes earlier changes durable, any other is an unsynced change itself."""
         match operation.kind:
-            case "write" | "reserve" | "truncate":
-                self.writes.setdefault(operation.inode, []).append(operation)
-            case "sync":
-                for pending in self.writes.pop(operation.inode, ()):
-                    self._settle_bytes(pending)
-                if self.ordered:
-                    self._settle_names(lambda _: True)
-            case "sync failed":
-                self.lost.setdefault(operation.inode, []).extend(self.writes.pop(operation.inode, ()))
+            case "write" | "reserve" | "truncate" | "sync" | "sync failed":
+                if operation.inode in self.durable.inodes:  # else the file was removed, and dropped here
+                    self._add_to_file(operation)
             case "syncdir":
-                self._settle_names(lambda pending: self.ordered or _folder_of(pending) == operation.name)
+                self._make_names_durable(lambda change: self.ordered or _folder_of(change) == operation.name)
             case _:
                 if operation.kind == "create":
                     self.durable.inodes[operation.inode] = b""
@@ -74,38 +66,48 @@ class Undecided:
                     self.stale = self.newest(operation.inode) or self.stale
                 self.renames.append(operation)
 
+    def _add_to_file(self, operation: Operation) -> None:
+        if operation.kind == "sync":
+            for write in self.writes.pop(operation.inode, ()):
+                self._make_bytes_durable(write)
+            if self.ordered:
+                self._make_names_durable(lambda _: True)
+        elif operation.kind == "sync failed":
+            self.lost.setdefault(operation.inode, []).extend(self.writes.pop(operation.inode, ()))
+        else:
+            self.writes.setdefault(operation.inode, []).append(operation)
+
     def newest(self, inode: int) -> bytes:
-        """Return what a running system shows of a file."""
+        """Return the bytes of a file that a running system sees."""
         data = self.durable.inodes[inode]
-        for operation in self.pending(inode):
-            data = written(data, operation)
+        for operation in self.unsynced_writes(inode):
+            data = applied_to_bytes(data, operation)
         return data
 
-    def pending(self, inode: int) -> list[Operation]:
-        """Return the changes of a file's bytes that may be there or not."""
+    def unsynced_writes(self, inode: int) -> list[Operation]:
+        """Return the changes of a file's bytes that a crash may keep or lose."""
         return [*self.lost.get(inode, ()), *self.writes.get(inode, ())]
 
     def files(self) -> list[int]:
-        """Return the files with such changes."""
+        """Return the inodes with such changes."""
         return list(dict.fromkeys((*self.lost, *self.writes)))
 
-    def _settle_bytes(self, pending: Operation) -> None:
-        self.durable.inodes[pending.inode] = written(self.durable.inodes[pending.inode], pending)
-        if pending.inode in self.lost:
-            # What was written over a lost write takes its place; what lies elsewhere stays lost.
-            rest = [lost for lost in self.lost[pending.inode] if not _overlap(lost, pending)]
-            self.lost[pending.inode] = rest
+    def _make_bytes_durable(self, write: Operation) -> None:
+        self.durable.inodes[write.inode] = applied_to_bytes(self.durable.inodes[write.inode], write)
+        if write.inode in self.lost:
+            # What was written over a lost write replaces it; lost bytes elsewhere stay lost.
+            self.lost[write.inode] = [lost for lost in self.lost[write.inode] if not _overlap(lost, write)]
 
-    def _settle_names(self, settled: Callable[[Operation], bool]) -> None:
-        for pending in self.renames:
-            if settled(pending):
-                apply_to_names(self.durable, pending)
-        self.renames = [pending for pending in self.renames if not settled(pending)]
+    def _make_names_durable(self, is_durable: Callable[[Operation], bool]) -> None:
+        for change in self.renames:
+            if is_durable(change):
+                apply_to_names(self.durable, change)
+        self.renames = [change for change in self.renames if not is_durable(change)]
 
-    def forget_unreachable(self) -> None:
-        """Let go of files that no name leads to, nor will: a long run leaves thousands."""
-        alive = {*self.durable.names.values(), *(pending.inode for pending in self.renames), *self.files()}
-        self.durable.inodes = {inode: data for inode, data in self.durable.inodes.items() if inode in alive}
+    def drop_unreachable(self) -> None:
+        """Drop the bytes of files that have no name and can't get one back: a long run leaves thousands."""
+        reachable = {*self.durable.names.values(), *(change.inode for change in self.renames), *self.files()}
+        self.durable.inodes = {inode: data for inode, data in self.durable.inodes.items() if inode in reachable}
 
 
 def _overlap(lost: Operation, later: Operation) -> bool:
@@ -123,98 +125,105 @@ def _folder_of(operation: Operation) -> str:
 
 
 def never_read(name: str) -> bool:
-    """Return whether recovery reads nothing of a file, so that what it holds makes no other state."""
+    """Return whether recovery reads nothing of a file, so that its content distinguishes no two states."""
     return name == names.LOCK or name.startswith(f"{names.QUARANTINE}/")
 
 
 def states_after(
-    disk: SimulatedDisk, point: int, model: Model, seed: int = 0, most: int = MOST_STATES
+    disk: SimulatedDisk, point: int, model: Model, seed: int = 0, max_states: int = MAX_STATES
 ) -> Iterator[Contents]:
-    """Yield the states that a crash after the first `point` operations of a disk may leave, no two alike."""
+    """Yield the states that a crash may leave after the first `point` operations of a disk, each once.
+
+    Args:
+        disk: the disk with its record.
+        point: the number of operations before the crash.
+        model: the kind of crash.
+        seed: chooses a sample if there are more states than `max_states`.
+        max_states: the number of states after which it ends.
+    """
     if model == "kill":
         contents = disk.start.copy()
         for operation in disk.operations[:point]:
             apply(contents, operation)
         yield contents
         return
-    undecided = Undecided(disk.start.copy(), model == "ordered")
+    changes = UnsyncedChanges(disk.start.copy(), model == "ordered")
     for operation in disk.operations[:point]:
-        undecided.take(operation)
+        changes.add(operation)
     seen: set[int] = set()
-    chance = random.Random(seed * 1_000_003 + point)  # noqa: S311 - a sample, to be had again by its seed
-    for contents in islice(_decide(undecided, chance), most * SAME):
+    rng = random.Random(seed * 1_000_003 + point)  # noqa: S311 - a sample that its seed repeats
+    for contents in islice(_states(changes, rng), max_states * OVERSAMPLING):
         signature = hash(contents.signature())
         if signature not in seen:
             seen.add(signature)
             yield contents
-        if len(seen) >= most:
+        if len(seen) >= max_states:
             return
 
 
-def sample(undecided: Undecided, chance: random.Random) -> Contents:
-    """Return one of the states that a power cut may leave, any of them."""
-    changes = list(undecided.renames)
-    if undecided.ordered:
-        changes = changes[: chance.randint(0, len(changes))]
+def sample(changes: UnsyncedChanges, rng: random.Random) -> Contents:
+    """Return a random one of the states that a power cut may leave."""
+    renames = list(changes.renames)
+    if changes.ordered:
+        renames = renames[: rng.randint(0, len(renames))]
     else:
-        kept = chance.choice((0.0, 0.5, 0.9, 1.0))
-        changes = [change for change in changes if chance.random() < kept]
-    contents = _named(undecided, changes)
-    for inode in undecided.files():
-        contents.inodes[inode] = chance.choice(list(islice(_versions(undecided, inode, chance), MOST_STATES)))
+        kept_share = rng.choice((0.0, 0.5, 0.9, 1.0))
+        renames = [change for change in renames if rng.random() < kept_share]
+    contents = _with_names(changes, renames)
+    for inode in changes.files():
+        contents.inodes[inode] = rng.choice(list(islice(_file_versions(changes, inode, rng), MAX_STATES)))
     return contents
 
 
-def _named(undecided: Undecided, changes: Iterable[Operation]) -> Contents:
-    contents = undecided.durable.copy()
-    for operation in changes:
+def _with_names(changes: UnsyncedChanges, renames: Iterable[Operation]) -> Contents:
+    """Return the durable contents with some of the unsynced changes of names."""
+    contents = changes.durable.copy()
+    for operation in renames:
         apply_to_names(contents, operation)
-    contents.names = {name: inode for name, inode in contents.names.items() if _inside(name, contents)}
+    contents.names = {name: inode for name, inode in contents.names.items() if _has_folder(name, contents)}
     return contents
 
 
-def _decide(undecided: Undecided, chance: random.Random) -> Iterator[Contents]:
-    files = undecided.files()
-    per_file = [list(islice(_versions(undecided, inode, chance), MOST_STATES)) for inode in files]
-    for chosen in _name_changes(undecided, chance):
-        contents = _named(undecided, chosen)
-        reachable = {inode for name, inode in contents.names.items() if not never_read(name)}
-        # A version of a file that is never read, or that no name leads to, makes no other state.
-        choices = [
-            versions if inode in reachable else versions[:1] for inode, versions in zip(files, per_file, strict=True)
-        ]
-        for versions in _sampled_product(choices, chance):
+def _states(changes: UnsyncedChanges, rng: random.Random) -> Iterator[Contents]:
+    """Yield states that a power cut may leave, some of them several times."""
+    files = changes.files()
+    per_file = [list(islice(_file_versions(changes, inode, rng), MAX_STATES)) for inode in files]
+    for renames in _name_changes(changes, rng):
+        contents = _with_names(changes, renames)
+        read = {inode for name, inode in contents.names.items() if not never_read(name)}
+        # Versions of a file that is never read, or that has no name, make no difference.
+        choices = [versions if inode in read else versions[:1] for inode, versions in zip(files, per_file, strict=True)]
+        for versions in _sampled_product(choices, rng):
             state = contents.copy()
             state.inodes.update(zip(files, versions, strict=True))
             yield state
 
 
-def _inside(name: str, contents: Contents) -> bool:
+def _has_folder(name: str, contents: Contents) -> bool:
     return "" in contents.directories and name.rpartition("/")[0] in contents.directories
 
 
-def _sampled_product(choices: Sequence[Sequence[bytes]], chance: random.Random) -> Iterator[tuple[bytes, ...]]:
+def _sampled_product(choices: Sequence[Sequence[bytes]], rng: random.Random) -> Iterator[tuple[bytes, ...]]:
     total = 1
     for versions in choices:
         total *= len(versions)
-    if total <= MOST_STATES:
+    if total <= MAX_STATES:
         yield from product(*choices)
         return
-    for _ in range(MOST_STATES):
-        yield tuple(chance.choice(versions) for versions in choices)
+    for _ in range(MAX_STATES):
+        yield tuple(rng.choice(versions) for versions in choices)
 
 
-def _name_changes(undecided: Undecided, chance: random.Random) -> Iterator[Sequence[Operation]]:
-    pending = undecided.renames
-    if undecided.ordered:
-        for count in range(len(pending), -1, -1):
-            yield pending[:count]
+def _name_changes(changes: UnsyncedChanges, rng: random.Random) -> Iterator[Sequence[Operation]]:
+    if changes.ordered:
+        for count in range(len(changes.renames), -1, -1):
+            yield changes.renames[:count]
     else:
-        yield from subsets(pending, chance)
+        yield from subsets(changes.renames, rng)
 
 
-def subsets(items: Sequence[Operation], chance: random.Random) -> Iterator[Sequence[Operation]]:
-    """Yield subsets of operations, their order kept: all of them up to six, else the telling ones and a sample."""
+def subsets(items: Sequence[Operation], rng: random.Random) -> Iterator[Sequence[Operation]]:
+    """Yield subsets of operations, in their order: every one of up to six, else the telling ones and a sample."""
     yield items
     if not items:
         return
@@ -231,24 +240,24 @@ def subsets(items: Sequence[Operation], chance: random.Random) -> Iterator[Seque
         yield [*items[:index], *items[index + 1 :]]
         yield [items[index]]
     for _ in range(4 * count + 64):
-        yield [item for item in items if chance.random() < 0.5]
+        yield [item for item in items if rng.random() < 0.5]
 
 
-def _versions(undecided: Undecided, inode: int, chance: random.Random) -> Iterator[bytes]:
+def _file_versions(changes: UnsyncedChanges, inode: int, rng: random.Random) -> Iterator[bytes]:
     """Yield what a file with unsynced writes may hold."""
-    before, after = undecided.durable.inodes[inode], undecided.newest(inode)
+    before, after = changes.durable.inodes[inode], changes.newest(inode)
     yield after
     yield before
     changed = _changed_blocks(before, after)
-    if undecided.ordered:
+    if changes.ordered:
         for block in changed:
             yield after[: max(block * BLOCK, len(before))]
         return
-    fills = (b"\0", b"\xa5", undecided.stale) if undecided.stale else (b"\0", b"\xa5")
+    fills = (b"\0", GARBAGE, changes.stale) if changes.stale else (b"\0", GARBAGE)
     for fill in fills:
         yield _mixed(before, after, changed, frozenset(), fill)
     for size in _sizes(len(before), len(after), changed):
-        for kept in _block_sets(changed, chance):
+        for kept in _block_sets(changed, rng):
             for fill in fills:
                 yield _mixed(before, after, changed, kept, fill)[:size]
 
@@ -271,7 +280,7 @@ def _sizes(before: int, after: int, changed: Iterable[int]) -> list[int]:
     return sorted((size for size in sizes if low <= size <= high), reverse=True)
 
 
-def _block_sets(changed: Sequence[int], chance: random.Random) -> Iterator[frozenset[int]]:
+def _block_sets(changed: Sequence[int], rng: random.Random) -> Iterator[frozenset[int]]:
     if len(changed) <= EXHAUSTIVE:
         for size in range(len(changed), -1, -1):
             yield from map(frozenset, combinations(changed, size))
@@ -285,21 +294,21 @@ def _block_sets(changed: Sequence[int], chance: random.Random) -> Iterator[froze
         yield frozenset(changed) - {block}
         yield frozenset({block})
     for _ in range(4 * len(changed) + 64):
-        yield frozenset(block for block in changed if chance.random() < 0.5)
+        yield frozenset(block for block in changed if rng.random() < 0.5)
 
 
 def _mixed(before: bytes, after: bytes, changed: Sequence[int], kept: frozenset[int], fill: bytes) -> bytes:
-    """Return the new file with the blocks that were not kept as they were, or filled where they were not there."""
+    """Return the new file with the blocks that were lost as they were before, or filled if they were not there."""
     mixed = bytearray(after)
     for block in changed:
         if block not in kept:
             start, end = block * BLOCK, min(len(after), (block + 1) * BLOCK)
-            kept_bytes = before[start:end]
-            mixed[start:end] = kept_bytes + _repeated(fill, start + len(kept_bytes), end)
+            old = before[start:end]
+            mixed[start:end] = old + _repeated(fill, start + len(old), end)
     return bytes(mixed)
 
 
 def _repeated(fill: bytes, start: int, end: int) -> bytes:
-    """Return the bytes between two places of a pattern without end."""
+    """Return the bytes from `start` to `end` of a pattern repeated without end."""
     start, length = start % len(fill), end - start
     return (fill * ((start + length) // len(fill) + 1))[start : start + length]

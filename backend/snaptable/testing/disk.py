@@ -1,10 +1,10 @@
-"""A disk in memory that remembers what was synced: it stands in for `storage.files.Files`, the store's one seam.
+"""A disk in memory that remembers what was synced: it stands in for `storage.disk.files.Files`, the one seam to the OS.
 
-Every operation is recorded. From the record follows what a crash at any point may legally leave (`crash.py`): what was
-written but not synced may be there, be gone, or be torn; names that were made but not synced may be there or not.
+Every operation is recorded. From the record follows what a crash at any point may legally leave (`crash.py`): bytes
+that were written and not synced may be there, be gone, or be torn; so may names whose directory was not synced.
 
-A sync of a file that fails is an operation too: the kernel takes the pages for clean then, though the disk may lack
-them, and no later sync of the file makes them durable (Rebello et al., ATC 2020).
+A sync of a file that fails is recorded too: the kernel then marks the pages clean though the disk may lack them, and
+no later sync of the file makes them durable (Rebello et al., ATC 2020).
 """
 
 import errno
@@ -20,17 +20,17 @@ from snaptable.testing.faults import DiskFaults
 
 ROOT = Path("/simulated")
 PREALLOCATE_FROM = 1200
-"""Room is reserved for small files already, so that a search meets that."""
+"""Bytes from which on a new file is preallocated; few, so that a search meets such files."""
 PREALLOCATION = 1500
-"""Little room is reserved here, so that a search meets the moments at which more is."""
-_numbers = itertools.count(1)
+"""Bytes that are preallocated; few, so that a search meets the moments at which more are."""
+_inode_numbers = itertools.count(1)
 
 Kind = Literal["mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Be one thing that was done to the disk."""
+    """One change of the disk, or one sync."""
 
     kind: Kind
     name: str = ""
@@ -42,7 +42,7 @@ class Operation:
 
 @dataclass
 class Contents:
-    """Be what is on a disk: directories, names, and the bytes of each file."""
+    """Everything on a disk: its directories, the inode of each name, and the bytes of each inode."""
 
     directories: set[str]
     names: dict[str, int]
@@ -53,26 +53,26 @@ class Contents:
         return Contents(set(self.directories), dict(self.names), dict(self.inodes))
 
     def signature(self) -> frozenset[object]:
-        """Return what tells these contents from others that would read differently."""
+        """Return a value that is equal for contents that read the same, whatever their inode numbers."""
         return frozenset((*self.directories, *((name, self.inodes[inode]) for name, inode in self.names.items())))
 
 
 EMPTY = Contents(set(), {}, {})
 
 
-class _Locked:
-    """Be a lock on a simulated file; it goes with the disk, as a kernel's lock goes with the process."""
+class SimulatedLock:
+    """A lock on a simulated file; it vanishes with the disk, as a kernel's lock does with the process."""
 
     def __init__(self, disk: "SimulatedDisk", name: str) -> None:
         self._disk, self._name = disk, name
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         self._disk.locked.discard(self._name)
 
 
 class SimulatedFile(File):
-    """Be an open file of a simulated disk."""
+    """An open file of a simulated disk."""
 
     def __init__(self, disk: "SimulatedDisk", name: str, inode: int, position: int) -> None:
         super().__init__(-1)
@@ -81,53 +81,57 @@ class SimulatedFile(File):
     def write(self, buffers: Sequence[bytes]) -> None:
         """Write the buffers at the present position."""
         data = b"".join(buffers)
-        self._disk.accepted = 0
+        self._disk.last_write_size = 0
         try:
-            self._disk.do(Operation("write", self._name, self._inode, self._position, data))
+            self._disk.perform(Operation("write", self._name, self._inode, self._position, data))
         finally:
-            # As much as was written, also where only a part was.
-            self._position += self._disk.accepted
+            # By as much as was written, which after a short write is less than all.
+            self._position += self._disk.last_write_size
 
     def start_writeback(self) -> None:
-        """Do nothing: what was not synced may be on the disk or not, whatever was begun."""
+        """Do nothing: any write may be on the disk before it is synced, whether writeback was started or not."""
 
     def sync(self) -> None:
         """Make the file's bytes durable."""
         if self._disk.fsync:
-            self._disk.do(Operation("sync", self._name, self._inode))
+            self._disk.perform(Operation("sync", self._name, self._inode))
 
     def append_synced(self, data: bytes) -> None:
-        """Write and sync, in two operations: a crash may come between."""
+        """Write and sync, in two operations: a crash may come between them."""
         self._append_then_sync(data)
 
     def preallocate(self, start: int, count: int) -> None:
         """Lengthen the file by zeros."""
-        self._disk.do(Operation("reserve", self._name, self._inode, start + count))
+        self._disk.perform(Operation("reserve", self._name, self._inode, start + count))
 
     def truncate(self, size: int) -> None:
-        """Cut the file, and continue there."""
-        self._disk.do(Operation("truncate", self._name, self._inode, size))
+        """Cut the file at `size`, and continue writing there."""
+        self._disk.perform(Operation("truncate", self._name, self._inode, size))
         self._position = size
 
     def identity(self) -> Identity:
-        """Return what tells this file, with this content, from any other."""
+        """Return what distinguishes this file, with this content, from any other."""
         return self._disk.identity_of(self._inode)
 
     def close(self) -> None:
-        """Close the file; it may fail, as on a disk that finds out only now that it is full."""
+        """Close the file; may fail, as on a full disk that reports it only now."""
         try:
-            self._disk.meet("close", self._name)
+            self._disk.raise_if_failing("close", self._name)
         finally:
-            self._disk.closed(self._inode)
+            self._disk.file_closed(self._inode)
 
 
 class SimulatedDisk(Files):
-    """Be a store's directory in memory, recording every operation.
+    """A store's directory in memory, which records every operation.
 
     Attributes:
-        operations: what was done since the disk was made, in order.
+        start: what was on the disk when it was made.
+        contents: what a running system sees on it now.
+        operations: every operation since it was made, in order.
+        locked: the names that are locked.
+        last_write_size: bytes of the last write that were written.
         before: called before each operation; may raise.
-        faults: what goes wrong, when.
+        faults: how operations fail.
     """
 
     def __init__(
@@ -137,113 +141,124 @@ class SimulatedDisk(Files):
         *,
         fsync: bool = True,
         faults: DiskFaults | None = None,
-        done: Sequence[Operation] = (),
+        operations: Sequence[Operation] = (),
     ) -> None:
-        """Take what is on the disk, and what was done to it since it was last switched on."""
+        """Make a disk.
+
+        Args:
+            contents: what is durable on it.
+            root: the path of the directory it stands for.
+            fsync: False to record no syncs.
+            faults: how operations fail; none fails if not given.
+            operations: what was already done to the disk since then, and may be lost in a power cut.
+        """
         super().__init__(root, fsync=fsync)
         self.preallocation = PREALLOCATION if fsync else 0
         self.preallocate_from = PREALLOCATE_FROM if fsync else sys.maxsize
         self.start = contents.copy()
         self.contents = contents.copy()
-        self.operations: list[Operation] = list(done)
+        self.operations: list[Operation] = list(operations)
         self.locked: set[str] = set()
-        self.accepted = 0
-        """Bytes of the last write that were taken, be it a part of them."""
+        self.last_write_size = 0
         self.before: Callable[[Operation], None] = lambda _: None
         self.faults = faults or DiskFaults()
-        for operation in done:
+        for operation in operations:
             apply(self.contents, operation)
 
-    def do(self, operation: Operation) -> None:
-        """Let an operation happen, and record it; or fail, wholly or half-way."""
-        self.before(operation)
-        met = self.faults.meet(operation.kind, operation.target or operation.name, len(operation.data))
-        if met is None:
-            self.happen(operation)
-            return
-        error, how, size = met
-        if how == "after":
-            self.happen(operation)
-        elif how == "short" and operation.kind == "write":
-            self.happen(replace(operation, data=operation.data[:size]))
-        elif operation.kind == "sync" and isinstance(error, OSError):
-            self.happen(replace(operation, kind="sync failed"))
-        raise error
+    def mount(self, directory: Path, /, *, fsync: bool) -> "SimulatedDisk":  # noqa: ARG002 - it has one directory
+        """Return the disk itself, for `Database(…, filesystem=disk.mount)`."""
+        self.fsync = fsync
+        return self
 
-    def happen(self, operation: Operation) -> None:
-        """Record an operation and bring the contents up to it."""
+    def perform(self, operation: Operation) -> None:
+        """Perform and record an operation, unless a fault makes it fail wholly or in part."""
+        self.before(operation)
+        failure = self.faults.next_failure(operation.kind, operation.target or operation.name, len(operation.data))
+        if failure is None:
+            self.record(operation)
+            return
+        if failure.how == "after":
+            self.record(operation)
+        elif failure.how == "short" and operation.kind == "write":
+            self.record(replace(operation, data=operation.data[: failure.written]))
+        elif operation.kind == "sync" and isinstance(failure.error, OSError):
+            self.record(replace(operation, kind="sync failed"))
+        raise failure.error
+
+    def record(self, operation: Operation) -> None:
+        """Append an operation to the record and apply it to the contents."""
         self.operations.append(operation)
-        self.accepted = len(operation.data)
+        self.last_write_size = len(operation.data)
         apply(self.contents, operation)
 
-    def meet(self, operation: str, name: str) -> None:
-        """Let something that changes nothing on the disk take its time, or fail."""
-        met = self.faults.meet(operation, name)
-        if met is not None:
-            raise met[0]
+    def raise_if_failing(self, operation: str, name: str) -> None:
+        """Delay an operation that changes nothing on the disk, and raise if a fault makes it fail."""
+        failure = self.faults.next_failure(operation, name)
+        if failure is not None:
+            raise failure.error
 
-    def closed(self, inode: int) -> None:
+    def file_closed(self, inode: int) -> None:
         """Do nothing: a file in memory needs no closing."""
 
-    def resumed(self, point: int) -> "SimulatedDisk":
-        """Return this disk as a process finds it that was started after another was killed at a point."""
-        return SimulatedDisk(self.start, self.root, fsync=self.fsync, done=self.operations[:point])
+    def after_kill(self, point: int) -> "SimulatedDisk":
+        """Return this disk as a new process sees it, the old one having been killed after `point` operations."""
+        return SimulatedDisk(self.start, self.root, fsync=self.fsync, operations=self.operations[:point])
 
     def identity_of(self, inode: int) -> Identity:
-        """Return a file's identity; its content stands in for the time it was changed."""
+        """Return a file's identity, with a hash of its content for its modification time."""
         data = self.contents.inodes[inode]
         return Identity(1, inode, len(data), hash(data))
 
-    # ── what Files offers ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── the methods of Files ────────────────────────────────────────────────────────────────────────────────────────
 
     def exists(self) -> bool:
-        """Return whether the directory is there."""
+        """Return whether the directory exists."""
         return "" in self.contents.directories
 
     def make_directory(self, name: str = "") -> bool:
-        """Create a directory and sync its entry."""
+        """Create a directory and sync its entry; return whether it was missing."""
         if name in self.contents.directories:
             return False
-        self.do(Operation("mkdir", name))
+        self.perform(Operation("mkdir", name))
         self.sync_directory(_folder(name) if name else "/")
         return True
 
-    def check_directory(self, name: str = "") -> str | None:  # noqa: ARG002 - nobody else is there
-        """Return None: nobody else can write to a simulated directory."""
+    def check_directory(self, name: str = "") -> str | None:  # noqa: ARG002 - no other user exists
+        """Return None: no other user can write to a simulated directory."""
         return None
 
-    def exposed(self, name: str) -> str | None:  # noqa: ARG002 - nobody else is there
-        """Return None: nobody else can read a simulated file."""
+    def exposed(self, name: str) -> str | None:  # noqa: ARG002 - no other user exists
+        """Return None: no other user can read a simulated file."""
         return None
 
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted."""
-        self.meet("list", name)
+        self.raise_if_failing("list", name)
         folder = name.rstrip("/")
-        return sorted(found.rpartition("/")[2] for found in self.contents.names if _folder(found) == folder)
+        return sorted(path.rpartition("/")[2] for path in self.contents.names if _folder(path) == folder)
 
     def sync_directory(self, name: str = "") -> None:
         """Make the names in a directory durable."""
         if self.fsync:
-            self.do(Operation("syncdir", name))
+            self.perform(Operation("syncdir", name))
 
     def create(self, name: str) -> File:
         """Create a file that must not exist yet."""
         if name in self.contents.names:
             raise FileExistsError(errno.EEXIST, "exists", name)
-        inode = next(_numbers)
-        self.do(Operation("create", name, inode))
+        inode = next(_inode_numbers)
+        self.perform(Operation("create", name, inode))
         return SimulatedFile(self, name, inode, 0)
 
     def append(self, name: str) -> File:
         """Open a file to write at its end."""
-        self.meet("open", name)
+        self.raise_if_failing("open", name)
         inode = self._inode(name)
         return SimulatedFile(self, name, inode, len(self.contents.inodes[inode]))
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
-        self.meet("read", name)
+        self.raise_if_failing("read", name)
         return self.contents.inodes[self._inode(name)]
 
     def _inode(self, name: str) -> int:
@@ -252,29 +267,29 @@ class SimulatedDisk(Files):
         return self.contents.names[name]
 
     def inspect(self, name: str) -> Identity | None:
-        """Return a file's identity, None where there is none."""
-        self.meet("inspect", name)
+        """Return a file's identity; None if it doesn't exist."""
+        self.raise_if_failing("inspect", name)
         return self.identity(name)
 
     def identity(self, name: str) -> Identity | None:
-        """Return a file's identity, None where there is none."""
+        """Return a file's identity; None if it doesn't exist."""
         inode = self.contents.names.get(name)
         return None if inode is None else self.identity_of(inode)
 
     def inode(self, name: str) -> tuple[int, int] | None:
-        """Return a file's number, None where there is none."""
-        found = self.inspect(name)
-        return None if found is None else found[:2]
+        """Return a file's device and inode; None if it doesn't exist."""
+        identity = self.inspect(name)
+        return None if identity is None else identity[:2]
 
     def lock(self, name: str) -> HeldLock:
         """Lock a file for this simulated process."""
-        self.meet("lock", name)
+        self.raise_if_failing("lock", name)
         if name in self.locked:
             raise BlockingIOError(errno.EAGAIN, "locked", name)
         if name not in self.contents.names:
-            self.do(Operation("create", name, next(_numbers)))
+            self.perform(Operation("create", name, next(_inode_numbers)))
         self.locked.add(name)
-        return _Locked(self, name)
+        return SimulatedLock(self, name)
 
     def retain(self, name: str) -> None:
         """Return None: closing a replaced file changes nothing on the disk, and its time would differ between runs."""
@@ -282,17 +297,17 @@ class SimulatedDisk(Files):
     def overwrite(self, name: str, content: bytes) -> None:
         """Replace a file's content in place."""
         inode = self._inode(name)
-        self.do(Operation("truncate", name, inode))
-        self.do(Operation("write", name, inode, data=content))
+        self.perform(Operation("truncate", name, inode))
+        self.perform(Operation("write", name, inode, data=content))
 
     def replace(self, source: str, target: str) -> None:
-        """Give a file another file's name."""
+        """Rename a file over another."""
         self._inode(source)
-        self.do(Operation("rename", source, self.contents.names[source], target=target))
+        self.perform(Operation("rename", source, self.contents.names[source], target=target))
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
-        self.do(Operation("unlink", name, self._inode(name)))
+        self.perform(Operation("unlink", name, self._inode(name)))
 
 
 def _folder(name: str) -> str:
@@ -300,10 +315,9 @@ def _folder(name: str) -> str:
 
 
 def apply(contents: Contents, operation: Operation) -> None:
-    """Bring contents up to an operation, as a running system shows it."""
+    """Change contents as an operation changes what a running system sees."""
     if operation.kind in ("write", "reserve", "truncate"):
-        before = contents.inodes[operation.inode]
-        contents.inodes[operation.inode] = written(before, operation)
+        contents.inodes[operation.inode] = applied_to_bytes(contents.inodes[operation.inode], operation)
     elif operation.kind == "create":
         contents.inodes[operation.inode] = b""
         contents.names[operation.name] = operation.inode
@@ -312,7 +326,7 @@ def apply(contents: Contents, operation: Operation) -> None:
 
 
 def apply_to_names(contents: Contents, operation: Operation) -> None:
-    """Bring names up to an operation on a directory."""
+    """Change directories and names as an operation does; its bytes, if it has any, are left alone."""
     match operation.kind:
         case "mkdir":
             contents.directories.add(operation.name)
@@ -325,7 +339,7 @@ def apply_to_names(contents: Contents, operation: Operation) -> None:
             contents.names.pop(operation.name, None)
 
 
-def written(before: bytes, operation: Operation) -> bytes:
+def applied_to_bytes(before: bytes, operation: Operation) -> bytes:
     """Return a file's bytes after a write, a reservation or a truncation."""
     if operation.kind == "reserve":
         return before.ljust(operation.offset, b"\0")

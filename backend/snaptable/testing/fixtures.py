@@ -1,157 +1,235 @@
-"""What the fixtures hand out: stores and applications in directories of their own, and seeds to fork them from."""
+"""What the fixtures of the pytest plugin are: callables that make the stores and the applications of a test."""
 
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 import pytest
 
 from snaptable.database import Database
+from snaptable.engines import Filesystem, observe_opens
 from snaptable.silenced_log import silenced_log
 from snaptable.storage.disk.files import Files
-from snaptable.testing.app import AppHandle, RecordedApp
-from snaptable.testing.process import StoreHandle, StoreProcess, copy_store
+from snaptable.testing.app import AppHandle, ClientOptions, RecordedApp
+from snaptable.testing.process import SeedSource, StoreHandle, StoreProcess, copy_store
 from snaptable.testing.recording import D
 
-L = TypeVar("L", bound=StoreProcess)
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+P = ParamSpec("P")
+Process = TypeVar("Process", bound="StoreProcess[object]")
 
 
 @dataclass(frozen=True)
 class StoreTemplate(Generic[D]):
-    """Be a store that was filled once, and is copied for each test that wants it."""
+    """A store that was filled once, and is copied for each test that asks for it."""
 
     make: Callable[[Path], D]
     directory: Path
 
 
-def make_seed(make: Callable[[Path], D], fill: Callable[[D], object], directory: Path) -> StoreTemplate[D]:
-    """Fill a store once.
+class TemplateFixture:
+    """The fixture `snaptable_template`: fills a store once, for the tests of a session to have copies of it."""
 
-    Args:
-        make: gives a closed database for a directory; the database's class does.
-        fill: handed the open database.
-        directory: where it may be; must not exist.
-    """
-    db = make(directory)
-    db._fsync = False  # nothing of a test outlives a power cut
-    with silenced_log(), db:
-        fill(db)
-    return StoreTemplate(make, directory)
+    def __init__(self, new_directory: Callable[[], Path]) -> None:
+        """Take what returns an existing, empty directory."""
+        self._new_directory = new_directory
+
+    def __call__(self, make: Callable[[Path], D], fill: Callable[[D], object]) -> StoreTemplate[D]:
+        """Fill a store.
+
+        Args:
+            make: returns a closed database for a directory; the database's class does.
+            fill: called with the open database.
+        """
+        directory = self._new_directory() / "data"
+        with silenced_log(), observe_opens(_Unsynced(directory)), make(directory) as db:
+            fill(db)
+        return StoreTemplate(make, directory)
+
+
+class _Unsynced:
+    """An observer that spares a directory the syncs: no power cut happens while a template is filled."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.resolve()
+
+    def filesystem(self, database: Database, directory: Path) -> Filesystem | None:  # noqa: ARG002 - by the directory
+        return self._files if directory == self._directory else None
+
+    @staticmethod
+    def _files(directory: Path, /, *, fsync: bool) -> Files:  # noqa: ARG004 - that is the point
+        return Files(directory, fsync=False)
+
+    def opened(self, database: Database) -> None:
+        pass
 
 
 class StoreFactory:
-    """Make the stores of one test, and tidy up behind it."""
+    """The processes of one test, each in a directory of its own; they end with the test."""
 
     def __init__(self, root: Path, node: pytest.Item, monkeypatch: pytest.MonkeyPatch, seed: int | None) -> None:
-        """Take a directory of the test's own; `seed` chooses what is left to chance."""
-        self._root, self._node, self._monkeypatch, self._seed = root, node, monkeypatch, seed
-        self._lives: dict[Path, StoreProcess] = {}
+        """Take a directory of the test's own; `seed` is that of everything that is chosen at random."""
+        self._root, self._node, self._monkeypatch = root, node, monkeypatch
+        self.seeds = SeedSource(self._report, seed)
+        self._processes: dict[Path, StoreProcess[object]] = {}
         self._stack = ExitStack()
-        self._lead_databases(Database._files, Database.open)
+        self._stack.enter_context(observe_opens(self))
 
-    def _lead_databases(self, plain_files: Callable[..., Files], plain_open: Callable[..., Any]) -> None:
-        """Let every database that is opened in a directory of the test find the disk there."""
+    def filesystem(self, database: Database, directory: Path) -> Filesystem | None:  # noqa: ARG002 - by the directory
+        """Return the disk that a database finds in a directory of the test."""
+        process = self._processes.get(directory)
+        return None if process is None else process.mount
 
-        def files(db: Database, directory: Path) -> Files:
-            life = self._lives.get(directory)
-            return plain_files(db, directory) if life is None else life.files_for(db)
+    def opened(self, database: Database) -> None:
+        """Tell the process of the directory that a database was opened there."""
+        process = None if database.directory is None else self._processes.get(database.directory)
+        if process is not None and not database.read_only:
+            process.opened(database)
 
-        def opened(db: D) -> D:
-            plain_open(db)
-            life = None if db.directory is None else self._lives.get(db.directory)
-            if life is not None and not db._read_only:
-                life.opened(db)
-            return db
+    def new_directory(self, copied: Path | None = None) -> Path:
+        """Return a directory for the next process, a copy of another if one is given; else it does not exist yet."""
+        number = len(self._processes) + 1
+        directory = self._root / ("data" if number == 1 else f"data-{number}")
+        if copied is not None:
+            copy_store(copied, directory)
+        return directory
 
-        self._monkeypatch.setattr(Database, "_files", files)
-        self._monkeypatch.setattr(Database, "open", opened)
+    def redirecting(self, db: D) -> Callable[[Path], D]:
+        """Return a function that lets an existing database use a directory until the end of the test."""
 
-    def close(self) -> None:
-        """Close whatever the test left open."""
-        for life in self._lives.values():
-            life.disk.heal()
-        with silenced_log():
-            self._stack.close()
-
-    @overload
-    def store(self, what: D, **options: Any) -> StoreHandle[D]: ...
-    @overload
-    def store(self, what: StoreTemplate[D], **options: Any) -> StoreHandle[D]: ...
-    @overload
-    def store(self, what: Callable[[Path], D], **options: Any) -> StoreHandle[D]: ...
-
-    def store(self, what: Any, **options: Any) -> StoreHandle[Any]:
-        """Return an open store in a directory of its own.
-
-        Args:
-            what: a Database class, or anything that gives a closed database for a directory; a seed, to begin with a
-                copy of it; or a closed database, as of a module, which is led to the test's directory.
-            options: for the class.
-        """
-        if isinstance(what, StoreTemplate):
-            return self._store(what.make, what.directory)
-        make = self._lead(what) if isinstance(what, Database) else lambda directory: what(directory, **options)
-        return self._store(make, None)
-
-    def app(self, make: Any, db: Database | None = None, **client_options: Any) -> AppHandle:
-        """Return a running application, its client ready.
-
-        Args:
-            make: gives the application for a directory; or the application of a module, with `db`.
-            db: the module's database, which the application opens; it is led to the test's directory.
-            client_options: for the TestClient.
-        """
-        if db is not None:
-            lead, app = self._lead(db), make
-            make = lambda directory: (lead(directory), app)[1]  # noqa: E731
-
-        def record(source: Path) -> RecordedApp:
-            copy_store(source, copied := self._directory())
-            return self._begin(RecordedApp(make, copied, self._report, self._seed, record, client_options))
-
-        return self._begin(AppHandle(make, self._directory(), self._report, self._seed, record, client_options))
-
-    def _store(self, make: Callable[[Path], D], source: Path | None) -> StoreHandle[D]:
-        directory = self._directory()
-        if source is not None:
-            copy_store(source, directory)
-        again = lambda copied: self._store(make, copied)  # noqa: E731
-        return self._begin(StoreHandle(make, directory, self._report, self._seed, again))
-
-    def _lead(self, db: D) -> Callable[[Path], D]:
-        def make(directory: Path) -> D:
+        def redirect(directory: Path) -> D:
             self._monkeypatch.setattr(db, "url", str(directory))
             return db
 
-        return make
+        return redirect
 
-    def _directory(self) -> Path:
-        number = len(self._lives) + 1
-        return self._root / ("data" if number == 1 else f"data-{number}")
-
-    def _begin(self, life: L) -> L:
-        self._lives[life.directory] = life
+    def start(self, process: Process) -> Process:
+        """Start a process; it is stopped at the end of the test."""
+        self._processes[process.directory] = process
 
         def stop() -> None:
             with suppress(Exception):
-                life.stop()
+                process.stop()
 
         self._stack.callback(stop)
-        life.start()
-        return life
+        process.start()
+        return process
 
-    def _report(self, what: str) -> None:
-        self._node.add_report_section("call", "snaptable", f"{what}\n")
+    def close(self) -> None:
+        """Stop what the test left running."""
+        for process in self._processes.values():
+            process.disk.heal()
+        with silenced_log():
+            self._stack.close()
+
+    def _report(self, line: str) -> None:
+        self._node.add_report_section("call", "snaptable", f"{line}\n")
+
+
+class StoreFixture:
+    """The fixture `snaptable_store`: opens a store in a directory of its own, and returns its handle."""
+
+    def __init__(self, factory: StoreFactory) -> None:
+        self._factory = factory
+
+    @overload
+    def __call__(self, what: D, /) -> StoreHandle[D]: ...
+    @overload
+    def __call__(self, what: StoreTemplate[D], /) -> StoreHandle[D]: ...
+    @overload
+    def __call__(
+        self, what: Callable[Concatenate[Path, P], D], /, *args: P.args, **options: P.kwargs
+    ) -> StoreHandle[D]: ...
+
+    def __call__(
+        self,
+        what: D | StoreTemplate[D] | Callable[Concatenate[Path, P], D],
+        /,
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> StoreHandle[D]:
+        """Open a store.
+
+        Args:
+            what: a Database class, or any function that returns a closed database for a directory; a template, to
+                begin with a copy of it; or a closed database, as of a module, which then uses the test's directory.
+            args: further arguments of the class or function.
+            options: its options.
+        """
+        if isinstance(what, StoreTemplate):
+            return self._copy(what.make, what.directory)
+        if isinstance(what, Database):
+            redirect = self._factory.redirecting(what)
+            return self._open(redirect, redirect, self._factory.new_directory())
+        return self._open(lambda directory: what(directory, *args, **options), None, self._factory.new_directory())
+
+    def _copy(self, make: Callable[[Path], D], source: Path) -> StoreHandle[D]:
+        return self._open(make, None, self._factory.new_directory(source))
+
+    def _open(self, make: Callable[[Path], D], redirect: Callable[[Path], D] | None, directory: Path) -> StoreHandle[D]:
+        return self._factory.start(StoreHandle(make, directory, self._factory.seeds, redirect, self._copy))
+
+
+class AppFixture(Generic[D]):
+    """The fixture `snaptable_app`: starts an application in a directory of its own, and returns its handle.
+
+    A test that annotates it as `AppFixture[Notes]` says of which class the application's database is.
+    """
+
+    def __init__(self, factory: StoreFactory) -> None:
+        self._factory = factory
+
+    @overload
+    def __call__(
+        self, make: "Callable[[Path], ASGIApp]", /, **client_options: Unpack[ClientOptions]
+    ) -> AppHandle[D]: ...
+    @overload
+    def __call__(self, app: "ASGIApp", db: D, /, **client_options: Unpack[ClientOptions]) -> AppHandle[D]: ...
+
+    def __call__(
+        self,
+        app: "ASGIApp | Callable[[Path], ASGIApp]",
+        db: D | None = None,
+        /,
+        **client_options: Unpack[ClientOptions],
+    ) -> AppHandle[D]:
+        """Start an application.
+
+        Args:
+            app: a function that returns the application for a directory; or, with `db`, the application of a module.
+            db: the module's database, closed, which the application opens; it then uses the test's directory.
+            client_options: of the TestClient.
+        """
+        factory = self._factory
+        redirect = None if db is None else factory.redirecting(db)
+        make = cast("Callable[[Path], ASGIApp]", app) if redirect is None else _redirecting_app(redirect, app)
+
+        def record(source: Path) -> RecordedApp[D]:
+            directory = factory.new_directory(source)
+            return factory.start(RecordedApp(make, directory, factory.seeds, record, client_options))
+
+        directory = factory.new_directory()
+        return factory.start(AppHandle(make, directory, factory.seeds, redirect, record, client_options))
+
+
+def _redirecting_app(redirect: Callable[[Path], object], app: object) -> "Callable[[Path], ASGIApp]":
+    def make(directory: Path) -> "ASGIApp":
+        redirect(directory)
+        return cast("ASGIApp", app)
+
+    return make
 
 
 def option_seed(config: pytest.Config) -> int | None:
-    """Return the seed from the command line."""
-    given = config.getoption("snaptable_seed")
-    if given is None:
+    """Return the seed of the command line; None if it gives none."""
+    option = cast("str | None", config.getoption("snaptable_seed"))
+    if option is None:
         return None
-    if not re.fullmatch(r"\d+", cast("str", given)):
-        raise pytest.UsageError(f"--snaptable-seed takes a number, not {given!r}")
-    return int(cast("str", given))
+    if not re.fullmatch(r"\d+", option):
+        raise pytest.UsageError(f"--snaptable-seed takes a number, not {option!r}")
+    return int(option)

@@ -1,7 +1,7 @@
 """A real directory whose store runs as on a simulated disk: every operation takes place in both.
 
-So the files can be looked at, and yet what a power cut may leave is known, any operation can fail, and a process can
-die. Nothing is really synced: that is what makes it fast.
+So a person can look at the files, and yet what a power cut may leave is known, any operation can fail, and a process
+can be killed. Nothing is really synced, which makes it fast.
 """
 
 import errno
@@ -15,120 +15,123 @@ from random import Random
 
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import File, Files, HeldLock, Identity
-from snaptable.testing.crash import Model, Undecided, sample
+from snaptable.testing.crash import Model, UnsyncedChanges, sample
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk
 from snaptable.testing.faults import DiskFaults
 
 
-class PowerCut(OSError):
-    """Be what the operations of a process meet that was killed, or whose power was cut, as far as it runs on."""
+class ProcessKilled(OSError):
+    """The error of every file operation after the simulated process was killed, or its power cut."""
 
 
-class _RealLock:
-    """Be the lock on the real file, known to the disk while it is held."""
+class RealLock:
+    """A lock on the real file, which the directory releases when the process is killed."""
 
-    def __init__(self, disk: "RecordedDirectory", held: HeldLock) -> None:
-        self._disk, self._held = disk, held
-        disk.held.append(self)
+    def __init__(self, directory: "RecordedDirectory", lock: HeldLock) -> None:
+        self._directory, self._lock = directory, lock
+        directory.locks.append(self)
 
     def release(self) -> None:
-        """Let others in."""
-        self._disk.held = [other for other in self._disk.held if other is not self]
-        self._held.release()
+        """Release the lock."""
+        self._directory.locks = [other for other in self._directory.locks if other is not self]
+        self._lock.release()
 
 
 class RecordedDirectory(SimulatedDisk):
-    """Be a store's real directory, and the record of what is not durable there yet.
+    """A store's real directory, and the record of what is not durable in it.
 
     Attributes:
-        undecided: by model, what a power cut decides.
-        countdown: how many operations until the process is dead; None for never.
-        held: the locks that are held.
+        unsynced: by model, what a power cut may take.
+        operations_left: how many operations until the process is killed; None for never.
+        locks: the locks that are held.
     """
 
     def __init__(
-        self, root: Path, faults: DiskFaults, before: "RecordedDirectory | None" = None, *, fsync: bool
+        self, root: Path, faults: DiskFaults, previous: "RecordedDirectory | None" = None, *, fsync: bool
     ) -> None:
-        """Take the directory as it is, and what the disk of an earlier process knows of it."""
-        found = contents_of(root)
-        if before is not None and before.contents.signature() == found.signature():
-            found, undecided = before.contents, before.undecided
+        """Take the directory as it is, and what an earlier process left unsynced in it."""
+        present = contents_of(root)
+        if previous is not None and previous.contents.signature() == present.signature():
+            present, unsynced = previous.contents, previous.unsynced
         else:
-            undecided = {"ordered": Undecided(found.copy(), ordered=True), "weak": Undecided(found.copy())}
-        super().__init__(found, root, fsync=fsync, faults=faults)
-        self.undecided: dict[Model, Undecided] = undecided
-        self.countdown: int | None = None
+            unsynced = {
+                "ordered": UnsyncedChanges(present.copy(), ordered=True),
+                "weak": UnsyncedChanges(present.copy()),
+            }
+        super().__init__(present, root, fsync=fsync, faults=faults)
+        self.unsynced: dict[Model, UnsyncedChanges] = unsynced
+        self.operations_left: int | None = None
+        self.locks: list[RealLock] = []
         self._real = Files(root, fsync=False)
-        self._opened: dict[int, File] = {}
-        self.held: list[_RealLock] = []
-        self._dead = ""
-        self._gate = threading.RLock()
+        self._open_files: dict[int, File] = {}
+        self._killed = ""
+        self._mutex = threading.RLock()
 
-    # ── as it happens ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── every operation, twice ──────────────────────────────────────────────────────────────────────────────────────
 
-    def do(self, operation: Operation) -> None:
-        """Let an operation happen, unless the process is dead by now."""
-        with self._gate:
-            if self.countdown is not None:
-                self.countdown -= 1
-                if self.countdown < 0:
-                    self.die("the power was cut here")
-        super().do(operation)
+    def perform(self, operation: Operation) -> None:
+        """Perform an operation, unless the process is killed by now."""
+        with self._mutex:
+            if self.operations_left is not None:
+                self.operations_left -= 1
+                if self.operations_left < 0:
+                    self.kill("the power was cut here")
+        super().perform(operation)
 
-    def happen(self, operation: Operation) -> None:
-        """Let an operation take place, in the directory too."""
-        with self._gate:
-            if self._dead:
-                raise PowerCut(errno.EIO, self._dead)
-            self._mirror(operation)
-            super().happen(operation)
-            self.operations.clear()  # what counts is in `undecided`
-            for undecided in self.undecided.values():
-                undecided.take(operation)
+    def record(self, operation: Operation) -> None:
+        """Perform an operation in the real directory as well, and add it to what is not synced."""
+        with self._mutex:
+            if self._killed:
+                raise ProcessKilled(errno.EIO, self._killed)
+            self._perform_for_real(operation)
+            super().record(operation)
+            self.operations.clear()  # `unsynced` has what counts
+            for changes in self.unsynced.values():
+                changes.add(operation)
                 if operation.kind == "syncdir":
-                    undecided.forget_unreachable()
+                    changes.drop_unreachable()
 
-    def _mirror(self, operation: Operation) -> None:
+    def _perform_for_real(self, operation: Operation) -> None:
         match operation.kind:
             case "mkdir":
                 self._real.make_directory(operation.name)
             case "create" if operation.name not in self._real.list(operation.name.rpartition("/")[0]):
-                self._opened[operation.inode] = self._real.create(operation.name)
+                self._open_files[operation.inode] = self._real.create(operation.name)
             case "write" | "reserve" | "truncate":
-                file = self._opened.get(operation.inode) or self._real.append(operation.name)
-                self._opened[operation.inode] = file
-                if operation.kind == "write":
-                    file.write([operation.data])
-                elif operation.kind == "reserve":
-                    present = file.identity().size
-                    file.preallocate(present, operation.offset - present)
-                else:
-                    file.truncate(operation.offset)
+                self._change_bytes_for_real(operation)
             case "rename":
                 self._real.replace(operation.name, operation.target)
             case "unlink":
-                self._let_go(operation.inode)
+                self.file_closed(operation.inode)
                 self._real.remove(operation.name)
 
-    def closed(self, inode: int) -> None:
-        """Close the real file as well."""
-        self._let_go(inode)
+    def _change_bytes_for_real(self, operation: Operation) -> None:
+        file = self._open_files.get(operation.inode) or self._real.append(operation.name)
+        self._open_files[operation.inode] = file
+        if operation.kind == "write":
+            file.write([operation.data])
+        elif operation.kind == "reserve":
+            size = file.identity().size
+            file.preallocate(size, operation.offset - size)
+        else:
+            file.truncate(operation.offset)
 
-    def _let_go(self, inode: int) -> None:
-        file = self._opened.pop(inode, None)
+    def file_closed(self, inode: int) -> None:
+        """Close the real file as well."""
+        file = self._open_files.pop(inode, None)
         if file is not None:
             file.close()
 
-    # ── what is really there ────────────────────────────────────────────────────────────────────────────────────────
+    # ── what the real directory holds ───────────────────────────────────────────────────────────────────────────────
 
     def read(self, name: str) -> bytes:
-        """Return what the file really holds."""
-        self.meet("read", name)
+        """Return the content of the real file, which a person may have edited."""
+        self.raise_if_failing("read", name)
         return self._real.read(name)
 
     def inspect(self, name: str) -> Identity | None:
         """Return the real file's identity."""
-        self.meet("inspect", name)
+        self.raise_if_failing("inspect", name)
         return self._real.inspect(name)
 
     def identity(self, name: str) -> Identity | None:
@@ -137,53 +140,57 @@ class RecordedDirectory(SimulatedDisk):
 
     def identity_of(self, inode: int) -> Identity:
         """Return the real identity of an open file."""
-        return self._opened[inode].identity() if inode in self._opened else super().identity_of(inode)
+        return self._open_files[inode].identity() if inode in self._open_files else super().identity_of(inode)
 
     def check_directory(self, name: str = "") -> str | None:
-        """Look at the real directory."""
+        """Check the real directory."""
         return self._real.check_directory(name)
 
     def exposed(self, name: str) -> str | None:
-        """Look at the real file."""
+        """Check the real file."""
         return self._real.exposed(name)
 
     def lock(self, name: str) -> HeldLock:
         """Lock the real file, so that another process is kept out."""
-        self.meet("lock", name)
-        held = _RealLock(self, self._real.lock(name))
+        self.raise_if_failing("lock", name)
+        lock = RealLock(self, self._real.lock(name))
         if name not in self.contents.names:
             super().lock(name)
-        return held
+        return lock
 
-    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def die(self, reason: str) -> None:
-        """Let nothing reach the directory any more, and let go of the lock, as a process does that dies."""
-        with self._gate:
-            self._dead = self._dead or reason
-            for held in list(self.held):
-                held.release()
-            for inode in list(self._opened):
-                self._let_go(inode)
+    def kill(self, reason: str) -> None:
+        """Let no operation reach the directory any more, and release the lock, as the system does for a dead process.
 
-    def cut(self, model: Model, chance: Random) -> None:
-        """Leave in the directory what a power cut may leave."""
-        write_contents(self.root, sample(self.undecided[model], chance))
+        Args:
+            reason: the message of the error that later operations raise.
+        """
+        with self._mutex:
+            self._killed = self._killed or reason
+            for lock in list(self.locks):
+                lock.release()
+            for inode in list(self._open_files):
+                self.file_closed(inode)
+
+    def lose_unsynced(self, model: Model, rng: Random) -> None:
+        """Leave in the directory one of the states that a power cut may leave."""
+        write_contents(self.root, sample(self.unsynced[model], rng))
 
 
 def contents_of(root: Path) -> Contents:
     """Return what a store's directory holds: its own files, not those of the application beside them."""
     contents = Contents(set(), {}, {})
-    for name, _ in enumerate_store(root, contents.directories.add):
+    for name, path in store_files(root, contents.directories.add):
         inode = -1 - len(contents.names)
         contents.names[name] = inode
-        contents.inodes[inode] = (root / name).read_bytes()
+        contents.inodes[inode] = path.read_bytes()
     return contents
 
 
-def enumerate_store(root: Path, directory: Callable[[str], object]) -> list[tuple[str, Path]]:
-    """Return the store's own files below a directory; `directory` is called with each folder of it that is there."""
-    found = []
+def store_files(root: Path, directory: Callable[[str], object]) -> list[tuple[str, Path]]:
+    """Return the store's own files below a directory; `directory` is called with each of its folders that exists."""
+    files = []
     for folder in ("", names.JOURNAL, names.QUARANTINE):
         if not (root / folder).is_dir():
             continue
@@ -191,13 +198,13 @@ def enumerate_store(root: Path, directory: Callable[[str], object]) -> list[tupl
         for path in sorted((root / folder).iterdir()):
             own = bool(folder) or path.name in (names.SNAPSHOT, names.LOCK) or names.is_temporary(path.name)
             if own and path.is_file() and not path.is_symlink():
-                found.append((f"{folder}/{path.name}" if folder else path.name, path))
-    return found
+                files.append((f"{folder}/{path.name}" if folder else path.name, path))
+    return files
 
 
 def write_contents(root: Path, contents: Contents) -> None:
-    """Let a store's directory hold exactly this; what an application keeps beside the store is left alone."""
-    for _, path in enumerate_store(root, lambda _: None):
+    """Make a store's directory hold exactly these contents; the application's files beside them are left alone."""
+    for _, path in store_files(root, lambda _: None):
         path.unlink()
     for folder in (names.JOURNAL, names.QUARANTINE):
         if folder not in contents.directories:

@@ -1,4 +1,4 @@
-"""A workload that ran on a simulated disk: what was done to the disk, and what its client had been told by when."""
+"""A workload that ran on a simulated disk: what was done to the disk, and which commits were acknowledged by when."""
 
 import threading
 from collections.abc import Callable
@@ -6,36 +6,62 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from snaptable.changes import Commit
 from snaptable.database import Database
+from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.errors import SnaptableError
 from snaptable.memory.commit_log import CommitLog
 from snaptable.memory.engine import MemoryEngine
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.testing.disk import EMPTY, Contents, Operation, SimulatedDisk
 
-D = TypeVar("D", bound=Database)
-Rows = dict[str, list[Any]]
+D = TypeVar("D", bound=Database, default=Database)
+Rows = dict[str, list[BaseModel]]
 """Every row by its table, in order."""
+
+_disks: "WeakKeyDictionary[Database, SimulatedDisk]" = WeakKeyDictionary()
 
 
 def rows_of(db: Database) -> Rows:
-    """Return everything a database shows."""
-    return {name: found.where().all() for name, found in db.tables.items()}
+    """Return every row of a database. O(n)."""
+    return {name: table.where().all() for name, table in db.tables.items()}
 
 
-def on_disk(db: D, disk: SimulatedDisk) -> D:
-    """Let a database live on a simulated disk from its next opening on; return it."""
-    disk.fsync = db._fsync
-    db._files = lambda _: disk  # type: ignore[assignment,method-assign]  # the seam, of this one
-    return db
+def sibling(db: D, directory: Path, filesystem: Filesystem | None = None) -> D:
+    """Return a closed database like another, with the same attributes, in another directory.
+
+    The class's own constructor is not called: it may take any arguments. Options of the database are the defaults.
+    """
+    copy = object.__new__(type(db))
+    vars(copy).update(vars(db))
+    Database.__init__(copy, directory, filesystem=filesystem)
+    return copy
+
+
+def disk_of(db: Database) -> SimulatedDisk:
+    """Return the simulated disk on which a recorded workload runs, for example to make it fail.
+
+    Raises:
+        KeyError: the database is not that of a recording.
+    """
+    return _disks[db]
 
 
 @dataclass
 class Candidate:
-    """Be the rows after some commit, and between which operations a crash may leave them."""
+    """Rows that a crash may leave: those after some commit.
+
+    Attributes:
+        rows: the rows.
+        since: operations after which a crash may leave them.
+        until: operations after which it no longer may.
+    """
 
     rows: Rows
     since: int
@@ -44,111 +70,126 @@ class Candidate:
 
 @dataclass
 class Recording(Generic[D]):
-    """Be a workload that ran, or is running.
+    """A workload that ran, or is running, with every operation of its disk. It observes the openings of its databases.
 
     Attributes:
-        make: gives a closed database, of the class that is tested, for a directory; the class itself does.
+        make: returns a closed database of the tested class for a directory; the class itself does.
         disk: the simulated disk with its record.
-        begun: how many operations belong to what came before.
-        base: the sequence at the beginning.
-        states: by sequence, the rows after that commit; several where a commit was rolled back and another came.
-        acknowledged: by sequence, how many operations were done when a client, or a reader, knew of it.
+        first_operation: operations of the disk that belong to what came before.
+        base_sequence: the sequence at the beginning.
+        states: by sequence, the rows after that commit; several if a commit was rolled back and another one followed.
+        acknowledged: by sequence, how many operations were done when a client, or a reader, knew of the commit.
     """
 
     make: Callable[[Path], D]
     disk: SimulatedDisk
-    begun: int = 0
-    base: int = 0
+    first_operation: int = 0
+    base_sequence: int = 0
     states: dict[int, list[Candidate]] = field(default_factory=dict)
     acknowledged: dict[int, int] = field(default_factory=dict)
 
     @property
-    def now(self) -> int:
-        """How many operations were done."""
+    def operation_count(self) -> int:
+        """How many operations were done so far."""
         return len(self.disk.operations)
 
-    def new(self) -> D:
-        """Return a closed database on the disk."""
-        return on_disk(self.make(self.disk.root), self.disk)
+    # ── openings ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, db: D) -> D:
-        """Open a database on the disk and watch it from then on."""
-        type(db).open(db)
-        self.watch(db)
+    def new_database(self) -> D:
+        """Return a closed database that finds the disk when it is opened, if this recording observes that."""
+        db = self.make(self.disk.root)
+        _disks[db] = self.disk
         return db
 
-    def watch(self, db: D) -> None:
-        """Watch a database that was just opened on the disk."""
-        engine = db._engine
-        assert engine is not None
+    def open_database(self) -> D:
+        """Return a new database, open on the disk."""
+        with observe_opens(self):
+            return self.new_database().open()
+
+    def filesystem(self, database: Database, directory: Path) -> Filesystem | None:  # noqa: ARG002 - by the database
+        """Return the disk for a database of this recording."""
+        return self.disk.mount if _disks.get(database) is self.disk else None
+
+    def opened(self, database: Database) -> None:
+        """Watch a database of this recording."""
+        if _disks.get(database) is self.disk:
+            self.watch(database)
+
+    def watch(self, db: Database) -> None:
+        """Record the commits of a database that was just opened on the disk."""
+        engine = engine_of(db)
         if engine.sequence not in self.states:
             self.states[engine.sequence] = [Candidate(rows_of(db), -1)]
-        # What an opening shows is known from then on, and what it doesn't show is gone for good.
-        self.acknowledge(engine.sequence)
+        # The state that an opening shows is known from then on, and later states that it does not show are lost.
+        self.record_acknowledged(engine.sequence)
         for sequence in filter(lambda sequence: sequence > engine.sequence, self.states):
-            for gone in self.states[sequence]:
-                gone.until = min(gone.until, self.now)
+            for lost in self.states[sequence]:
+                lost.until = min(lost.until, self.operation_count)
         assert engine.log is not None
         engine.log = RecordingLog(engine.log, engine, self)
-        self.disk.before = lambda operation: self._look(engine, db, operation)
+        self.disk.before = lambda operation: self._record_visible(engine, db, operation)
 
-    def hand_over(self, sequence: int, rows: Rows) -> None:
-        """Take note of a commit that was handed to the log: from now on a crash may leave it."""
-        self.states.setdefault(sequence, []).append(Candidate(rows, self.now))
+    # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def acknowledge(self, sequence: int) -> None:
-        """Take note of a commit that somebody knows of: no crash may take it back."""
-        self.acknowledged.setdefault(sequence, self.now)
+    def record_enqueued(self, sequence: int, rows: Rows) -> None:
+        """Record a commit that was handed to the log: from now on a crash may leave it."""
+        self.states.setdefault(sequence, []).append(Candidate(rows, self.operation_count))
+
+    def record_acknowledged(self, sequence: int) -> None:
+        """Record that a client knows of a commit: from now on no crash may undo it."""
+        self.acknowledged.setdefault(sequence, self.operation_count)
         for rolled_back in self.states.get(sequence, [])[:-1]:
-            rolled_back.until = min(rolled_back.until, self.now)
+            rolled_back.until = min(rolled_back.until, self.operation_count)
 
-    def _look(self, engine: MemoryEngine, db: D, operation: Operation) -> None:
-        """Count a commit that readers are shown before it was acknowledged as acknowledged."""
+    def _record_visible(self, engine: MemoryEngine, db: Database, operation: Operation) -> None:
+        """Count a commit that readers see before it was acknowledged as acknowledged."""
         newest = max(self.states)
         if operation.kind in ("sync", "rename") and newest not in self.acknowledged and engine.open_transaction is None:
             with suppress(SnaptableError):
-                shown = rows_of(db)
-                if shown == self.states[newest][-1].rows != self.states[newest - 1][-1].rows:
-                    self.acknowledge(newest)
+                visible = rows_of(db)
+                if visible == self.states[newest][-1].rows != self.states[newest - 1][-1].rows:
+                    self.record_acknowledged(newest)
 
-    def bounds(self, point: int) -> tuple[int, int]:
-        """Return the first and the last commit that a store may end with after a crash at a point."""
-        known = (sequence for sequence, at in self.acknowledged.items() if at <= point)
-        begun = (sequence for sequence, found in self.states.items() if any(one.since < point for one in found))
-        least = max(known, default=self.base)
-        return least, max(begun, default=least)
+    # ── what a crash may leave ──────────────────────────────────────────────────────────────────────────────────────
 
-    def allows(self, point: int, sequence: int, rows: Rows) -> str | None:
-        """Return why a store may not hold these rows after a crash at a point; None where it may."""
-        least, greatest = self.bounds(point)
+    def allowed_sequences(self, point: int) -> tuple[int, int]:
+        """Return the first and the last sequence that a store may have after a crash behind `point` operations."""
+        acknowledged = (sequence for sequence, at in self.acknowledged.items() if at <= point)
+        enqueued = (sequence for sequence, rows in self.states.items() if any(one.since < point for one in rows))
+        least = max(acknowledged, default=self.base_sequence)
+        return least, max(enqueued, default=least)
+
+    def violation(self, point: int, sequence: int, rows: Rows) -> str | None:
+        """Return why a store may not have these rows after a crash behind `point` operations; None if it may."""
+        least, greatest = self.allowed_sequences(point)
         if not least <= sequence <= greatest:
             what = "acknowledged" if sequence < least else "begun"
             return f"holds the state after commit {sequence}; {what} were {least if sequence < least else greatest}"
-        candidates = self.allowed(point, sequence)
-        if any(one.rows == rows for one in candidates):
+        candidates = self.allowed_states(point, sequence)
+        if any(candidate.rows == rows for candidate in candidates):
             return None
         return f"says it holds the state after commit {sequence}, but has {_difference(candidates, rows)}"
 
-    def allowed(self, point: int, sequence: int) -> list[Candidate]:
-        """Return the rows that a store may hold which ends with a commit, after a crash at a point."""
-        found = (one for one in self.states.get(sequence, ()) if point <= one.until)
-        return [Candidate(one.rows, -1) for one in found]
+    def allowed_states(self, point: int, sequence: int) -> list[Candidate]:
+        """Return the rows that a store with this sequence may have after a crash behind `point` operations."""
+        allowed = (candidate for candidate in self.states.get(sequence, ()) if point <= candidate.until)
+        return [Candidate(candidate.rows, -1) for candidate in allowed]
 
 
 def _difference(candidates: list[Candidate], rows: Rows) -> str:
     if not candidates:
         return str(rows)
     expected = candidates[-1].rows
-    wrong = {name: (expected.get(name), found) for name, found in rows.items() if expected.get(name) != found}
-    return "; ".join(f"{name}: {found} instead of {right}" for name, (right, found) in wrong.items())
+    wrong = {name: actual for name, actual in rows.items() if expected.get(name) != actual}
+    return "; ".join(f"{name}: {actual} instead of {expected.get(name)}" for name, actual in wrong.items())
 
 
 class RecordingLog:
-    """Stand between an engine and its log, and note what is handed over and what is acknowledged."""
+    """A log between an engine and its own, which records what is enqueued and what is acknowledged."""
 
-    def __init__(self, log: CommitLog[CommitBatch], engine: MemoryEngine, run: "Recording[Any]") -> None:
-        self._log, self._engine, self._run = log, engine, run
-        self._gate = threading.Lock()
+    def __init__(self, log: CommitLog[CommitBatch], engine: MemoryEngine, recording: Recording[D]) -> None:
+        self._log, self._engine, self._recording = log, engine, recording
+        self._mutex = threading.Lock()
 
     @property
     def refusal(self) -> Exception | None:
@@ -156,47 +197,52 @@ class RecordingLog:
         return self._log.refusal
 
     def enqueue(self, commit: Commit, join: Callable[[CommitBatch], None]) -> CommitBatch:
-        """Note the commit and the rows after it."""
-        rows = {name: table.live() for name, table in self._engine.tables.items()}
-        with self._gate:
-            self._run.hand_over(commit.sequence, rows)
+        """Record the commit and the rows after it, and enqueue it."""
+        rows: Rows = {name: table.live() for name, table in self._engine.tables.items()}
+        with self._mutex:
+            self._recording.record_enqueued(commit.sequence, rows)
         return self._log.enqueue(commit, join)
 
     def last_pending(self) -> CommitBatch | None:
-        """Return the last batch that isn't durable."""
+        """Return the last batch that is not durable."""
         return self._log.last_pending()
 
     def wait(self, batch: CommitBatch) -> None:
-        """Wait, and note what that acknowledges."""
+        """Wait for a batch, and record its commits as acknowledged."""
         self._log.wait(batch)
-        self._acknowledge(batch)
+        self._record_acknowledged(batch)
 
     async def wait_async(self, batch: CommitBatch) -> None:
-        """Wait, and note what that acknowledges."""
+        """Wait for a batch, and record its commits as acknowledged."""
         await self._log.wait_async(batch)
-        self._acknowledge(batch)
+        self._record_acknowledged(batch)
 
     def try_resume(self) -> None:
         """Let the log try to accept writes again."""
         self._log.try_resume()
 
-    def _acknowledge(self, batch: CommitBatch) -> None:
-        with self._gate:
+    def _record_acknowledged(self, batch: CommitBatch) -> None:
+        with self._mutex:
             for commit in batch.commits:
-                self._run.acknowledge(commit.sequence)
+                self._recording.record_acknowledged(commit.sequence)
 
 
 def record(make: Callable[[Path], D], workload: Callable[[D], object], contents: Contents = EMPTY) -> Recording[D]:
-    """Run a workload on a simulated disk; return the record.
+    """Run a workload on a simulated disk.
 
     Args:
-        make: gives a closed database for a directory.
-        workload: handed the database, open; it may close and open it. It is closed in the end where it is open.
+        make: returns a closed database for a directory.
+        workload: called with the open database; it may close and open it. The database is closed afterwards.
         contents: what is on the disk at first.
+
+    Raises:
+        RuntimeError: nothing was recorded, for the database is not one in a directory.
     """
-    run = Recording(make, SimulatedDisk(contents))
-    db = run.new()
-    db.open = lambda: run.open(db)  # type: ignore[method-assign]  # a workload that opens it again is watched, too
-    with db:
+    recording = Recording(make, SimulatedDisk(contents))
+    with observe_opens(recording), recording.new_database() as db:
         workload(db)
-    return run
+    if not recording.operation_count:
+        raise RuntimeError(
+            f"{db!r} did nothing to its disk: only a database in a directory can be searched for crashes"
+        )
+    return recording

@@ -1,4 +1,4 @@
-"""A second process at a store's directory: one that tries to open it, and one that holds it."""
+"""A second process at a store's directory: one that tries to open it, and one that keeps it open."""
 
 import subprocess
 import sys
@@ -10,10 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SecondProcess:
-    """Be what came of a second process's try to open a store."""
+    """The outcome of a second process's attempt to open a store.
+
+    Attributes:
+        refused: the message of StoreLocked, or of another OpenError; None if it got in.
+    """
 
     refused: str | None
-    """What it was told: the message of StoreLocked, or of another OpenError; None where it got in."""
 
 
 _CHILD = """
@@ -36,7 +39,7 @@ else:
 
 
 def _start(directory: Path) -> "subprocess.Popen[str]":
-    # The lock is all it takes: it comes before anything else, and no schema has to be known for it.
+    # Taking the lock is enough: it comes before anything else in an opening, and needs no schema.
     return subprocess.Popen(  # noqa: S603 - this very interpreter
         [sys.executable, "-c", _CHILD, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -51,12 +54,12 @@ def try_to_open(directory: Path) -> SecondProcess:
 
 
 @contextmanager
-def holding(directory: Path) -> Iterator[int]:
-    """Let another process hold a directory for the length of a block; gives its process id."""
+def kept_open(directory: Path) -> Iterator[int]:
+    """Let another process keep a directory open for the length of a block; gives its process id."""
     with _start(directory) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        if said != "opened\n":
-            raise RuntimeError(f"the second process could not open the store: {said}")
+        answer = process.stdout.readline()
+        if answer != "opened\n":
+            raise RuntimeError(f"the second process could not open the store: {answer}")
         yield process.pid
         process.communicate()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, is_typeddict
@@ -273,19 +274,44 @@ def _plain_enum(kind: type[Enum]) -> bool:
     return values == {str} or values == {int}
 
 
-def same(first: object, second: object) -> bool:
-    """Return whether two values are equal and of the same kind throughout: 1 is not True, a list is no tuple."""
-    if type(first) is not type(second):
+_PLAIN_KINDS = frozenset({str, int, bool, type(None)})
+"""Kinds of values of which equality says all."""
+
+
+def same(first: object, second: object, *, strict: bool = False) -> bool:
+    """Return whether two values are equal and of the same type in every part: 1 is not True, a list is not a tuple.
+
+    Args:
+        first: a value.
+        second: another.
+        strict: whether the signs of zeros, the order of a dict's keys and the private attributes of models count too.
+    """
+    kind = type(first)
+    if kind is not type(second):
         return False
-    if isinstance(first, BaseModel) and isinstance(second, BaseModel):
-        return same(first.__dict__, second.__dict__) and same(first.__pydantic_extra__, second.__pydantic_extra__)
+    if kind in _PLAIN_KINDS:
+        return bool(first == second)
+    compare = _strictly_same if strict else same
     if isinstance(first, dict) and isinstance(second, dict):
-        return len(first) == len(second) and all(
-            key in second and same(value, second[key]) for key, value in first.items()
+        return (
+            len(first) == len(second)
+            and all(key in second and compare(value, second[key]) for key, value in first.items())
+            and (not strict or list(first) == list(second))
         )
     if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
+        return len(first) == len(second) and all(map(compare, first, second))
+    if isinstance(first, BaseModel) and isinstance(second, BaseModel):
+        return (
+            compare(first.__dict__, second.__dict__)
+            and compare(first.__pydantic_extra__, second.__pydantic_extra__)
+            and (not strict or compare(first.__pydantic_private__, second.__pydantic_private__))
+        )
+    if strict and isinstance(first, float):
+        return repr(first) == repr(second)
     try:
         return bool(first == second)
     except ArithmeticError:
         return False  # a signalling NaN
+
+
+_strictly_same = partial(same, strict=True)

@@ -268,7 +268,7 @@ def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model,
     accept_edit(first, wanted)
     end = (wanted.store.state.sequence, wanted.store.pages.render())
     for point in range(len(first.operations) + 1):
-        for state in states_after(first, point, model, most=60):
+        for state in states_after(first, point, model, max_states=60):
             disk = SimulatedDisk(state)
             again = examine(disk, disk.read(names.SNAPSHOT))
             if again is not None:

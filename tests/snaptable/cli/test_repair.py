@@ -351,7 +351,7 @@ def repeated_after_a_crash(directory: Path, model: Model) -> list[bytes]:
     end = (made.store.state.sequence, made.store.pages.render())
     seen = []
     for point in range(len(first.operations) + 1):
-        for state in states_after(first, point, model, most=25):
+        for state in states_after(first, point, model, max_states=25):
             disk = SimulatedDisk(state)
             again = plan_repair(disk)
             assert again.store is not None, point

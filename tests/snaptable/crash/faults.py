@@ -16,7 +16,7 @@ from snaptable.silenced_log import silenced_log
 from snaptable.testing.crash import states_after
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk
 from snaptable.testing.faults import How
-from snaptable.testing.recording import Rows, on_disk, rows_of
+from snaptable.testing.recording import Rows, rows_of
 
 Lasting = Literal["once", "until healed", "for good"]
 LASTING: tuple[Lasting, ...] = ("once", "until healed", "for good")
@@ -73,7 +73,7 @@ def template() -> Contents:
     """Return a disk as a kill left it: a snapshot, newer commits in the journal alone, and a torn end."""
     disk = SimulatedDisk()
     with silenced_log():
-        db = on_disk(background(disk.root), disk).open()
+        db = background(disk.root, filesystem=disk.mount).open()
         db.authors.insert(Author(id=1, name="first"))
         db.persist()
         db.authors.insert(Author(id=2, name="second"))
@@ -113,10 +113,13 @@ class Life:
 
     def _open(self) -> Shelf:
         try:
-            return on_disk(self.make(self.disk.root), self.disk).open()
+            return self._closed(self.disk).open()
         except self.at_open:
             self.disk.faults.heal()
-        return on_disk(self.make(self.disk.root), self.disk).open()
+        return self._closed(self.disk).open()
+
+    def _closed(self, disk: SimulatedDisk) -> Shelf:
+        return self.make(disk.root, filesystem=disk.mount)
 
     def _step(self, db: Shelf, step: Callable[[Shelf], object] | Literal["persist"]) -> None:
         work = (lambda db: db.persist()) if step == "persist" else step
@@ -157,9 +160,9 @@ class Life:
     def _crash(self, found: Found) -> None:
         """Open what a kill, and what a power cut, would leave now."""
         for model, most in (("kill", 1), ("weak", 4)):
-            for contents in states_after(self.disk, len(self.disk.operations), model, most=most):  # type: ignore[arg-type]
+            for contents in states_after(self.disk, len(self.disk.operations), model, max_states=most):  # type: ignore[arg-type]
                 found.states += 1
-                with closing(on_disk(self.make(self.disk.root), SimulatedDisk(contents)).open()) as db:
+                with closing(self._closed(SimulatedDisk(contents)).open()) as db:
                     self._compare(rows_of(db), f"a disk after a crash ({model})", exactly=False)
 
     def _recover(self, db: Shelf) -> None:
@@ -187,7 +190,7 @@ class Life:
             clean = False
         self.disk.faults.heal()
         for _ in range(2):
-            with closing(on_disk(self.make(self.disk.root), self.disk).open()) as again:
+            with closing(self._closed(self.disk).open()) as again:
                 rows = rows_of(again)
                 self._compare(rows, "the store, opened again,", exactly=clean and not self.foreign)
                 if again.check():
@@ -234,4 +237,4 @@ def inject(found: Found, way: str, lasting: Lasting, policy: bool, index: int) -
         where = f"{way}, {lasting}, {'journal only' if policy else 'auto'}, operation {index}"
         found.failures.append(f"{where}: {type(problem).__name__}: {problem}")
     found.lives += 1
-    found.struck += fault.struck
+    found.struck += fault.trigger_count

@@ -12,14 +12,15 @@ import pytest
 from pydantic import Field
 
 from snaptable import Database, ForeignKey, Index, ReadOnlyStore, Row, Table, Unique, WriteFailed, table
+from snaptable.engines import Filesystem
 from snaptable.silenced_log import silenced_log
 from snaptable.storage import group_commit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.snapshot import checkpointer
 from snaptable.testing.crash import Model
-from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
-from snaptable.testing.oracle import CrashReport, Search
-from snaptable.testing.recording import Recording
+from snaptable.testing.disk import EMPTY, Contents
+from snaptable.testing.oracle import CrashReport, CrashSearch
+from snaptable.testing.recording import Recording, disk_of
 from snaptable.testing.recording import record as record_run
 
 
@@ -51,9 +52,9 @@ def mark(db: Shelf) -> None:
         db.authors.insert(MARK)
 
 
-def background(directory: Path) -> Shelf:
+def background(directory: Path, filesystem: Filesystem | None = None) -> Shelf:
     """Return a store whose acknowledgements wait for the journal alone: nothing but the journal holds them at first."""
-    return Shelf(directory, snapshot="background")
+    return Shelf(directory, snapshot="background", filesystem=filesystem)
 
 
 def record(workload: Workload, contents: Contents = EMPTY) -> Recording[Shelf]:
@@ -68,7 +69,7 @@ def search(
 ) -> None:
     """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
     with silenced_log():
-        Search(tally, seed=seed, most=most, nested=nested, further=mark).run(run, model, every=every)
+        CrashSearch(tally, seed=seed, max_states=most, nested=nested, follow_up=mark).run(run, model, every=every)
 
 
 # ── workloads ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,13 +184,6 @@ def given_up(db: Shelf) -> None:
         db.open()
         if number == 1:
             db.authors.insert(Author(name="after"))
-
-
-def disk_of(db: Shelf) -> SimulatedDisk:
-    """Return the disk that a database lives on."""
-    disk = db._files(ROOT)
-    assert isinstance(disk, SimulatedDisk)
-    return disk
 
 
 WORKLOADS: dict[str, Workload] = {

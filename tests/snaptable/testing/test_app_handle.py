@@ -1,17 +1,16 @@
 """An application of a test: any that a TestClient runs, with a store that restarts, dies and is cut off."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from snaptable import Database, Row, Table, WriteFailed
-from snaptable.testing import AppHandle
+from snaptable.testing import AppFixture, AppHandle
 
 
 class Note(Row):
@@ -44,11 +43,8 @@ def application(db: Notes) -> FastAPI:
     return app
 
 
-Start = Callable[..., AppHandle]
-
-
 @pytest.fixture
-def app(snaptable_app: Start) -> AppHandle:
+def app(snaptable_app: AppFixture[Notes]) -> AppHandle[Notes]:
     """Give a running application with one note."""
     app = snaptable_app(lambda directory: application(Notes(directory)))
     assert app.client.post("/notes?text=first").status_code == 201
@@ -56,7 +52,7 @@ def app(snaptable_app: Start) -> AppHandle:
 
 
 @pytest.mark.parametrize("end", ["restart", "kill", "power_loss"])
-def test_what_was_answered_is_there(app: AppHandle, end: str) -> None:
+def test_what_was_answered_is_there(app: AppHandle[Notes], end: str) -> None:
     """After each kind of end, the application that starts again has the note."""
     client = getattr(app, end)()
     assert client is app.client
@@ -65,7 +61,7 @@ def test_what_was_answered_is_there(app: AppHandle, end: str) -> None:
     app.assert_survives_restart()
 
 
-def test_a_request_that_is_cut_off_leaves_all_or_nothing(snaptable_app: Start) -> None:
+def test_a_request_that_is_cut_off_leaves_all_or_nothing(snaptable_app: AppFixture[Notes]) -> None:
     """Wherever power goes during a request, its note is there or not, and the others are."""
     seen = set()
 
@@ -80,7 +76,7 @@ def test_a_request_that_is_cut_off_leaves_all_or_nothing(snaptable_app: Start) -
     assert seen == {("first",), ("first", "second")}
 
 
-def test_every_crash_of_a_workload_by_http(app: AppHandle) -> None:
+def test_every_crash_of_a_workload_by_http(app: AppHandle[Notes]) -> None:
     """The workload is handed a client of a copy; every state a crash may leave its store in is judged."""
 
     def workload(client: TestClient) -> None:
@@ -88,12 +84,12 @@ def test_every_crash_of_a_workload_by_http(app: AppHandle) -> None:
         for text in ("second", "third"):
             assert client.post(f"/notes?text={text}").status_code == 201
 
-    tally = app.crash_everywhere(workload, most=10)
-    assert tally.states.total() > 80
+    report = app.crash_everywhere(workload, max_states=10)
+    assert report.states.total() > 80
     assert app.client.get("/notes").json() == ["first"]
 
 
-def test_a_full_disk_shows_in_the_answer(app: AppHandle) -> None:
+def test_a_full_disk_shows_in_the_answer(app: AppHandle[Notes]) -> None:
     """The store's error reaches the application, and goes when there is room."""
     with app.disk.full(), pytest.raises(WriteFailed):
         app.client.post("/notes?text=second")
@@ -101,7 +97,9 @@ def test_a_full_disk_shows_in_the_answer(app: AppHandle) -> None:
     assert app.client.get("/notes").json() == ["first", "third"]
 
 
-def test_an_application_of_a_module_is_led_to_the_tests_directory(snaptable_app: Start, tmp_path: Path) -> None:
+def test_an_application_of_a_module_uses_the_directory_of_the_test(
+    snaptable_app: AppFixture[Notes], tmp_path: Path
+) -> None:
     """Where the application and its database exist already, both are used as they are."""
     db = Notes(tmp_path / "never made")
     module_app = application(db)
@@ -113,7 +111,7 @@ def test_an_application_of_a_module_is_led_to_the_tests_directory(snaptable_app:
     assert not (tmp_path / "never made").exists()
 
 
-def test_an_application_that_opens_no_store_is_told(snaptable_app: Start) -> None:
+def test_an_application_that_opens_no_store_is_told(snaptable_app: AppFixture[Notes]) -> None:
     """An application that ignores the directory would be tested in vain."""
     app = snaptable_app(lambda _: FastAPI())
     with pytest.raises(RuntimeError, match="has opened no Database in"):
@@ -122,9 +120,8 @@ def test_an_application_that_opens_no_store_is_told(snaptable_app: Start) -> Non
         app.kill()
 
 
-def test_the_client_is_made_as_told(snaptable_app: Start) -> None:
+def test_the_client_is_made_as_told(snaptable_app: AppFixture[Notes]) -> None:
     """Options are the TestClient's own."""
-    options: dict[str, Any] = {"base_url": "http://example.org"}
-    app = snaptable_app(lambda directory: application(Notes(directory)), **options)
+    app = snaptable_app(lambda directory: application(Notes(directory)), base_url="http://example.org")
     assert str(app.client.base_url) == "http://example.org"
     assert str(app.restart().base_url) == "http://example.org"

@@ -132,7 +132,7 @@ def test_faults_strike_where_they_are_told_to(disk: SimulatedDisk) -> None:
 def test_a_process_that_comes_after_a_kill_finds_what_was_not_synced(disk: SimulatedDisk) -> None:
     """It sees the bytes, and a power cut may still take them."""
     disk.create("a").write([b"seen"])
-    after = disk.resumed(len(disk.operations))
+    after = disk.after_kill(len(disk.operations))
     assert after.read("a") == b"seen"
     after.append("a").sync()
     assert {} in left(after, "weak")

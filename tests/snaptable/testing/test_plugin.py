@@ -39,7 +39,7 @@ def test_nothing_is_imported_until_a_fixture_is_used(pytester: pytest.Pytester) 
 def test_the_fixtures_are_listed(pytester: pytest.Pytester) -> None:
     """`pytest --fixtures` shows each with a sentence."""
     shown = pytester.runpytest_inprocess("--fixtures", *PLAIN).stdout.str()
-    for name in ("snaptable_store", "snaptable_app", "snaptable_seed [session scope]", "snaptable_workshop"):
+    for name in ("snaptable_store", "snaptable_app", "snaptable_template [session scope]", "snaptable_factory"):
         assert name in shown
 
 
@@ -79,8 +79,8 @@ def test_it_is_safe_under_xdist(pytester: pytest.Pytester) -> None:
         SCHEMA
         + """
 @pytest.fixture(scope="session")
-def filled(snaptable_seed):
-    return snaptable_seed(Notes, lambda db: db.notes.insert(Note(text="seed")))
+def filled(snaptable_template):
+    return snaptable_template(Notes, lambda db: db.notes.insert(Note(text="seed")))
 
 @pytest.mark.parametrize("number", range(4))
 def test_each(snaptable_store, filled, number):
@@ -95,12 +95,12 @@ def test_each(snaptable_store, filled, number):
 
 
 def test_nothing_is_left_open_or_patched(pytester: pytest.Pytester) -> None:
-    """After a test its stores are closed, its threads have ended, and a Database is a Database again."""
+    """After a test its stores are closed, its threads have ended, and a Database is given no disk any more."""
     pytester.makepyfile(
         SCHEMA
         + """
 import threading
-from pathlib import Path
+from snaptable.engines.observers import observed_filesystem
 stores = []
 before = set(threading.enumerate())  # what another test of this process left to end by itself
 
@@ -110,10 +110,10 @@ def test_one(snaptable_store):
     store.disk.fail("any")
     store.fork
 
-def test_two(tmp_path):
+def test_two():
     assert not stores[0].db.is_open
     assert not [thread for thread in {*threading.enumerate()} - before if thread.name.startswith("snaptable")]
-    assert type(Notes(tmp_path)._files(tmp_path)).__name__ == "Files"
+    assert observed_filesystem(stores[0].db, stores[0].directory) is None
 """
     )
     pytester.runpytest_inprocess(*PLAIN).assert_outcomes(passed=2)
@@ -125,7 +125,7 @@ def test_the_public_names_are_imported_when_asked_for() -> None:
         "import sys, snaptable.testing as testing\n"
         "assert not [name for name in sys.modules if name.startswith('snaptable.testing.')]\n"
         "assert all(getattr(testing, name) for name in testing.__all__)\n"
-        "assert set(testing.__all__) == set(testing._HOMES)\n"
+        "assert set(testing.__all__) == set(testing._MODULES)\n"
         "try:\n    testing.nothing\nexcept AttributeError as error:\n    assert 'nothing' in str(error)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

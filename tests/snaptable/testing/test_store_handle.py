@@ -3,9 +3,7 @@
 import errno
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,7 @@ from snaptable import (
     Table,
     WriteFailed,
 )
-from snaptable.testing import StoreHandle, StoreTemplate
+from snaptable.testing import StoreFixture, StoreHandle, TemplateFixture
 
 
 class Note(Row):
@@ -31,16 +29,13 @@ class Notes(Database):
     notes: Table[Note]
 
 
-Store = Callable[..., StoreHandle[Notes]]
-
-
 def texts(db: Notes) -> list[str]:
     """Return the notes' texts, in order."""
     return [note.text for note in db.notes.where()]
 
 
 @pytest.fixture
-def store(snaptable_store: Store) -> StoreHandle[Notes]:
+def store(snaptable_store: StoreFixture) -> StoreHandle[Notes]:
     """Give an open store with one note."""
     store = snaptable_store(Notes)
     store.db.notes.insert(Note(text="first"))
@@ -80,7 +75,7 @@ def test_a_kill_keeps_what_was_acknowledged_and_nothing_in_memory(store: StoreHa
     assert texts(store.db) == ["first"]
 
 
-def test_a_killed_store_was_not_closed(snaptable_store: Store) -> None:
+def test_a_killed_store_was_not_closed(snaptable_store: StoreFixture) -> None:
     """The journal has no mark of a clean close, and with snapshots in the background the snapshot is behind."""
     store = snaptable_store(Notes, snapshot="background")
     store.db.notes.insert(Note(text="journal only"))
@@ -90,7 +85,7 @@ def test_a_killed_store_was_not_closed(snaptable_store: Store) -> None:
 
 
 @pytest.mark.parametrize("end", ["kill", "power_loss"])
-def test_nothing_acknowledged_is_lost_in_the_middle_of_work(snaptable_store: Store, end: str) -> None:
+def test_nothing_acknowledged_is_lost_in_the_middle_of_work(snaptable_store: StoreFixture, end: str) -> None:
     """Wherever the work is cut off, what was acknowledged is there, and at most one write more."""
     acknowledged: list[str] = []
 
@@ -111,7 +106,7 @@ def test_nothing_acknowledged_is_lost_in_the_middle_of_work(snaptable_store: Sto
     assert len(lengths) > 3
 
 
-def test_threads_are_never_told_of_what_a_kill_takes(snaptable_store: Store) -> None:
+def test_threads_are_never_told_of_what_a_kill_takes(snaptable_store: StoreFixture) -> None:
     """Threads write on while the process dies: what each was told is there."""
     store = snaptable_store(Notes)
     told: list[str] = []
@@ -136,7 +131,7 @@ def test_threads_are_never_told_of_what_a_kill_takes(snaptable_store: Store) -> 
     assert set(told) <= set(texts(after))
 
 
-def test_the_same_seed_leaves_the_same_state(snaptable_store: Store) -> None:
+def test_the_same_seed_leaves_the_same_state(snaptable_store: StoreFixture) -> None:
     """A power cut can be had again by its seed."""
 
     def cut(seed: int) -> list[str]:
@@ -180,12 +175,12 @@ def test_an_operation_fails_once_or_from_then_on(store: StoreHandle[Notes]) -> N
         store.db.notes.insert(Note(text="fails, too"))
     with pytest.raises(WriteFailed):
         store.db.persist()
-    assert fault.struck > 1
+    assert fault.trigger_count > 1
     store.disk.heal()
     store.db.persist()
     store.db.notes.insert(Note(text="third"))
     assert texts(store.power_loss()) == ["first", "second", "third"]
-    with pytest.raises(ValueError, match="no operation; there are mkdir"):
+    with pytest.raises(ValueError, match="not a disk operation; there are mkdir"):
         store.disk.fail("fsinc")
 
 
@@ -202,20 +197,20 @@ def test_a_second_process_is_refused_and_refuses(store: StoreHandle[Notes]) -> N
     store.start()
 
 
-def test_a_seed_is_copied_and_stays_as_it_was(snaptable_store: Store, snaptable_seed: Any) -> None:
-    """Each store of a seed is its own; so is each fork of a store."""
-    seed: StoreTemplate[Notes] = snaptable_seed(
-        Notes, lambda db: db.notes.insert_many([Note(text="a"), Note(text="b")])
-    )
-    one, two = snaptable_store(seed), snaptable_store(seed)
+def test_a_template_is_copied_and_stays_as_it_was(
+    snaptable_store: StoreFixture, snaptable_template: TemplateFixture
+) -> None:
+    """Each store of a template is its own; so is each fork of a store."""
+    template = snaptable_template(Notes, lambda db: db.notes.insert_many([Note(text="a"), Note(text="b")]))
+    one, two = snaptable_store(template), snaptable_store(template)
     one.db.notes.delete(1)
     fork = one.fork()
     fork.db.notes.delete(2)
     assert [texts(each.db) for each in (one, two, fork)] == [["b"], ["a", "b"], []]
-    assert len({one.directory, two.directory, fork.directory, seed.directory}) == 4
+    assert len({one.directory, two.directory, fork.directory, template.directory}) == 4
 
 
-def test_a_database_of_a_module_is_led_to_the_tests_directory(snaptable_store: Store, tmp_path: Path) -> None:
+def test_a_database_of_a_module_uses_the_directory_of_the_test(snaptable_store: StoreFixture, tmp_path: Path) -> None:
     """An object that exists already, closed, is used itself, on the test's directory."""
     module_db = Notes(tmp_path / "never made")
     store = snaptable_store(module_db)
@@ -227,7 +222,7 @@ def test_a_database_of_a_module_is_led_to_the_tests_directory(snaptable_store: S
 
 
 def test_an_edit_by_hand_is_seen(store: StoreHandle[Notes]) -> None:
-    """The files are the store: what a person changes between two lives is what the next one finds."""
+    """The files are the store: what a person changes between two runs is what the next one finds."""
     store.db.close()
     snapshot = store.directory / "db_snapshot.json"
     snapshot.write_text(snapshot.read_text(encoding="utf-8").replace("first", "edited"), encoding="utf-8")
@@ -239,14 +234,14 @@ def test_an_edit_by_hand_is_seen(store: StoreHandle[Notes]) -> None:
 
 def test_crash_everywhere_begins_with_what_is_there(store: StoreHandle[Notes]) -> None:
     """The workload runs on a copy of the store, which is itself left alone."""
-    tally = store.crash_everywhere(lambda db: db.notes.update(1, text="changed"), most=10)
-    assert tally.states.total() > 40
-    assert set(tally.states) == {"kill", "ordered", "weak"}
-    assert str(tally).endswith("0 wrong")
+    report = store.crash_everywhere(lambda db: db.notes.update(1, text="changed"), max_states=10)
+    assert report.states.total() > 40
+    assert set(report.states) == {"kill", "ordered", "weak"}
+    assert str(report).endswith("0 wrong")
     assert texts(store.db) == ["first"]
 
 
-def test_crash_everywhere_names_what_is_wrong(snaptable_store: Store) -> None:
+def test_crash_everywhere_names_what_is_wrong(snaptable_store: StoreFixture) -> None:
     """A store that does not sync loses what it acknowledged: the operation, the model and the seed are named."""
     store = snaptable_store(Notes, fsync=False, snapshot="background")
     with pytest.raises(AssertionError, match=r"ordered, after operation \d+ \(.+\), state \d+, seed 5: ") as raised:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from snaptable import Database, Row, Table
 from snaptable.testing import assert_survives_restart
-from snaptable.testing.survival import differences, identical
+from snaptable.testing.survival import differences
+from snaptable.values.value_types import same
 
 
 class Draft(Row):
@@ -69,12 +70,21 @@ def test_rows_that_are_missing_new_or_elsewhere_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({"a": 1}, {"a": 2}), ([1], [1, 2])]
+    ("first", "second"),
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        ([1], (1,)),
+        ({"a": 1}, {"a": 2}),
+        ([1], [1, 2]),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ],
 )
 def test_equal_is_not_enough(first: object, second: object) -> None:
     """Values that compare equal but are not the same to a program are told apart."""
-    assert not identical(first, second)
-    assert identical(first, first)
+    assert not same(first, second, strict=True)
+    assert same(first, first, strict=True)
 
 
 def test_a_file_that_would_not_open_is_reported(tmp_path: Path) -> None:
