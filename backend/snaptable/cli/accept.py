@@ -18,7 +18,7 @@ from snaptable.cli.common import (
     describe_number,
     say,
 )
-from snaptable.cli.schema_option import UNCHECKED, add_schema, load_schema
+from snaptable.cli.schema_option import add_schema, load_schema
 from snaptable.maintenance.acceptance import accept_edit
 from snaptable.maintenance.differences import Difference
 from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
             say(f"{directory.snapshot_path} is as it was written: there is no edit to take over.")
             return EXIT_SOUND
         if models is None:
-            say(f"Warning: {UNCHECKED} Rows that break the models would keep the store from opening.")
+            say("Warning: without --schema MODULE:DATABASE types and constraints were not checked.")
+            say("If rows break them, the store will be refused when it is opened.")
         _print_edit(directory, edit, None if options.all else MAX_ROWS)
         if not ask("Take it over?", yes=options.yes):
             return EXIT_FAILED

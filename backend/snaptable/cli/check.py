@@ -12,7 +12,7 @@ from snaptable.cli.common import (
     describe_number,
     say,
 )
-from snaptable.cli.schema_option import UNCHECKED, add_schema, load_schema
+from snaptable.cli.schema_option import add_schema, load_schema
 from snaptable.maintenance.check import check_store
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.findings import CheckReport, Finding
@@ -71,7 +71,7 @@ def _print_report(directory: StoreDirectory, report: CheckReport, schema: str | 
     for finding in (*problems, *report.notices):
         say(f"{finding.severity}: {_place_of(finding)}{finding.reason}")
     if not schema and not problems:
-        say(f"  {UNCHECKED}")
+        say("  Types and constraints were not checked: name the models with --schema MODULE:DATABASE.")
 
 
 def _print_contents(report: CheckReport) -> None:

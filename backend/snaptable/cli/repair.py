@@ -79,6 +79,9 @@ def _explain(directory: StoreDirectory, plan: RepairPlan) -> None:
         say(f"  - {step}")
     say(f"  result    sequence {plan.store.sequence}, {describe_counts(plan.store.counts())}; from {plan.origin}")
     _print_losses(plan.losses)
+    if plan.damaged_line is not None:
+        say(f"Was {SNAPSHOT} edited by hand? Its line {plan.damaged_line} is damaged, and a repair drops the edit.")
+        say(f"To keep the edit, mend the line and call {directory.command('accept')}")
 
 
 def _steps_of(plan: RepairPlan) -> Iterator[str]:

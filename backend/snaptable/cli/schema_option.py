@@ -8,8 +8,6 @@ from pathlib import Path
 from snaptable import Database, SchemaError
 from snaptable.cli.common import UsageError
 
-UNCHECKED = "Types and constraints were not checked: name the models with --schema MODULE:DATABASE."
-
 
 def add_schema(parser: argparse.ArgumentParser) -> None:
     """Add the option."""

@@ -72,7 +72,7 @@ class _StoreCheck:
     ) -> None:
         """Add a finding, unless the same is there."""
         path = self.files.path(file)
-        for prefix in (f"{path}, byte {offset}: ", f"{path}: "):
+        for prefix in (f"{path}, byte {offset}: ", f"{path}: ", f"{path} "):
             reason = reason.removeprefix(prefix)
         if any((finding.file, finding.reason) == (file, reason) for finding in self.report.findings):
             return

@@ -10,10 +10,10 @@ from snaptable.maintenance.stable_read import fingerprint
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.lock import Lock
-from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT
+from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT, program
 from snaptable.storage.store import read_snapshot
 
-__all__ = ["JOURNAL", "QUARANTINE", "SNAPSHOT", "NotAStore", "StoreDirectory"]
+__all__ = ["JOURNAL", "QUARANTINE", "SNAPSHOT", "NotAStore", "StoreDirectory", "program"]
 
 
 class NotAStore(OpenError):

@@ -31,6 +31,7 @@ class RepairPlan:
         store: the state that the repair leaves.
         origin: where this state comes from, in words.
         is_snapshot_damaged: whether the present snapshot is missing or not whole.
+        damaged_line: the line of it, counted from 1, that is not what it should be; None if unknown.
         writes_snapshot: whether a new snapshot is written.
         replaced: the present snapshot's bytes, if a new one takes its place.
         quarantined: journal files that are moved to the quarantine, oldest first.
@@ -42,6 +43,7 @@ class RepairPlan:
     store: UntypedStore
     origin: str
     is_snapshot_damaged: bool
+    damaged_line: int | None
     writes_snapshot: bool
     replaced: bytes | None
     quarantined: tuple[SegmentContents, ...]
@@ -78,14 +80,14 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     """
     # 1. The snapshot's state, if it is whole.
     snapshot = read_snapshot(files)
-    store, damage = _load_snapshot(files, snapshot, discard_edit=discard_edit)
+    store, error = _load_snapshot(files, snapshot, discard_edit=discard_edit)
     # 2. Everything that is whole in the journal, and the files that were never finished.
     segments, unfinished = read_segments(files), tuple(leftovers(files))
     # 3. The state to start from: the snapshot's, or the best that does without it.
     origin, is_damaged, claimed_sequence = "the snapshot", store is None, 0
     if store is None:
         claimed_store, claimed_sequence = snapshot_format.claimed(snapshot or b"")
-        store, origin = _load_substitute(files, segments, unfinished, claimed_store, damage)
+        store, origin = _load_substitute(files, segments, unfinished, claimed_store, error)
     base = Position(store.sequence, store.head_digest)
     # 4. The state that the journal leads to from there.
     frames = frames_after(store, segments)
@@ -101,9 +103,8 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     # 7. The commits that are lost.
     applied = {frame.check for frame in frames}
     losses = find_losses(segments, store, base=base, applied=applied, claimed_sequence=claimed_sequence)
-    return RepairPlan(
-        store, origin, is_damaged, writes, snapshot if writes else None, quarantined, cut, unfinished, losses
-    )
+    line, replaced = _line_of(error, snapshot), snapshot if writes else None
+    return RepairPlan(store, origin, is_damaged, line, writes, replaced, quarantined, cut, unfinished, losses)
 
 
 def verify_opens(files: Files) -> None:
@@ -114,22 +115,31 @@ def verify_opens(files: Files) -> None:
 # ── the state to start from ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _load_snapshot(files: Files, snapshot: bytes | None, *, discard_edit: bool) -> tuple[UntypedStore | None, str]:
-    """Return the state that the snapshot holds, or None and what is wrong with it."""
+def _load_snapshot(
+    files: Files, snapshot: bytes | None, *, discard_edit: bool
+) -> tuple[UntypedStore | None, OpenError | None]:
+    """Return the state that the snapshot holds, or what is wrong with it."""
     path = str(files.path(names.SNAPSHOT))
     if snapshot is None:
-        return None, f"{path} is missing"
+        return None, CorruptSnapshot(f"{path} is missing", path=path)
     try:
         if snapshot_format.is_ours(snapshot):
-            return load_untyped(path, snapshot), ""
+            return load_untyped(path, snapshot), None
         legacy.parse(path, snapshot)
     except CorruptSnapshot as error:
-        return None, str(error)
+        return None, error
     except SnapshotEdited as error:
         if discard_edit:
-            return None, str(error)
+            return None, error
         raise
     raise UnsupportedFormat(f"{path} is of the older format; there is nothing to repair: open the store", path=path)
+
+
+def _line_of(error: OpenError | None, snapshot: bytes | None) -> int | None:
+    """Return the line of a snapshot that an error is about, if the file begins as one."""
+    if error is None or error.offset is None or snapshot is None or not snapshot_format.is_ours(snapshot):
+        return None
+    return snapshot_format.locate(snapshot, error.offset).line
 
 
 def _load_substitute(
@@ -137,7 +147,7 @@ def _load_substitute(
     segments: Sequence[SegmentContents],
     unfinished: Sequence[str],
     claimed_store: str | None,
-    damage: str,
+    error: OpenError | None,
 ) -> tuple[UntypedStore, str]:
     """Return the state that reaches furthest without the snapshot, and where it comes from.
 
@@ -150,7 +160,7 @@ def _load_substitute(
     ]
     reached = [_reachable_sequence(store, segments) for store, _ in candidates]
     if not any(reached):
-        raise Unrepairable(damage, path=files.path(names.SNAPSHOT))
+        raise Unrepairable(str(error), path=files.path(names.SNAPSHOT))
     return candidates[reached.index(max(reached))]
 
 

@@ -1,15 +1,14 @@
-"""What the commands' tests share: calling them, here or as a process, and a store with history to damage."""
+"""What the commands' tests share: calling them, here or as a process, and what they may not touch."""
 
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.snaptable.storage.support import Post, Rows, Store, User, rows_of, tree
+from tests.snaptable.storage.support import tree
 
 from snaptable.cli import main
 
@@ -45,35 +44,9 @@ def command(*arguments: object, answer: str = "") -> Result:
 
 def process(*arguments: object, answer: str = "") -> Result:
     """Call the command as a process of its own."""
-    line = [sys.executable, "-m", "snaptable.cli", *map(str, arguments)]
+    line = [sys.executable, "-m", "snaptable", *map(str, arguments)]
     ended = subprocess.run(line, cwd=ROOT, input=answer, capture_output=True, text=True, timeout=60, check=False)
     return Result(ended.returncode, ended.stdout, ended.stderr)
-
-
-def fill(db: Store, first: int = 0, last: int = 8) -> list[Rows]:
-    """Write eight commits, or some of them; return the state before the first and after each."""
-    states = [rows_of(db)]
-    steps: list[Callable[[], object]] = [
-        lambda: db.users.insert_many([User(id="ann", email="a@x"), User(id="bob", email="b@x", note="plain")]),
-        lambda: db.posts.insert(Post(user_id="ann", text="one")),
-        lambda: db.users.update("ann", note="märk"),
-        lambda: db.posts.insert_many([Post(user_id="bob", text="two"), Post(user_id="bob", text="three")]),
-        lambda: db.users.insert(User(id="eve")),
-        lambda: db.posts.delete(3),
-        lambda: db.users.delete("eve"),
-        lambda: db.users.insert(User(id="zoe", email="z@x")),
-    ]
-    for step in steps[first:last]:
-        step()
-        states.append(rows_of(db))
-    return states
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Put a text in another's place in a file."""
-    data = path.read_bytes()
-    assert data.count(old.encode()) == 1, (old, data)
-    path.write_bytes(data.replace(old.encode(), new.encode()))
 
 
 def unchanged(directory: Path, *arguments: object, answer: str = "") -> Result:
@@ -95,8 +68,3 @@ def nothing_lost(directory: Path, before: dict[str, bytes]) -> None:
         if data != now and data not in kept:
             assert data.startswith(now), name
             assert data[len(now) :] in kept, name
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Return the content of every file but the lock."""
-    return {name: data for name, (kind, _, data) in tree(directory).items() if kind == "-"}

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.snaptable.cli.support import SCHEMA, command, contents, edit, fill, nothing_lost, process, unchanged
-from tests.snaptable.cli.test_check import lift
+from tests.snaptable.cli.support import SCHEMA, command, nothing_lost, process, unchanged
+from tests.snaptable.maintenance.support import contents, edit, fill, lift
 from tests.snaptable.storage.support import (
     JOURNAL,
     QUARANTINE,
@@ -25,13 +25,9 @@ from tests.snaptable.storage.support import (
     segments,
 )
 
-from snaptable import SnapshotEdited
-from snaptable.maintenance.acceptance import accept_edit
+from snaptable import SchemaMismatch, SnapshotEdited
 from snaptable.maintenance.external_edit import examine
-from snaptable.maintenance.untyped import recover_untyped
-from snaptable.storage.disk import names
-from snaptable.testing.crash import Model, states_after
-from snaptable.testing.disk import SimulatedDisk
+from snaptable.maintenance.models import validator_of
 
 
 def accepted(directory: Path, *words: str, sequence: int = 9, schema: bool = True) -> Rows:
@@ -216,6 +212,69 @@ def test_an_edit_against_a_newer_commit(behind: Path) -> None:
     assert result.says("users['ann']", "changed the row as well").status == 1
 
 
+def test_many_changes_are_counted(directory: Path) -> None:
+    """Ensure each table's changes are counted, the first 20 shown, and all of them with --all."""
+    with Store(directory, fsync=False) as db:
+        db.users.insert_many([User(id=f"user {number}") for number in range(70)])
+        db.posts.insert_many([Post(user_id="user 0") for _ in range(3)])
+    plain = json.loads((directory / SNAPSHOT).read_bytes())
+    for number in range(30):
+        plain["users"][f"user {number}"]["note"] = "x"
+        del plain["users"][f"user {69 - number}"]
+        plain["users"][f"new {number}"] = {"id": f"new {number}"}
+    plain["posts"]["2"]["text"] = "x"
+    (directory / SNAPSHOT).write_text(json.dumps(plain, indent=2))
+    few = unchanged(directory, "accept", directory, "--schema", SCHEMA, answer="n\n")
+    few.says("users: 30 changed, 30 added, 30 removed", "… and 70 more; --all shows them", "posts: 1 changed", '~ "2"')
+    assert (few.out.count('note: "" -> "x"'), few.out.count("more")) == (20, 1)
+    every = unchanged(directory, "accept", directory, "--schema", SCHEMA, "--all", answer="n\n")
+    assert [every.out.count(f'\n  {mark} "') for mark in "~+-"] == [31, 30, 30]
+    assert "more" not in every.out
+    assert command("accept", directory, "--schema", SCHEMA, "--yes").status == 0
+    assert "new 29" in opened(directory)["users"]
+
+
+def test_what_is_refused_is_named_by_its_line(directory: Path, states: list[Rows]) -> None:
+    """Ensure a refused row is named once, by its line in the file as the user laid it out."""
+    assert states
+    path = directory / SNAPSHOT
+    for layout in ({"indent": 2}, {"indent": None}):
+        plain = json.loads(path.read_bytes())
+        plain["users"]["bob"]["note"] = 7
+        plain["posts"]["2"]["user_id"] = "bob"
+        text = json.dumps(plain, **layout)
+        path.write_text(text)
+        line = text[: text.index('"bob": {')].count("\n") + 1
+        result = unchanged(directory, "accept", directory, "--yes", "--schema", SCHEMA)
+        assert result.says(str(path), f"\n  line {line}: users['bob']", "note", "nothing was changed").status == 1
+        assert "byte" not in result.err
+    files = lift(directory)
+    with pytest.raises(SchemaMismatch) as raised:
+        examine(files, path.read_bytes(), validator_of(Store))
+    assert (raised.value.path, raised.value.line) == (str(files.path(SNAPSHOT)), 1)
+
+
+def test_one_newer_commit_stays(tmp_path: Path) -> None:
+    """Ensure a single commit that the edited file doesn't hold is spoken of in the singular."""
+    with Store(tmp_path / "data", fsync=False) as db:
+        db.users.insert(User(id="ann"))
+        first = (tmp_path / "data" / SNAPSHOT).read_bytes()
+        db.users.insert(User(id="bob"))
+        copy = killed(db, keep=first.replace(b'"note":""', b'"note":"x"'))
+    assert (
+        command("accept", copy, "--yes").says("1 commit of the journal that the file didn't hold yet stays.").status
+        == 0
+    )
+
+
+def test_the_first_line_says_what_was_not_checked(directory: Path, states: list[Rows]) -> None:
+    """Ensure that without models the warning comes before the changes, not behind them."""
+    assert states
+    edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
+    result = unchanged(directory, "accept", directory, answer="n\n")
+    assert "were not checked" in result.out.splitlines()[0]
+
+
 def test_where_history_does_not_reach_back(directory: Path, states: list[Rows]) -> None:
     """Ensure that without the state before, the content is taken as it is, and the old journal is set aside whole."""
     assert states
@@ -249,37 +308,6 @@ def test_no_snapshot_at_all(directory: Path, states: list[Rows]) -> None:
     assert states
     (directory / SNAPSHOT).unlink()
     assert command("accept", directory).says("no db_snapshot.json").status == 2
-
-
-@pytest.mark.parametrize("reaches_back", [True, False])
-@pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
-def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model, *, reaches_back: bool) -> None:
-    """Ensure that after a crash anywhere the edit is there or asked for again, and taking it over ends the same."""
-    assert states
-    if not reaches_back:
-        with Store(directory, fsync=False) as db:
-            db.users.insert(User(id="ten"))
-        (directory / JOURNAL / "1.jsonl").unlink()
-    edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
-    before = contents(directory)
-    first = lift(directory)
-    wanted = examine(first, before[SNAPSHOT])
-    assert wanted is not None
-    accept_edit(first, wanted)
-    end = (wanted.store.state.sequence, wanted.store.pages.render())
-    for point in range(len(first.operations) + 1):
-        for state in states_after(first, point, model, max_states=60):
-            disk = SimulatedDisk(state)
-            again = examine(disk, disk.read(names.SNAPSHOT))
-            if again is not None:
-                accept_edit(disk, again)
-                assert (again.store.state.sequence, again.store.pages.render()) == end, point
-            found = recover_untyped(disk, disk.read(names.SNAPSHOT))
-            assert (found.state.sequence, found.pages.render()) == end, point
-            assert parse_snapshot(disk.read(names.SNAPSHOT))[0]["sequence"] == end[0]
-            kept = {disk.read(f"{QUARANTINE}/{found}") for found in disk.list(QUARANTINE)}
-            for file, old in before.items():
-                assert old in kept or disk.read(file) == old, (point, file)
 
 
 def test_history_stays_continuous(directory: Path) -> None:

@@ -8,24 +8,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.snaptable.cli.support import SCHEMA, command, edit, fill, process, unchanged
+from tests.snaptable.cli.support import SCHEMA, command, process, unchanged
+from tests.snaptable.maintenance.support import edit, fill
 from tests.snaptable.storage.snapshot.test_bad_snapshot import swap
-from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows, Store, User, killed, sealed, segments
+from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows, Store, User, sealed, segments
 
 from snaptable import OpenError
-from snaptable.maintenance.check import check_store
-from snaptable.testing.disk import Contents, SimulatedDisk
-
-
-def lift(directory: Path) -> SimulatedDisk:
-    """Return a simulated disk with a directory's files."""
-    names, inodes = {}, {}
-    for number, path in enumerate(sorted(path for path in directory.rglob("*") if path.is_file()), 1):
-        # Negative, for the simulated disk counts its own from one.
-        names[str(path.relative_to(directory))] = -number
-        inodes[-number] = path.read_bytes()
-    folders = {"", *(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_dir())}
-    return SimulatedDisk(Contents(folders, names, inodes))
 
 
 def test_a_sound_store(directory: Path, states: list[Rows]) -> None:
@@ -38,7 +26,7 @@ def test_a_sound_store(directory: Path, states: list[Rows]) -> None:
 
 
 def test_as_a_process(directory: Path, states: list[Rows]) -> None:
-    """Ensure `python -m snaptable.cli` gives report and exit status, 0 and 1, and 2 for a wrong call."""
+    """Ensure `python -m snaptable` gives report and exit status, 0 and 1, and 2 for a wrong call."""
     assert states
     assert process("check", directory, "--schema", SCHEMA).says("sound").status == 0
     (directory / SNAPSHOT).write_bytes(b"")
@@ -256,43 +244,6 @@ def test_beside_a_running_writer(directory: Path) -> None:
         for number in range(60):
             db.users.insert(User(id=str(number)))
             assert command("check", directory, "--schema", SCHEMA).status == 0
-
-
-def test_a_writer_that_moves_on_between_two_reads(directory: Path, states: list[Rows]) -> None:
-    """Ensure files are read again when they changed under the report, and only then."""
-    assert states
-    with Store(directory, fsync=False) as db:
-        db.users.insert(User(id="new"))
-        whole = lift(killed(db))
-    torn = whole.contents.copy()
-    last = max(name for name in torn.names if name.startswith(JOURNAL))
-    torn.inodes[torn.names[last]] = torn.inodes[torn.names[last]][:-9]
-    disk = SimulatedDisk(torn)
-    reads = 0
-    read = disk.read
-
-    def moving(name: str) -> bytes:
-        nonlocal reads
-        data = read(name)
-        reads += name == last
-        if reads == 2:
-            disk.contents = whole.contents
-        return data
-
-    disk.read = moving  # type: ignore[method-assign]
-    report = check_store(disk)
-    assert report.findings == []
-    assert report.store is not None
-    assert report.store.state.sequence == 9
-
-
-def test_nothing_is_ever_written(directory: Path, states: list[Rows]) -> None:
-    """Ensure a report needs no operation that a read-only medium would refuse."""
-    assert states
-    disk = lift(directory)
-    assert check_store(disk).problems == []
-    assert disk.operations == []
-    assert disk.locked == set()
 
 
 def test_it_agrees_with_opening(directory: Path, states: list[Rows]) -> None:
