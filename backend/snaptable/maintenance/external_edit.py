@@ -22,7 +22,6 @@ from snaptable.maintenance.untyped import Rows, UntypedStore, empty_store, highe
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import format as journal_format
-from snaptable.storage.recovery import RecoveryResult
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import TablePages
@@ -263,5 +262,5 @@ def _examine_without_base(files: Files, edited: EditedSnapshot, validate: Valida
         refuse_edit(edited.path, edited.data, validation.problems)
         rows = validation.rows
     digest = secrets.token_hex(16)  # of no frame: a journal of the former history can't follow it
-    state = RecoveryResult(store=header.store, sequence=header.sequence + 1, tip=digest)
-    return Edit(edited.data, UntypedStore(pages_of(rows, numbers), state), is_base_known=False)
+    store = UntypedStore(pages_of(rows, numbers), header.store, header.sequence + 1, digest)
+    return Edit(edited.data, store, is_base_known=False)

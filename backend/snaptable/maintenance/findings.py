@@ -56,7 +56,7 @@ class CheckReport:
     @property
     def is_torn(self) -> bool:
         """Whether the journal ends in bytes that are not a whole frame."""
-        return self.store is not None and self.store.state.torn is not None
+        return self.store is not None and self.store.is_torn
 
     @property
     def problems(self) -> list[Finding]:

@@ -13,7 +13,7 @@ from snaptable.changes import Change, Commit, Delete, Insert, Replace
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
-from snaptable.storage.journal.format import Frame
+from snaptable.storage.journal.format import GENESIS, Frame
 from snaptable.storage.recovery import RecoveryResult, apply_commit, load_snapshot, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import PAGE_ROWS, SEPARATOR, Pages, TablePages
@@ -37,37 +37,33 @@ def row_json(value: object) -> bytes:
 # ── a store without models ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@dataclass
 class UntypedStore:
-    """The state of a store, without models."""
+    """The state of a store, without models.
+
+    Attributes:
+        pages: its rows.
+        id: the store's id, None before its first commit.
+        sequence: sequence of its last commit.
+        head_digest: digest of the journal frame that holds this commit.
+        header: header of the snapshot that was read, None if there was none.
+        is_closed: whether the last process closed the store cleanly.
+        is_torn: whether the journal ends in bytes that are not a whole frame.
+    """
 
     pages: Pages
-    state: RecoveryResult
+    id: str | None
+    sequence: int = 0
+    head_digest: str = GENESIS
+    header: snapshot_format.SnapshotHeader | None = None
+    is_closed: bool = True
+    is_torn: bool = False
 
-    @property
-    def id(self) -> str | None:
-        """The store's id; None before its first commit."""
-        return self.state.store
-
-    @property
-    def sequence(self) -> int:
-        """The sequence of its last commit."""
-        return self.state.sequence
-
-    @property
-    def head_digest(self) -> str:
-        """The digest of the journal frame that holds this commit."""
-        return self.state.tip
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the last process closed the store cleanly."""
-        return self.state.clean
-
-    @property
-    def header(self) -> snapshot_format.SnapshotHeader | None:
-        """The header of the snapshot that was read, None if there was none."""
-        return self.state.header
+    @classmethod
+    def of(cls, pages: Pages, state: RecoveryResult) -> "UntypedStore":
+        """Return what recovery gave."""
+        is_torn = state.torn is not None
+        return cls(pages, state.store, state.sequence, state.tip, state.header, state.clean, is_torn)
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""
@@ -82,7 +78,7 @@ class UntypedStore:
         loader = UntypedLoader(self.pages, ignore_progress)
         for commit in frame.commits:
             apply_commit(commit, f"sequence {commit['sequence']}", self.pages, loader)
-        self._move_to(frame.last, frame.check)
+        self.sequence, self.head_digest = frame.last, frame.check
 
     def apply_commit(self, commit: Commit, digest: str) -> None:
         """Apply the commit that follows, and take the digest of its frame."""
@@ -90,15 +86,12 @@ class UntypedStore:
             self.pages.tables.setdefault(change.table, TablePages())
         self.pages.apply(commit.changes)
         self.pages.numbered.update(commit.numbered)
-        self._move_to(commit.sequence, digest)
-
-    def _move_to(self, sequence: int, digest: str) -> None:
-        self.state.sequence, self.state.tip = sequence, digest
+        self.sequence, self.head_digest = commit.sequence, digest
 
 
 def empty_store(store: str) -> UntypedStore:
     """Return the state of a store before its first commit."""
-    return UntypedStore(Pages(()), RecoveryResult(store=store))
+    return UntypedStore(Pages(()), store)
 
 
 def load_untyped(path: str, data: bytes) -> UntypedStore:
@@ -107,13 +100,13 @@ def load_untyped(path: str, data: bytes) -> UntypedStore:
     loader = UntypedLoader(pages, ignore_progress)
     load_snapshot(path, data, pages, loader, state)
     loader.finish(pages.numbered)
-    return UntypedStore(pages, state)
+    return UntypedStore.of(pages, state)
 
 
 def recover_untyped(files: Files, snapshot: bytes | None, progress: OnProgress = ignore_progress) -> UntypedStore:
     """Return the state that opening the directory would begin with; raises as `recover`, and changes nothing."""
     pages = Pages(()) if snapshot is None else _empty_pages(str(files.path(names.SNAPSHOT)), snapshot)
-    return UntypedStore(pages, recover(files, snapshot, pages, UntypedLoader(pages, progress)))
+    return UntypedStore.of(pages, recover(files, snapshot, pages, UntypedLoader(pages, progress)))
 
 
 def _empty_pages(path: str, data: bytes) -> Pages:

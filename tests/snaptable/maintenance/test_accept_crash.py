@@ -29,16 +29,16 @@ def test_a_crash_at_any_point(directory: Path, states: list[Rows], model: Model,
     wanted = examine(first, before[SNAPSHOT])
     assert wanted is not None
     accept_edit(first, wanted)
-    end = (wanted.store.state.sequence, wanted.store.pages.render())
+    end = (wanted.store.sequence, wanted.store.pages.render())
     for point in range(len(first.operations) + 1):
         for state in states_after(first, point, model, max_states=60):
             disk = SimulatedDisk(state)
             again = examine(disk, disk.read(names.SNAPSHOT))
             if again is not None:
                 accept_edit(disk, again)
-                assert (again.store.state.sequence, again.store.pages.render()) == end, point
+                assert (again.store.sequence, again.store.pages.render()) == end, point
             found = recover_untyped(disk, disk.read(names.SNAPSHOT))
-            assert (found.state.sequence, found.pages.render()) == end, point
+            assert (found.sequence, found.pages.render()) == end, point
             assert parse_snapshot(disk.read(names.SNAPSHOT))[0]["sequence"] == end[0]
             kept = {disk.read(f"{QUARANTINE}/{found}") for found in disk.list(QUARANTINE)}
             for file, old in before.items():

@@ -34,7 +34,7 @@ def test_a_writer_that_moves_on_between_two_reads(directory: Path, states: list[
     report = check_store(disk)
     assert report.findings == []
     assert report.store is not None
-    assert report.store.state.sequence == 9
+    assert report.store.sequence == 9
 
 
 def test_nothing_is_ever_written(directory: Path, states: list[Rows]) -> None:

@@ -81,14 +81,14 @@ def repeated_after_a_crash(directory: Path, model: Model) -> list[bytes]:
     made = plan_repair(first)
     assert made.store is not None
     carry_out(first, made)
-    end = (made.store.state.sequence, made.store.pages.render())
+    end = (made.store.sequence, made.store.pages.render())
     seen = []
     for point in range(len(first.operations) + 1):
         for state in states_after(first, point, model, max_states=25):
             disk = SimulatedDisk(state)
             again = plan_repair(disk)
             assert again.store is not None, point
-            assert (again.store.state.sequence, again.store.pages.render()) == end, point
+            assert (again.store.sequence, again.store.pages.render()) == end, point
             with suppress(OpenError):  # it may open before it is repaired, but then with the very rows
                 raw = recover_untyped(disk, read_snapshot(disk))
                 assert raw.pages.render() == end[1], point
