@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 
 from pydantic import BaseModel
 
-from snaptable import schema
+from snaptable import schema_builder
 from snaptable.contract import Engine, SnapshotPolicy, Status
 from snaptable.errors import DatabaseClosed, OpenError, SchemaError
 from snaptable.schema import TableSchema
@@ -46,7 +46,7 @@ class Database:
             SchemaError: naming the table and the field.
         """
         super().__init_subclass__(**kwargs)
-        hints, namespace = schema.annotations_of(cls)
+        hints, namespace = schema_builder.annotations_of(cls)
         declared: dict[str, tuple[type[BaseModel], tuple[Any, ...]]] = {}
         for base in reversed(cls.__mro__[1:]):
             declared.update(base.__dict__.get("__declared__", {}))
@@ -55,7 +55,7 @@ class Database:
                 continue
             declared[name] = _declared(cls, name, hint)
         cls.__declared__ = declared
-        cls.__schemas__ = schema.build(cls.__name__, declared, namespace)
+        cls.__schemas__ = schema_builder.build(cls.__name__, declared, namespace)
 
     def __init__(
         self,

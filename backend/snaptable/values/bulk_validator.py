@@ -2,85 +2,89 @@
 
 Pydantic gives each object a dictionary of its own, 464 bytes for twelve fields. An object whose fields are set one by
 one keeps its values in an array instead, and the names once for all objects of its class (CPython 3.11 and later): a
-quarter of that, and quicker to read. Pydantic sets fields so for dataclasses with slots; hence a row's own fields, with
-the very validators of its model, are declared here as such a dataclass's.
+quarter of that, and faster to read. Pydantic sets the fields of dataclasses with slots one by one; hence a row's
+fields, with the very validators of its model, are declared here as those of such a dataclass.
 
-Only models without code of their own are made so, and what a validator here refuses is for the model's own to judge:
-it knows the right words. Values are the same in every respect but one: a time in UTC has Python's own zone, not a
-zone object of Pydantic's for each, which makes it smaller and comparing it three times as fast.
+Only models without code of their own are made in this way. What a validator from here refuses is validated again by
+the model itself, for the message. Values are the same in every respect but one: a time in UTC has Python's own zone
+instead of a zone object of Pydantic's for each value, which makes it smaller and comparing it three times as fast.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import SchemaValidator, core_schema
+from pydantic_core.core_schema import CoreSchema
 
 Intern = Callable[[str], str]
-"""Returns a text that is equal to the one given, and was seen before."""
+"""Returns a text equal to the one given: the same object each time."""
+_Fields = Mapping[str, "core_schema.ModelField"]
 
 _MODEL_KEYS = {"type", "cls", "schema", "config", "ref", "metadata", "custom_init", "root_model", "frozen"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields", "metadata", "ref"}
-_WRAPPERS = ("nullable", "default")
-_REST = ("__pydantic_extra__", "__pydantic_private__")
+_TIME_KEYS = {"type", "microseconds_precision", "metadata"}
+_INSTANCE_ATTRIBUTES = ("__pydantic_extra__", "__pydantic_private__")
 
 
 def warm_key_layout(model: type[BaseModel]) -> None:
-    """Let a class know its objects' names, in order, before there is any object: later it does not learn them."""
+    """Let a class know the names of its objects' attributes, in order, before there is any object: later it can't."""
     row = model.__new__(model)
     for name in model.__pydantic_fields__:
         object.__setattr__(row, name, None)
 
 
-def rows_validator(model: type[BaseModel], shared: Mapping[str, Intern], *, plain: bool) -> SchemaValidator:
+def rows_validator(model: type[BaseModel], interned: Mapping[str, Intern], *, plain: bool) -> SchemaValidator:
     """Return the validator of a JSON object that holds rows by key; their `__pydantic_fields_set__` may be missing.
 
     Args:
         model: the rows' model.
-        shared: for some fields, a function that gives one object for all texts that are equal.
+        interned: by name, for some text fields, what gives one object for all texts that are equal.
         plain: whether the model has no code of its own.
     """
-    found: Any = model.__pydantic_core_schema__
-    fields = _fields(found) if plain else None
+    schema = model.__pydantic_core_schema__
+    fields = _fields_of(schema) if plain else None
     if fields is None:
         return cast(SchemaValidator, TypeAdapter(dict[str, model]).validator)  # type: ignore[valid-type]
     items = [
-        core_schema.dataclass_field(name, _quick(field["schema"], shared.get(name)), kw_only=True)
+        core_schema.dataclass_field(name, _faster(field["schema"], interned.get(name)), kw_only=True)
         for name, field in fields.items()
     ]
     none = core_schema.with_default_schema(core_schema.any_schema(), default=None)
-    items += [core_schema.dataclass_field(name, none, kw_only=True, init=False) for name in _REST]
+    items += [core_schema.dataclass_field(name, none, kw_only=True, init=False) for name in _INSTANCE_ATTRIBUTES]
+    config = cast("core_schema.ModelSchema", schema)["config"]
     row = core_schema.dataclass_schema(
         model,
         core_schema.dataclass_args_schema(model.__name__, items),
         [item["name"] for item in items],
         slots=True,
-        config=found["config"],
+        config=config,
         # Anything but None: keeps Pydantic from taking the model's own validator in place of this one.
         generic_origin=model,
     )
-    return SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), row), found["config"])
+    return SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), row), config)
 
 
-def _fields(found: Any) -> Mapping[str, Any] | None:
-    """Return the field schemas of a model's schema, None where it is more than a list of fields."""
-    if found["type"] != "model" or found.keys() - _MODEL_KEYS or found.get("custom_init") or found.get("root_model"):
+def _fields_of(schema: CoreSchema) -> _Fields | None:
+    """Return the field schemas of a model's schema; None if it is more than a list of fields."""
+    if schema["type"] != "model" or schema.keys() - _MODEL_KEYS:
         return None
-    inner = found["schema"]
+    if schema.get("custom_init") or schema.get("root_model"):
+        return None
+    inner = schema["schema"]
     if inner["type"] != "model-fields" or inner.keys() - _FIELDS_KEYS:
         return None
-    fields: Mapping[str, Any] = inner["fields"]
+    fields: _Fields = inner["fields"]
     return fields
 
 
-def _quick(found: Any, share: Intern | None) -> Any:
-    """Return a field's schema: times parsed by Python, texts shared, where they are nothing but that."""
-    kind = found["type"]
-    if kind in _WRAPPERS:
-        return {**found, "schema": _quick(found["schema"], share)}
-    if kind == "datetime" and not found.keys() - {"type", "microseconds_precision", "metadata"}:
+def _faster(schema: CoreSchema, intern: Intern | None) -> CoreSchema:
+    """Return a field's schema with times parsed by Python and texts interned, as far as it is nothing but these."""
+    if schema["type"] == "nullable" or schema["type"] == "default":
+        return {**schema, "schema": _faster(schema["schema"], intern)}
+    if schema["type"] == "datetime" and not schema.keys() - _TIME_KEYS:
         return core_schema.no_info_plain_validator_function(datetime.fromisoformat)
-    if kind == "str" and share is not None:
-        return core_schema.no_info_after_validator_function(share, found)
-    return found
+    if schema["type"] == "str" and intern is not None:
+        return core_schema.no_info_after_validator_function(intern, schema)
+    return schema

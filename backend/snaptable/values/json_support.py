@@ -3,17 +3,21 @@
 Apart from `schema`, because Pydantic's generator of JSON schemas takes long to import and few models need it.
 """
 
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from snaptable.values.value_types import Annotation
 
 
-def why_not(annotation: Any, model: type[BaseModel]) -> str | None:
-    """Return why no value of an annotation can come back from JSON, or None where one may."""
+def why_not(annotation: Annotation, model: type[BaseModel]) -> str | None:
+    """Return why no value of an annotation can come back from JSON; None if some may."""
+    adapter: TypeAdapter[object]
     try:
-        adapter = TypeAdapter[Any](cast(Any, annotation))
+        adapter = TypeAdapter(cast("type[object]", annotation))
     except PydanticUserError:
         # It needs the model's own configuration (arbitrary_types_allowed), so it is judged within the model.
         adapter = TypeAdapter(model)
@@ -25,21 +29,21 @@ def why_not(annotation: Any, model: type[BaseModel]) -> str | None:
 
 
 class _JsonProbe(GenerateJsonSchema):
-    """Tell a type that has no JSON form at all from one whose own functions read and write it."""
+    """A generator that fails for a type without a JSON form, and accepts one whose own functions read and write it."""
 
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+    def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
         if schema["type"] in ("is-instance", "is-subclass", "callable", "generator"):
             raise PydanticInvalidForJsonSchema(f"nothing in JSON becomes {error_info}")
         return {}
 
-    def generator_schema(self, schema: Any) -> JsonSchemaValue:
+    def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
         return self.handle_invalid_for_json_schema(schema, "a generator, which is read once")
 
-    def generate_inner(self, schema: Any) -> JsonSchemaValue:
-        found = super().generate_inner(schema)
-        if found.get("writeOnly"):
+    def generate_inner(self, schema: core_schema.CoreSchema) -> JsonSchemaValue:
+        generated = super().generate_inner(schema)
+        if generated.get("writeOnly"):
             raise PydanticInvalidForJsonSchema(_STARS)
-        return found
+        return generated
 
 
 _STARS = "a secret is written as stars in place of its value; store a hash, or a plain str"

@@ -1,4 +1,4 @@
-"""JSON as the store takes it: strictly. Parsers let much pass that would not come back as it was; this one doesn't."""
+"""Strict JSON: what parsers let pass, and would not come back as it was, is refused."""
 
 import json
 import re
@@ -12,7 +12,7 @@ FILE_DEPTH = MAX_DEPTH + 2
 
 
 class NotStrict(ValueError):
-    """Say why JSON that a parser would take is refused.
+    """JSON that a parser would take, and that is refused here.
 
     Attributes:
         reason: the sentence without any of the data, for those who may not see it.
@@ -55,13 +55,13 @@ def _check_depth(text: str, max_depth: int) -> None:
             raise NotStrict(f"nested deeper than {max_depth}", f", at character {match.start()}")
 
 
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise NotStrict("a key stands twice in one object", f": {json.dumps(twice)}")
-    return found
+    return unique
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -75,7 +75,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_surrogates(value: Any) -> None:
+def _check_surrogates(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

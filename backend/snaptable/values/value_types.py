@@ -4,7 +4,6 @@ Everything here is worked out once, when the schema is made; the hot paths only 
 """
 
 import math
-import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,7 +11,8 @@ from enum import Enum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, is_typeddict
+from types import FunctionType, UnionType
+from typing import Annotated, Any, Literal, NewType, TypeGuard, Union, cast, get_args, get_origin, is_typeddict
 from uuid import UUID
 
 from pydantic import (
@@ -29,6 +29,13 @@ from pydantic import (
 from pydantic_core import TzInfo
 from typing_extensions import TypeAliasType
 
+Annotation = object
+"""What stands after a field's colon: a class, or any of the special forms of `typing`."""
+SortKey = Callable[[Any], Any]
+"""Gives a value's place in the order."""
+Screen = Callable[[Any], bool]
+"""Returns whether a value is an ordinary one, that comes back equal from JSON."""
+
 IMMUTABLE_SCALARS: tuple[type, ...] = (
     str, int, float, bool, bytes, complex, type(None), datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath,
     AnyUrl, IPv4Address, IPv6Address,
@@ -38,7 +45,7 @@ NUMBERS = (int, float, Decimal)
 PLAIN_ORDER: tuple[type, ...] = (str, int, float, bool, bytes, Decimal, UUID, timedelta)
 EPOCH, NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - the naive one is the point
 MICROSECOND = timedelta(microseconds=1)
-STANDS_FOR: dict[Any, type] = {
+STANDS_FOR: dict[Annotation, type] = {
     EmailStr: str, AwareDatetime: datetime, NaiveDatetime: datetime, PastDatetime: datetime, PastDate: date,
 }  # fmt: skip
 """Classes of Pydantic's that only name a check: what the values really are."""
@@ -46,12 +53,12 @@ NAIVE_FIRST = 10**18
 """Naive times sort before aware ones: further back, in microseconds, than any year a datetime can hold."""
 
 
-def members(annotation: Any) -> Iterator[Any]:
+def members(annotation: Annotation) -> Iterator[Annotation]:
     """Yield the alternatives of an annotation: unions taken apart, Annotated, NewType and aliases seen through."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from members(get_args(annotation)[0])
-    elif origin is Union or origin is types.UnionType:
+    elif origin is Union or origin is UnionType:
         for part in get_args(annotation):
             yield from members(part)
     elif origin is Literal:
@@ -66,64 +73,64 @@ def members(annotation: Any) -> Iterator[Any]:
         yield STANDS_FOR.get(annotation, annotation) if isinstance(annotation, type) else annotation
 
 
-def value_types(annotation: Any) -> tuple[type, ...] | None:
-    """Return the classes a value of this annotation may have, or None where it can be anything."""
-    found: list[type] = []
+def value_types(annotation: Annotation) -> tuple[type, ...] | None:
+    """Return the classes a value of this annotation may have; None if it can be anything."""
+    classes: list[type] = []
     for member in members(annotation):
-        kind = dict if is_typeddict(member) else get_origin(member) or member
-        if kind in (Any, object) or not _is_checkable(kind):
+        base = dict if is_typeddict(member) else get_origin(member) or member
+        if base in (Any, object) or not _is_checkable(base):
             return None
-        found.append(kind)
-    return tuple(dict.fromkeys(found))
+        classes.append(base)
+    return tuple(dict.fromkeys(classes))
 
 
-def _is_checkable(kind: Any) -> bool:
-    """Return whether isinstance takes a kind: a class does, but for some protocols."""
+def _is_checkable(base: object) -> TypeGuard[type]:
+    """Return whether isinstance takes something: it takes a class, but for some protocols."""
     try:
-        isinstance(None, kind)
+        isinstance(None, cast("type", base))
     except TypeError:
         return False
     return True
 
 
-def accepts(kinds: tuple[type, ...] | None, value: object) -> bool:
-    """Return whether a field of these kinds can be compared with a value: its own kinds, any number with a number."""
-    if kinds is None or value is None:
+def accepts(types: tuple[type, ...] | None, value: object) -> bool:
+    """Return whether a field of these types can be compared with a value: one of its own types, or numbers alike."""
+    if types is None or value is None:
         return True
-    if isinstance(value, datetime) and datetime not in kinds and date in kinds:
+    if isinstance(value, datetime) and datetime not in types and date in types:
         return False  # a datetime is a date to Python, but the two don't compare
-    if isinstance(value, kinds):
-        return not (isinstance(value, bool) and bool not in kinds) or any(issubclass(k, NUMBERS) for k in kinds)
-    if isinstance(value, NUMBERS) and any(issubclass(kind, NUMBERS) for kind in kinds):
+    if isinstance(value, types):
+        return not (isinstance(value, bool) and bool not in types) or any(issubclass(each, NUMBERS) for each in types)
+    if isinstance(value, NUMBERS) and any(issubclass(each, NUMBERS) for each in types):
         return True
     # A member of an enum with a mixed-in type equals its plain value, so it may be compared with one.
-    return any(issubclass(kind, Enum) and issubclass(kind, type(value)) for kind in kinds)
+    return any(issubclass(each, Enum) and issubclass(each, type(value)) for each in types)
 
 
-def is_optional(annotation: Any) -> bool:
+def is_optional(annotation: Annotation) -> bool:
     """Return whether None is a value of the annotation."""
-    kinds = value_types(annotation)
-    return kinds is None or type(None) in kinds
+    types = value_types(annotation)
+    return types is None or type(None) in types
 
 
-def element(annotation: Any) -> Any:
-    """Return the item annotation of a list, set, frozenset or `tuple[T, ...]` field, or None where it is none."""
+def element(annotation: Annotation) -> Annotation | None:
+    """Return the item annotation of a list, set, frozenset or `tuple[T, ...]` field; None for any other field."""
     for member in members(annotation):
         if member is type(None):
             continue
         origin, args = get_origin(member), get_args(member)
         if origin in (list, set, frozenset) and args:
-            return args[0]
+            return args[0]  # type: ignore[no-any-return]
         if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
-            return args[0]
+            return args[0]  # type: ignore[no-any-return]
         return None
     return None
 
 
-def is_hashable(annotation: Any) -> bool:
+def is_hashable(annotation: Annotation) -> bool:
     """Return whether every value of the annotation can be the key of a hash index."""
-    kinds = value_types(annotation)
-    return kinds is not None and all(issubclass(kind, HASHABLE_SCALARS) for kind in kinds)
+    types = value_types(annotation)
+    return types is not None and all(issubclass(each, HASHABLE_SCALARS) for each in types)
 
 
 # ── ordering ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,50 +147,50 @@ def _time_key(value: time) -> tuple[bool, time]:
     return (value.tzinfo is not None, value)
 
 
-def _enum_key(value: Enum) -> Any:
+def _enum_key(value: Enum) -> object:
     return value.value
 
 
-SortKey = Callable[[Any], Any]
-
-
-def sort_key(annotation: Any) -> SortKey | None:
-    """Return the function that gives a value's place in the order, None where plain comparison does.
+def sort_key(annotation: Annotation) -> SortKey | None:
+    """Return the function that gives a value's place in the order; None if plain comparison gives it.
 
     Raises:
-        TypeError: values of the annotation have no order (models, containers, unions of kinds that don't compare).
+        TypeError: values of the annotation have no order (models, containers, unions of types that don't compare).
     """
-    kinds = [kind for kind in value_types(annotation) or (object,) if kind is not type(None)]
-    if not kinds:
+    types = [each for each in value_types(annotation) or (object,) if each is not type(None)]
+    if not types:
         raise TypeError("it holds nothing but None")
-    if len(kinds) > 1 and all(issubclass(kind, NUMBERS) for kind in kinds):
+    if len(types) > 1 and all(issubclass(each, NUMBERS) for each in types):
         return None
-    if len(kinds) > 1:
-        raise TypeError(f"its values are of several kinds ({', '.join(kind.__name__ for kind in kinds)})")
-    kind = kinds[0]
-    if issubclass(kind, Enum) and not issubclass(kind, PLAIN_ORDER):
-        values = {type(member.value) for member in kind}
+    if len(types) > 1:
+        raise TypeError(f"its values are of several kinds ({', '.join(each.__name__ for each in types)})")
+    return _sort_key_of(types[0])
+
+
+def _sort_key_of(only: type) -> SortKey | None:
+    if issubclass(only, Enum) and not issubclass(only, PLAIN_ORDER):
+        values = {type(member.value) for member in only}
         if len(values) == 1 and issubclass(values.pop(), PLAIN_ORDER):
             return _enum_key
-        raise TypeError(f"the values of {kind.__name__} have no common order")
-    if issubclass(kind, datetime):
+        raise TypeError(f"the values of {only.__name__} have no common order")
+    if issubclass(only, datetime):
         return microseconds
-    if issubclass(kind, time):
+    if issubclass(only, time):
         return _time_key
-    if issubclass(kind, (*PLAIN_ORDER, date)):
+    if issubclass(only, (*PLAIN_ORDER, date)):
         return None
-    raise TypeError(f"{kind.__name__} has no order")
+    raise TypeError(f"{only.__name__} has no order")
 
 
-# ── what a row may be trusted with ──────────────────────────────────────────────────────────────────────────────────
+# ── sharing, and surviving JSON ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def is_immutable(annotation: Any) -> bool:
+def is_immutable(annotation: Annotation) -> bool:
     """Return whether no value of the annotation can change: such a row is shared, any other is handed out as a copy."""
     return all(_is_immutable_member(member) for member in members(annotation))
 
 
-def _is_immutable_member(member: Any) -> bool:
+def _is_immutable_member(member: Annotation) -> bool:
     origin, args = get_origin(member), get_args(member)
     if origin in (tuple, frozenset):
         return all(arg is Ellipsis or is_immutable(arg) for arg in args)
@@ -195,7 +202,7 @@ def _is_immutable_member(member: Any) -> bool:
     return issubclass(member, IMMUTABLE_SCALARS)
 
 
-def is_plain(annotation: Any) -> bool:
+def is_plain(annotation: Annotation) -> bool:
     """Return whether every value of the annotation is made of dicts, lists and scalars, as JSON has them."""
     for member in members(annotation):
         if get_origin(member) in (dict, list):
@@ -206,15 +213,15 @@ def is_plain(annotation: Any) -> bool:
     return True
 
 
-def never_survives(annotation: Any) -> str | None:
-    """Return why no value of the annotation can come back from JSON, or None where one may."""
+def never_survives(annotation: Annotation) -> str | None:
+    """Return why no value of the annotation can come back from JSON; None if some may."""
     for member in members(annotation):
-        kind = get_origin(member) or member
-        if kind is Callable or kind is types.FunctionType:
+        base = get_origin(member) or member
+        if base is Callable or base is FunctionType:
             return "a callable can't be written as JSON"
-        if kind in (FutureDate, FutureDatetime):
-            return f"a {kind.__name__} is only valid until it has come; use a plain date or datetime"
-        if isinstance(kind, type) and issubclass(kind, Callable):  # type: ignore[arg-type]
+        if base in (FutureDate, FutureDatetime):
+            return f"a {base.__name__} is only valid until it has come; use a plain date or datetime"
+        if isinstance(base, type) and issubclass(base, Callable):  # type: ignore[arg-type]
             return "a callable can't be written as JSON"
         for part in get_args(member) if get_origin(member) is not Literal else ():
             reason = None if part is Ellipsis or isinstance(part, list) else never_survives(part)
@@ -233,49 +240,48 @@ def _small(value: int) -> bool:
     return -(2**63) <= value < 2**63
 
 
-Screen = Callable[[Any], bool]
 _SCREENS: dict[type, Screen | None] = {
     str: None, bool: None, date: None, UUID: None, type(None): None,
     int: _small, float: math.isfinite, Decimal: Decimal.is_finite, datetime: _known_zone,
 }  # fmt: skip
 
 
-def lossless(annotation: Any) -> tuple[bool, Screen | None]:
-    """Return whether the annotation is known to survive JSON, and the test a value must pass for that to hold.
+def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
+    """Return whether the annotation is known to survive JSON, and the test a value must pass for that to be true.
 
-    Values that are not known to, are read back at the write and compared: slower, never less safe.
+    Other values are read back at the write and compared: slower, never less safe.
     """
-    kinds = [member for member in members(annotation) if member is not type(None)]
-    if len(kinds) != 1 or not _plain_literals(annotation):
+    alternatives = [member for member in members(annotation) if member is not type(None)]
+    if len(alternatives) != 1 or not _plain_literals(annotation):
         return False, None
-    kind = kinds[0]
-    if isinstance(kind, type) and kind in _SCREENS:
-        screen = _SCREENS[kind]
+    only = alternatives[0]
+    if isinstance(only, type) and only in _SCREENS:
+        screen = _SCREENS[only]
         if screen is not None and is_optional(annotation):
             return True, lambda value: value is None or screen(value)
         return True, screen
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return _plain_enum(kind), None
-    origin, args = get_origin(kind), get_args(kind)
+    if isinstance(only, type) and issubclass(only, Enum):
+        return _plain_enum(only), None
+    origin, args = get_origin(only), get_args(only)
     if origin in (list, frozenset, set) and len(args) == 1:
         return all(member in (str, bool, UUID) for member in members(args[0])), None
     return False, None
 
 
-def _plain_literals(annotation: Any) -> bool:
+def _plain_literals(annotation: Annotation) -> bool:
     """Return whether no Literal of the annotation names a member of an enum, which JSON spells otherwise."""
     if get_origin(annotation) is Literal:
         return not any(isinstance(value, Enum) for value in get_args(annotation))
     return all(_plain_literals(part) for part in get_args(annotation))
 
 
-def _plain_enum(kind: type[Enum]) -> bool:
-    values = {type(member.value) for member in kind}
+def _plain_enum(enum: type[Enum]) -> bool:
+    values = {type(member.value) for member in enum}
     return values == {str} or values == {int}
 
 
-_PLAIN_KINDS = frozenset({str, int, bool, type(None)})
-"""Kinds of values of which equality says all."""
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+"""Types of values of which equality says all."""
 
 
 def same(first: object, second: object, *, strict: bool = False) -> bool:
@@ -286,10 +292,10 @@ def same(first: object, second: object, *, strict: bool = False) -> bool:
         second: another.
         strict: whether the signs of zeros, the order of a dict's keys and the private attributes of models count too.
     """
-    kind = type(first)
-    if kind is not type(second):
+    exact = type(first)
+    if exact is not type(second):
         return False
-    if kind in _PLAIN_KINDS:
+    if exact in _PLAIN_TYPES:
         return bool(first == second)
     compare = _strictly_same if strict else same
     if isinstance(first, dict) and isinstance(second, dict):
