@@ -99,6 +99,6 @@ class Library(Database):
         Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
     )
 
-    def take_over(self, old: LegacySnapshot) -> None:
+    def import_legacy(self, old: LegacySnapshot) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""
         take_over(old)

@@ -3,6 +3,7 @@
 from snaptable.conditions import asc, contains, desc, one_of, starts_with
 from snaptable.contract import Page, Plan, Status
 from snaptable.database import Database
+from snaptable.declarations import table
 from snaptable.errors import (
     ConstraintError,
     CorruptJournal,
@@ -43,7 +44,7 @@ from snaptable.schema import (
     utc_now,
 )
 from snaptable.storage.legacy import LegacySnapshot
-from snaptable.table import Table, table
+from snaptable.table import Table
 
 __all__ = [
     "ConstraintError",

@@ -19,7 +19,7 @@ from snaptable.contract import EVERYTHING, M, Select, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
 from snaptable.progress import Progress
 from snaptable.query import Query
-from snaptable.schema import Index, TableSchema, Unique
+from snaptable.schema import TableSchema
 
 
 class Table(Generic[M]):
@@ -29,10 +29,12 @@ class Table(Generic[M]):
     transaction of its own unless one is open, and returns when it is durable; what raises left nothing behind.
     """
 
-    def __init__(self, schema: TableSchema) -> None:
+    def __init__(self, schema: TableSchema, database: str) -> None:
+        """Take what was declared, and the name of the Database class."""
         self.schema = schema
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
+        self._database = database
         self._engine: TableEngine[M] | None = None
         self._known: set[PredicateTemplate | Order] = set()
         """Terms and orderings that were found to be of this table's columns: a few for each column."""
@@ -57,7 +59,9 @@ class Table(Generic[M]):
             DatabaseClosed: the database is not open.
         """
         if self._engine is None:
-            raise DatabaseClosed(f"the database of {self.name} is not open: use `with Library(…) as db`, or db.open()")
+            raise DatabaseClosed(
+                f"the database of {self.name} is not open: use `with {self._database}(…) as db`, or db.open()"
+            )
         return self._engine
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,18 +212,3 @@ class Table(Generic[M]):
     def _check_column(self, column: Column) -> None:
         if not issubclass(self.model, column.model) or column.name not in self.schema.columns:
             raise InvalidQuery(f"{column!r} is no column of {self.name}, which holds {self.model.__name__}")
-
-
-def table(*indexes: Unique | Index) -> Any:
-    """Declare the indexes of a table that span several fields.
-
-    As in `documents: Table[Document] = table(Unique("user_id", "name"), Index("user_id", "date", ordered=True))`.
-    """
-    return Declared(indexes)
-
-
-class Declared:
-    """Carry the indexes of `table(…)` from the class body to the schema."""
-
-    def __init__(self, indexes: tuple[Unique | Index, ...]) -> None:
-        self.indexes = indexes

@@ -66,11 +66,6 @@ class Store(Database):
     things: Table[Thing] = indexes(Index("owner", "rank", ordered=True))
     numbered: Table[Numbered]
 
-    _faults: Any = None
-
-    def _files(self, directory: Path) -> Files:
-        return self._faults(directory) if self._faults else super()._files(directory)
-
 
 def on_disk(directory: Path) -> dict[str, Any]:
     """Return what anybody reads in the snapshot."""
@@ -97,8 +92,7 @@ def test_tinydb_89_a_value_that_cannot_be_written_leaves_the_file_whole(tmp_path
 def test_nedb_265_the_new_file_is_synced_before_it_gets_the_name() -> None:
     """Every rename in the record of a disk follows a sync of the file that is renamed, with no write between."""
     disk = SimulatedDisk()
-    db = Store("/simulated")
-    db._faults = lambda _: disk
+    db = Store("/simulated", filesystem=lambda _, *, fsync: disk)
     with db:
         db.things.insert(Thing(id="1"))
         db.persist()
@@ -157,9 +151,8 @@ def test_a_rename_that_is_not_allowed_loses_nothing(tmp_path: Path, number: int)
                 raise OSError(number, os.strerror(number), target)
             super().replace(source, target)
 
-    db = Store(tmp_path)
+    db = Store(tmp_path, filesystem=Stubborn)
     refused = False
-    db._faults = Stubborn
     with db:
         db.things.insert(Thing(id="1"))
         before = (tmp_path / "db_snapshot.json").read_bytes()
@@ -187,8 +180,7 @@ def test_redis_1604_openhab_2267_a_full_disk_zeroes_nothing(tmp_path: Path) -> N
         def append(self, name: str) -> Any:
             return _NoRoom(super().append(name), lambda: full)
 
-    db = Store(tmp_path)
-    db._faults = Full
+    db = Store(tmp_path, filesystem=Full)
     with db:
         db.things.insert(Thing(id="1"))
         before = tree(tmp_path)

@@ -1,10 +1,11 @@
 """Opening and closing: a disk of one's own, the seam for test tools, and what can't be done half-way."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from snaptable import Database, DatabaseClosed, ReadOnlyStore, Row, Table, TransactionError, WriteFailed
+from snaptable import Database, DatabaseClosed, OpenError, ReadOnlyStore, Row, Table, TransactionError, WriteFailed
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.storage.disk.files import Files
 
@@ -125,3 +126,51 @@ def test_closing_what_is_no_longer_ours(tmp_path: Path) -> None:
     assert not db.is_open
     with Notes(tmp_path / "data") as db:
         assert db.notes.count() == 1
+
+
+URLS = [
+    ("", '"memory:"'),
+    (":memory:", '"memory:"'),
+    ("memory", '"memory:"'),
+    ("memory://", '"memory:"'),
+    ("sqlite:///x.db", "no engine for sqlite://"),
+    ("file:///tmp/x", "no engine for file://"),
+    ("postgresql://ann:secret@host/db", "no PostgreSQL engine yet"),
+]
+
+
+@pytest.mark.parametrize(("url", "message"), URLS)
+def test_urls_of_other_libraries(url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused before anything is made, saying what to write, and without a word of the URL's secrets."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OpenError, match=message) as raised:
+        Notes(url)
+    assert "secret" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_a_directory_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Path can't be meant as a URL."""
+    monkeypatch.chdir(tmp_path)
+    with Notes(Path("memory")) as db:
+        db.notes.insert(Note(id="a", text="x"))
+    assert (tmp_path / "memory" / "db_snapshot.json").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True}])
+def test_a_file_where_a_directory_is_wanted(tmp_path: Path, options: dict[str, Any]) -> None:
+    """The error says that it is a file, and is left as it was."""
+    file = tmp_path / "db_snapshot.json"
+    file.write_text("{}")
+    with pytest.raises(OpenError, match="is a file; name a directory") as raised:
+        Notes(file, **options).open()
+    assert raised.value.path == str(file)
+    assert file.read_text() == "{}"
+
+
+def test_a_closed_database_is_called_by_its_name() -> None:
+    """So that what is to be written can be copied."""
+    db = Notes("memory:")
+    for use in (db.notes.count, db.check):
+        with pytest.raises(DatabaseClosed, match=r"with Notes\(…\) as db"):
+            use()

@@ -3,13 +3,43 @@
 An engine is imported when a database is first opened: half of what importing this package would cost.
 """
 
+import os
+import re
+
 from snaptable.contract import Engine
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
 from snaptable.engines.options import EngineOptions, Filesystem
+from snaptable.errors import OpenError
 
-__all__ = ["EngineOptions", "Filesystem", "OpenObserver", "engine_of", "observe_opens", "open_engine"]
+__all__ = ["EngineOptions", "Filesystem", "OpenObserver", "check_url", "engine_of", "observe_opens", "open_engine"]
 
 MEMORY = "memory:"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_POSTGRES = ("postgresql", "postgres")
+_LIKE_MEMORY = (":memory:", "memory", ":memory", "memory://")
+
+
+def check_url(url: str | os.PathLike[str]) -> None:
+    """Refuse what other libraries would take for a URL, and would become a directory of that name here.
+
+    Raises:
+        OpenError: saying what to write; it never repeats the URL, which may hold a password.
+    """
+    if not isinstance(os.fspath(url), str):
+        raise OpenError("the directory's path is a str or a pathlib.Path, not bytes")
+    if not isinstance(url, str):
+        return  # a Path says that it is one
+    if url == "":
+        raise OpenError('the URL is empty; name a directory, as in "data", or write "memory:"')
+    if url in _LIKE_MEMORY:
+        raise OpenError(
+            f'write "memory:" for a database that keeps nothing, not {url!r}; a directory of that name is Path({url!r})'
+        )
+    scheme = _SCHEME.match(url)
+    if scheme is not None and scheme[1].lower() in _POSTGRES:
+        raise OpenError('this version has no PostgreSQL engine yet; name a directory, or write "memory:"')
+    if scheme is not None:
+        raise OpenError(f'there is no engine for {scheme[1]}://; name a directory, as in "data", or write "memory:"')
 
 
 def open_engine(options: EngineOptions) -> Engine:

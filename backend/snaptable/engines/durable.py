@@ -46,8 +46,8 @@ class DurableEngine(InMemory):
         """
         # 1. The directory: resolved once, so that a symlink that is moved later moves nothing.
         directory = resolve(options.url)
-        if options.banner:
-            log_banner(directory)
+        if options.banner and not options.read_only:
+            log_banner_once(directory)
         # 2. The rows, verified and indexed.
         engine = cls(options, directory)
         engine.store = engine._load(options, options.files(directory))
@@ -131,8 +131,15 @@ def _shown(options: EngineOptions) -> str:
     return os.path.join(options.url, names.SNAPSHOT)  # noqa: PTH118 - Path would tidy it up
 
 
-def log_banner(directory: Path) -> None:
-    """Log what a store in memory is, and is not."""
+_announced: set[tuple[int, Path]] = set()
+"""Process and directory of the banners that were logged."""
+
+
+def log_banner_once(directory: Path) -> None:
+    """Log what a store in memory is, and is not; once a process and directory."""
+    if (os.getpid(), directory) in _announced:
+        return
+    _announced.add((os.getpid(), directory))
     line = "=" * 80
     for text in (line, *BANNER, line):
         logger.warning(text.format(directory=directory))

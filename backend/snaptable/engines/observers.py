@@ -73,7 +73,8 @@ def engine_of(database: "Database") -> "MemoryEngine":
     Raises:
         DatabaseClosed: the database is not open.
     """
-    engine = database._engine
-    if engine is None:
+    memory = getattr(database._engine, "memory", None)
+    if memory is None:
         raise DatabaseClosed(f"{database!r} is not open, or not in memory")
+    engine: MemoryEngine = memory
     return engine

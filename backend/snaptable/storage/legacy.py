@@ -19,7 +19,7 @@ logger = logging.getLogger("snaptable")
 
 
 class LegacySnapshot:
-    """Be the content of a stop-gap file on its way into the tables; what `Database.take_over` is handed.
+    """Be the content of a stop-gap file on its way into the tables; what `Database.import_legacy` is handed.
 
     Attributes:
         tables: raw JSON rows by table and key; change them in place. Derived maps are gone already.

@@ -44,7 +44,7 @@ class OpenOptions:
     tables: tuple[str, ...]
     loader: Callable[[], LegacyImportTarget]
     """Gives a loader that has seen nothing yet."""
-    take_over: Callable[[LegacySnapshot], None]
+    import_legacy: Callable[[LegacySnapshot], None]
     policy: Policy
     read_only: bool
 
@@ -197,7 +197,7 @@ def import_legacy(opening: OpenOptions, found: bytes, pages: Pages) -> RecoveryR
             f"{path} is of the older format, but there is a journal beside it: move {names.JOURNAL} away first"
         )
     # 1. What the application changes: converted, reported, set aside.
-    opening.take_over(old)
+    opening.import_legacy(old)
     # 2. Each row into its table.
     for table in opening.tables:
         for key, row in old.tables.get(table, {}).items():

@@ -202,8 +202,8 @@ class FaultyStore(Store):
     """Be a store on such a disk."""
 
     def __init__(self, url: Path, disk: Disk, **options: Any) -> None:
-        super().__init__(url, **{"fsync": False, **options})
+        super().__init__(url, **{"fsync": False, "filesystem": self._files_of, **options})
         self.disk = disk
 
-    def _files(self, directory: Path) -> Files:
-        return FaultyFiles(directory, self.disk, fsync=self._fsync)
+    def _files_of(self, directory: Path, *, fsync: bool) -> Files:
+        return FaultyFiles(directory, self.disk, fsync=fsync)

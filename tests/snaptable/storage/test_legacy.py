@@ -220,7 +220,7 @@ def test_not_for_reading_only(directory: Path) -> None:
 class Converting(Archive):
     """Convert what the application knows better: addresses to lower case, papers of nobody set aside."""
 
-    def take_over(self, old: LegacySnapshot) -> None:
+    def import_legacy(self, old: LegacySnapshot) -> None:
         """Change, set aside and report rows."""
         for key, row in old.tables["users"].items():
             row["email"] = row["email"].lower()
@@ -232,7 +232,7 @@ class Converting(Archive):
 
 
 def test_the_application_converts_and_sets_aside(directory: Path) -> None:
-    """Ensure take_over() changes rows before they are validated, and rows set aside are kept whole with the reason."""
+    """Ensure import_legacy() changes rows before they are validated; rows set aside are kept whole with the reason."""
     stray = {"id": "d3", "user_id": "9", "filename": "lost.pdf", "metadata": {"ü": 1}}
     data = put(directory, changed(documents={**OLD["documents"], "d3": stray}))
     with Converting(directory, fsync=False) as db:
@@ -247,7 +247,7 @@ def test_the_application_converts_and_sets_aside(directory: Path) -> None:
 
 
 def test_a_problem_the_application_reports(directory: Path) -> None:
-    """Ensure a problem that take_over() reports refuses the file, beside those the models find."""
+    """Ensure a problem that import_legacy() reports refuses the file, beside those the models find."""
     put(directory, changed(users={"1": {"id": "1", "email": "BAD@x"}, "2": {"id": "2", "email": "B@x", "age": "old"}}))
     before = tree(directory)
     with pytest.raises(SchemaMismatch) as raised, Converting(directory, fsync=False):
@@ -261,7 +261,7 @@ def test_an_error_in_the_conversion_changes_nothing(directory: Path) -> None:
     """Ensure an exception of the application leaves the file and the lock as they were."""
 
     class Broken(Archive):
-        def take_over(self, old: LegacySnapshot) -> None:
+        def import_legacy(self, old: LegacySnapshot) -> None:
             old.tables["users"].clear()
             raise ZeroDivisionError
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.snaptable.storage.support import SNAPSHOT, Post, Store, User, killed, sealed
@@ -40,6 +41,28 @@ def test_a_first_start(log: pytest.LogCaptureFixture, tmp_path: Path) -> None:
         assert lines(log)[7:] == ["No existing database snapshot found. Starting with empty database."]
 
 
+@pytest.mark.parametrize("options", [{"banner": False}, {"read_only": True}])
+def test_a_start_that_needs_no_banner(log: pytest.LogCaptureFixture, options: dict[str, Any]) -> None:
+    """Ensure neither a script that asks for none, nor somebody who only reads, is warned; what was loaded is said."""
+    with Store("data", banner=False, fsync=False):
+        assert lines(log) == ["No existing database snapshot found. Starting with empty database."]
+    with Store("data", fsync=False, **options):
+        assert lines(log)[0] == "Database snapshot loaded successfully from data/db_snapshot.json"
+
+
+def test_one_banner_a_process_and_directory(log: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Ensure the banner is logged at the first start that wants it, and again for another directory only."""
+    for banner in (False, True, True):
+        with Store("data", fsync=False, banner=banner):
+            pass
+    with Store("other", fsync=False):
+        pass
+    lines_of_one = BANNER.split("\n")
+    expected = [text.format(directory=tmp_path / name) for name in ("data", "other") for text in lines_of_one]
+    warnings = [record.getMessage() for record in log.records if record.levelno == logging.WARNING]
+    assert warnings == expected
+
+
 def test_a_start_with_data(log: pytest.LogCaptureFixture) -> None:
     """Ensure the file as the user named it, and every table's count in declared order, also the empty ones."""
     with Store("data", fsync=False) as db:
@@ -47,7 +70,7 @@ def test_a_start_with_data(log: pytest.LogCaptureFixture) -> None:
         db.posts.insert(Post(user_id="a"))
     lines(log)
     with Store("data", fsync=False):
-        assert lines(log)[7:] == [
+        assert lines(log) == [
             "Database snapshot loaded successfully from data/db_snapshot.json",
             "Recovered: 2 users, 1 posts, 0 tokens",
         ]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from snaptable.errors import UnsafeDirectory
+from snaptable.errors import OpenError, UnsafeDirectory
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -425,9 +425,14 @@ def resolve(path: str | os.PathLike[str]) -> Path:
     """Return a directory's path, absolute and with symlinks resolved, once and for all.
 
     Raises:
-        UnsafeDirectory: the path can't be one.
+        OpenError: the path is a file's.
+        UnsafeDirectory: it can't be a path.
     """
     try:
-        return Path(path).resolve()
+        resolved = Path(path).resolve()
+        is_file = resolved.is_file()
     except (ValueError, OSError, RuntimeError) as error:
         raise UnsafeDirectory(f"{str(path)!r} is not a usable path: {error}") from error
+    if is_file:
+        raise OpenError(f"{resolved} is a file; name a directory, such as {resolved.parent}", path=resolved)
+    return resolved

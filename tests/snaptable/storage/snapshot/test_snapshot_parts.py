@@ -10,7 +10,9 @@ from tests.snaptable.storage.conftest import Open
 from tests.snaptable.storage.support import SNAPSHOT, User, checksum, read_snapshot, rows_of
 
 from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.engines import engine_of
 from snaptable.storage.disk.files import Files
+from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.snapshot import replaced_files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import Pages
@@ -99,7 +101,7 @@ def test_where_an_open_file_can_not_be_replaced(open_store: Open, monkeypatch: p
     assert db.directory is not None
     for number in range(5):
         db.users.insert(User(id=str(number)))
-        assert db._store is not None
-        assert db._store.committer is not None
-        assert db._store.committer.saver._replaced._open == []
+        log = engine_of(db).log
+        assert isinstance(log, GroupCommit)
+        assert log.saver._replaced._open == []
     assert read_snapshot(db.directory)[1] == rows_of(db)
