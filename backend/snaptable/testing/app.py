@@ -72,12 +72,14 @@ class AppHandle(StoreProcess["TestClient"], Generic[D]):
         Raises:
             RuntimeError: it opened none in the test's directory.
         """
-        database = self.last_opened
-        if database is None:
+        return self._opened()
+
+    def _opened(self) -> D:
+        if self.last_opened is None:
             raise RuntimeError(
                 f"the application has opened no Database in {self.directory}; does it take the directory?"
             )
-        return database  # type: ignore[return-value]  # what it is, the annotation of the fixture says
+        return self.last_opened  # type: ignore[return-value]  # of the class that the fixture's annotation names
 
     @property
     def is_running(self) -> bool:
@@ -128,7 +130,11 @@ class AppHandle(StoreProcess["TestClient"], Generic[D]):
         See `snaptable.testing.crash_everywhere` for the arguments and for what is verified in each; what the
         application keeps beside its store is not. A module's one application is stopped meanwhile: `client` is another
         one afterwards.
+
+        Raises:
+            RuntimeError: the application opened no database in the test's directory.
         """
+        self._opened()
         search = CrashSearch(seed=seed, max_states=max_states, nested=nested, follow_up=follow_up, check=check)
         with self._set_aside():
             recorded = self._record(self.directory)
@@ -157,10 +163,7 @@ class RecordedApp(AppHandle[D]):
         """Take what the handle is made of; the directory is a copy."""
         super().__init__(make, directory, seeds, None, record, client_options)
         disk = SimulatedDisk(contents_of(directory), directory)
-        self.recording: Recording[D] = Recording(self._on_disk, disk)
-
-    def _on_disk(self, directory: Path) -> D:
-        return sibling(self._database, directory)
+        self.recording: Recording[D] = Recording(lambda directory: sibling(self.db, directory), disk)
 
     def mount(self, directory: Path, /, *, fsync: bool) -> Files:
         """Return the simulated disk."""
@@ -169,5 +172,4 @@ class RecordedApp(AppHandle[D]):
     def opened(self, database: Database) -> None:
         """Watch the database."""
         super().opened(database)
-        self._database: D = database  # type: ignore[assignment]  # as in `db`
         self.recording.watch(database)

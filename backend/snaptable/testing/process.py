@@ -3,7 +3,6 @@
 import random
 import shutil
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +52,7 @@ class StoreProcess(ABC, Generic[Started]):
     Attributes:
         directory: where the store is; its files can be looked at.
         disk: the faults of its disk: `full()`, `fail(…)`, `slow(…)`, and `heal()`.
+        last_opened: the database that was opened in the directory last; None before any was.
     """
 
     def __init__(self, directory: Path, seeds: SeedSource, redirect: Callable[[Path], object] | None) -> None:
@@ -68,7 +68,7 @@ class StoreProcess(ABC, Generic[Started]):
         self.disk = DiskFaults()
         self._seeds, self._redirect = seeds, redirect
         self._recorded: RecordedDirectory | None = None
-        self._last_opened: weakref.ReferenceType[Database] | None = None
+        self.last_opened: Database | None = None
 
     # ── what each kind does its own way ─────────────────────────────────────────────────────────────────────────────
 
@@ -99,12 +99,7 @@ class StoreProcess(ABC, Generic[Started]):
 
     def opened(self, database: Database) -> None:
         """Take note that a database was opened in the directory."""
-        self._last_opened = weakref.ref(database)
-
-    @property
-    def last_opened(self) -> Database | None:
-        """The database that was opened in the directory last."""
-        return None if self._last_opened is None else self._last_opened()
+        self.last_opened = database
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -111,8 +111,14 @@ class Recording(Generic[D]):
         return self.disk.mount if _disks.get(database) is self.disk else None
 
     def opened(self, database: Database) -> None:
-        """Watch a database of this recording."""
+        """Watch a database of this recording.
+
+        Raises:
+            RuntimeError: it is not one in a directory.
+        """
         if _disks.get(database) is self.disk:
+            if database.directory is None:
+                raise RuntimeError(f"{database!r} is not in a directory: a crash leaves nothing of it")
             self.watch(database)
 
     def watch(self, db: Database) -> None:
@@ -236,13 +242,9 @@ def record(make: Callable[[Path], D], workload: Callable[[D], object], contents:
         contents: what is on the disk at first.
 
     Raises:
-        RuntimeError: nothing was recorded, for the database is not one in a directory.
+        RuntimeError: the database is not one in a directory.
     """
     recording = Recording(make, SimulatedDisk(contents))
     with observe_opens(recording), recording.new_database() as db:
         workload(db)
-    if not recording.operation_count:
-        raise RuntimeError(
-            f"{db!r} did nothing to its disk: only a database in a directory can be searched for crashes"
-        )
     return recording

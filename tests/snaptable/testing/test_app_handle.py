@@ -111,11 +111,42 @@ def test_an_application_of_a_module_uses_the_directory_of_the_test(
     assert not (tmp_path / "never made").exists()
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_every_crash_for_an_application_of_a_module(
+    snaptable_app: AppFixture[Notes], tmp_path: Path, *, running: bool
+) -> None:
+    """The one application runs on the copy meanwhile; afterwards it is what it was, running or stopped."""
+    db = Notes(tmp_path / "never made")
+    app = snaptable_app(application(db), db)
+    app.client.post("/notes?text=first")
+    if not running:
+        app.stop()
+
+    def ask(client: TestClient) -> None:
+        client.post("/notes?text=question")
+        client.post("/notes?text=answer")
+
+    def every_question_has_its_answer(db: Notes) -> None:
+        found = [note.text for note in db.notes.where()]
+        assert found.count("question") == found.count("answer")
+
+    assert app.crash_everywhere(ask).states.total() > 100
+    with pytest.raises(AssertionError, match="every_question_has_its_answer"):
+        app.crash_everywhere(ask, check=every_question_has_its_answer)
+    with pytest.raises(ZeroDivisionError):
+        app.crash_everywhere(lambda client: 1 // 0)
+    assert app.is_running is db.is_open is running
+    client = app.client if running else app.start()
+    assert client.get("/notes").json() == ["first"]
+
+
 def test_an_application_that_opens_no_store_is_told(snaptable_app: AppFixture[Notes]) -> None:
     """An application that ignores the directory would be tested in vain."""
     app = snaptable_app(lambda _: FastAPI())
     with pytest.raises(RuntimeError, match="has opened no Database in"):
         app.db.check()
+    with pytest.raises(RuntimeError, match="has opened no Database in"):
+        app.crash_everywhere(lambda client: client.get("/"))
     with pytest.raises(RuntimeError, match="never opened"):
         app.kill()
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from snaptable import (
     Table,
     WriteFailed,
 )
-from snaptable.testing import StoreFixture, StoreHandle, TemplateFixture
+from snaptable.testing import StoreFixture, StoreHandle, TemplateFixture, crash_everywhere
 
 
 class Note(Row):
@@ -221,6 +222,25 @@ def test_a_database_of_a_module_uses_the_directory_of_the_test(snaptable_store: 
     assert not (tmp_path / "never made").exists()
 
 
+def test_a_fork_of_a_database_of_a_module_is_another_database(snaptable_store: StoreFixture, tmp_path: Path) -> None:
+    """The module's object stays open where it is; the copy is opened by one like it, with the same attributes."""
+
+    class Branded(Notes):
+        def __init__(self, url: Path, brand: str) -> None:
+            super().__init__(url)
+            self.brand = brand
+
+    module_db = Branded(tmp_path / "never made", "blue")
+    store = snaptable_store(module_db)
+    store.db.notes.insert(Note(text="first"))
+    fork = store.fork()
+    assert fork.db is not module_db
+    assert fork.db.brand == "blue"
+    fork.db.notes.insert(Note(text="second"))
+    fork.kill()
+    assert (texts(module_db), texts(fork.db)) == (["first"], ["first", "second"])
+
+
 def test_an_edit_by_hand_is_seen(store: StoreHandle[Notes]) -> None:
     """The files are the store: what a person changes between two runs is what the next one finds."""
     store.db.close()
@@ -247,3 +267,117 @@ def test_crash_everywhere_names_what_is_wrong(snaptable_store: StoreFixture) -> 
     with pytest.raises(AssertionError, match=r"ordered, after operation \d+ \(.+\), state \d+, seed 5: ") as raised:
         store.crash_everywhere(lambda db: db.notes.insert(Note(text="lost")), seed=5)
     assert "wrong:" in str(raised.value)
+
+
+# ── crash_everywhere with invariants of the test's own ──────────────────────────────────────────────────────────────
+
+
+def ask_in_two_commits(db: Notes) -> None:
+    """Write a question and its answer, which belong together, in a commit each."""
+    db.notes.insert(Note(text="question"))
+    db.notes.insert(Note(text="answer"))
+
+
+def ask_in_one_commit(db: Notes) -> None:
+    """Write a question and its answer together."""
+    with db.transaction():
+        ask_in_two_commits(db)
+
+
+def every_question_has_its_answer(db: Notes) -> None:
+    """Assert that no question is alone."""
+    assert texts(db).count("question") == texts(db).count("answer")
+
+
+def test_a_check_finds_two_commits_where_one_is_meant(snaptable_store: StoreFixture) -> None:
+    """Both commits are whole in every state, so the search alone passes; the check names the state that is wrong."""
+    store = snaptable_store(Notes)
+    store.crash_everywhere(ask_in_two_commits)
+    store.crash_everywhere(ask_in_one_commit, check=every_question_has_its_answer)
+    place = r"kill, after operation \d+ \(.+\), state 0, seed 0: after commit 1, "
+    what = r"every_question_has_its_answer \(test_store_handle\.py:\d+\): AssertionError: "
+    with pytest.raises(AssertionError, match=place + what):
+        store.crash_everywhere(ask_in_two_commits, check=every_question_has_its_answer)
+
+
+def test_a_check_sees_every_state_a_crash_may_leave(snaptable_store: StoreFixture) -> None:
+    """It is called with a database that was opened on the state, from before the first commit to after the last."""
+    seen = set()
+
+    def check(db: Notes) -> None:
+        assert db.is_open
+        seen.add(tuple(texts(db)))
+
+    store = snaptable_store(Notes)
+    store.crash_everywhere(ask_in_two_commits, check=check)
+    assert seen == {(), ("question",), ("question", "answer")}
+    seen.clear()
+    report = store.crash_everywhere(lambda db: db.notes.insert(Note(text="one")), check=check, nested=1, max_states=1)
+    assert seen == {(), ("one",)}
+    assert report.states["kill, nested"] > 100
+
+
+def fail_by_pytest(db: Notes) -> None:
+    """Fail as a test may."""
+    pytest.fail("not so")
+
+
+def fail_by_an_error(db: Notes) -> None:
+    """Fail by any exception."""
+    _ = db.notes[77]
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (fail_by_pytest, r"fail_by_pytest \(test_store_handle\.py:\d+\): Failed: not so"),
+        (fail_by_an_error, r"fail_by_an_error \(test_store_handle\.py:\d+\): RowNotFound: "),
+        (lambda db: len(texts(db)) > 77, "<lambda> returned False"),
+    ],
+)
+def test_a_check_may_fail_in_any_way(store: StoreHandle[Notes], check: Callable[[Notes], object], message: str) -> None:
+    """Whatever it raises is reported with its place, and so is an answer of False; the store is left alone."""
+    with pytest.raises(AssertionError, match=message):
+        store.crash_everywhere(lambda db: db.notes.insert(Note(text="second")), check=check)
+    assert texts(store.db) == ["first"]
+
+
+def test_a_check_that_would_never_run_is_refused(store: StoreHandle[Notes]) -> None:
+    """A coroutine function would only make coroutines."""
+
+    async def check(db: Notes) -> None:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match="check=check is a coroutine function"):
+        store.crash_everywhere(lambda db: None, check=check)
+
+
+def test_a_store_without_a_directory_has_no_crashes() -> None:
+    """A search of nothing would find nothing wrong."""
+    with pytest.raises(RuntimeError, match="is not in a directory"):
+        crash_everywhere(lambda _: Notes("memory:"), ask_in_one_commit)
+
+
+@pytest.mark.parametrize("open_before", [True, False])
+def test_crash_everywhere_for_a_database_of_a_module(
+    snaptable_store: StoreFixture, tmp_path: Path, *, open_before: bool
+) -> None:
+    """The workload is called with that very object, which is then again what it was: open or closed, with its rows."""
+    module_db = Notes(tmp_path / "never made")
+    store = snaptable_store(module_db)
+    module_db.notes.insert(Note(text="first"))
+    if not open_before:
+        store.stop()
+
+    def workload(db: Notes) -> None:
+        assert db is module_db
+        ask_in_two_commits(module_db)
+
+    assert store.crash_everywhere(workload, check=lambda db: texts(db)[0] == "first").states.total() > 100
+    with pytest.raises(AssertionError, match="every_question_has_its_answer"):
+        store.crash_everywhere(workload, check=every_question_has_its_answer)
+    with pytest.raises(ZeroDivisionError):
+        store.crash_everywhere(lambda db: 1 // 0)
+    assert module_db.is_open is open_before
+    assert texts(module_db if open_before else store.start()) == ["first"]
+    assert module_db.directory == store.directory
