@@ -207,7 +207,7 @@ def crash_everywhere(
     max_states: int = 25,
     nested: int = 0,
 ) -> CrashReport:
-    """Run a workload, then open the store in every state that a crash at any of its file operations may have left.
+    """Run a workload, open the store in every state that a crash at any file operation may have left; count them.
 
     Each must open, have exactly the rows after some commit, all acknowledged ones included, with indexes and
     constraints sound, have the same rows when opened again, pass `check`, and take a further commit.
@@ -215,18 +215,15 @@ def crash_everywhere(
     Args:
         make: returns a closed database for a directory; the database's class does.
         workload: called with the open database.
-        check: called with the reopened database in every state, those before the first commit included; fails by
-            raising (an assertion), or by returning False, if an invariant of yours does not hold.
+        check: called with the reopened database in every state, also in those before the first commit; raises, or
+            returns False, if an invariant of yours does not hold.
         contents: what is on the disk at first; nothing if not given.
         models: which crashes: "kill", "ordered", "weak"; see `snaptable.testing.crash`.
-        follow_up: makes a commit in each recovered store; deletes a row if not given.
-        seed: chooses among the states if there are more than `max_states`.
+        follow_up: makes the further commit; deletes a row if not given.
+        seed: chooses the sample if there are more states than `max_states`.
         max_states: the most states that are opened after one operation.
-        nested: how many of these crash again during recovery and after it. Each is a search of its own: with 1, four
-            commits have thirty times as many states and take about a minute.
-
-    Returns:
-        How many states were opened.
+        nested: how many of these crash again during recovery and after it; 1 means thirty times as many states, which
+            take about a minute for four commits.
 
     Raises:
         AssertionError: naming the operation, the model, the seed and what was lost, or how `check` failed.
