@@ -100,7 +100,8 @@ class AppHandle(StoreProcess["TestClient"], Generic[D]):
         if self._is_running:
             self._is_running = False
             self.client.__exit__()
-        if self.last_opened is not None:
+        # A module's database may be open elsewhere by now.
+        if self.last_opened is not None and self.last_opened.directory == self.directory:
             self.last_opened.close()
 
     def discard(self) -> None:

@@ -54,7 +54,7 @@ def _kept(db: Database, rows: Rows) -> Contents:
 
 
 def differences(db: Database, before: Rows, after: Rows) -> Iterator[str]:
-    """Yield where rows differ, by table, key and field."""
+    """Yield each difference between rows, by table, key and field."""
     for name, rows in before.items():
         key_of = attrgetter(db.tables[name].schema.key)
         old, new = {key_of(row): row for row in rows}, {key_of(row): row for row in after[name]}

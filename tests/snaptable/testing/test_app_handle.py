@@ -77,7 +77,7 @@ def test_a_request_that_is_cut_off_leaves_all_or_nothing(snaptable_app: AppFixtu
 
 
 def test_every_crash_of_a_workload_by_http(app: AppHandle[Notes]) -> None:
-    """The workload is handed a client of a copy; every state a crash may leave its store in is judged."""
+    """The workload is called with a client of a copy; every state a crash may leave its store in is verified."""
 
     def workload(client: TestClient) -> None:
         assert client.get("/notes").json() == ["first"]
@@ -127,8 +127,8 @@ def test_every_crash_for_an_application_of_a_module(
         client.post("/notes?text=answer")
 
     def every_question_has_its_answer(db: Notes) -> None:
-        found = [note.text for note in db.notes.where()]
-        assert found.count("question") == found.count("answer")
+        texts = [note.text for note in db.notes.where()]
+        assert texts.count("question") == texts.count("answer")
 
     assert app.crash_everywhere(ask).states.total() > 100
     with pytest.raises(AssertionError, match="every_question_has_its_answer"):

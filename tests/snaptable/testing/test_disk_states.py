@@ -39,7 +39,7 @@ def test_what_was_not_synced_may_be_gone(disk: SimulatedDisk) -> None:
     """A file needs its bytes synced and its name: with one alone, the other may be missing."""
     file = disk.create("a")
     file.write([b"one"])
-    assert {frozenset(found.items()) for found in left(disk, "ordered")} >= {
+    assert {frozenset(files.items()) for files in left(disk, "ordered")} >= {
         frozenset(), frozenset({("a", b"")}), frozenset({("a", b"one")}),
     }  # fmt: skip
     file.sync()
@@ -63,11 +63,11 @@ def test_blocks_are_torn_reordered_and_filled(disk: SimulatedDisk) -> None:
     file = disk.create("a")
     disk.sync_directory()
     file.write([b"1" * BLOCK + b"2" * BLOCK])
-    found = {state["a"] for state in left(disk, "weak")}
-    assert b"\0" * BLOCK + b"2" * BLOCK in found
-    assert b"1" * BLOCK + b"\xa5" * BLOCK in found
-    assert b"1" * BLOCK + b"2" in found
-    assert b"" in found
+    contents = {state["a"] for state in left(disk, "weak")}
+    assert b"\0" * BLOCK + b"2" * BLOCK in contents
+    assert b"1" * BLOCK + b"\xa5" * BLOCK in contents
+    assert b"1" * BLOCK + b"2" in contents
+    assert b"" in contents
 
 
 def test_blocks_may_hold_what_a_removed_file_left(disk: SimulatedDisk) -> None:
@@ -95,9 +95,9 @@ def test_a_failed_sync_is_not_made_good_by_another(disk: SimulatedDisk) -> None:
     assert b"" in {state["a"] for state in left(disk, "weak")}
     file.write([b"second"])
     file.sync()
-    found = {state["a"] for state in left(disk, "weak")}
-    assert {b"first.second", b"\0" * 6 + b"second"} <= found
-    assert all(data.endswith(b"second") for data in found)
+    contents = {state["a"] for state in left(disk, "weak")}
+    assert {b"first.second", b"\0" * 6 + b"second"} <= contents
+    assert all(data.endswith(b"second") for data in contents)
 
 
 def test_names_change_in_one_step(disk: SimulatedDisk) -> None:
@@ -112,7 +112,7 @@ def test_names_change_in_one_step(disk: SimulatedDisk) -> None:
 
 
 def test_faults_strike_where_they_are_told_to(disk: SimulatedDisk) -> None:
-    """Before, after, or half-way; by name, after so many, so often; and room is used up."""
+    """Before, after, or half-way; by name, after a number of others, a number of times; and room is used up."""
     file = disk.create("a")
     disk.faults.fail("write", errno.EIO, times=1, how="after")
     with pytest.raises(OSError, match="Input/output"):

@@ -100,10 +100,10 @@ def test_nothing_acknowledged_is_lost_in_the_middle_of_work(snaptable_store: Sto
         acknowledged.clear()
         store = snaptable_store(Notes, snapshot="background" if seed % 2 else "auto")
         db = getattr(store, end)(during=lambda db=store.db: work(db), seed=seed)
-        found = texts(db)
-        assert found[: len(acknowledged)] == acknowledged
-        assert len(found) <= len(acknowledged) + 1
-        lengths.add(len(found))
+        left = texts(db)
+        assert left[: len(acknowledged)] == acknowledged
+        assert len(left) <= len(acknowledged) + 1
+        lengths.add(len(left))
     assert len(lengths) > 3
 
 
@@ -133,7 +133,7 @@ def test_threads_are_never_told_of_what_a_kill_takes(snaptable_store: StoreFixtu
 
 
 def test_the_same_seed_leaves_the_same_state(snaptable_store: StoreFixture) -> None:
-    """A power cut can be had again by its seed."""
+    """A power cut can be repeated by its seed."""
 
     def cut(seed: int) -> list[str]:
         store = snaptable_store(Notes, fsync=False, snapshot="background")
@@ -144,9 +144,9 @@ def test_the_same_seed_leaves_the_same_state(snaptable_store: StoreFixture) -> N
         except OpenError as error:
             return [type(error).__name__]
 
-    found = {seed: cut(seed) for seed in range(12)}
-    assert found == {seed: cut(seed) for seed in range(12)}
-    assert len({str(left) for left in found.values()}) > 1
+    states = {seed: cut(seed) for seed in range(12)}
+    assert states == {seed: cut(seed) for seed in range(12)}
+    assert len({str(left) for left in states.values()}) > 1
 
 
 def test_an_error_of_the_work_itself_is_raised(store: StoreHandle[Notes]) -> None:

@@ -40,7 +40,7 @@ def test_what_would_differ_is_named(url: str, tmp_path: Path, monkeypatch: pytes
     with Desk(url) as db:
         db.drafts.insert(Draft(id=7, title="one"))
         other = {"drafts": [Draft(id=7, title="uno")]}
-        shown = lambda found: rows_of(db) if found is db else other  # noqa: E731
+        shown = lambda database: rows_of(db) if database is db else other  # noqa: E731
         monkeypatch.setattr("snaptable.testing.survival.rows_of", shown)
         with pytest.raises(
             AssertionError, match=r"after a kill: drafts\[7\]\.title: 'one' came back as 'uno'"
@@ -59,14 +59,14 @@ def test_rows_that_are_missing_new_or_elsewhere_are_named() -> None:
     db = Desk("memory:")
     one, two, three = (Draft(id=number, title=str(number)) for number in (1, 2, 3))
     changed = two.model_copy(update={"title": "zwei"})
-    found = list(differences(db, {"drafts": [one, two]}, {"drafts": [changed, three]}))
-    assert found == [
+    reported = list(differences(db, {"drafts": [one, two]}, {"drafts": [changed, three]}))
+    assert reported == [
         "drafts[1] is not there",
         "drafts[2].title: '2' came back as 'zwei'",
         "drafts[3] was not there before",
     ]
-    found = list(differences(db, {"drafts": [one, two]}, {"drafts": [two, one]}))
-    assert found == ["drafts: the rows come back in another order"]
+    reported = list(differences(db, {"drafts": [one, two]}, {"drafts": [two, one]}))
+    assert reported == ["drafts: the rows come back in another order"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_equal_is_not_enough(first: object, second: object) -> None:
 
 
 def test_a_file_that_would_not_open_is_reported(tmp_path: Path) -> None:
-    """Damage that the open database does not know of yet is found before the restart that would."""
+    """Damage that the open database does not know of yet is reported before the restart that would meet it."""
     with Desk(tmp_path / "data") as db:
         db.drafts.insert(Draft(title="one"))
         good = (tmp_path / "data" / "db_snapshot.json").read_bytes()
