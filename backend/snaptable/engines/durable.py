@@ -10,6 +10,7 @@ from snaptable.contract import Status
 from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import InMemory
 from snaptable.errors import OpenError, ReadOnlyStore, WriteFailed
+from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
 from snaptable.storage.disk import names
@@ -34,7 +35,7 @@ class DurableEngine(InMemory):
     def __init__(self, options: EngineOptions, directory: Path) -> None:
         super().__init__(options.schemas)
         self.directory: Path | None = directory
-        self.store: Store
+        self.store: Store[UndoRecords]
         self._pid = os.getpid()
 
     @classmethod
@@ -52,16 +53,16 @@ class DurableEngine(InMemory):
         engine = cls(options, directory)
         engine.store = engine._load(options, options.files(directory))
         # 3. Where commits go from here on.
-        engine.memory.sequence = engine.store.recovered.sequence
-        if engine.store.committer is not None:
-            engine.memory.log = engine.store.committer
+        engine.memory.sequence = engine.store.recovery.sequence
+        if engine.store.group_commit is not None:
+            engine.memory.log = engine.store.group_commit
         else:
             engine.keep_nothing(ReadOnlyStore(f"{directory} was opened with read_only=True"))
         # 4. What there is.
         engine._log_recovered(_shown(options))
         return engine
 
-    def _load(self, options: EngineOptions, files: Files) -> Store:
+    def _load(self, options: EngineOptions, files: Files) -> Store[UndoRecords]:
         """Open the store, filling the tables; how far that is, is shown if it takes long."""
         try:
             identity = files.identity(names.SNAPSHOT)
@@ -76,7 +77,7 @@ class DurableEngine(InMemory):
             options.snapshot,
             options.read_only,
         )
-        callbacks = CommitCallbacks(self.memory.became_durable, self.memory.failed)
+        callbacks = CommitCallbacks[UndoRecords](self.memory.became_durable, self.memory.failed, dict)
         with without_garbage_collection(), progress:
             return Store.open(opening, callbacks)
 
@@ -90,28 +91,29 @@ class DurableEngine(InMemory):
 
     def persist(self) -> None:
         """Save a snapshot now, and make writes work again after a failed sync."""
-        committer = self.store.committer
-        if committer is None:
+        group_commit = self.store.group_commit
+        if group_commit is None:
             raise ReadOnlyStore(f"{self.directory} was opened with read_only=True")
         self.refuse_in_transaction()
         try:
-            committer.persist()
+            group_commit.persist()
         except OSError as error:
             raise WriteFailed(f"the snapshot could not be saved: {error}") from error
 
     def status(self) -> Status:
         """Return how the tables, the journal and the snapshot are doing; O(tables)."""
-        status, committer = super().status(), self.store.committer
-        if committer is None:
+        status, group_commit = super().status(), self.store.group_commit
+        if group_commit is None:
             return status
-        saver = committer.saver
+        checkpointer = group_commit.checkpointer
+        saved = checkpointer.saved
         return replace(
             status,
-            sequence=committer.sequence,
-            snapshot_sequence=saver.saved_sequence if saver.saved_at else None,
-            snapshot_saved_at=datetime.fromisoformat(saver.saved_at) if saver.saved_at else None,
-            snapshot_bytes=saver.saved_bytes,
-            snapshot_error=saver.error,
+            sequence=group_commit.sequence,
+            snapshot_sequence=saved.sequence if saved.saved_at else None,
+            snapshot_saved_at=datetime.fromisoformat(saved.saved_at) if saved.saved_at else None,
+            snapshot_bytes=saved.size,
+            snapshot_error=checkpointer.error,
         )
 
     def close(self) -> None:

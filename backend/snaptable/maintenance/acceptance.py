@@ -46,7 +46,7 @@ def _append_commit(files: Files, store: UntypedStore, commit: Commit, kept: list
         kept.append(quarantine_once(files, names.segment(commit.sequence), files.read(path)))
     segment.begin()
     segment.append([commit])
-    store.apply_commit(commit, segment.tip)
+    store.apply_commit(commit, segment.head_digest)
     return segment
 
 

@@ -5,7 +5,6 @@ and every damaged file is named, not only the first.
 """
 
 import os
-from collections.abc import Iterator
 
 from snaptable.errors import CorruptJournal, OpenError, UnsafeDirectory
 from snaptable.maintenance.findings import CheckReport, Finding, Severity
@@ -16,9 +15,10 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal import format as journal_format
-from snaptable.storage.journal import reader as journal_reader
+from snaptable.storage.journal.reader import Ending, JournalReader, SegmentReader
+from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
-from snaptable.storage.store import read_snapshot
+from snaptable.storage.store import leftovers, read_snapshot
 
 MAX_DAMAGED_ROWS = 50
 """Damaged rows that are named one by one."""
@@ -79,7 +79,7 @@ class _StoreCheck:
         if offset is None or file != names.SNAPSHOT or self.snapshot is None:
             self.report.findings.append(Finding(severity, file, reason, offset, line))
             return
-        place = snapshot_format.locate(self.snapshot, offset)
+        place = damage.locate(self.snapshot, offset)
         self.report.findings.append(Finding(severity, file, reason, offset, place.line, place.table, place.key))
 
     def _add_error(self, file: str, error: OpenError | OSError, reason: str | None = None) -> None:
@@ -131,8 +131,8 @@ class _StoreCheck:
     def _add_damaged_rows(self, snapshot: bytes) -> None:
         """Name each line that is not a row, when the file as a whole is damaged."""
         named = {finding.line for finding in self.report.findings if finding.key is not None}
-        for count, (offset, reason) in enumerate(snapshot_format.damaged_rows(snapshot)):
-            if snapshot_format.locate(snapshot, offset).line in named:
+        for count, (offset, reason) in enumerate(damage.damaged_rows(snapshot)):
+            if damage.locate(snapshot, offset).line in named:
                 continue
             if count == MAX_DAMAGED_ROWS:
                 self._add("problem", names.SNAPSHOT, "… and more lines like these")
@@ -146,33 +146,32 @@ class _StoreCheck:
         spans = journal_directory.spans(self.files)
         self.report.segments = len(spans)
         store = self.header.store if self.header else None
-        digest = journal_format.GENESIS if spans and spans[0][0] == 1 else None
-        for first, following in spans:
-            try:
-                reader = journal_reader.begin(self.files, first, following)
-                digest = self._check_segment(reader, store, digest)
-                store = store or reader.header.store
-                self.report.sequences = (spans[0][0], reader.reached)
-            except (OpenError, OSError) as error:
-                self.journal_errors.add(str(error))
-                self._add_error(journal_directory.path_of(first), error, self._with_advice(error, following))
-                digest = None
+        journal = JournalReader(self.files, store=store, head_digest=journal_format.GENESIS)
+        followers = dict(spans)
 
-    def _check_segment(self, reader: journal_reader.SegmentReader, store: str | None, digest: str | None) -> str:
-        """Check one file from its header to its end; return the digest of its last frame."""
-        reader.check_follows(store, digest)
+        def add_damage(first: int, error: OpenError | OSError) -> None:
+            self.journal_errors.add(str(error))
+            self._add_error(journal_directory.path_of(first), error, self._with_advice(error, followers.get(first)))
+
+        for reader in journal.segments(add_damage):
+            try:
+                self._check_segment(reader)
+                self.report.sequences = (spans[0][0], reader.last_sequence)
+            except CorruptJournal as error:
+                add_damage(reader.first, error)
+
+    def _check_segment(self, reader: SegmentReader) -> None:
+        """Check one file from its header to its end."""
         for frame in reader.frames():
             self.progress(frame.end - frame.offset)
-        if reader.torn:
-            size = len(reader.data) - reader.end
+        if reader.ending is Ending.TORN:
             self._add(
                 "notice",
                 journal_directory.path_of(reader.first),
-                f"the last {size} bytes are not a whole frame: a write torn by a crash, never acknowledged, or one "
-                f"that is on its way right now; the next start sets them aside",
+                f"the last {len(reader.torn_bytes)} bytes are not a whole frame: a write torn by a crash, never "
+                f"acknowledged, or one that is on its way right now; the next start sets them aside",
                 reader.end,
             )
-        return reader.tip
 
     def _with_advice(self, error: Exception, following: int | None) -> str:
         """Return an error's message, and what to do about a damaged file."""
@@ -215,13 +214,6 @@ class _StoreCheck:
             sequence = _snapshot_sequence(self.files, file)
             what = "" if sequence is None else f"; a whole snapshot of sequence {sequence}"
             self._add("notice", file, f"kept aside, {size:,} bytes{what}; nothing reads it, remove it when you like")
-
-
-def leftovers(files: Files) -> Iterator[str]:
-    """Yield the names of files that a crash kept from being finished."""
-    for folder in ("", f"{names.JOURNAL}/"):
-        for name in filter(names.is_temporary, files.list(folder)):
-            yield folder + name
 
 
 def _snapshot_sequence(files: Files, name: str) -> int | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from snaptable.errors import SchemaMismatch, SnapshotEdited, UnsupportedFormat
 from snaptable.maintenance.row_problems import MAX_SHOWN, RowProblem, listed, row_lines
-from snaptable.maintenance.untyped import Rows, row_json
+from snaptable.maintenance.untyped import Rows
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.values.row_lines import row_json
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 
 
@@ -62,7 +63,7 @@ def read_edited(path: str, data: bytes) -> EditedSnapshot:
         raise UnsupportedFormat(
             f"{path} has format {head.get('format')}; this version reads format {names.FORMAT}", path=path
         )
-    header = snapshot_format.header_of(path, head)
+    header = snapshot_format.decode_header(path, head)
     # 3. The rows.
     problems: list[RowProblem] = []
     rows = {table: dict(_rows_of(table, content, problems)) for table, content in plain.items()}

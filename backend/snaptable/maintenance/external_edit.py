@@ -115,9 +115,9 @@ def _rebuild_base(files: Files, header: SnapshotHeader) -> _Base | None:
         return None
     store = empty_store(header.store)
     frames = frames_after(store, segments)
-    digests = {0: journal_format.GENESIS} | {frame.last: frame.check for frame in frames}
+    digests = {0: journal_format.GENESIS} | {frame.last: frame.digest for frame in frames}
     is_complete = all(frame.last <= max(digests) for segment in segments for frame in segment.whole_frames)
-    if digests.get(header.sequence) != header.tip or not is_complete:
+    if digests.get(header.sequence) != header.head_digest or not is_complete:
         return None
     rows: Rows = {}
     for frame in frames:
@@ -204,7 +204,7 @@ def _validated(
 def _compose(header: SnapshotHeader, rows: Rows, numbers: Mapping[str, int]) -> bytes:
     """Return rows as the bytes of a snapshot."""
     pages = pages_of(rows, numbers)
-    whole = SnapshotHeader(header.store, header.sequence, header.saved_at, pages.counts(), header.tip, numbers)
+    whole = SnapshotHeader(header.store, header.sequence, header.saved_at, pages.counts(), header.head_digest, numbers)
     return b"".join(snapshot_format.compose(whole, pages.render()))
 
 

@@ -61,7 +61,7 @@ class SegmentContents:
     @property
     def start(self) -> Position | None:
         """The position that its first frame follows, None if the header can't be read."""
-        return Position(self.first - 1, self.reader.header.previous) if self.reader else None
+        return Position(self.first - 1, self.reader.header.previous_digest) if self.reader else None
 
     def end_within(self, store: UntypedStore) -> Position | None:
         """Return the position where the file ends if it leads towards a state; None if it doesn't.
@@ -70,7 +70,7 @@ class SegmentContents:
         """
         if self.start is None or self.store != store.id or (self.frames and self.frames[-1].last > store.sequence):
             return None
-        end = Position(self.frames[-1].last, self.frames[-1].check) if self.frames else self.start
+        end = Position(self.frames[-1].last, self.frames[-1].digest) if self.frames else self.start
         return None if self.damage and end.sequence != store.sequence else end
 
 
@@ -87,18 +87,14 @@ def _read_segment(files: Files, first: int, following: int | None) -> SegmentCon
     except CorruptJournal as error:
         segment.damage = str(error)
     if segment.reader and segment.damage:
-        start = segment.reader.end
-        while frame := journal_format.frame_after(segment.data, segment.reader.header, start):
-            start = frame.end
-            if not frame.closed and (following is None or frame.first < following):
-                segment.later_frames.append(frame)
+        segment.later_frames.extend(segment.reader.frames_behind_damage())
     return segment
 
 
 def frames_after(store: UntypedStore, segments: Sequence[SegmentContents]) -> list[journal_format.Frame]:
     """Return the frames that continue a state without a gap, each naming the one before it."""
     followers = {
-        Position(frame.first - 1, frame.previous): frame
+        Position(frame.first - 1, frame.previous_digest): frame
         for segment in segments
         if segment.store == store.id
         for frame in segment.whole_frames
@@ -106,5 +102,5 @@ def frames_after(store: UntypedStore, segments: Sequence[SegmentContents]) -> li
     frames, position = [], Position(store.sequence, store.head_digest)
     while frame := followers.get(position):
         frames.append(frame)
-        position = Position(frame.last, frame.check)
+        position = Position(frame.last, frame.digest)
     return frames

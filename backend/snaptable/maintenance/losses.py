@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from snaptable.maintenance.journal_contents import Position, SegmentContents
 from snaptable.maintenance.untyped import UntypedStore
+from snaptable.storage.journal import format as journal_format
 from snaptable.storage.journal import reader as journal_reader
 from snaptable.storage.journal.reader import CommitSummary
 
@@ -54,7 +55,7 @@ def find_losses(
     for segment in segments:
         is_foreign = segment.store not in (None, store.id)
         for frame in segment.whole_frames:
-            if frame.check not in applied and (is_foreign or frame.last > covered):
+            if frame.digest not in applied and (is_foreign or frame.last > covered):
                 whole.extend(journal_reader.summaries_of(frame))
         if segment.damage:
             readable = _read_damaged_frames(segment)
@@ -65,7 +66,7 @@ def find_losses(
 
 def _covered_sequence(segments: Sequence[SegmentContents], base: Position) -> int:
     """Return up to which sequence a snapshot holds the journal's commits: its own, or 0 if it is of another history."""
-    digests = [frame.check for segment in segments for frame in segment.whole_frames if frame.last == base.sequence]
+    digests = [frame.digest for segment in segments for frame in segment.whole_frames if frame.last == base.sequence]
     return base.sequence if not digests or base.digest in digests else 0
 
 
@@ -78,9 +79,8 @@ def _read_damaged_frames(segment: SegmentContents) -> Iterator[CommitSummary]:
             try:
                 plain = json.loads(line)
                 for commit in plain["commits"]:
-                    rows = journal_reader.rows_of(commit["changes"])
-                    yield CommitSummary(int(commit["sequence"]), str(plain["at"]), rows)
-            except (ValueError, KeyError, TypeError, StopIteration, AttributeError, RecursionError):
+                    yield CommitSummary.of(journal_format.decode_commit(commit), str(plain["at"]))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 pass  # nothing readable is left of the rest of the line
         offset += len(line)
 

@@ -15,7 +15,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
-from snaptable.storage.recovery import RecoveryResult, load_snapshot, recover
+from snaptable.storage.recovery import load_snapshot, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
@@ -30,7 +30,7 @@ def validator_of(models: Models) -> Validate:
         """Return a snapshot's rows as the models write them, or what doesn't fit; O(n)."""
         pages, loader = Pages(tuple(models.__schemas__)), _loader_of(models)
         try:
-            load_snapshot("the snapshot", data, pages, loader, RecoveryResult())
+            load_snapshot("the snapshot", data, pages, loader)
             loader.finish(pages.numbered)
         except (SchemaMismatch, CorruptSnapshot) as error:
             return Validation({}, [RowProblem.parse(text) for text in loader.problems or [str(error)]])
@@ -76,8 +76,8 @@ def _finding_of(files: Files, snapshot: bytes | None, problem: RowProblem) -> Fi
     sections = snapshot_format.read(str(files.path(names.SNAPSHOT)), snapshot).sections if snapshot else ()
     for section in sections:
         position = (b"\n" + section.data).find(line_start) if section.table == problem.table else -1
-        if position >= 0 and snapshot is not None:
+        if position >= 0:
             offset = section.offset + position
-            line = snapshot_format.locate(snapshot, offset).line
+            line = section.line_at(offset)
             return Finding("problem", names.SNAPSHOT, problem.text, offset, line, problem.table, problem.key)
     return Finding("problem", names.JOURNAL, problem.text, table=problem.table, key=problem.key)

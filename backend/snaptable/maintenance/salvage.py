@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snaptable.errors import CorruptSnapshot, OpenError, SnapshotEdited, UnsupportedFormat
-from snaptable.maintenance.check import leftovers
 from snaptable.maintenance.journal_contents import Position, SegmentContents, frames_after, read_segments
 from snaptable.maintenance.losses import Losses, find_losses
 from snaptable.maintenance.untyped import UntypedStore, empty_store, load_untyped, recover_untyped
 from snaptable.storage import legacy
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
+from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
-from snaptable.storage.store import read_snapshot
+from snaptable.storage.store import leftovers, read_snapshot
 
 
 class Unrepairable(OpenError):
@@ -101,7 +101,7 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     # 6. A new snapshot, if the present one is damaged or holds less than the files that go.
     writes = is_damaged or (store.sequence > base.sequence and bool(quarantined or cut))
     # 7. The commits that are lost.
-    applied = {frame.check for frame in frames}
+    applied = {frame.digest for frame in frames}
     losses = find_losses(segments, store, base=base, applied=applied, claimed_sequence=claimed_sequence)
     line, replaced = _line_of(error, snapshot), snapshot if writes else None
     return RepairPlan(store, origin, is_damaged, line, writes, replaced, quarantined, cut, unfinished, losses)
@@ -139,7 +139,7 @@ def _line_of(error: OpenError | None, snapshot: bytes | None) -> int | None:
     """Return the line of a snapshot that an error is about, if the file begins as one."""
     if error is None or error.offset is None or snapshot is None or not snapshot_format.is_ours(snapshot):
         return None
-    return snapshot_format.locate(snapshot, error.offset).line
+    return damage.locate(snapshot, error.offset).line
 
 
 def _load_substitute(

@@ -24,9 +24,7 @@ def write_snapshot(files: Files, store: UntypedStore) -> None:
         OSError: the old snapshot is in its place.
     """
     assert store.id is not None
-    checkpointer = Checkpointer(files, store.id, store.pages, "always")
-    checkpointer.begin(store.sequence, store.head_digest, None, 0, None)
-    checkpointer.save()
+    Checkpointer(files, store.id, store.pages, sequence=store.sequence, head_digest=store.head_digest).checkpoint()
 
 
 def verify_result(files: Files, store: UntypedStore) -> None:

@@ -3,21 +3,20 @@
 Only what needs no models is checked: strict JSON, no key twice, no change of a row that isn't there.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from snaptable.changes import Change, Commit, Delete, Insert, Replace
+from snaptable.changes import Change, Commit, Insert
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import GENESIS, Frame
-from snaptable.storage.recovery import RecoveryResult, apply_commit, load_snapshot, recover
+from snaptable.storage.journal.reader import Ending
+from snaptable.storage.recovery import InapplicableChange, RecoveryResult, load_snapshot, recover, replay_commit
 from snaptable.storage.snapshot import format as snapshot_format
-from snaptable.storage.snapshot.pages import PAGE_ROWS, SEPARATOR, Pages, TablePages
-from snaptable.values.row_lines import parse_line
+from snaptable.storage.snapshot.pages import PAGE_ROWS, Pages, TablePages
+from snaptable.values.row_lines import join_lines, lines_with_offsets, parse_line, split_lines
 
 Rows = dict[str, dict[str, bytes]]
 """Each row's JSON, by table and key."""
@@ -27,11 +26,6 @@ OnProgress = Callable[[int], None]
 
 def ignore_progress(_: int) -> None:
     """Do nothing: for reads whose progress is not shown."""
-
-
-def row_json(value: object) -> bytes:
-    """Return a value's JSON on one line, as rows are written."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 # ── a store without models ──────────────────────────────────────────────────────────────────────────────────────────
@@ -62,8 +56,15 @@ class UntypedStore:
     @classmethod
     def of(cls, pages: Pages, state: RecoveryResult) -> "UntypedStore":
         """Return what recovery gave."""
-        is_torn = state.torn is not None
-        return cls(pages, state.store, state.sequence, state.tip, state.header, state.clean, is_torn)
+        return cls(
+            pages,
+            state.store,
+            state.sequence,
+            state.head_digest,
+            state.header,
+            is_closed=state.ending is Ending.CLOSED,
+            is_torn=state.ending is Ending.TORN,
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""
@@ -77,15 +78,18 @@ class UntypedStore:
         """
         loader = UntypedLoader(self.pages, ignore_progress)
         for commit in frame.commits:
-            apply_commit(commit, f"sequence {commit['sequence']}", self.pages, loader)
-        self.sequence, self.head_digest = frame.last, frame.check
+            where = f"sequence {commit.sequence}"
+            try:
+                replay_commit(commit, where, self.pages, loader)
+            except InapplicableChange as error:
+                raise CorruptJournal(f"{where}: {error}") from None
+        self.sequence, self.head_digest = frame.last, frame.digest
 
     def apply_commit(self, commit: Commit, digest: str) -> None:
         """Apply the commit that follows, and take the digest of its frame."""
         for change in commit.changes:
             self.pages.tables.setdefault(change.table, TablePages())
-        self.pages.apply(commit.changes)
-        self.pages.numbered.update(commit.numbered)
+        self.pages.apply(commit)
         self.sequence, self.head_digest = commit.sequence, digest
 
 
@@ -96,11 +100,11 @@ def empty_store(store: str) -> UntypedStore:
 
 def load_untyped(path: str, data: bytes) -> UntypedStore:
     """Return the state that a snapshot holds by itself; raises as `snapshot.format.read`."""
-    pages, state = _empty_pages(path, data), RecoveryResult()
+    pages = _empty_pages(path, data)
     loader = UntypedLoader(pages, ignore_progress)
-    load_snapshot(path, data, pages, loader, state)
+    header = load_snapshot(path, data, pages, loader)
     loader.finish(pages.numbered)
-    return UntypedStore.of(pages, state)
+    return UntypedStore.of(pages, RecoveryResult.of_snapshot(header, len(data)))
 
 
 def recover_untyped(files: Files, snapshot: bytes | None, progress: OnProgress = ignore_progress) -> UntypedStore:
@@ -128,34 +132,28 @@ class UntypedLoader:
         """
         self._pages, self._progress = pages, progress
 
-    def load(self, section: snapshot_format.Section, where: str) -> list[tuple[bytes, list[str]]]:
+    def load(self, section: snapshot_format.Section) -> list[tuple[bytes, list[str]]]:
         """Return a table's lines as pages, `(bytes, keys)` each; O(n).
 
         Raises:
             CorruptSnapshot: a line is not a row in strict JSON, or a key stands twice.
         """
-        lines = _parse_lines(section, where.partition(", byte")[0])
+        lines = _parse_lines(section)
         pages = []
         while page_lines := list(islice(lines, PAGE_ROWS)):
-            page = SEPARATOR.join(line for _, line in page_lines)
+            page = join_lines(line for _, line in page_lines)
             pages.append((page, [key for key, _ in page_lines]))
             self._progress(len(page))
         return pages
 
-    def apply(self, change: Mapping[str, Any], where: str) -> Change:
-        """Return a journalled change as an object.
+    def parse_key(self, table: str, text: str, where: str) -> str:  # noqa: ARG002 - nothing is refused
+        """Return the key's text, and add the table if only the journal knows it."""
+        self._pages.tables.setdefault(table, TablePages())
+        return text
 
-        Raises:
-            CorruptJournal: it inserts a row that is there, or changes one that isn't.
-        """
-        verb, table = next((verb, change[verb]) for verb in ("insert", "replace", "delete") if verb in change)
-        rows, key = self._pages.tables.setdefault(table, TablePages()), change["key"]
-        if (verb == "insert") == (key in rows):
-            state = "is there already" if verb == "insert" else "isn't there"
-            raise CorruptJournal(f"{where}: {verb} of {table}[{key!r}], which {state}")
-        if verb == "delete":
-            return Delete(table, key)
-        return (Insert if verb == "insert" else Replace)(table, key, row_json(change["row"]))
+    def apply(self, change: Change, key: str, where: str) -> Change:  # noqa: ARG002 - the text is the key
+        """Return a journalled change as it is."""
+        return change
 
     def finish(self, numbered: Mapping[str, int]) -> None:
         """Check that no key is above the last number that was given out.
@@ -171,26 +169,23 @@ class UntypedLoader:
                 )
 
 
-def _parse_lines(section: snapshot_format.Section, path: str) -> Iterator[tuple[str, bytes]]:
+def _parse_lines(section: snapshot_format.Section) -> Iterator[tuple[str, bytes]]:
     """Yield key and line of each row of a table."""
     keys: set[str] = set()
-    for offset, line in lines_of(section):
+    for offset, line in lines_with_offsets(section.data, section.offset):
         try:
             key, _ = parse_line(section.table, line)
             if key in keys:
                 raise ValueError(f"the key {key!r} stands twice in {section.table}")
         except ValueError as error:
-            raise CorruptSnapshot(f"{path}, byte {offset}: {error}", path=path, offset=offset) from None
+            raise CorruptSnapshot(
+                f"{section.path}, byte {offset}: {error}",
+                path=section.path,
+                line=section.line_at(offset),
+                offset=offset,
+            ) from None
         keys.add(key)
         yield key, line
-
-
-def lines_of(section: snapshot_format.Section) -> Iterator[tuple[int, bytes]]:
-    """Yield each line of a table, without the separators, and its offset in the file."""
-    offset = section.offset
-    for line in section.data.split(SEPARATOR):
-        yield offset, line
-        offset += len(line) + len(SEPARATOR)
 
 
 def highest_number(pages: Pages, table: str) -> int:
@@ -206,7 +201,7 @@ def rows_of(pages: Pages) -> Rows:
     """Return every row's JSON by table and key, in file order."""
     rows: Rows = {name: {} for name in pages.tables}
     for table, page in pages.lines():
-        rows[table].update(parse_line(table, line) for line in page.split(SEPARATOR))
+        rows[table].update(parse_line(table, line) for line in split_lines(page))
     return rows
 
 
@@ -214,6 +209,6 @@ def pages_of(rows: Rows, numbered: Mapping[str, int]) -> Pages:
     """Return rows as the pages of a snapshot."""
     pages = Pages(list(rows))
     for table, by_key in rows.items():
-        pages.apply([Insert(table, key, row) for key, row in by_key.items()])
+        pages.apply_changes([Insert(table, key, row) for key, row in by_key.items()])
     pages.numbered.update(numbered)
     return pages

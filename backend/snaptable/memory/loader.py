@@ -8,34 +8,40 @@ import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from snaptable.changes import Change, Delete, Insert, Replace, key_json
+from snaptable.changes import Change, Delete, Insert
 from snaptable.codec import Codec
-from snaptable.errors import CorruptJournal, CorruptSnapshot, InvalidRow, SchemaMismatch
+from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
 from snaptable.memory.page_decoder import PageDecoder
 from snaptable.memory.rows import TableRows
 from snaptable.values.bulk_validator import Intern
-from snaptable.values.row_lines import parse_line
+from snaptable.values.row_lines import encode_line, find_line, join_lines, line_start, lines_with_offsets, parse_line
 
 MOST_PROBLEMS = 50
 FREEZE_ROWS = 10_000
 """Loads of so many rows or more are taken out of the garbage collector's sight."""
-SEPARATOR = b",\n"
 READING = 4
 """Parts of five that reading takes of the time of loading; the rest is building indexes."""
 
 
 class Lines(Protocol):
-    """Be the lines of one table, as a snapshot holds them."""
+    """The lines of one table, as a snapshot holds them."""
+
+    @property
+    def path(self) -> str:
+        """The file's path, for messages."""
 
     @property
     def table(self) -> str:
         """The table's name."""
 
-    def pages(self) -> Iterator[bytes]:
-        """Yield its lines, joined, some at a time."""
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield its lines, joined, some at a time, each with its offset in the file."""
+
+    def line_at(self, offset: int) -> int:
+        """Return the line of an offset of the file, counted from 1; O(n)."""
 
 
 class Interned(dict[str, str]):
@@ -54,6 +60,8 @@ class TableLoader:
         """Begin with empty tables; `progress` is told the number of bytes done, now and then."""
         self.tables = tables
         self.problems: list[str] = []
+        self._lines: dict[str, int] = {}
+        """The line in the file that a problem is about."""
         self._rows: dict[str, dict[Any, Any]] = {name: table.rows for name, table in tables.items()}
         for rows in self._rows.values():
             rows.clear()  # another loader may have tried
@@ -61,26 +69,28 @@ class TableLoader:
         self._to_index = 0
         self._known: dict[str, Interned] = {}
 
-    def load(self, lines: Lines, where: str) -> Iterator[tuple[bytes, list[Any]]]:
+    def load(self, lines: Lines) -> Iterator[tuple[bytes, list[Any]]]:
         """Take a table's lines; give them as pages, `(bytes, keys)` each; O(n)."""
         table = self.tables[lines.table]
         found, reader = self._rows[table.name], PageDecoder(table.codec, self._shared(table))
-        for page in lines.pages():
+        for offset, page in lines.pages():
             read = reader.read(page)
             if read is None:
-                rows = self._line_by_line(table.codec, page.split(SEPARATOR), where)
+                rows = self._line_by_line(table.codec, lines, page, offset)
                 read = list(rows), [row for row, _ in rows.values()]
-                page = SEPARATOR.join(line for _, line in rows.values())
+                page = join_lines(line for _, line in rows.values())
             keys = read[0]
             count = len(found)
             found.update(zip(*read, strict=True))
             if len(found) != count + len(keys):
-                raise CorruptSnapshot(f"{where}: the key {_twice(found, count, keys)!r} stands twice in {table.name}")
+                key = _twice(found, count, keys)
+                place = find_line(page, line_start(key)) or (0, 0)
+                raise _corrupt(lines, offset + place[0], f"the key {key!r} stands twice in {table.name}")
             yield page, keys
             self._done(len(page))
         if self.problems:
             # Rows are missing from what is returned: nothing further would make sense.
-            self._refuse(where)
+            self._refuse(lines.path, path=lines.path)
 
     def _shared(self, table: TableRows) -> dict[str, Intern]:
         """Return what finds, for each foreign key that is text, the text it has in common with others."""
@@ -95,20 +105,22 @@ class TableLoader:
         self._to_index += size - part
         self._progress(part)
 
-    def _line_by_line(self, codec: Codec, lines: list[bytes], where: str) -> dict[Any, tuple[Any, bytes]]:
+    def _line_by_line(self, codec: Codec, lines: Lines, page: bytes, start: int) -> dict[Any, tuple[Any, bytes]]:
         found: dict[Any, tuple[Any, bytes]] = {}
-        for line in lines:
+        for offset, line in lines_with_offsets(page, start):
             try:
                 text, data = parse_line(codec.table, line)
             except ValueError as error:
-                raise CorruptSnapshot(f"{where}: {error}") from None
+                raise _corrupt(lines, offset, str(error)) from None
             row = self._row(codec, text, data)
             if row is None:
+                if len(self.problems) <= MOST_PROBLEMS:
+                    self._lines[self.problems[-1]] = lines.line_at(offset)
                 continue
             key = getattr(row, codec.key)
             if key in found:
-                raise CorruptSnapshot(f"{where}: the key {key!r} stands twice in {codec.table}")
-            found[key] = (row, key_json(key) + b": " + codec.encode(row))
+                raise _corrupt(lines, offset, f"the key {key!r} stands twice in {codec.table}")
+            found[key] = (row, encode_line(key, codec.encode(row)))
         return found
 
     def _row(self, codec: Codec, text: str, data: bytes) -> Any:
@@ -124,25 +136,35 @@ class TableLoader:
             return None
         return row
 
-    def apply(self, change: Mapping[str, Any], where: str) -> Change:
-        """Take a journalled change; return it in its usual form."""
-        verb, table = next((verb, change[verb]) for verb in ("insert", "replace", "delete") if verb in change)
+    def parse_key(self, table: str, text: str, where: str) -> Any:
+        """Return the key that a journalled text stands for.
+
+        Raises:
+            SchemaMismatch: there is no such table.
+        """
         if table not in self.tables:
-            raise SchemaMismatch(f"{where}: the journal speaks of the table {table}, which the database doesn't have")
-        state, rows = self.tables[table], self._rows[table]
-        key = state.schema.parse_key(change["key"])
-        if (verb == "insert") == (key in rows):
-            known = "is there already" if verb == "insert" else "isn't there"
-            raise CorruptJournal(f"{where}: {verb} of {table}[{key!r}], which {known}")
-        if verb == "delete":
+            raise SchemaMismatch(
+                f"{where}: the journal holds rows of {table}, which the database doesn't have; nothing was changed. "
+                f"Is this another program's directory? If not, add the table; to drop it, open and close the store "
+                f"once with the classes that have it, and then take it out of the snapshot"
+            )
+        return self.tables[table].schema.parse_key(text)
+
+    def apply(self, change: Change, key: Any, where: str) -> Change:
+        """Apply a journalled change, and return it as it would be written today.
+
+        Raises:
+            SchemaMismatch: the row doesn't fit its model.
+        """
+        table, rows = self.tables[change.table], self._rows[change.table]
+        if isinstance(change, Delete):
             del rows[key]
-            return Delete(table, key)
-        row = self._row(state.codec, change["key"], json.dumps(change["row"]).encode())
+            return Delete(change.table, key)
+        row = self._row(table.codec, change.key, change.row)
         if row is None:
             self._refuse(where)
         rows[key] = row
-        kind = Insert if verb == "insert" else Replace
-        return kind(table, key, state.codec.encode(row))
+        return type(change)(change.table, key, table.codec.encode(row))
 
     def add_raw(self, table: str, key: str, row: Mapping[str, Any]) -> Insert | None:
         """Take a raw row of a stop-gap file; return its insertion, or report it and return None."""
@@ -185,10 +207,23 @@ class TableLoader:
                 self._progress(part)
         self._progress(self._to_index - told)
 
-    def _refuse(self, where: str) -> None:
-        shown = "\n  ".join(self.problems[:MOST_PROBLEMS])
+    def _refuse(self, where: str, *, path: str | None = None) -> NoReturn:
+        lines = [self._lines.get(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        texts = [
+            f"line {line}: {problem}" if line else problem for line, problem in zip(lines, self.problems, strict=False)
+        ]
+        shown = "\n  ".join(texts)
         more = f"\n  … and {len(self.problems) - MOST_PROBLEMS} more" if len(self.problems) > MOST_PROBLEMS else ""
-        raise SchemaMismatch(f"{where}: what is stored does not fit the models; nothing was changed:\n  {shown}{more}")
+        raise SchemaMismatch(
+            f"{where}: what is stored does not fit the models; nothing was changed:\n  {shown}{more}",
+            path=path,
+            line=next(filter(None, lines), None),
+        )
+
+
+def _corrupt(lines: Lines, offset: int, reason: str) -> CorruptSnapshot:
+    path = lines.path
+    return CorruptSnapshot(f"{path}, byte {offset}: {reason}", path=path, line=lines.line_at(offset), offset=offset)
 
 
 def _twice(found: Mapping[Any, Any], count: int, keys: list[Any]) -> Any:

@@ -1,4 +1,5 @@
-"""Where commits become files: lock, journal, snapshot, recovery, committer. Knows nothing of tables in memory.
+"""Storage: where commits become files, and files become commits again; it knows nothing of tables in memory.
 
-`files` is the only module that touches the operating system; `names` and `README.md` describe what lies on disk.
+`disk` is the seam to the operating system; `journal` and `snapshot` are the two formats; `recovery` reads them,
+`group_commit` writes them; `legacy` imports the older format; `store` puts all of it together.
 """

@@ -1,12 +1,12 @@
-"""The commits that one sync makes durable, and everybody who waits for that: threads on locks, tasks on futures.
+"""The commits that one sync makes durable, and those who wait for that: threads on locks, tasks on futures.
 
-Threads wake one another, each the next as it goes on: woken all at once they would only queue for the interpreter's
+Threads wake one another, each the next when it runs: woken all at once, they would only queue for the interpreter's
 lock, and the leader behind them.
 """
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from snaptable.changes import Commit
 
@@ -14,22 +14,31 @@ if TYPE_CHECKING:
     import asyncio
 
 
-class CommitBatch:
-    """Collect commits until a leader closes it; then be durable, or failed, for all of them at once."""
+U = TypeVar("U")
+"""What the engine keeps in a batch until that is durable; storage never looks at it."""
 
-    __slots__ = ("_gate", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "undo")
 
-    def __init__(self) -> None:
+class CommitBatch(Generic[U]):
+    """Commits that become durable, or fail, together; a leader closes it and writes it.
+
+    Attributes:
+        commits: in sequence.
+        undo: what the engine needs to take the batch back.
+        error: why it failed; None while it did not.
+        done: whether it is durable, or failed.
+        scheduled: whether an event loop will have it led at the end of its tick.
+    """
+
+    __slots__ = ("_mutex", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "undo")
+
+    def __init__(self, undo: U) -> None:
         self.commits: list[Commit] = []
-        self.undo: dict[Any, dict[Any, Any]] = {}
-        """What the engine hides from readers until this batch is durable."""
+        self.undo = undo
         self.error: Exception | None = None
         self.done = False
-        """Whether it is durable, or failed."""
         self.scheduled = False
-        """Whether an event loop will see to it, at the end of its tick, that somebody leads."""
         self._unclaimed = threading.Lock()
-        self._gate = threading.Lock()
+        self._mutex = threading.Lock()
         self._threads: deque[threading.Lock] = deque()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
@@ -38,26 +47,26 @@ class CommitBatch:
         return self._unclaimed.acquire(blocking=False)
 
     def wait(self, seconds: float) -> bool:
-        """Return whether the batch is done, at the latest after so many seconds."""
-        woken = threading.Lock()
-        woken.acquire()
-        with self._gate:
+        """Return whether the batch is done, after at most `seconds`."""
+        waker = threading.Lock()
+        waker.acquire()
+        with self._mutex:
             if self.done:
                 return True
-            self._threads.append(woken)
-        in_time = False
+            self._threads.append(waker)
+        woken = False
         try:
-            in_time = woken.acquire(timeout=seconds)
+            woken = waker.acquire(timeout=seconds)
         finally:
-            self._go_on(woken, in_time=in_time)
+            self._leave(waker, woken=woken)
         return self.done
 
-    def _go_on(self, woken: threading.Lock, *, in_time: bool) -> None:
-        """Wake the next thread, where this one was woken; else leave the line, so that nobody wakes it in vain."""
-        if not in_time:
-            with self._gate:
-                if woken in self._threads:
-                    self._threads.remove(woken)
+    def _leave(self, waker: threading.Lock, *, woken: bool) -> None:
+        """Wake the next thread if this one was woken; else leave the queue, so that no thread wakes it in vain."""
+        if not woken:
+            with self._mutex:
+                if waker in self._threads:
+                    self._threads.remove(waker)
                     return
         self._wake_next()
 
@@ -70,7 +79,7 @@ class CommitBatch:
     def future(self, loop: "asyncio.AbstractEventLoop") -> "asyncio.Future[None]":
         """Return a future of the loop that is done when the batch is."""
         future = loop.create_future()
-        with self._gate:
+        with self._mutex:
             if self.done:
                 future.set_result(None)
             else:
@@ -78,8 +87,8 @@ class CommitBatch:
         return future
 
     def finish(self, error: Exception | None = None) -> None:
-        """Wake everybody: the batch is durable, or has failed. One call into a loop, for all that wait there."""
-        with self._gate:
+        """Wake all who wait: the batch is durable, or has failed. One call into a loop, for all its tasks."""
+        with self._mutex:
             self.error = error
             self.done = True
             tasks, self._tasks = self._tasks, {}
@@ -88,10 +97,10 @@ class CommitBatch:
             try:
                 loop.call_soon_threadsafe(_resolve, futures)
             except RuntimeError:
-                continue  # the loop was closed while its tasks waited; nobody is left to tell
+                continue  # the loop was closed while its tasks waited, so none of them is left
 
     def result(self) -> None:
-        """Return when it became durable.
+        """Return if the batch became durable.
 
         Raises:
             WriteFailed: it did not. A new error for each caller, so that tracebacks don't pile up in one.

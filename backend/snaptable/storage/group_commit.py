@@ -1,23 +1,25 @@
 """Group commit: one journal frame, and one sync, for all commits that wait.
 
-The first commit of a batch leads it: it waits until the batch before is done, closes its own, which has gathered
-followers meanwhile, writes it, and wakes them. Threads lead in their own time; for event loops a thread of ours leads,
-begun at the end of the tick, so that all commits of a tick are one batch and a slow disk does not hold the loop.
+The first commit of a batch leads it: its thread waits until the batch before is done, closes its own, which other
+commits have joined meanwhile, writes it, and wakes their threads. For event loops a background thread leads, from the
+end of the tick, so that all commits of a tick are one batch and a slow disk does not block the loop.
 
 A batch is `open → closed → durable`, or `→ failed` with every batch behind it: those were built on it.
 """
 
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic
 
 from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
-from snaptable.storage.commit_batch import CommitBatch
+from snaptable.storage.background import BackgroundThread
+from snaptable.storage.commit_batch import CommitBatch, U
 from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.journal import directory as journal_directory
@@ -27,117 +29,128 @@ from snaptable.storage.snapshot.checkpointer import Checkpointer
 logger = logging.getLogger("snaptable")
 
 SEGMENT_BYTES = 8 << 20
-"""Size at which the journal goes on in a new file."""
-HEAL_PAUSE = 1.0
-"""Seconds between two tries to write everything to new files."""
-IMPATIENCE = 1.0
-"""Seconds a follower waits before it looks whether its leader was lost (an exception between two steps)."""
+"""Size in bytes at which the journal continues in a new segment."""
+RESUME_PAUSE = 1.0
+"""Seconds between two attempts to write everything to new files."""
+LEADER_TIMEOUT = 1.0
+"""Seconds after which a waiting thread checks whether its leader was lost (an exception between two steps)."""
 
 
 @dataclass(frozen=True)
-class CommitCallbacks:
-    """Be the engine's ear: which batch became durable, which ones (newest first) must be taken back, and to where."""
+class CommitCallbacks(Generic[U]):
+    """What the engine is told about batches, and asked for.
 
-    durable: Callable[[CommitBatch], None]
-    failed: Callable[[Iterable[CommitBatch], int, Exception], None]
+    Attributes:
+        durable: called with each batch that became durable, in order.
+        failed: called with the batches that must be taken back, newest first; the last durable sequence; the error.
+        new_undo: called for each new batch; returns what the engine keeps in it until it is durable.
+    """
+
+    durable: Callable[[CommitBatch[U]], None]
+    failed: Callable[[Iterable[CommitBatch[U]], int, Exception], None]
+    new_undo: Callable[[], U]
 
 
-class GroupCommit:
-    """Make commits durable, in order."""
+class GroupCommit(Generic[U]):
+    """The log that makes commits durable, in order.
+
+    Attributes:
+        sequence: the last durable commit.
+        refusal: why writes are refused; None while they are accepted.
+        checkpointer: makes the snapshot follow.
+    """
 
     def __init__(
-        self, files: Files, lock: Lock, saver: Checkpointer, segment: Segment, listener: CommitCallbacks
+        self, files: Files, lock: Lock, checkpointer: Checkpointer, segment: Segment, callbacks: CommitCallbacks[U]
     ) -> None:
-        self.sequence = saver.sequence
-        """The last commit that is durable."""
+        self.sequence = checkpointer.sequence
         self.refusal: Exception | None = None
-        self.saver = saver
-        saver.alone = self.check_alone
-        self._files, self._lock, self._segment, self._listener = files, lock, segment, listener
-        self._turn = threading.Lock()
-        self._gate = threading.Lock()
-        self._open: CommitBatch | None = None
-        self._flying: CommitBatch | None = None
-        self._curable = False
-        self._final = False
-        self._healed = float("-inf")
+        self.checkpointer = checkpointer
+        checkpointer.check_ownership = self.check_ownership
+        self._files, self._lock, self._segment, self._callbacks = files, lock, segment, callbacks
+        self._leader_lock = threading.Lock()
+        self._mutex = threading.Lock()
+        self._open: CommitBatch[U] | None = None
+        self._in_flight: CommitBatch[U] | None = None
+        self._transient = False
+        """Whether what made writes fail may pass, as a full disk does."""
+        self._poisoned = False
+        """Whether memory may hold half of a commit, so that nothing may be written from it."""
+        self._last_resume = float("-inf")
         self._pid = os.getpid()
-        self._errands: queue.SimpleQueue[CommitBatch | None] = queue.SimpleQueue()
-        self._runner: threading.Thread | None = None
+        self._leader_thread = BackgroundThread("snaptable-commit")
 
-    # ── commits come in ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── commits arrive ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def enqueue(self, commit: Commit, join: Callable[[CommitBatch], None]) -> CommitBatch:
-        """Add a commit to the open batch.
+    def enqueue(self, commit: Commit, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U]:
+        """Add a commit to the open batch, and return that.
 
         Args:
             commit: the next in sequence.
             join: called with the batch before it can close.
+
+        Raises:
+            ReadOnlyStore, WriteFailed: writes are refused; nothing was added.
         """
-        with self._gate:
+        with self._mutex:
             if self.refusal is not None:
                 raise self.refusal
             batch = self._open
             if batch is None:
-                batch = self._open = CommitBatch()
+                batch = self._open = CommitBatch(self._callbacks.new_undo())
             batch.commits.append(commit)
             join(batch)
             return batch
 
-    def last_pending(self) -> CommitBatch | None:
-        """Return the last batch that isn't durable yet."""
-        with self._gate:
-            return self._open or self._flying
+    def last_pending(self) -> CommitBatch[U] | None:
+        """Return the newest batch that isn't durable yet; None if all are."""
+        with self._mutex:
+            return self._open or self._in_flight
 
-    def wait(self, batch: CommitBatch) -> None:
-        """Return when a batch is durable, leading it where nobody does yet.
+    def wait(self, batch: CommitBatch[U]) -> None:
+        """Return when a batch is durable, leading it if no other thread does.
 
         Raises:
             WriteFailed: it could not be made durable and was rolled back.
         """
         if batch.claim():
-            with self._turn:
-                self._lead(batch)
-        while not (batch.done or batch.wait(IMPATIENCE)):
-            if self._turn.acquire(blocking=False):
+            self._lead(batch)
+        while not (batch.done or batch.wait(LEADER_TIMEOUT)):
+            if self._leader_lock.acquire(blocking=False):
                 try:
-                    self._lead(batch)
+                    self._write_batch(batch)
                 finally:
-                    self._turn.release()
+                    self._leader_lock.release()
         batch.result()
 
-    async def wait_async(self, batch: CommitBatch) -> None:
-        """Return when a batch is durable; led, from the end of this tick, by a thread of ours."""
+    async def wait_async(self, batch: CommitBatch[U]) -> None:
+        """Return when a batch is durable; the background thread leads it, from the end of this tick.
+
+        Raises:
+            WriteFailed: it could not be made durable and was rolled back.
+        """
         import asyncio  # a program without tasks doesn't pay for it at its start
 
         loop = asyncio.get_running_loop()
         future = batch.future(loop)
         if not batch.scheduled:
             batch.scheduled = True
-            loop.call_soon(self._lead_elsewhere, batch)
+            loop.call_soon(self._lead_in_background, batch)
         await future
         batch.result()
 
-    def _lead_elsewhere(self, batch: CommitBatch) -> None:
+    def _lead_in_background(self, batch: CommitBatch[U]) -> None:
         if batch.claim():
-            if self._runner is None:
-                self._runner = threading.Thread(target=self._run_errands, name="snaptable-commit", daemon=True)
-                self._runner.start()
-            self._errands.put(batch)
+            self._leader_thread.run(partial(self._lead, batch))
 
-    def _run_errands(self) -> None:
-        while (batch := self._errands.get()) is not None:
-            try:
-                with self._turn:
-                    self._lead(batch)
-            except Exception:
-                # Those who wait were told; the thread lives on for the next batch.
-                logger.exception("A commit failed unexpectedly")
+    def _lead(self, batch: CommitBatch[U]) -> None:
+        with self._leader_lock:
+            self._write_batch(batch)
 
     # ── one batch ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _lead(self, batch: CommitBatch) -> None:
-        """Make a batch durable, with the turn held; does nothing where that was done, or failed, meanwhile.
+    def _write_batch(self, batch: CommitBatch[U]) -> None:
+        """Make a batch durable, with the leader lock held; does nothing if that was done, or failed, meanwhile.
 
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
         a failed write; after that memory and pages may be half-way, so nothing is ever written from them again.
@@ -147,22 +160,22 @@ class GroupCommit:
         durable = False
         try:
             self._close_batch(batch)
-            # 1. Still alone? A lock file that was removed or replaced excludes nobody.
-            self.check_alone()
+            # 1. Still the owner? A lock file that was removed or replaced excludes no other process.
+            self.check_ownership()
             # 2. One frame with all commits, on the disk.
             self._current_segment().append(batch.commits)
             durable = True
             # 3. Durable from here on.
             self.sequence = batch.commits[-1].sequence
             # 4. The snapshot's pages.
-            self.saver.apply(batch.commits, self._segment.tip)
-            # 5. Everybody may see it.
-            self._listener.durable(batch)
-            # 6. The snapshot, where a write waits for it. Its failure takes nothing back: the frame is durable.
-            self.saver.follow()
+            self.checkpointer.apply(batch.commits, self._segment.head_digest)
+            # 5. Every reader may see it.
+            self._callbacks.durable(batch)
+            # 6. The snapshot, if a write waits for it. Its failure takes nothing back: the frame is durable.
+            self.checkpointer.after_commit()
         except BaseException as error:
             if durable:
-                self._give_up(error)
+                self._poison(error)
                 raise
             self._fail(batch, error)
             if not isinstance(error, (OSError, SnaptableError)):
@@ -170,12 +183,12 @@ class GroupCommit:
         finally:
             if durable:
                 # 7. The acknowledgement.
-                self._flying = None
+                self._in_flight = None
                 batch.finish()
 
-    def _close_batch(self, batch: CommitBatch) -> None:
-        with self._gate:
-            self._flying = batch
+    def _close_batch(self, batch: CommitBatch[U]) -> None:
+        with self._mutex:
+            self._in_flight = batch
             if self._open is batch:
                 self._open = None
         if self.refusal is not None:
@@ -184,22 +197,22 @@ class GroupCommit:
             raise ReadOnlyStore("writes are refused until the store is reopened: an interrupted commit left a gap")
 
     def _current_segment(self) -> Segment:
-        """Return the journal file to write to: a new one where the present one is large."""
+        """Return the segment to write to: a new one if the present one is large."""
         if self._segment.size >= SEGMENT_BYTES:
-            self._segment.end()
-            self._segment = Segment(self._files, self.saver.store, self.sequence + 1, self._segment.tip)
+            self._segment.finish()
+            self._segment = Segment(self._files, self.checkpointer.store, self.sequence + 1, self._segment.head_digest)
             self._prune()
         return self._segment
 
     def _prune(self) -> None:
         try:
-            journal_directory.prune(self._files, self.saver.saved_sequence)
+            journal_directory.prune(self._files, self.checkpointer.saved.sequence)
         except (OSError, SnaptableError) as error:
-            # Old history that stays costs room, no data: not worth failing a write.
+            # Old history that stays costs room on the disk, not data: not worth failing a write.
             logger.warning("Old journal files could not be removed: %s", error)
 
-    def check_alone(self) -> None:
-        """Make sure that nobody else can be writing here.
+    def check_ownership(self) -> None:
+        """Check that no other process can be writing here.
 
         Raises:
             ReadOnlyStore: this is a fork, or the lock file is not the one that was locked.
@@ -214,125 +227,126 @@ class GroupCommit:
 
     # ── when it fails ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _fail(self, batch: CommitBatch, error: BaseException) -> None:
+    def _fail(self, batch: CommitBatch[U], error: BaseException) -> None:
         """Take back a batch, and the one built on it."""
         failure = WriteFailed(f"the write could not be made durable and was rolled back: {error}")
         failure.__cause__ = error.__cause__ if isinstance(error, SyncFailed) else error
-        with self._gate:
-            behind, self._open, self._flying = self._open, None, None
-            # Nothing may be built on what is being taken back.
+        # 1. Nothing may be built on what is being taken back.
+        with self._mutex:
+            behind, self._open, self._in_flight = self._open, None, None
             self.refusal = failure
+        # 2. Memory, the newest batch first.
         failed = [batch] if behind is None else [behind, batch]
-        self._listener.failed(failed, self.sequence, failure)
-        self.refusal = self._verdict(error)
+        self._callbacks.failed(failed, self.sequence, failure)
+        # 3. Whether the next write may be tried.
+        self.refusal = self._refusal_after(error)
         logger.error("Failed to write the journal: %s", error)
-        for found in failed:
-            found.finish(failure)
+        # 4. Those who wait.
+        for each in failed:
+            each.finish(failure)
 
-    def _verdict(self, error: BaseException) -> Exception | None:
-        """Return why writes are refused from now on; None where the file is as it was before."""
+    def _refusal_after(self, error: BaseException) -> Exception | None:
+        """Return why writes are refused from now on; None if the segment is as it was before."""
         if isinstance(error, ReadOnlyStore):
             return error
-        if isinstance(error, OSError) and not isinstance(error, SyncFailed) and self._segment.cut_back():
+        if isinstance(error, OSError) and not isinstance(error, SyncFailed) and self._segment.truncate_to_last_frame():
             return None
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
-        # A full disk heals by itself once there is room; a disk that failed wants somebody to look at it.
-        self._curable = not isinstance(cause, OSError) or cause.errno in DISK_FULL
-        self._segment.abandon()
+        # A full disk passes once there is room; a disk that failed needs a person.
+        self._transient = not isinstance(cause, OSError) or cause.errno in DISK_FULL
+        self._segment.drop()
         return ReadOnlyStore(
             f"writes are refused since a write to the journal failed ({cause}); reading goes on. "
             f"persist() tries to write everything to a new file, reopening the store does too"
         )
 
-    def _give_up(self, error: BaseException) -> None:
-        """Refuse writes for good: what memory and pages hold may be half of a commit; the journal holds all of it."""
-        self._final, self._curable = True, False
-        self.saver.disable()
-        self._segment.abandon()
+    def _poison(self, error: BaseException) -> None:
+        """Refuse writes for good: memory and pages may hold half of a commit; the journal holds all of it."""
+        self._poisoned, self._transient = True, False
+        self.checkpointer.poison()
+        self._segment.drop()
         self.refusal = ReadOnlyStore(
             f"writes are refused until the store is reopened: a commit was interrupted ({error!r})"
         )
 
     def try_resume(self) -> None:
-        """Try to leave the refusal that a full disk caused; at most once a second, for it writes everything."""
+        """Try to accept writes again after a full disk; at most once a second, because it writes everything."""
         now = time.monotonic()
-        if self._curable and now - self._healed >= HEAL_PAUSE:
-            self._healed = now
+        if self._transient and now - self._last_resume >= RESUME_PAUSE:
+            self._last_resume = now
             try:
-                with self._turn:
-                    self._revive()
+                with self._leader_lock:
+                    self._switch_files()
             except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
 
-    def _revive(self) -> bool:
-        """Write everything to new files: a snapshot, and a journal segment that nothing doubtful can follow.
+    def _switch_files(self) -> bool:
+        """Write everything to new files: a snapshot, and a segment behind which nothing doubtful follows.
 
-        Return whether that was done; False where writes are not refused.
+        Returns:
+            Whether that was done; False if writes are not refused.
         """
         if self.refusal is None:
             return False
-        if self._final:
+        if self._poisoned:
             raise self.refusal
-        self.check_alone()
+        self.check_ownership()
         # 1. All that is durable, in a new snapshot.
-        self.saver.save()
+        self.checkpointer.checkpoint()
         # 2. If the new segment needs the name of the one whose end is in doubt: a copy of that.
         if self._segment.first == self.sequence + 1:
             journal_directory.keep_copy(self._files, self._segment.first)
-        # 3. A new segment; recovery will not look at what the old one holds behind its beginning.
-        segment = Segment(self._files, self.saver.store, self.sequence + 1, self.saver.tip)
+        # 3. A new segment; recovery ignores what the old one holds behind its beginning.
+        segment = Segment(self._files, self.checkpointer.store, self.sequence + 1, self.checkpointer.head_digest)
         segment.begin()
         self._segment = segment
-        self._curable, self.refusal = False, None
+        self._transient, self.refusal = False, None
         return True
 
     # ── now, and at the end ─────────────────────────────────────────────────────────────────────────────────────────
 
     def persist(self) -> None:
-        """Write a snapshot now, and make writes work again where that was all they lacked.
+        """Write a snapshot now; if a failed sync made writes refused, accept them again.
 
         Raises:
             OSError: it could not be written.
-            ReadOnlyStore: not from here: somebody else may be writing, or a commit was interrupted.
+            ReadOnlyStore: not by this process: another may be writing, or a commit was interrupted.
         """
         self._drain()
-        self.check_alone()
-        with self._turn:
-            revived = self._revive()
-        if not revived:
-            self.saver.save()
+        self.check_ownership()
+        with self._leader_lock:
+            switched = self._switch_files()
+        if not switched:
+            self.checkpointer.checkpoint()
 
     def close(self) -> None:
         """Finish what is waiting, write the last snapshot, and mark the journal as closed cleanly.
 
         Raises:
             OSError: the last snapshot could not be written; the journal holds everything.
-            ReadOnlyStore: nor is it to be written: somebody else may be writing.
+            ReadOnlyStore: nor may it be written: another process may be writing.
         """
         # 1. What is waiting.
         self._drain()
-        self._errands.put(None)
-        if self._runner is not None:
-            self._runner.join()
-        self.saver.stop()
-        with self._turn:
+        self._leader_thread.stop()
+        self.checkpointer.stop()
+        with self._leader_lock:
             try:
-                # 2. Nothing, where it is no longer ours to write, or half-way in memory: the journal holds everything.
-                if self._final:
+                # 2. If memory may hold half of a commit, nothing: the journal holds everything.
+                if self._poisoned:
                     return
-                self.check_alone()
-                # 3. The last snapshot, in new files where the old ones are in doubt.
-                self._revive()
-                self.saver.save_if_behind()
+                self.check_ownership()
+                # 3. The last snapshot, in new files if the old ones are in doubt.
+                self._switch_files()
+                self.checkpointer.checkpoint_if_behind()
                 # 4. The mark.
                 self._segment.close(self.sequence)
                 self._prune()
             finally:
-                self._segment.abandon()
+                self._segment.drop()
 
     def _drain(self) -> None:
-        """Return when nothing is waiting to become durable, whether it did or failed: its own callers are told."""
+        """Return when no batch is waiting to become durable, whether it did or failed: those who wait are told."""
         while (pending := self.last_pending()) is not None:
             pending.claim()
-            with self._turn:
-                self._lead(pending)
+            self._lead(pending)

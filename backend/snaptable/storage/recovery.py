@@ -1,217 +1,333 @@
-"""From files to the state they hold: snapshot, then the journal behind it; a doubt is an error, never an empty store.
+"""Recovery: from files to the state they hold, the snapshot first, then the journal behind it.
 
-What may be found wrong without anything being wrong: the last segment's end, torn by a crash. Its bytes are kept in
-the quarantine, what verifies is written anew, it is reported, and the start goes on. All else that does not verify is
-refused.
+Whatever does not verify is an error, never an empty store. There is one exception: the end of the last segment, torn by
+a crash. Its bytes are kept in the quarantine, the frames before it are written anew, it is reported, and the start
+continues.
 """
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from snaptable.changes import Change, Commit
+from snaptable.changes import Change, Commit, Insert, Key
 from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.journal import directory as journal_directory
-from snaptable.storage.journal import format as journal_format
-from snaptable.storage.journal import reader as journal_reader
+from snaptable.storage.journal.format import GENESIS, Frame
+from snaptable.storage.journal.reader import Ending, JournalReader, SegmentReader
 from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.storage.snapshot.format import Section, SnapshotHeader
 from snaptable.storage.snapshot.pages import Pages
 
 logger = logging.getLogger("snaptable")
 
 
 class RecoveryTarget(Protocol):
-    """Be what makes rows of what recovery reads: the engine's side."""
+    """What makes rows of what recovery reads: the engine's side."""
 
-    def load(self, section: snapshot_format.Section, where: str) -> Iterable[tuple[bytes, list[Any]]]:
-        """Take a table's lines; give them as pages, `(bytes, keys)` each."""
+    def load(self, section: Section, /) -> Iterable[tuple[bytes, list[Key]]]:
+        """Load a table's lines; yield them as pages, bytes and keys of each.
 
-    def apply(self, change: Mapping[str, Any], where: str) -> Change:
-        """Take a journalled change; return it in its usual form."""
+        Raises:
+            CorruptSnapshot: a line is not a row.
+            SchemaMismatch: rows do not fit their model.
+        """
+
+    def parse_key(self, table: str, text: str, where: str) -> Key:
+        """Return the key that a journalled text stands for; `where` is for messages.
+
+        Raises:
+            SchemaMismatch: there is no such table.
+        """
+
+    def apply(self, change: Change, key: Key, where: str) -> Change:
+        """Apply a journalled change, and return it as it would be written today.
+
+        Args:
+            change: as the journal has it, with the key's text and the row's JSON.
+            key: the key. If the change is an insertion there is no row of this key, else there is one.
+            where: file and offset, for messages.
+
+        Raises:
+            SchemaMismatch: the row does not fit its model.
+        """
 
     def finish(self, numbered: Mapping[str, int]) -> None:
-        """Take note that all rows are there: build indexes, check constraints."""
+        """Build indexes and check constraints, now that all rows are there.
+
+        Args:
+            numbered: the last number given out, by table.
+
+        Raises:
+            SchemaMismatch: a constraint does not hold.
+        """
 
 
-@dataclass
-class TornTail:
-    """Be the damaged end of the last segment."""
-
-    first: int
-    end: int
-    """Where its whole frames end."""
-    data: bytes
-
-
-@dataclass
+@dataclass(frozen=True)
 class RecoveryResult:
-    """Be the state on the disk, and what was found on the way."""
+    """The state on the disk, and where it was read from.
+
+    Attributes:
+        store: id of the store; None if there is none yet.
+        sequence: the last commit.
+        head_digest: digest of the frame that holds it.
+        header: header of the snapshot; None if there is none.
+        snapshot_bytes: size of the snapshot.
+        replayed: how many commits only the journal held.
+        ending: how the journal ends.
+        unclosed_segment: the last segment, unless it was closed cleanly.
+    """
 
     store: str | None = None
     sequence: int = 0
-    tip: str = journal_format.GENESIS
-    header: snapshot_format.SnapshotHeader | None = None
+    head_digest: str = GENESIS
+    header: SnapshotHeader | None = None
     snapshot_bytes: int = 0
     replayed: int = 0
-    clean: bool = True
-    torn: TornTail | None = None
-    unsealed: tuple[int, bytes] | None = None
-    """The last segment, where it was not closed: its first sequence, and the bytes of it that verify."""
+    ending: Ending = Ending.CLOSED
+    unclosed_segment: SegmentReader | None = None
+
+    @classmethod
+    def of_snapshot(cls, header: SnapshotHeader, size: int) -> "RecoveryResult":
+        """Return the state of a snapshot of `size` bytes, without a journal."""
+        return cls(header.store, header.sequence, header.head_digest, header, size)
+
+    @property
+    def closed_cleanly(self) -> bool:
+        """Whether the process before closed the store."""
+        return self.ending is Ending.CLOSED
 
 
-def recover(files: Files, found: bytes | None, pages: Pages, loader: RecoveryTarget) -> RecoveryResult:
-    """Load the snapshot and replay the journal behind it; change nothing on the disk.
+def recover(files: Files, snapshot: bytes | None, pages: Pages, target: RecoveryTarget) -> RecoveryResult:
+    """Load the snapshot and replay the journal behind it; nothing on the disk is changed. O(n).
 
     Args:
         files: the store's directory.
-        found: content of the snapshot, None where there is none.
-        pages: filled with the rows.
-        loader: handed the rows.
+        snapshot: content of the snapshot, None if there is none.
+        pages: empty; filled with the rows.
+        target: loaded with the rows.
 
     Raises:
         OpenError: naming file, byte offset and reason.
     """
-    state = RecoveryResult()
-    segments = journal_directory.segments(files)
-    if found is not None:
-        load_snapshot(str(files.path(names.SNAPSHOT)), found, pages, loader, state)
-    elif segments:
-        _begin_without_snapshot(files, segments, state)
+    has_journal = bool(journal_directory.segments(files))
+    if snapshot is None and not has_journal:
+        return RecoveryResult()
+    # 1. The snapshot; without it, the journal from its start.
+    if snapshot is not None:
+        header = load_snapshot(str(files.path(names.SNAPSHOT)), snapshot, pages, target)
+        result = RecoveryResult.of_snapshot(header, len(snapshot))
     else:
-        return state
-    if segments:
-        _Replay(files, pages, loader, state).run(segments)
-    loader.finish(pages.numbered)
-    return state
+        _check_reaches_start(files)
+        result = RecoveryResult()
+    # 2. What only the journal holds.
+    if has_journal:
+        result = _Replay(files, pages, target, result).run()
+    # 3. What needs all rows: indexes, constraints.
+    try:
+        target.finish(pages.numbered)
+    except SchemaMismatch as error:
+        error.path = str(files.path(names.SNAPSHOT))
+        raise
+    return result
 
 
-def load_snapshot(path: str, found: bytes, pages: Pages, loader: RecoveryTarget, state: RecoveryResult) -> None:
-    """Verify a snapshot and load its rows; take note of its header in the state."""
-    read = snapshot_format.read(path, found)
-    unknown = [section.table for section in read.sections if not section.empty and section.table not in pages.tables]
-    if unknown:
-        raise SchemaMismatch(
-            f"{path} holds rows of {', '.join(unknown)}, which the database doesn't have; nothing was changed"
-        )
-    for section in read.sections:
-        if not section.empty:
-            table = pages.tables[section.table]
-            for data, keys in loader.load(section, f"{path}, byte {section.offset}"):
-                table.load(data, keys)
-        counted = len(pages.tables[section.table]) if section.table in pages.tables else 0
-        if counted != read.header.rows[section.table]:
+# ── the snapshot ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) -> SnapshotHeader:
+    """Verify a snapshot, load its rows into pages and target, and return its header; O(n).
+
+    Raises:
+        CorruptSnapshot, SnapshotEdited, UnsupportedFormat: it does not verify.
+        SchemaMismatch: it holds rows that the target has no table or model for.
+    """
+    snapshot = snapshot_format.read(path, data)
+    _check_tables_known(path, snapshot, pages)
+    for section in snapshot.sections:
+        table = pages.tables.get(section.table)
+        if table is not None and not section.empty:
+            for page, keys in target.load(section):
+                table.load(page, keys)
+        count = len(table) if table is not None else 0
+        expected = snapshot.header.rows[section.table]
+        if count != expected:
             raise CorruptSnapshot(
-                f"{path}: {section.table} has {counted} rows, its header says {read.header.rows[section.table]}"
+                f"{path}: {section.table} has {count} rows, its header says {expected}",
+                path=path,
+                line=section.line,
+                offset=section.offset,
             )
-    pages.numbered.update(read.header.numbered)
-    state.header, state.snapshot_bytes = read.header, len(found)
-    state.store, state.sequence, state.tip = read.header.store, read.header.sequence, read.header.tip
+    pages.numbered.update(snapshot.header.numbered)
+    return snapshot.header
 
 
-def _begin_without_snapshot(files: Files, segments: list[int], state: RecoveryResult) -> None:
-    snapshot_path, journal_path = files.path(names.SNAPSHOT), files.path(names.JOURNAL)
-    if segments[0] != 1:
-        raise CorruptSnapshot(
-            f"{snapshot_path} is missing, and the journal begins at sequence {segments[0]}, so it can't be rebuilt: "
-            f"put a copy of the snapshot back to repair that, or see what {names.command('repair', files.root)} finds; "
-            f"to start afresh, move {journal_path} away"
+def _check_tables_known(path: str, snapshot: snapshot_format.Snapshot, pages: Pages) -> None:
+    unknown = [section for section in snapshot.sections if not section.empty and section.table not in pages.tables]
+    if unknown:
+        tables = [section.table for section in unknown]
+        raise SchemaMismatch(
+            f"{path} holds rows of {', '.join(tables)}, which the database doesn't have; nothing was changed. "
+            f"Is this another program's directory? {advice_for_unknown_tables(path, tables)}",
+            path=path,
+            line=unknown[0].line,
+            offset=unknown[0].offset,
         )
-    logger.warning("%s is missing; it is rebuilt from the journal, which reaches back to the start", snapshot_path)
-    state.clean = False
+
+
+def advice_for_unknown_tables(path: str, tables: Iterable[str]) -> str:
+    """Return what to do about tables that a file holds and the database doesn't."""
+    filters = " | ".join(f"del(.{table})" for table in tables)
+    file = shlex.quote(path)
+    directory = path.rpartition("/")[0] or "."
+    return (
+        f"If not, add them to the database; or take them out: jq {shlex.quote(filters)} {file} > edited.json && "
+        f"mv edited.json {file}, then {names.command('accept', directory)}"
+    )
+
+
+def _check_reaches_start(files: Files) -> None:
+    """Check that the journal can rebuild a snapshot that is missing."""
+    path, first = files.path(names.SNAPSHOT), journal_directory.segments(files)[0]
+    if first != 1:
+        raise CorruptSnapshot(
+            f"{path} is missing, and the journal begins at sequence {first}, so it can't be rebuilt: put a copy of the "
+            f"snapshot back to repair that, or see what {names.command('repair', files.root)} finds; to start afresh, "
+            f"move {files.path(names.JOURNAL)} away",
+            path=path,
+        )
+    logger.warning("%s is missing; it is rebuilt from the journal, which reaches back to the start", path)
+
+
+# ── the journal ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Replay:
-    """Walk the journal from the snapshot on."""
+    """The replay of the commits that the snapshot does not hold."""
 
-    def __init__(self, files: Files, pages: Pages, loader: RecoveryTarget, state: RecoveryResult) -> None:
-        self.files, self.pages, self.loader, self.state = files, pages, loader, state
-        self.covered = state.sequence
+    def __init__(self, files: Files, pages: Pages, target: RecoveryTarget, start: RecoveryResult) -> None:
+        self._pages, self._target, self._start = pages, target, start
+        self._path, self._directory = files.path(names.JOURNAL), files.root
+        self._journal = JournalReader(files, after=start.sequence, store=start.store, head_digest=start.head_digest)
+        self._replayed = 0
 
-    def run(self, segments: list[int]) -> None:
-        """Replay what is newer than the snapshot."""
-        reached = [first for first in segments if first <= self.covered + 1]
-        if not reached:
-            raise CorruptJournal(
-                f"{self.files.path(names.JOURNAL)} begins at sequence {segments[0]}, the snapshot ends at "
-                f"{self.covered}: {segments[0] - self.covered - 1} commits are missing between. The snapshot is an "
-                f"older copy, or files of it are gone. Put the files that belong together back; to give the newer "
-                f"commits up, {names.command('repair', self.files.root)} sets the journal aside"
-            )
-        wanted = segments[segments.index(reached[-1]) :]
-        tip = self.state.tip if reached[-1] == self.covered + 1 else None
-        position = self.covered
-        for first, following in zip(wanted, [*wanted[1:], None], strict=True):
-            position, tip = self._segment(first, following, tip)
-        if position < self.covered:
-            # A snapshot is only ever written behind a synced frame.
-            raise CorruptJournal(
-                f"{self.files.path(names.JOURNAL)} ends at sequence {position}, the snapshot at {self.covered}: they "
-                f"belong to different histories, or journal files were removed. Put the files that belong together "
-                f"back; to go on from the snapshot alone, {names.command('repair', self.files.root)} sets the journal "
-                f"aside"
-            )
-
-    def _segment(self, first: int, following: int | None, tip: str | None) -> tuple[int, str]:
-        """Replay one segment up to the next one's beginning; return the sequence it reaches, and the check there."""
-        file = journal_reader.begin(self.files, first, following, self.covered)
-        file.check_follows(self.state.store, tip)
-        self.state.store = file.header.store
-        for frame in file.frames():
-            self._frame(file.path, frame)
-        if following is None:
-            self.state.clean = file.closed
-            self.state.unsealed = None if file.closed else (first, file.data[: file.end])
-        if file.torn:
-            self.state.torn = TornTail(first, file.end, file.data[file.end :])
-        if file.reached >= self.state.sequence:
-            self.state.sequence, self.state.tip = file.reached, file.tip
-        return file.reached, file.tip
-
-    def _frame(self, path: str, frame: journal_format.Frame) -> None:
-        """Replay one frame, or pass over one that the snapshot covers."""
-        where = f"{path}, byte {frame.offset}"
-        if frame.first <= self.covered < frame.last or (
-            frame.last == self.covered and frame.check != self._snapshot_tip()
-        ):
-            raise CorruptJournal(
-                f"{where}: the snapshot of sequence {self.covered} belongs to another history than this journal"
-            ).at(frame.offset)
-        if frame.first > self.covered:
-            for commit in frame.commits:
-                apply_commit(commit, where, self.pages, self.loader)
-            self.state.replayed += len(frame.commits)
-
-    def _snapshot_tip(self) -> str:
-        return self.state.header.tip if self.state.header else journal_format.GENESIS
-
-
-def apply_commit(plain: Mapping[str, Any], where: str, pages: Pages, loader: RecoveryTarget) -> None:
-    """Bring rows and pages up to a journalled commit."""
-    changes = tuple(loader.apply(change, where) for change in plain["changes"])
-    commit = Commit(plain["sequence"], changes, plain.get("numbered", {}))
-    pages.apply(commit.changes)
-    pages.numbered.update(commit.numbered)
-
-
-def secure_tail(files: Files, state: RecoveryResult) -> None:
-    """Set a torn end aside, and write what was read of a segment that was not closed anew.
-
-    What was read may be in the page cache only: the process died before its sync, or the sync failed, after which
-    another one reports success and writes nothing. So it goes to a new file, before anything is built on it.
-    """
-    torn = state.torn
-    if torn is not None:
-        name = names.segment(torn.first)
-        kept = keep_bytes(files, f"{name}-torn", torn.data)
-        logger.warning(
-            "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s",
-            name,
-            len(torn.data),
-            kept,
+    def run(self) -> RecoveryResult:
+        """Replay, and return the state at the journal's end."""
+        self._check_begins_in_time()
+        for frame in self._journal.frames():
+            self._replay_frame(frame)
+        segment = self._journal.segment
+        assert segment is not None
+        self._check_reaches_snapshot(segment)
+        ending = segment.ending or Ending.OPEN
+        return RecoveryResult(
+            store=segment.header.store,
+            sequence=segment.last_sequence,
+            head_digest=segment.head_digest,
+            header=self._start.header,
+            snapshot_bytes=self._start.snapshot_bytes,
+            replayed=self._replayed,
+            ending=ending,
+            unclosed_segment=None if ending is Ending.CLOSED else segment,
         )
-    if state.unsealed is not None:
-        journal_directory.rewrite(files, *state.unsealed)
+
+    def _check_begins_in_time(self) -> None:
+        checkpoint, first = self._start.sequence, self._journal.first
+        assert first is not None
+        missing = first - checkpoint - 1
+        if missing > 0:
+            raise CorruptJournal(
+                f"{self._path} begins at sequence {first}, the snapshot ends at {checkpoint}: "
+                f"{missing} {'commit is' if missing == 1 else 'commits are'} missing between. The snapshot is an older "
+                f"copy, or files of it are gone. Put the files that belong together back; to give the newer commits "
+                f"up, {names.command('repair', self._directory)} sets the journal aside",
+                path=self._path,
+            )
+
+    def _check_reaches_snapshot(self, segment: SegmentReader) -> None:
+        # A snapshot is only ever written behind a synced frame.
+        if segment.last_sequence < self._start.sequence:
+            raise CorruptJournal(
+                f"{self._path} ends at sequence {segment.last_sequence}, the snapshot at {self._start.sequence}: they "
+                f"belong to different histories, or journal files were removed. Put the files that belong together "
+                f"back; to continue from the snapshot alone, {names.command('repair', self._directory)} sets the "
+                f"journal aside",
+                path=self._path,
+            )
+
+    def _replay_frame(self, frame: Frame) -> None:
+        """Replay one frame, or pass over one that the snapshot covers."""
+        checkpoint, segment = self._start.sequence, self._journal.segment
+        assert segment is not None
+        if frame.first <= checkpoint < frame.last or (
+            frame.last == checkpoint and frame.digest != self._start.head_digest
+        ):
+            raise segment.damage(
+                frame.offset, f"the snapshot of sequence {checkpoint} belongs to another history than this journal"
+            )
+        if frame.first > checkpoint:
+            where = f"{segment.path}, byte {frame.offset}"
+            try:
+                for commit in frame.commits:
+                    replay_commit(commit, where, self._pages, self._target)
+            except InapplicableChange as error:
+                raise segment.damage(frame.offset, str(error)) from None
+            except SchemaMismatch as error:
+                error.path, error.offset = segment.path, frame.offset
+                raise
+            self._replayed += len(frame.commits)
+
+
+class InapplicableChange(ValueError):
+    """A journalled change that does not fit the rows: an insertion of a row that is there, or a change of none."""
+
+
+def replay_commit(commit: Commit, where: str, pages: Pages, target: RecoveryTarget) -> None:
+    """Apply a journalled commit to rows and pages.
+
+    Args:
+        commit: as the journal has it.
+        where: file and offset, for messages.
+        pages: the rows before it.
+        target: likewise.
+
+    Raises:
+        InapplicableChange: a change does not fit the rows.
+        SchemaMismatch: a row does not fit its model, or there is no such table.
+    """
+    changes = tuple(_replay_change(change, where, pages, target) for change in commit.changes)
+    pages.apply(Commit(commit.sequence, changes, commit.numbered))
+
+
+def _replay_change(change: Change, where: str, pages: Pages, target: RecoveryTarget) -> Change:
+    key = target.parse_key(change.table, change.key, where)
+    exists = key in pages.tables[change.table]
+    if isinstance(change, Insert) == exists:
+        verb, state = type(change).__name__.lower(), "is there already" if exists else "isn't there"
+        raise InapplicableChange(f"{verb} of {change.table}[{change.key!r}], which {state}")
+    return target.apply(change, key, where)
+
+
+def secure_tail(files: Files, result: RecoveryResult) -> None:
+    """Set a torn tail aside, and write the whole frames of a segment that was not closed anew.
+
+    These may be in the page cache only: the process died before its sync, or the sync failed, after which another one
+    reports success and writes nothing. So they go to a new file, before anything is built on them.
+
+    Raises:
+        OSError: the store can't be opened; nothing is lost.
+    """
+    segment = result.unclosed_segment
+    if segment is None:
+        return
+    if result.ending is Ending.TORN:
+        name, torn = names.segment(segment.first), segment.torn_bytes
+        kept = keep_bytes(files, f"{name}-torn", torn)
+        logger.warning(
+            "Journal %s ends in %d bytes of a commit that was never acknowledged; kept as %s", name, len(torn), kept
+        )
+    journal_directory.rewrite(files, segment.first, segment.data[: segment.end])

@@ -16,12 +16,13 @@ from snaptable.changes import Commit
 from snaptable.database import Database
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.errors import SnaptableError
-from snaptable.memory.commit_log import CommitLog
+from snaptable.memory.commit_log import CommitLog, UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.testing.disk import EMPTY, Contents, Operation, SimulatedDisk
 
 D = TypeVar("D", bound=Database, default=Database)
+Batch = CommitBatch[UndoRecords]
 Rows = dict[str, list[BaseModel]]
 """Every row by its table, in order."""
 
@@ -193,7 +194,7 @@ def _difference(candidates: list[Candidate], rows: Rows) -> str:
 class RecordingLog:
     """A log between an engine and its own, which records what is enqueued and what is acknowledged."""
 
-    def __init__(self, log: CommitLog[CommitBatch], engine: MemoryEngine, recording: Recording[D]) -> None:
+    def __init__(self, log: CommitLog[Batch], engine: MemoryEngine, recording: Recording[D]) -> None:
         self._log, self._engine, self._recording = log, engine, recording
         self._mutex = threading.Lock()
 
@@ -202,23 +203,23 @@ class RecordingLog:
         """Why writes are refused."""
         return self._log.refusal
 
-    def enqueue(self, commit: Commit, join: Callable[[CommitBatch], None]) -> CommitBatch:
+    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:
         """Record the commit and the rows after it, and enqueue it."""
         rows: Rows = {name: table.live() for name, table in self._engine.tables.items()}
         with self._mutex:
             self._recording.record_enqueued(commit.sequence, rows)
         return self._log.enqueue(commit, join)
 
-    def last_pending(self) -> CommitBatch | None:
+    def last_pending(self) -> Batch | None:
         """Return the last batch that is not durable."""
         return self._log.last_pending()
 
-    def wait(self, batch: CommitBatch) -> None:
+    def wait(self, batch: Batch) -> None:
         """Wait for a batch, and record its commits as acknowledged."""
         self._log.wait(batch)
         self._record_acknowledged(batch)
 
-    async def wait_async(self, batch: CommitBatch) -> None:
+    async def wait_async(self, batch: Batch) -> None:
         """Wait for a batch, and record its commits as acknowledged."""
         await self._log.wait_async(batch)
         self._record_acknowledged(batch)
@@ -227,7 +228,7 @@ class RecordingLog:
         """Let the log try to accept writes again."""
         self._log.try_resume()
 
-    def _record_acknowledged(self, batch: CommitBatch) -> None:
+    def _record_acknowledged(self, batch: Batch) -> None:
         with self._mutex:
             for commit in batch.commits:
                 self._recording.record_acknowledged(commit.sequence)

@@ -6,7 +6,7 @@ r"""The lines of rows: how the rows of a table stand in a snapshot. No other mod
 A line is the row's primary key as a JSON string, a colon, a space, and the row's JSON without a raw line break; lines
 are joined by `SEPARATOR`. So `\n"<key>": ` stands in joined lines exactly once, and a line ends at the next separator.
 
-    encode   key_json, line_start, encode_line, encode_lines, join_lines
+    encode   row_json, key_json, line_start, encode_line, encode_lines, join_lines
     split    split_lines, lines_with_offsets, find_line
     match    line_key (does a row's line begin here?), parse_line (strict, with the reason)
 """
@@ -28,9 +28,15 @@ COLON = b": "
 _LINE = re.compile(rb'("(?:[^"\\]|\\.)*"): ?(\{.*\})', re.DOTALL)
 _START = re.compile(rb'("(?:[^"\\\n]|\\.)*"): ?\{.')
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 # ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def row_json(value: object) -> bytes:
+    """Return a parsed JSON value as rows are written: on one line, without spaces, UTF-8; O(size)."""
+    return _encode(value).encode("utf-8")
 
 
 def key_json(key: str | int | UUID) -> bytes:

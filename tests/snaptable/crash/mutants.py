@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,11 +20,13 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import atomic_write, files, names
+from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal import format as journal_format
 from snaptable.storage.journal import segment as segment_module
+from snaptable.storage.journal.reader import Ending
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.snapshot import checkpointer
 from snaptable.storage.snapshot.checkpointer import Checkpointer
@@ -74,13 +76,13 @@ def _broken_replace(*, file_synced: str | None = "first") -> Callable[..., Ident
 def frame_not_synced(patch: Patch) -> None:
     """Write frames without a sync."""
 
-    def write(segment: Segment, line: bytes, check: str, *, last: bool) -> None:
+    def write(segment: Segment, line: bytes, digest: str, *, last: bool = False) -> None:
         if segment._file is None:
             segment.begin()
         assert segment._file is not None
         segment._file.write([line])
         segment.size += len(line)
-        segment.tip = check
+        segment.head_digest = digest
 
     patch.setattr(Segment, "_write", write)
 
@@ -106,12 +108,11 @@ def frames_one_by_one(patch: Patch) -> None:
             inner.setattr(segment_module, "sync", lambda *_: None)
             inner.setattr(files, "sync", lambda *_: None)
             for commit in commits[:-1]:
-                span = b"[%d,%d]" % (commit.sequence, commit.sequence)
-                segment._write_frame(span, b',"commits":[%b]' % journal_format.encode_commit(commit))
-        last = commits[-1]
-        segment._write_frame(
-            b"[%d,%d]" % (last.sequence, last.sequence), b',"commits":[%b]' % journal_format.encode_commit(last)
-        )
+                write_frame(segment, commit)
+        write_frame(segment, commits[-1])
+
+    def write_frame(segment: Segment, commit: Commit) -> None:
+        segment._write(*journal_format.encode_frame([commit], timestamp(), segment.head_digest, segment._salt))
 
     patch.setattr(Segment, "append", append)
 
@@ -169,7 +170,7 @@ def segment_removed_too_early(patch: Patch) -> None:
 
 def half_frame_left(patch: Patch) -> None:
     """Leave what a failed write wrote, and write behind it."""
-    patch.setattr(Segment, "cut_back", lambda _: True)
+    patch.setattr(Segment, "truncate_to_last_frame", lambda _: True)
 
 
 def write_errors_swallowed(patch: Patch) -> None:
@@ -224,7 +225,7 @@ def snapshot_in_place(patch: Patch) -> None:
 
 
 def older_snapshot_wins(patch: Patch) -> None:
-    """Let a snapshot that was composed earlier be renamed last, as two savers at once would."""
+    """Let a snapshot that was composed earlier be renamed last, as two checkpointers at once would."""
 
     def replace(files: Files, temporary: str, name: str, chunks: Iterable[Sequence[bytes]], **_: Any) -> Identity:
         content = list(chunks)
@@ -257,14 +258,14 @@ def acknowledged_before_durable(patch: Patch) -> None:
 
 def shown_before_durable(patch: Patch) -> None:
     """Show a batch before the frame is written."""
-    original = GroupCommit._lead
+    original = GroupCommit._write_batch
 
-    def lead(committer: GroupCommit, batch: CommitBatch) -> None:
+    def write_batch(log: GroupCommit[Any], batch: CommitBatch[Any]) -> None:
         if not batch.done:
-            committer._listener.durable(batch)
-        original(committer, batch)
+            log._callbacks.durable(batch)
+        original(log, batch)
 
-    patch.setattr(GroupCommit, "_lead", lead)
+    patch.setattr(GroupCommit, "_write_batch", write_batch)
 
 
 def failed_write_not_rolled_back(patch: Patch) -> None:
@@ -280,13 +281,13 @@ def failed_write_not_rolled_back(patch: Patch) -> None:
 
 def full_disk_final(patch: Patch) -> None:
     """Refuse writes for good once the disk was full."""
-    original = GroupCommit._verdict
+    original = GroupCommit._refusal_after
 
-    def verdict(committer: GroupCommit, error: BaseException) -> Exception | None:
-        original(committer, error)
-        return committer.refusal or RuntimeError("never")
+    def refusal_after(log: GroupCommit[Any], error: BaseException) -> Exception | None:
+        original(log, error)
+        return log.refusal or RuntimeError("never")
 
-    patch.setattr(GroupCommit, "_verdict", verdict)
+    patch.setattr(GroupCommit, "_refusal_after", refusal_after)
     patch.setattr(GroupCommit, "try_resume", lambda _: None)
 
 
@@ -302,9 +303,9 @@ def started_without_fresh_snapshot(patch: Patch) -> None:
     """Go on from what the page cache shows after a kill, as if it were on the disk."""
     original = store.Store._begin
 
-    def begin(opened: store.Store, *arguments: Any) -> GroupCommit:
-        if opened.recovered.header is not None:
-            opened.recovered.replayed, opened.recovered.clean = 0, True
+    def begin(opened: store.Store[Any], *arguments: Any) -> GroupCommit[Any]:
+        if opened.recovery.header is not None:
+            opened.recovery = replace(opened.recovery, replayed=0, ending=Ending.CLOSED)
         return original(opened, *arguments)
 
     patch.setattr(store.Store, "_begin", begin)

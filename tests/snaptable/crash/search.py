@@ -211,7 +211,7 @@ def configured(name: str) -> Iterator[Workload]:
         patch.setattr(group_commit, "SEGMENT_BYTES", SEGMENT_BYTES.get(name, group_commit.SEGMENT_BYTES))
         patch.setattr(journal_directory, "HISTORY_BYTES", HISTORY_BYTES.get(name, journal_directory.HISTORY_BYTES))
         patch.setattr(journal_directory, "LEAST_BYTES", 0)
-        patch.setattr(group_commit, "HEAL_PAUSE", 0.0)
+        patch.setattr(group_commit, "RESUME_PAUSE", 0.0)
         patch.setattr(checkpointer, "DELAY", 3600.0)
         patch.setattr(checkpointer, "RETRY", 3600.0)
         yield WORKLOADS.get(name, small_commits)

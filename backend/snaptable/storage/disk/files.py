@@ -195,13 +195,11 @@ class Files:
         """Create a directory (0700) with its parents and sync its entry; return whether it was missing.
 
         Raises:
-            UnsafeDirectory: the path, or one of its parents, is a file.
+            FileExistsError, NotADirectoryError: the path, or one of its parents, is a file.
         """
         path = self.path(name)
         if path.is_dir():
             return False
-        if not name and path.exists():
-            raise UnsafeDirectory(f"{path} is a file; name a directory", path=path)
         if not path.parent.is_dir():
             Files(path.parent, fsync=self.fsync).make_directory()
         path.mkdir(mode=0o700, exist_ok=True)
@@ -212,6 +210,10 @@ class Files:
     def exists(self) -> bool:
         """Return whether the directory exists."""
         return self.root.is_dir()
+
+    def is_file(self) -> bool:
+        """Return whether the path is that of a file, not of a directory."""
+        return self.root.is_file()
 
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted; empty if there is no such directory."""

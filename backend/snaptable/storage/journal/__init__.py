@@ -1,1 +1,1 @@
-"""The journal: its format, the segment being written, the reader of segments, the directory of segments."""
+"""The journal: the format of its lines, the segment being written, the reader and the directory of segments."""

@@ -1,4 +1,4 @@
-"""The journal's files as a whole: which there are, which are kept as history, which go."""
+"""The directory of the journal: which segments there are, which are kept as history, which are removed."""
 
 import logging
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from snaptable.storage.disk.quarantine import keep_bytes
 logger = logging.getLogger("snaptable")
 
 HISTORY_BYTES = 64 << 20
-"""How much of the journal that the snapshot covers is kept."""
+"""How many bytes of the journal are kept of what the snapshot covers."""
 LEAST_BYTES = 1 << 16
-"""What a file counts at least, so that a thousand short runs don't leave a thousand files."""
+"""What a segment counts at least, so that a thousand short runs don't leave a thousand files."""
 
 
 def segments(files: Files) -> list[int]:
-    """Return the first sequences of the journal's files, ascending; other names in the folder are left alone."""
-    found = (names.first_of(name) for name in files.list(names.JOURNAL))
-    return sorted(first for first in found if first is not None)
+    """Return the first sequences of the segments, ascending; files of other names are left alone."""
+    firsts = (names.first_of(name) for name in files.list(names.JOURNAL))
+    return sorted(first for first in firsts if first is not None)
 
 
 def spans(files: Files) -> list[tuple[int, int | None]]:
-    """Return where each of the journal's files begins, and the one behind it; None behind the last."""
+    """Return the first sequence of each segment, and that of the one behind it; None behind the last."""
     firsts = segments(files)
     return [(first, following) for first, following in pairwise((*firsts, None)) if first is not None]
 
@@ -35,45 +35,62 @@ def path_of(first: int) -> str:
 
 
 def read(files: Files, first: int) -> bytes:
-    """Return what was written to a journal file, without the zeros that were reserved behind it; raises as `read`."""
+    """Return a segment's content without the zeros preallocated behind its last line; raises as `Files.read`."""
     return files.read(path_of(first)).rstrip(b"\0")
 
 
-def prune(files: Files, saved: int) -> None:
-    """Remove the oldest journal files that the snapshot at `saved` covers, as far as they are over the bound."""
-    firsts = segments(files)
-    covered = [first for first, following in pairwise(firsts) if following - 1 <= saved]
-    sizes = {first: max(LEAST_BYTES, (files.identity(path_of(first)) or (0, 0, 0, 0))[2]) for first in covered}
-    over = sum(sizes.values()) - HISTORY_BYTES
-    going = []
+def prune(files: Files, checkpoint_sequence: int) -> None:
+    """Remove the oldest segments, as far as they are beyond the bound and the snapshot covers them.
+
+    Args:
+        files: the store's directory.
+        checkpoint_sequence: the snapshot's sequence.
+
+    Raises:
+        OSError: not all of them were removed; nothing is lost.
+    """
+    covered = [first for first, following in pairwise(segments(files)) if following - 1 <= checkpoint_sequence]
+    sizes = {first: max(LEAST_BYTES, _size(files, first)) for first in covered}
+    excess = sum(sizes.values()) - HISTORY_BYTES
+    expired = []
     for first in covered:
-        if over <= 0:
+        if excess <= 0:
             break
-        going.append(first)
-        over -= sizes[first]
-    if going:
-        # The snapshot's name may not be on the disk yet; it has to be before what only it covers goes.
+        expired.append(first)
+        excess -= sizes[first]
+    if expired:
+        # The snapshot's name may not be on the disk yet; it must be, before segments that only it covers are removed.
         sync(files.sync_directory)
-    # The oldest first: a crash between two leaves a shorter history, not one with a hole.
-    remove(files, going)
+    # The oldest first: a crash between two removals leaves a shorter history, not one with a gap.
+    remove(files, expired)
+
+
+def _size(files: Files, first: int) -> int:
+    identity = files.identity(path_of(first))
+    return identity.size if identity else 0
 
 
 def keep_copy(files: Files, first: int) -> None:
-    """Keep a copy of a journal file whose end is in doubt; nothing in it is the only copy of anything."""
+    """Keep a copy of a segment whose end is in doubt; nothing in it is the only copy of anything."""
     if files.identity(path_of(first)) is not None:
         kept = keep_bytes(files, names.segment(first), read(files, first))
         logger.warning("Journal %s, whose end is in doubt, is kept as %s", names.segment(first), kept)
 
 
 def rewrite(files: Files, first: int, data: bytes) -> None:
-    """Put a new file with these bytes in the place of a journal file, and return when it is on the disk."""
+    """Put a new file with these bytes in the place of a segment, and return when it is on the disk.
+
+    Raises:
+        OSError, SyncFailed: the old or the new file is there, whole.
+    """
     replace_durably(files, names.temporary_segment(), path_of(first), [data])
 
 
 def remove(files: Files, firsts: Sequence[int]) -> None:
-    """Remove journal files, the oldest first, each for good before the next goes.
+    """Remove segments, the oldest first, each durably before the next is removed.
 
-    A file may hold behind its end what was given up when the next one was begun; without that one it would count.
+    A segment may hold, behind its end, frames that were given up when the next one was begun; without that next one
+    they would count.
     """
     for first in sorted(firsts):
         files.remove(path_of(first))

@@ -1,23 +1,27 @@
-"""The journal: JSON lines, one frame a line, one frame a sync; the format is described in `snaptable/README.md`.
+"""The lines of the journal, encoded and decoded: one frame a line; the format is described in `snaptable/README.md`.
 
-A frame holds whole commits. Its check covers its bytes, keyed with the segment's salt; it names the check of the frame
-before it. So stale blocks of a deleted segment, and row contents that look like a frame, can't pass for one, and a
-frame that is missing in the middle is noticed. One frame a sync, and not several: of frames synced together a crash may
-keep the second and lose the first, which looks like damage and is none.
+A frame holds whole commits. Its digest covers its bytes, keyed with the segment's salt, and it names the digest of the
+frame before it. So neither stale blocks of a deleted segment nor row contents that look like a frame can pass for one,
+and a frame that is missing in the middle is noticed. There is one frame a sync, not several: of frames synced together
+a crash may keep the second and lose the first, which would look like damage.
+
+    encode   encode_header, encode_frame, encode_close, encode_commit, encode_change
+    decode   decode_header, decode_frames, frame_after, decode_commit, decode_change
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from snaptable.changes import Change, Commit, Delete, Insert, Replace, key_json
+from snaptable.changes import Change, Commit, Delete, Insert, Replace
+from snaptable.values.row_lines import key_json, row_json
 
 GENESIS = "0" * 32
-"""What the first frame of a store names as the check before it."""
+"""What the first frame of a store names as the digest before it."""
 
 DIGEST_MARK = b',"check":"'
 LINE_END = b'"}\n'
@@ -26,7 +30,69 @@ _FRAME_HEAD = re.compile(
     rb'\{"frame":(?:\[([0-9]+),([0-9]+)\]|"closed"),"at":"([^"]*)","previous":"([0-9a-f]*)",'
     rb'(?:"commits":|"sequence":([0-9]+))'
 )
-"""What a frame says of itself before its commits; read off lines whose seal was verified."""
+"""How a frame begins, up to its commits; matched only with lines whose digest was verified."""
+_VERBS: dict[type[Change], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    """The first line of a segment.
+
+    Attributes:
+        store: id of the store.
+        salt: keys the digests of the segment.
+        first: sequence of its first commit.
+        previous_digest: digest of the frame before that.
+        format: version of the format.
+    """
+
+    store: str
+    salt: bytes
+    first: int
+    previous_digest: str
+    format: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One verified line of a segment: commits, or the mark of a clean close.
+
+    Attributes:
+        offset: where the line begins in the file.
+        end: where it ends.
+        first: sequence of its first commit; of a mark of a clean close, the one after the last commit.
+        last: sequence of its last commit.
+        previous_digest: digest of the line before it.
+        digest: its own.
+        at: the time it was written.
+        closed: whether it is the mark of a clean close.
+        line: its bytes.
+    """
+
+    offset: int
+    end: int
+    first: int
+    last: int
+    previous_digest: str
+    digest: str
+    at: str
+    closed: bool
+    line: bytes
+
+    @cached_property
+    def commits(self) -> tuple[Commit, ...]:
+        """Its commits, as `decode_commit` returns them; parsed at the first use, so never if a snapshot covers them.
+
+        Raises:
+            ValueError: a commit can't be decoded.
+        """
+        try:
+            return tuple(map(decode_commit, json.loads(self.line).get("commits", ())))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+# ── digests ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _digest(payload: bytes, salt: bytes) -> str:
@@ -34,30 +100,60 @@ def _digest(payload: bytes, salt: bytes) -> str:
 
 
 def sign(payload: bytes, salt: bytes) -> tuple[bytes, str]:
-    """Return a line of the journal, and its check."""
-    check = _digest(payload, salt)
-    return payload + DIGEST_MARK + check.encode() + LINE_END, check
+    """Return a whole line, and its digest: BLAKE2b-128 of the payload, keyed with the segment's salt."""
+    digest = _digest(payload, salt)
+    return payload + DIGEST_MARK + digest.encode() + LINE_END, digest
 
 
 def verify(line: bytes, salt: bytes) -> str | None:
-    """Return the check of a whole line that is as it was written, else None."""
-    payload, found, rest = line.rpartition(DIGEST_MARK)
-    if not found or not rest.endswith(LINE_END):
+    """Return the digest of a whole line that is as it was written, else None."""
+    payload, mark, rest = line.rpartition(DIGEST_MARK)
+    if not mark or not rest.endswith(LINE_END):
         return None
-    check = _digest(payload, salt)
-    return check if rest[: -len(LINE_END)] == check.encode() else None
+    digest = _digest(payload, salt)
+    return digest if rest[: -len(LINE_END)] == digest.encode() else None
 
 
-# ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-_VERBS: dict[type[Change], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
+def encode_header(header: SegmentHeader) -> bytes:
+    """Return the first line of a segment."""
+    members = {
+        "format": header.format, "store": header.store, "salt": header.salt.hex(), "first": header.first,
+        "previous": header.previous_digest,
+    }  # fmt: skip
+    return sign(b'{"snaptable":' + json.dumps(members, separators=(",", ":")).encode(), header.salt)[0]
 
 
-@lru_cache(maxsize=256)
-def _opening(verb: bytes, table: str) -> bytes:
-    """Return how a change to a table begins."""
-    return b'{"%b":%b,"key":' % (verb, json.dumps(table).encode())
+def encode_frame(commits: Sequence[Commit], at: str, previous_digest: str, salt: bytes) -> tuple[bytes, str]:
+    """Return the line of a frame, and its digest.
+
+    Args:
+        commits: its commits, at least one, in sequence.
+        at: the present time.
+        previous_digest: digest of the line before it.
+        salt: the segment's.
+    """
+    span = b"[%d,%d]" % (commits[0].sequence, commits[-1].sequence)
+    body = b",".join(map(encode_commit, commits))
+    return sign(b'%b,"commits":[%b]' % (_frame_head(span, at, previous_digest), body), salt)
+
+
+def encode_close(sequence: int, at: str, previous_digest: str, salt: bytes) -> tuple[bytes, str]:
+    """Return the mark of a clean close at a sequence, and its digest."""
+    return sign(b'%b,"sequence":%d' % (_frame_head(b'"closed"', at, previous_digest), sequence), salt)
+
+
+def _frame_head(span: bytes, at: str, previous_digest: str) -> bytes:
+    return b'{"frame":%b,"at":"%b","previous":"%b"' % (span, at.encode(), previous_digest.encode())
+
+
+def encode_commit(commit: Commit) -> bytes:
+    """Return a commit as it stands in a frame."""
+    changes = b",".join(map(encode_change, commit.changes))
+    numbered = b',"numbered":%b' % json.dumps(dict(commit.numbered)).encode() if commit.numbered else b""
+    return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, numbered)
 
 
 def encode_change(change: Change) -> bytes:
@@ -68,46 +164,17 @@ def encode_change(change: Change) -> bytes:
     return b'%b%b,"row":%b}' % (opening, key, change.row)
 
 
-def encode_commit(commit: Commit) -> bytes:
-    """Return a commit as it stands in a frame."""
-    changes = b",".join(map(encode_change, commit.changes))
-    numbered = b',"numbered":%b' % json.dumps(dict(commit.numbered)).encode() if commit.numbered else b""
-    return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, numbered)
+@lru_cache(maxsize=256)
+def _opening(verb: bytes, table: str) -> bytes:
+    """Return how a change to a table begins, up to its key."""
+    return b'{"%b":%b,"key":' % (verb, json.dumps(table).encode())
 
 
-@dataclass(frozen=True)
-class SegmentHeader:
-    """Be the first line of a segment."""
-
-    store: str
-    salt: bytes
-    first: int
-    previous: str
-    format: int
+# ── decode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Be one verified line of a segment."""
-
-    offset: int
-    end: int
-    first: int
-    last: int
-    previous: str
-    check: str
-    at: str
-    closed: bool
-    line: bytes
-
-    @cached_property
-    def commits(self) -> tuple[Mapping[str, Any], ...]:
-        """Its commits, parsed when they are asked for: those that the snapshot covers never are."""
-        return tuple(json.loads(self.line).get("commits", ()))
-
-
-def read_header(data: bytes) -> tuple[SegmentHeader, int] | None:
-    """Return a segment's header and where it ends, None where the line is not whole."""
+def decode_header(data: bytes) -> tuple[SegmentHeader, int] | None:
+    """Return a segment's header and the offset where it ends, None if the line is not whole."""
     end = data.find(b"\n") + 1
     line = data[:end]
     try:
@@ -120,38 +187,65 @@ def read_header(data: bytes) -> tuple[SegmentHeader, int] | None:
     return (header, end) if verify(line, header.salt) else None
 
 
-def read_frames(data: bytes, header: SegmentHeader, start: int) -> Iterator[Frame]:
-    """Yield the frames from an offset up to the first that does not verify; each is whole, as written."""
+def decode_frames(data: bytes, header: SegmentHeader, start: int) -> Iterator[Frame]:
+    """Yield the frames of a segment from an offset up to the first line that does not verify."""
     while start < len(data):
         end = data.find(b"\n", start) + 1
-        frame = _parse_frame(data, start, end, header.salt) if end else None
+        frame = _decode_frame(data, start, end, header.salt) if end else None
         if frame is None:
             return
         yield frame
         start = end
 
 
-def _parse_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None:
+def frame_after(data: bytes, header: SegmentHeader, start: int) -> Frame | None:
+    """Return the next whole frame anywhere behind an offset: its presence tells damage from a torn tail."""
+    while (start := data.find(_FRAME, start)) >= 0:
+        end = data.find(b"\n", start) + 1
+        frame = _decode_frame(data, start, end, header.salt) if end else None
+        if frame is not None:
+            return frame
+        start += 1
+    return None
+
+
+def _decode_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None:
     line = data[start:end]
-    check = verify(line, salt) if line.startswith(_FRAME) else None
-    if check is None:
-        return None
-    head = _FRAME_HEAD.match(line)
-    if head is None:
+    digest = verify(line, salt) if line.startswith(_FRAME) else None
+    head = _FRAME_HEAD.match(line) if digest is not None else None
+    if digest is None or head is None:
         return None
     first, last, at, previous, closed_at = head.groups()
     if first is None:
         # The mark of a clean close holds no commit: it begins behind where it ends.
         first, last = int(closed_at or 0) + 1, int(closed_at or 0)
-    return Frame(start, end, int(first), int(last), previous.decode(), check, at.decode(), closed_at is not None, line)
+    closed = closed_at is not None
+    return Frame(start, end, int(first), int(last), previous.decode(), digest, at.decode(), closed, line)
 
 
-def frame_after(data: bytes, header: SegmentHeader, start: int) -> Frame | None:
-    """Return the next whole frame anywhere behind an offset: its presence tells damage from a torn tail."""
-    while (start := data.find(_FRAME, start)) >= 0:
-        end = data.find(b"\n", start) + 1
-        frame = _parse_frame(data, start, end, header.salt) if end else None
-        if frame is not None:
-            return frame
-        start += 1
-    return None
+def decode_commit(plain: Mapping[str, Any]) -> Commit:
+    """Return a commit from the parsed JSON of a frame.
+
+    Keys are the texts that the journal holds, rows their JSON: what they mean is known only to the tables' models.
+
+    Raises:
+        ValueError: it is not a commit.
+    """
+    try:
+        changes = tuple(map(decode_change, plain["changes"]))
+        return Commit(int(plain["sequence"]), changes, plain.get("numbered", {}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a commit: {error!r}") from None
+
+
+def decode_change(plain: Mapping[str, Any]) -> Change:
+    """Return a change from its parsed JSON, its key as text.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not a change.
+    """
+    key = plain["key"]
+    if "delete" in plain:
+        return Delete(plain["delete"], key)
+    row = row_json(plain["row"])
+    return Insert(plain["insert"], key, row) if "insert" in plain else Replace(plain["replace"], key, row)

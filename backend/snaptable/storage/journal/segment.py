@@ -1,6 +1,8 @@
-"""The segment: the journal file that is being written."""
+"""The segment: the journal file that is being written.
 
-import json
+`begin` (header, synced) → `append` (frames, synced) → `close` (clean) | `drop` (another segment follows)
+"""
+
 import secrets
 from collections.abc import Sequence
 
@@ -9,120 +11,126 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import File, Files, sync
-from snaptable.storage.journal.format import encode_commit, sign
+from snaptable.storage.journal.format import SegmentHeader, encode_close, encode_frame, encode_header
 
 
 class Segment:
-    """Be the journal file that is being written."""
+    """The journal file that is being written.
 
-    def __init__(self, files: Files, store: str, first: int, previous: str) -> None:
-        """Begin a segment; its file is created by `begin`, or with the first write.
+    Attributes:
+        first: sequence of the first commit it holds, or will hold.
+        head_digest: digest of the last frame, at first of the frame before the segment.
+        size: bytes up to the end of the last frame; 0 while there is no file.
+    """
+
+    def __init__(self, files: Files, store: str, first: int, previous_digest: str) -> None:
+        """Prepare a segment; its file is created by `begin`, or with the first write.
 
         Args:
             files: the store's directory.
             store: the store's id.
             first: sequence of the first commit it will hold.
-            previous: check of the frame before that.
+            previous_digest: digest of the frame before that.
         """
         self.first = first
-        self.tip = previous
+        self.head_digest = previous_digest
         self.size = 0
-        self._reserved = 0
+        self._allocated = 0
         self._files = files
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
         self._salt = secrets.token_bytes(16)
         self._file: File | None = None
-        head = {"format": names.FORMAT, "store": store, "salt": self._salt.hex(), "first": first, "previous": previous}
-        self._header, _ = sign(b'{"snaptable":' + json.dumps(head, separators=(",", ":")).encode(), self._salt)
+        self._header = encode_header(SegmentHeader(store, self._salt, first, previous_digest, names.FORMAT))
 
     def begin(self) -> None:
         """Create the file with its header, and return when it and its name are on the disk.
 
         The header is synced before the file gets its name, so that a header that does not verify is always damage. A
-        file without a commit may have the name already: it is replaced, never removed first, for it may carry the mark
-        of a clean close, or end what the file before it had to give up.
+        file without a commit may have the name already. It is replaced, never removed first: it may carry the mark of
+        a clean close, or bound what the file before it holds.
+
+        Raises:
+            OSError: the file was not created.
+            SyncFailed: it is unknown whether it was.
+            UnsafeDirectory: `db_journal` is not a directory of ours any more.
         """
-        # Somebody may have put a symlink there since the store was opened.
+        # It may have been replaced, by a symlink for example, since the store was opened.
         self._files.check_directory(names.JOURNAL)
         replace_durably(self._files, names.temporary_segment(), self._name, [self._header])
         self._file = self._files.append(self._name)
-        self.size = self._reserved = len(self._header)
+        self.size = self._allocated = len(self._header)
 
     def append(self, commits: Sequence[Commit]) -> None:
-        """Write commits as one frame and return when it is on the disk.
+        """Write commits as one frame, and return when it is on the disk.
 
         Raises:
-            OSError: it could not be written; `cut_back` makes the file as before.
-            SyncFailed: nobody knows whether it is there.
+            OSError: it could not be written; `truncate_to_last_frame` restores the file.
+            SyncFailed: it is unknown whether it is on the disk.
         """
-        body = b",".join(map(encode_commit, commits))
-        span = b"[%d,%d]" % (commits[0].sequence, commits[-1].sequence)
-        self._write_frame(span, b',"commits":[%b]' % body)
+        self._write(*encode_frame(commits, timestamp(), self.head_digest, self._salt))
 
     def close(self, sequence: int) -> None:
-        """Write that the store was closed cleanly at a sequence: whatever is damaged here later is no torn tail."""
+        """Mark the journal as closed cleanly at a sequence: damage found here later is not a torn tail.
+
+        Raises:
+            OSError, SyncFailed: the mark may be missing.
+        """
         if self._file is not None:
             try:
-                self.cut_back()
-                self._write_frame(b'"closed"', b',"sequence":%d' % sequence, last=True)
+                self.truncate_to_last_frame()
+                self._write(*encode_close(sequence, timestamp(), self.head_digest, self._salt), last=True)
             finally:
-                self.abandon()
+                self.drop()
 
-    def end(self) -> None:
-        """Give back the room that no frame took, and let go of the file."""
-        self.cut_back()
-        self.abandon()
+    def finish(self) -> None:
+        """Cut off what was preallocated behind the last frame, and close the file: the next segment follows."""
+        self.truncate_to_last_frame()
+        self.drop()
 
-    def _write_frame(self, span: bytes, body: bytes, *, last: bool = False) -> None:
-        payload = b'{"frame":%b,"at":"%b","previous":"%b"%b' % (span, timestamp().encode(), self.tip.encode(), body)
-        self._write(*sign(payload, self._salt), last=last)
-
-    def _write(self, line: bytes, check: str, *, last: bool) -> None:
+    def _write(self, line: bytes, digest: str, *, last: bool = False) -> None:
         if self._file is None:
             self.begin()
         assert self._file is not None
-        if not last and self._has_room(self._file, len(line)):
+        if not last and self._preallocate(self._file, len(line)):
             self._file.append_synced(line)
         else:
             self._file.write([line])
             sync(self._file.sync)
         self.size += len(line)
-        self.tip = check
+        self.head_digest = digest
 
-    def _has_room(self, file: File, count: int) -> bool:
-        """Return whether a line of so many bytes fits into what is reserved, reserving more where it doesn't."""
-        if self.size + count > self._reserved and self._files.preallocation:
-            room = max(count, self._files.preallocation)
+    def _preallocate(self, file: File, count: int) -> bool:
+        """Return whether `count` bytes fit into what is preallocated, preallocating more if they don't."""
+        if self.size + count > self._allocated and self._files.preallocation:
+            end = self.size + max(count, self._files.preallocation)
             try:
-                file.preallocate(self._reserved, self.size + room - self._reserved)
+                file.preallocate(self._allocated, end - self._allocated)
             except OSError:
                 return False
-            self._reserved = self.size + room
-        return self.size + count <= self._reserved
+            self._allocated = end
+        return self.size + count <= self._allocated
 
-    def cut_back(self) -> bool:
-        """Take off what is behind the last frame: reserved room, or half a frame after a failed *write*.
-
-        Return whether that worked.
+    def truncate_to_last_frame(self) -> bool:
+        """Cut off what is behind the last frame: preallocated zeros, or half a frame after a failed *write*.
 
         Never after a failed sync: the kernel has dropped the pages then, and a later sync would report success.
+
+        Returns:
+            Whether that worked.
         """
         try:
             if self._file is not None:
                 self._file.truncate(self.size)
-                self._reserved = self.size
+                self._allocated = self.size
         except OSError:
             return False
         return True
 
-    def abandon(self) -> None:
-        """Let go of the file without another word to it."""
+    def drop(self) -> None:
+        """Close the file, whatever that reports; nothing more is written to it."""
         file, self._file = self._file, None
         if file is not None:
             try:
                 file.close()
             except OSError:
                 return
-
-
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────

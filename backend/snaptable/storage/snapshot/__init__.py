@@ -1,1 +1,1 @@
-"""The snapshot: its format, its pages and checksums, and when it is written."""
+"""The snapshot: its format, the pages it is made of, and when it is written."""

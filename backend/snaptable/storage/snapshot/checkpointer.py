@@ -1,11 +1,11 @@
-"""When and how the snapshot follows the journal: at once, in the background, or both by size.
+"""The checkpointer: when and how the snapshot follows the journal, at once or in the background.
 
-Taking a snapshot marks the pages under a lock of their own; writing them out holds nobody up. Snapshots are written one
-at a time, so that an older one never replaces a newer.
+Taking a snapshot marks the pages under a lock of their own; writing them out blocks no commit. Snapshots are written
+one at a time, so that an older one never replaces a newer.
 
-A write that waits for its snapshot waits for the content, synced, under its name. That the name leads there after a
-power cut too is seen to in the background: until then the journal, which is synced, leads from the old snapshot to the
-same state, and nothing is removed from it.
+A write that waits for its snapshot waits until the content is synced and has its name. The directory is synced up to
+0.4 s later, in the background. After a power cut before that, the old snapshot and the journal, which is synced, give
+the same state; no journal file is removed earlier.
 """
 
 import logging
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from snaptable.changes import Commit
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
@@ -25,6 +25,7 @@ from snaptable.storage.disk.files import File, Files, Identity, sync
 from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
+from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import PageGroup, Pages
 from snaptable.storage.snapshot.replaced_files import ReplacedFiles
 from snaptable.storage.snapshot.write_pacer import WritePacer
@@ -33,211 +34,233 @@ logger = logging.getLogger("snaptable")
 
 Policy = Literal["auto", "always", "background"]
 AUTO_BYTES = 4 << 20
-"""Up to so much data, `snapshot="auto"` renews the snapshot before a write returns."""
+"""Bytes of rows up to which `snapshot="auto"` writes the snapshot before a write returns."""
 DELAY = 0.4
-"""Seconds the background lets changes gather; it promises to follow within one."""
+"""Seconds for which the background lets changes gather; it promises to follow within one."""
 RETRY = 1.0
-"""Seconds after a failed snapshot until the next try."""
+"""Seconds after a failed snapshot until the next attempt."""
+
+
+class SavedSnapshot(NamedTuple):
+    """A snapshot on the disk: what it holds, when it was written, and its size."""
+
+    sequence: int = -1
+    """-1 if there is none yet."""
+    saved_at: str | None = None
+    size: int | None = None
 
 
 class Checkpointer:
-    """Keep the pages up to date with the commits, and the snapshot with the pages."""
+    """Pages that follow the commits, and a snapshot that follows the pages.
 
-    def __init__(self, files: Files, store: str, pages: Pages, policy: Policy) -> None:
-        """Begin with the state that was recovered.
+    Attributes:
+        files: the store's directory.
+        store: the store's id.
+        pages: every table's rows.
+        policy: when a commit waits for its snapshot.
+        sequence: the last commit that the pages hold.
+        head_digest: digest of the frame that holds it.
+        saved: the snapshot that has the name.
+        error: why the last attempt to save failed; None since one succeeded.
+        check_ownership: called before anything is written; raises ReadOnlyStore if another process may be writing.
+    """
 
-        Args:
-            files: the store's directory.
-            store: the store's id.
-            pages: every table's rows as they are now.
-            policy: when a commit waits for its snapshot.
-        """
+    def __init__(
+        self,
+        files: Files,
+        store: str,
+        pages: Pages,
+        policy: Policy = "always",
+        *,
+        sequence: int,
+        head_digest: str,
+    ) -> None:
+        """Begin with a state, of which no snapshot need be on the disk."""
         self.files, self.store, self.pages, self.policy = files, store, pages, policy
-        self.sequence, self.tip = 0, ""
-        self.saved_sequence = -1
-        self.saved_at: str | None = None
-        self.saved_bytes: int | None = None
+        self.sequence, self.head_digest = sequence, head_digest
+        self.saved = self._last_durable_name = SavedSnapshot()
+        """The snapshot that the name is known to stand for after a power cut: what `saved` was."""
         self.error: str | None = None
-        self.alone: Callable[[], None] = lambda: None
-        """Asked before anything is written: raises where somebody else may be writing here."""
-        self._named = self._saved
-        """The snapshot that the name is known to lead to after a power cut: what `_saved` was."""
+        self.check_ownership: Callable[[], None] = lambda: None
         self._identity: Identity | None = None
-        self._whole = True
-        self._changing = threading.Lock()
-        self._saving = threading.Lock()
-        self._in_a_hurry: list[None] = []
+        self._consistent = True
+        """False while a commit is half-way in the pages, and for ever if it was interrupted there."""
+        self._pages_lock = threading.Lock()
+        self._save_lock = threading.Lock()
+        self._waiters: list[None] = []
+        """One entry for each caller that waits for the background to finish its snapshot."""
         self._background = BackgroundThread("snaptable-snapshot")
         self._replaced = ReplacedFiles(files, self._background)
-        self._rested = 0.0
+        self._not_before = 0.0
 
-    def begin(
-        self,
-        sequence: int,
-        tip: str,
-        header: snapshot_format.SnapshotHeader | None,
-        size: int,
-        identity: Identity | None,
-    ) -> None:
-        """Take note of the recovered sequence, and of the snapshot that is on the disk."""
-        self.sequence, self.tip = sequence, tip
-        if header is not None:
-            self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, size
-            self._named = self._saved
-            self._identity = identity
+    def adopt(self, header: SnapshotHeader, size: int) -> None:
+        """Take note of the snapshot that was read from the disk."""
+        self.saved = self._last_durable_name = SavedSnapshot(header.sequence, header.saved_at, size)
+        self._identity = self.files.identity(names.SNAPSHOT)
 
-    # ── by the committer ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── after each commit ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def apply(self, commits: Sequence[Commit], tip: str) -> None:
-        """Bring the pages up to commits that just became durable."""
-        with self._changing:
-            whole, self._whole = self._whole, False
+    def apply(self, commits: Sequence[Commit], head_digest: str) -> None:
+        """Apply commits that just became durable to the pages."""
+        with self._pages_lock:
+            consistent, self._consistent = self._consistent, False
             for commit in commits:
-                self.pages.apply(commit.changes)
-                self.pages.numbered.update(commit.numbered)
-            self.sequence, self.tip = commits[-1].sequence, tip
-            self._whole = whole
+                self.pages.apply(commit)
+            self.sequence, self.head_digest = commits[-1].sequence, head_digest
+            self._consistent = consistent
 
-    def follow(self) -> None:
-        """Renew the snapshot now, or see to it that the background does, as the policy says. Never raises OSError."""
+    def after_commit(self) -> None:
+        """Write the snapshot now, or have the background do it, as the policy says.
+
+        Never raises OSError: the commit is durable in the journal, and the background tries again.
+        """
         if self.policy == "background" or (self.policy == "auto" and self.pages.size > AUTO_BYTES):
-            self._background.run(self._renew, max(DELAY, self._rested - time.monotonic()))
+            self._background.run(self._checkpoint_in_background, max(DELAY, self._not_before - time.monotonic()))
             return
         try:
-            with self._turn_to_save():
+            with self._exclusive():
                 self._write()
         except OSError:
-            self._background.run(self._renew, RETRY)
+            self._background.run(self._checkpoint_in_background, RETRY)
         except ReadOnlyStore as error:
             self.error = str(error)
         else:
-            self._background.run(self._name, DELAY)
+            self._background.run(self._sync_name_in_background, DELAY)
 
-    # ── by anybody ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── on demand ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def save(self) -> None:
-        """Write the present state as a snapshot and return when it, and its name, is on the disk.
+    def checkpoint(self) -> None:
+        """Write the present state as a snapshot, and return when file and name are on the disk; O(n).
 
         Raises:
             OSError: it could not be written; the old snapshot is in its place.
             ReadOnlyStore: this process may no longer write here.
         """
-        with self._turn_to_save():
+        with self._exclusive():
             self._write()
             self._sync_name()
 
-    def save_if_behind(self) -> None:
-        """Save, unless the snapshot on the disk is this very state; raises as `save`."""
-        with self._turn_to_save():
+    def checkpoint_if_behind(self) -> None:
+        """Write a snapshot, unless the one on the disk is of this very state; raises as `checkpoint`."""
+        with self._exclusive():
             self._write_if_behind()
             self._sync_name()
 
-    def disable(self) -> None:
+    def poison(self) -> None:
         """Never write a snapshot again: the pages may hold half of a commit."""
-        self._whole = False
+        self._consistent = False
+
+    def stop(self) -> None:
+        """End the background thread; a snapshot that it is writing is finished first, without pauses."""
+        self._waiters.append(None)
+        self._background.stop()
+        self._replaced.close()
 
     @contextmanager
-    def _turn_to_save(self) -> Iterator[None]:
-        if not self._saving.acquire(blocking=False):
-            self._in_a_hurry.append(None)
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the lock that lets one snapshot be written at a time; the background hurries while a caller waits."""
+        if not self._save_lock.acquire(blocking=False):
+            self._waiters.append(None)
             try:
-                self._saving.acquire()
+                self._save_lock.acquire()
             finally:
-                self._in_a_hurry.pop()
+                self._waiters.pop()
         try:
             yield
         finally:
-            self._saving.release()
+            self._save_lock.release()
 
-    # ── one snapshot, with the turn to save ─────────────────────────────────────────────────────────────────────────
+    # ── one snapshot, with the save lock held ───────────────────────────────────────────────────────────────────────
 
     def _write_if_behind(self, pace: Callable[[File], None] = File.start_writeback) -> None:
-        if self.saved_sequence != self.sequence or self.error is not None:
-            self._write(pace=pace)
+        if self.saved.sequence != self.sequence or self.error is not None:
+            self._write(pace)
 
-    def _write(self, *, pace: Callable[[File], None] = File.start_writeback) -> None:
-        with self._changing:
-            if not self._whole:
-                raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
-            counts, numbered = self.pages.counts(), dict(self.pages.numbered)
-            header = snapshot_format.SnapshotHeader(self.store, self.sequence, timestamp(), counts, self.tip, numbered)
-            size, bundles = self.pages.size, self.pages.want()
-        chunks = snapshot_format.chunks(header, {name: self._take(wanted) for name, wanted in bundles.items()})
+    def _write(self, pace: Callable[[File], None] = File.start_writeback) -> None:
+        """Write the present state under the snapshot's name.
+
+        Raises:
+            OSError: it could not be written; it was logged.
+            ReadOnlyStore: the pages may hold half of a commit, or this process may no longer write here.
+        """
+        # 1. The present state, marked; what changes from here on keeps a copy.
+        header, tables, size = self._mark()
+        chunks = snapshot_format.chunks(header, {name: self._collect(groups) for name, groups in tables.items()})
         try:
-            self.alone()
+            # 2. Nobody else may be writing, and what others wrote is kept.
+            self.check_ownership()
             self._keep_edited()
-            with self._replaced.retaining(self.saved_bytes or 0):
+            # 3. The new file in the place of the old one.
+            with self._replaced.retaining(self.saved.size or 0):
                 self._identity = replace(self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, pace=pace)
         except (OSError, UnsafeDirectory) as error:
             raise self._failed(error) from error
         self.error = None
-        self.saved_sequence, self.saved_at, self.saved_bytes = header.sequence, header.saved_at, self._identity.size
+        self.saved = SavedSnapshot(header.sequence, header.saved_at, self._identity.size)
 
-    def _take(self, wanted: list[PageGroup]) -> Iterator[ChecksummedBytes]:
-        for bundle in wanted:
-            with self._changing:
-                stretch = bundle.take()
-            assert stretch is not None
-            yield stretch
+    def _mark(self) -> tuple[SnapshotHeader, dict[str, list[PageGroup]], int]:
+        """Return the header, the marked groups and the size of the present state."""
+        with self._pages_lock:
+            if not self._consistent:
+                raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
+            counts, numbered = self.pages.counts(), dict(self.pages.numbered)
+            header = SnapshotHeader(self.store, self.sequence, timestamp(), counts, self.head_digest, numbered)
+            return header, self.pages.mark(), self.pages.size
+
+    def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:
+        for group in groups:
+            with self._pages_lock:
+                part = group.collect()
+            yield part
+
+    def _keep_edited(self) -> None:
+        """Keep a copy of a file that another process wrote under the snapshot's name since this one last did."""
+        identity = self.files.identity(names.SNAPSHOT)
+        if identity is None or self._identity is None or identity == self._identity:
+            return
+        # A copy, not a rename: at no instant may the store be without a snapshot.
+        kept = keep_bytes(self.files, "edited", self.files.read(names.SNAPSHOT))
+        logger.warning("%s was changed by somebody else while the store was open; kept as %s", names.SNAPSHOT, kept)
 
     def _sync_name(self) -> None:
-        """Make sure that the snapshot's name leads to it after a power cut, too."""
-        if self._named == self._saved:
+        """Make the snapshot's name durable, unless it is."""
+        if self._last_durable_name == self.saved:
             return
         try:
             sync(self.files.sync_directory)
         except OSError as error:
-            # The next one is a new file.
-            self.saved_sequence, self.saved_at, self.saved_bytes = self._named
+            # The next attempt writes a new file: this name may be lost, whatever another sync of it reports.
+            self.saved = self._last_durable_name
             raise self._failed(error) from error
-        self._named = self._saved
-
-    @property
-    def _saved(self) -> tuple[int, str | None, int | None]:
-        return self.saved_sequence, self.saved_at, self.saved_bytes
+        self._last_durable_name = self.saved
 
     def _failed(self, error: OSError | UnsafeDirectory) -> OSError:
         self.error = f"{type(error).__name__}: {error}"
         logger.error("Failed to save database snapshot: %s", error)
         return error if isinstance(error, OSError) else OSError(str(error))
 
-    def _keep_edited(self) -> None:
-        """Keep a copy of a file that somebody else wrote under the snapshot's name since we last did."""
-        found = self.files.identity(names.SNAPSHOT)
-        if found is None or self._identity is None or found == self._identity:
-            return
-        # A copy, not a rename: at no instant may the store be without a snapshot.
-        kept = keep_bytes(self.files, "edited", self.files.read(names.SNAPSHOT))
-        logger.warning("%s was changed by somebody else while the store was open; kept as %s", names.SNAPSHOT, kept)
-
     # ── in the background ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _renew(self) -> None:
+    def _checkpoint_in_background(self) -> None:
         began = time.monotonic()
         try:
-            with self._saving:
-                self._write_if_behind(WritePacer(self._in_a_hurry.__len__))
+            with self._save_lock:
+                self._write_if_behind(WritePacer(self._waiters.__len__))
                 self._sync_name()
         except OSError:
-            self._background.run(self._renew, RETRY)
+            self._background.run(self._checkpoint_in_background, RETRY)
         except ReadOnlyStore as error:
-            logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - no fault of this code
+            logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - not a fault of this code
         except Exception:
             logger.exception("Failed to save database snapshot")
-            self._background.run(self._renew, RETRY)
+            self._background.run(self._checkpoint_in_background, RETRY)
         now = time.monotonic()
-        # Busy half of the time at the most, however large the data is.
-        self._rested = now + (now - began)
+        # The disk is busy with snapshots half of the time at most, however large the data is.
+        self._not_before = now + (now - began)
 
-    def _name(self) -> None:
+    def _sync_name_in_background(self) -> None:
         try:
-            with self._saving:
+            with self._save_lock:
                 self._sync_name()
         except OSError:
-            self._background.run(self._renew, RETRY)
-
-    def stop(self) -> None:
-        """End the background; a snapshot it is writing is finished first."""
-        self._in_a_hurry.append(None)
-        self._background.stop()
-        self._replaced.close()
+            self._background.run(self._checkpoint_in_background, RETRY)

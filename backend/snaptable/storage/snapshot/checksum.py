@@ -1,7 +1,7 @@
-"""The CRC-32 of a file whose parts are known already: put together in O(parts), without reading the bytes again.
+"""The CRC-32 of a file whose parts are known: combined from theirs in O(parts), without reading the bytes again.
 
-A checksum is a polynomial over GF(2), and what follows it multiplies it by x to the number of bits that follow; so the
-checksum of two parts joined is that of the first, times that power, plus that of the second. This is what zlib calls
+A checksum is a polynomial over GF(2). Bytes that follow multiply it by x to the number of their bits; so the checksum
+of two parts joined is that of the first, times that power, plus that of the second. This is what zlib calls
 `crc32_combine`; Python doesn't offer it.
 """
 
@@ -13,7 +13,7 @@ _POLYNOMIAL = 0xEDB88320
 """The CRC-32 polynomial as zlib writes it: the highest power in the lowest bit."""
 _ONE = 1 << 31
 _BYTE = 1 << 23
-"""x to the 8: what one byte that follows multiplies by."""
+"""x to the 8: the factor for one byte that follows."""
 
 
 def _times_x(value: int) -> int:
@@ -56,7 +56,7 @@ def _shifts(place: int) -> tuple[list[int], int]:
 
 
 def shift(length: int) -> int:
-    """Return what a checksum is multiplied by when so many bytes follow; 2 µs for each hexadecimal digit."""
+    """Return the factor of a checksum for `length` bytes that follow; 2 µs for each hexadecimal digit of it."""
     factor, place = _ONE, 0
     while length:
         if length & 15:
@@ -67,7 +67,7 @@ def shift(length: int) -> int:
 
 
 class ChecksummedBytes:
-    """Be some bytes of a file, in buffers; their sum is worked out once, when it is asked for."""
+    """Some bytes of a file, in buffers; their checksum is computed once, when it is first needed."""
 
     __slots__ = ("_checksum", "_factor", "buffers", "size")
 
@@ -78,10 +78,10 @@ class ChecksummedBytes:
         self._checksum = 0
 
     def after(self, checksum: int) -> int:
-        """Return the checksum of what came before and this."""
+        """Return the checksum of a file's bytes up to the end of these; `checksum` is that of the bytes before."""
         if self._factor is None:
-            # Joined, though it costs a tenth more: a checksum lets go of the interpreter's lock, and where another
-            # thread is busy getting it back may take 5 ms. Once, then, and not once a buffer.
+            # Joined, though that costs a tenth more: computing a checksum releases the interpreter's lock, and getting
+            # it back may take 5 ms if another thread is busy. So this happens once, not once a buffer.
             self._checksum = zlib.crc32(self.buffers[0] if len(self.buffers) == 1 else b"".join(self.buffers))
             self._factor = shift(self.size)
         return times(checksum, self._factor) ^ self._checksum

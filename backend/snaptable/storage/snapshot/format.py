@@ -1,6 +1,7 @@
-"""The snapshot: the whole database at one sequence, as JSON, one row a line; described in `snaptable/README.md`.
+"""The snapshot, encoded and decoded: the whole database at one sequence, as JSON, one row a line.
 
-Written beside the old one and renamed over it, so that a reader, and a crash, finds either the old or the new one.
+The format is described in `snaptable/README.md`. The lines of rows are `values/row_lines.py`'s; what is wrong with a
+file that does not verify, and where, is `damage.py`'s.
 """
 
 import json
@@ -10,62 +11,80 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, pairwise
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from snaptable.errors import CorruptSnapshot, SnapshotEdited, UnsupportedFormat
+from snaptable.errors import CorruptSnapshot, UnsupportedFormat
 from snaptable.storage.disk import names
+from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
-from snaptable.storage.snapshot.pages import PAGE_BYTES, PAGE_ROWS, SEPARATOR
-from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
+from snaptable.storage.snapshot.pages import PAGE_BYTES, PAGE_ROWS
+from snaptable.values.row_lines import SEPARATOR
 
 CHUNK = 1 << 19
 """Bytes that are handed to the system at a time, about."""
 
+_START = b'{\n"snaptable": '
+_HEADER_LINE = 2
+_TRAILER = re.compile(rb',\n"checksum": "crc32:([0-9a-f]{8})"\n}\n\Z')
+_OPENING = re.compile(rb',\n("(?:[^"\\]|\\.)*"): \{\n')
+
 
 @dataclass(frozen=True)
 class SnapshotHeader:
-    """Be what a snapshot says of itself in its first lines."""
+    """What a snapshot says of itself in its first lines.
+
+    Attributes:
+        store: id of the store.
+        sequence: the last commit it holds.
+        saved_at: the time it was written.
+        rows: number of rows, by table.
+        head_digest: digest of the journal frame that ends at its sequence; the journal that may follow names it.
+        numbered: the last number given out, by table that numbers its keys.
+    """
 
     store: str
     sequence: int
     saved_at: str
     rows: Mapping[str, int]
-    tip: str
-    """Check of the journal frame that ended at its sequence: the journal that may follow names it."""
+    head_digest: str
     numbered: Mapping[str, int]
 
-    def json(self) -> bytes:
+    def encode(self) -> bytes:
         """Return the header as it stands in the file."""
-        plain: dict[str, Any] = {
+        members: dict[str, Any] = {
             "format": names.FORMAT, "store": self.store, "sequence": self.sequence, "saved_at": self.saved_at,
-            "rows": dict(self.rows), "journal": self.tip,
+            "rows": dict(self.rows), "journal": self.head_digest,
         }  # fmt: skip
         if self.numbered:
-            plain["numbered"] = dict(self.numbered)
-        return json.dumps(plain).encode()
+            members["numbered"] = dict(self.numbered)
+        return json.dumps(members).encode()
 
 
-# ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def compose(header: SnapshotHeader, tables: Mapping[str, Sequence[bytes]]) -> list[bytes]:
     """Return the file's content as a list of buffers; the pages are taken as they are, not copied."""
-    stretches = {name: [ChecksummedBytes([page]) for page in pages] for name, pages in tables.items()}
-    return list(chain.from_iterable(chunks(header, stretches)))
+    summed = {name: [ChecksummedBytes([page]) for page in pages] for name, pages in tables.items()}
+    return list(chain.from_iterable(chunks(header, summed)))
 
 
 def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedBytes]]) -> Iterator[list[bytes]]:
-    """Yield the file's content, some buffers at a time; what it consists of is taken as it is, not copied."""
+    """Yield the file's content, some buffers at a time; its parts are taken as they are, not copied.
+
+    Args:
+        header: the header.
+        tables: the lines of each table, in parts; asked for one by one while the content is yielded.
+    """
     checksum, size, gathered = 0, 0, list[bytes]()
-    for piece in _pieces(header, tables):
-        if isinstance(piece, ChecksummedBytes):
-            checksum = piece.after(checksum)
-            gathered += piece.buffers
-            size += piece.size
+    for part in _parts(header, tables):
+        if isinstance(part, ChecksummedBytes):
+            checksum = part.after(checksum)
+            gathered += part.buffers
+            size += part.size
         else:
-            checksum = zlib.crc32(piece, checksum)
-            gathered.append(piece)
+            checksum = zlib.crc32(part, checksum)
+            gathered.append(part)
         if size >= CHUNK:
             yield gathered
             size, gathered = 0, []
@@ -73,41 +92,37 @@ def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedByte
     yield gathered
 
 
-def _pieces(
+def _parts(
     header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedBytes]]
 ) -> Iterator[ChecksummedBytes | bytes]:
-    yield b'{\n"snaptable": ' + header.json()
-    for name, stretches in tables.items():
+    yield _START + header.encode()
+    for name, parts in tables.items():
         between = b",\n" + json.dumps(name).encode() + b": {\n"
-        for stretch in stretches:
+        for part in parts:
             yield between
-            yield stretch
+            yield part
             between = SEPARATOR
         yield b"\n}" if between is SEPARATOR else between + b"}"
     yield SEPARATOR
 
 
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_START = b'{\n"snaptable": '
-_TRAILER = re.compile(rb',\n"checksum": "crc32:([0-9a-f]{8})"\n}\n\Z')
-_OPENING = re.compile(rb',\n("(?:[^"\\]|\\.)*"): \{\n')
-_TABLE_LINE = re.compile(rb'^("(?:[^"\\\n]|\\.)*"): \{$', re.MULTILINE)
-_ROW_START = re.compile(rb'("(?:[^"\\\n]|\\.)*"): ?\{.')
+# ── decode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class Section:
-    """Be the lines of one table: the bytes between its braces, which may be many; they are copied when they are read.
+    """The lines of one table: the bytes between its braces, which may be many; they are copied only when asked for.
 
     Attributes:
-        table: its name.
+        path: the file's path, for messages.
+        table: the table's name.
         file: the whole file.
-        offset: where its lines begin there.
+        offset: where the lines begin there.
         end: where they end.
         rows: how many the header says there are.
     """
 
+    path: str
     table: str
     file: bytes
     offset: int
@@ -124,208 +139,157 @@ class Section:
         """All its bytes."""
         return self.file[self.offset : self.end]
 
-    def pages(self) -> Iterator[bytes]:
-        """Yield its lines, joined, some at a time: a page each."""
+    @property
+    def line(self) -> int:
+        """The line of the file with which it begins, counted from 1; O(n)."""
+        return self.line_at(self.offset)
+
+    def line_at(self, offset: int) -> int:
+        """Return the line of an offset of the file, counted from 1; O(n)."""
+        return damage.line_at(self.file, offset)
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield its lines, joined, about a page at a time, each with its offset in the file."""
         size = min(PAGE_BYTES, (self.end - self.offset) * PAGE_ROWS // max(1, self.rows))
-        start, found = self.offset, self.offset
-        while found >= 0:
-            found = self.file.find(SEPARATOR, start + size, self.end)
-            yield self.file[start : found if found >= 0 else self.end]
-            start = found + len(SEPARATOR)
+        start, end = self.offset, self.offset
+        while end >= 0:
+            end = self.file.find(SEPARATOR, start + size, self.end)
+            yield start, self.file[start : end if end >= 0 else self.end]
+            start = end + len(SEPARATOR)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Be a snapshot as it was read, its checksum verified."""
+    """A snapshot as it was read, its checksum verified."""
 
     header: SnapshotHeader
     sections: Sequence[Section]
 
 
 def is_ours(data: bytes) -> bool:
-    """Return whether a file claims to be a snapshot of this library: it begins as one, or is empty or damaged JSON."""
+    """Return whether a file begins as a snapshot of this library does, be it whole, edited or damaged."""
     return data.startswith(_START)
 
 
 def read(path: str, data: bytes) -> Snapshot:
-    """Return a verified snapshot.
+    """Return a verified snapshot; O(n).
 
     Args:
         path: the file's path, for messages.
         data: its content.
 
     Raises:
-        CorruptSnapshot, SnapshotEdited, UnsupportedFormat: naming the byte offset and the reason.
+        CorruptSnapshot, SnapshotEdited, UnsupportedFormat: naming line, byte offset and reason.
     """
-    trailer = _TRAILER.search(data, max(0, len(data) - 64))
-    plain = _header_json(data)
-    if plain is not None and plain.get("format", names.FORMAT) != names.FORMAT:
+    # 1. The header, as far as it says whether this version can read the rest.
+    members = _header_members(data)
+    if members is not None and members.get("format", names.FORMAT) != names.FORMAT:
         raise UnsupportedFormat(
-            f"{path} has format {plain['format']}; this version reads format {names.FORMAT}: "
-            f"open it with the version that wrote it; nothing was changed"
+            f"{path} has format {members['format']}; this version reads format {names.FORMAT}: "
+            f"open it with the version that wrote it; nothing was changed",
+            path=path,
+            line=_HEADER_LINE,
         )
-    body_end = trailer.start() + len(SEPARATOR) if trailer else 0
-    if trailer is None or plain is None or b"%08x" % zlib.crc32(memoryview(data)[:body_end]) != trailer[1]:
-        _explain(path, data, plain)
-    header = header_of(path, plain)
+    # 2. The checksum.
+    trailer = _TRAILER.search(data, max(0, len(data) - 64))
+    if members is None or trailer is None or not _is_sound(data, trailer):
+        raise damage.explain(path, data, has_header=members is not None)
+    # 3. The tables, each where the header says.
+    header = decode_header(path, members)
     try:
         sections = list(_sections(path, data, trailer.start(), header))
     except ValueError as error:
-        raise CorruptSnapshot(f"{path}: the name of a table can't be read: {error}") from None
-    counted = {section.table: 0 for section in sections}
-    if len(counted) != len(sections) or counted.keys() != header.rows.keys():
-        raise CorruptSnapshot(
-            f"{path}: its header speaks of tables {list(header.rows)}, "
-            f"the file holds {[section.table for section in sections]}"
-        )
+        raise CorruptSnapshot(f"{path}: the name of a table can't be read: {error}", path=path) from None
+    _check_tables(path, header, sections)
     return Snapshot(header, sections)
 
 
-def _header_json(data: bytes) -> dict[str, Any] | None:
+def _is_sound(data: bytes, trailer: re.Match[bytes]) -> bool:
+    body_end = trailer.start() + len(SEPARATOR)
+    return b"%08x" % zlib.crc32(memoryview(data)[:body_end]) == trailer[1]
+
+
+def _check_tables(path: str, header: SnapshotHeader, sections: Sequence[Section]) -> None:
+    tables = [section.table for section in sections]
+    if len(set(tables)) != len(tables) or set(tables) != header.rows.keys():
+        raise CorruptSnapshot(
+            f"{path}: its header speaks of tables {list(header.rows)}, the file holds {tables}",
+            path=path,
+            line=_HEADER_LINE,
+        )
+
+
+def _header_members(data: bytes) -> dict[str, Any] | None:
+    """Return the header's JSON object, None if the line can't be read; nothing of it is verified."""
     end = data.find(b"\n", len(_START))
     line = data[len(_START) : end if end > 0 else len(data)].rstrip(b",")
     try:
-        plain = json.loads(line)
-    except ValueError:
+        members = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return plain if isinstance(plain, dict) else None
+    return members if isinstance(members, dict) else None
 
 
 def claimed(data: bytes) -> tuple[str | None, int]:
     """Return the store and the sequence that a damaged snapshot's header speaks of, as far as it can be read."""
-    plain = _header_json(data) or {}
-    store, sequence = plain.get("store"), plain.get("sequence")
+    members = _header_members(data) or {}
+    store, sequence = members.get("store"), members.get("sequence")
     return store if isinstance(store, str) else None, sequence if type(sequence) is int else 0
 
 
-def header_of(path: str, plain: dict[str, Any] | None) -> SnapshotHeader:
-    """Return a header from its JSON; raises CorruptSnapshot where it is incomplete."""
+def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
+    """Return a header from its JSON object.
+
+    Raises:
+        CorruptSnapshot: it is incomplete, or a member is of the wrong type.
+    """
     try:
-        assert plain is not None
         header = SnapshotHeader(
-            plain["store"],
-            plain["sequence"],
-            plain["saved_at"],
-            plain["rows"],
-            plain["journal"],
-            plain.get("numbered", {}),
-        )
-        numbers = (header.sequence, *header.rows.values(), *header.numbered.values())
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise TypeError("a number is none")
-        if not (isinstance(header.store, str) and isinstance(header.tip, str)):
-            raise TypeError("a text is none")
+            members["store"], members["sequence"], members["saved_at"], members["rows"], members["journal"],
+            members.get("numbered", {}),
+        )  # fmt: skip
+        for number in (header.sequence, *header.rows.values(), *header.numbered.values()):
+            if type(number) is not int or number < 0:
+                raise TypeError(f"{number!r} is not a number")
+        for text in (header.store, header.head_digest):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r} is not a text")
         datetime.fromisoformat(header.saved_at)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise CorruptSnapshot(f"{path}, byte {len(_START)}: its header is incomplete: {error}").at(
-            len(_START)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptSnapshot(
+            f"{path}, byte {len(_START)}: its header is incomplete: {error}",
+            path=path,
+            line=_HEADER_LINE,
+            offset=len(_START),
         ) from None
     return header
 
 
 def _sections(path: str, data: bytes, end: int, header: SnapshotHeader) -> Iterator[Section]:
+    """Yield the tables of a file, in order; raises CorruptSnapshot, or ValueError for a name that is not JSON."""
     position = data.index(b"\n", len(_START)) - 1
     following = dict(pairwise([*header.rows, None]))
     while position < end:
         opening = _OPENING.match(data, position)
         if opening is None:
-            raise CorruptSnapshot(f"{path}, byte {position}: a table was expected to begin here").at(position)
+            raise damage.at(path, data, position, "a table was expected to begin here")
         table, start = json.loads(opening[1]), opening.end()
         close = _close(data, start, end, following.get(table))
         if close < 0 or close > end:
-            raise CorruptSnapshot(f"{path}, byte {start}: the table {opening[1].decode()} does not end").at(start)
-        yield Section(table, data, start, close, header.rows.get(table, 0))
+            raise damage.at(path, data, start, f"the table {opening[1].decode()} does not end")
+        yield Section(path, table, data, start, close, header.rows.get(table, 0))
         position = close + (1 if close == start else 2)
 
 
 def _close(data: bytes, start: int, end: int, following: str | None) -> int:
-    """Return where the lines of a table end: at once, or before a line that is a lone brace, which no row looks like.
+    """Return where the lines of a table end: at once, or before a line that is a lone brace; -1 if they don't.
 
-    That line and the beginning of the next table are sought together, as they stand in a sound file: a search for two
-    bytes looks at each one, a longer one leaps. Should a lone brace stand before, it will not pass for a row.
+    That line and the beginning of the next table are searched for together, as they stand in a sound file: a search
+    for two bytes looks at each one, a longer one skips. If a lone brace comes before, it does not pass for a row.
     """
     if data.startswith(b"}", start):
         return start
     if following is None:
         return end - 2 if data.startswith(b"\n}", end - 2) else -1
-    found = data.find(b"\n},\n" + json.dumps(following).encode() + b": {\n", start, end)
-    return found if found >= 0 else data.find(b"\n}", start)
-
-
-def _explain(path: str, data: bytes, header: dict[str, Any] | None) -> NoReturn:
-    """Raise the error that tells how a file that does not verify is wrong."""
-    directory = Path(path).parent
-    try:
-        plain = parse_strictly(data)
-    except (ValueError, RecursionError) as error:
-        offset = _offset(data, error)
-        raise CorruptSnapshot(
-            f"{path} is damaged at byte {offset} of {len(data)}: {error}; it was left as it is. "
-            f"{names.command('check', directory)} lists the damage, {names.command('repair', directory)} says what can "
-            f"be saved; or put a copy back"
-        ).at(offset) from None
-    if not isinstance(plain, dict) or not isinstance(plain.get("snaptable"), dict):
-        raise CorruptSnapshot(
-            f"{path}: valid JSON, but not as this library writes it (its first or last lines are not)"
-        )
-    if "checksum" not in plain or header is None:
-        raise SnapshotEdited(edited(path, "its first or last lines are not those of a snapshot"))
-    raise SnapshotEdited(edited(path, f"{plain['checksum']!r} is not the checksum of its bytes"))
-
-
-def edited(path: str, what: str) -> str:
-    """Return the message about a snapshot that is valid JSON, but not as it was written."""
-    directory = Path(path).parent
-    return (
-        f"{path} is valid JSON, but not as it was written: {what}. It was edited by hand, or damaged; it was left as "
-        f"it is. {names.command('accept', directory)} shows the difference and takes it over; otherwise put the copy "
-        f"from before that back"
-    )
-
-
-def _offset(data: bytes, error: Exception) -> int:
-    """Return the byte where a file stops being what it should: the parser's own, or the first line that is wrong."""
-    if isinstance(error, UnicodeDecodeError):
-        return error.start
-    if isinstance(error, json.JSONDecodeError):
-        return len(data.decode("utf-8")[: error.pos].encode("utf-8"))
-    return next((offset for offset, _ in damaged_rows(data)), 0)
-
-
-def damaged_rows(data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield the offset of each line of a file that should be a row and isn't strict JSON, and the reason."""
-    position = 0
-    for line in data.split(b"\n"):
-        if _ROW_START.match(line):
-            try:
-                # The braces around it count as one level.
-                if depth_of(parse_strictly(b"{" + line.rstrip(b",") + b"}")) > MAX_DEPTH + 1:
-                    yield position, f"nested deeper than {MAX_DEPTH}"
-            except (ValueError, RecursionError) as error:
-                yield position, str(error)
-        position += len(line) + 1
-
-
-@dataclass(frozen=True)
-class Place:
-    """Be a place in a snapshot, as a person looks it up."""
-
-    line: int
-    table: str | None = None
-    key: str | None = None
-
-
-def locate(data: bytes, offset: int) -> Place:
-    """Return the line of an offset, counted from 1, and table and key of the row there, if there is one; O(n)."""
-    start = data.rfind(b"\n", 0, offset) + 1
-    line = data.count(b"\n", 0, offset) + 1
-    row = _ROW_START.match(data, start)
-    tables = [match[1] for match in _TABLE_LINE.finditer(data, 0, start)]
-    return Place(line, _text(tables[-1]) if tables else None, _text(row[1]) if row and tables else None)
-
-
-def _text(name: bytes) -> str:
-    try:
-        return str(json.loads(name))
-    except ValueError:
-        return name.decode("utf-8", "backslashreplace")
+    close = data.find(b"\n},\n" + json.dumps(following).encode() + b": {\n", start, end)
+    return close if close >= 0 else data.find(b"\n}", start)

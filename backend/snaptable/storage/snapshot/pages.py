@@ -1,47 +1,45 @@
 r"""The snapshot's rows as bytes, in pages of some 64 lines: renewing it costs the pages that changed, not every row.
 
-A page is immutable bytes, lines joined; changing a row splices its page. Because content never holds a raw line break,
-`\n"<key>": ` stands in a page exactly once, so neither offsets nor the rows themselves are kept: the pages are the
-whole cost in memory.
+A page is immutable bytes, lines joined; changing a row splices its page. Because a line is found by its key alone (see
+`row_lines.py`), neither offsets nor the rows themselves are kept: the pages are the whole cost in memory.
 
-Pages lie in bundles. A bundle that did not change is written again as it is, and its checksum is known.
-Taking a snapshot marks the bundles and no more: one that changes before it was written keeps what it was.
+Pages lie in groups. A group that did not change is written again as it is, and its checksum is known. Taking a
+snapshot only marks the groups; it is copy on write: a group that changes before it was written keeps its old bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
 
-from snaptable.changes import Change, Delete, Key, key_json
+from snaptable.changes import Change, Commit, Delete, Key
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
+from snaptable.values.row_lines import SEPARATOR, find_line, line_start
 
 PAGE_ROWS = 64
 PAGE_BYTES = 1 << 15
 GROUP_PAGES = 16
 SMALL_GROUP_PAGES = 4
 SMALL_GROUPS = 16
-"""A table's first bundles are small: in a small file the bytes of the one that changed are what counts, in a large one
-the number of the others."""
-SEPARATOR = b",\n"
+"""A table's first groups are small: in a small file the bytes of the changed group are what a snapshot costs, in a
+large one the number of the other groups."""
 
 
 class RowPage:
-    """Hold some lines of a table: `"<key>": {…}`, without the separators at either end."""
+    """Some lines of a table, joined.
 
-    __slots__ = ("_parts", "bundle", "rows", "size")
+    Attributes:
+        group: the group it lies in.
+        rows: number of lines.
+        size: bytes of the lines, with the separators between them.
+    """
 
-    def __init__(self, lines: Sequence[bytes]) -> None:
-        self.bundle: PageGroup
-        self._parts = list(lines)
-        self.rows = len(lines)
-        self.size = sum(map(len, lines)) + len(SEPARATOR) * max(0, len(lines) - 1)
+    __slots__ = ("_parts", "group", "rows", "size")
 
-    @classmethod
-    def whole(cls, data: bytes, rows: int) -> "RowPage":
-        """Return a page of lines that are joined already."""
-        page = cls(())
-        page._parts, page.rows, page.size = [data], rows, len(data)
-        return page
+    def __init__(self, data: bytes = b"", rows: int = 0) -> None:
+        """Begin with lines that are joined already; without any, empty."""
+        self.group: PageGroup
+        self._parts = [data] if rows else []
+        self.rows = rows
+        self.size = len(data)
 
     def render(self) -> bytes:
         """Return the lines joined; O(1) until the page changes."""
@@ -51,84 +49,89 @@ class RowPage:
         return self._parts[0]
 
     def append(self, line: bytes) -> None:
-        """Add a line at the end."""
+        """Add a line at the end; O(1)."""
         self._parts.append(line)
         self.size += len(line) + (len(SEPARATOR) if self.rows else 0)
         self.rows += 1
 
-    def replace(self, head: bytes, line: bytes) -> None:
-        """Put a line in the place of the one that begins with `head`."""
+    def replace(self, start: bytes, line: bytes) -> None:
+        """Put a line in the place of the one that begins with `start`; O(size)."""
         data = self.render()
-        start, end = self._find(data, head)
+        begin, end = self._find(data, start)
         view = memoryview(data)
-        self._set(b"".join((view[:start], line, view[end:])))
+        self._set(b"".join((view[:begin], line, view[end:])))
 
-    def remove(self, head: bytes) -> None:
-        """Take out the line that begins with `head`, and one separator."""
+    def remove(self, start: bytes) -> None:
+        """Take out the line that begins with `start`, and one separator; O(size)."""
         data = self.render()
-        start, end = self._find(data, head)
-        self._set(data[: start - len(SEPARATOR)] + data[end:] if start else data[end + len(SEPARATOR) :])
+        begin, end = self._find(data, start)
+        self._set(data[: begin - len(SEPARATOR)] + data[end:] if begin else data[end + len(SEPARATOR) :])
         self.rows -= 1
 
     def _set(self, data: bytes) -> None:
         self._parts, self.size = [data], len(data)
 
     @staticmethod
-    def _find(data: bytes, head: bytes) -> tuple[int, int]:
-        start = 0 if data.startswith(head) else data.index(b"\n" + head) + 1
-        end = data.find(b",\n", start)
-        # A line's own JSON has no raw line break, so the next ",\n" is the separator.
-        return start, len(data) if end < 0 else end
+    def _find(data: bytes, start: bytes) -> tuple[int, int]:
+        place = find_line(data, start)
+        assert place is not None
+        return place
 
 
 class PageGroup:
-    """Hold some pages that follow each other, and what they look like in the file until one of them changes."""
+    """Some pages that follow each other, and their bytes in the file until one of them changes."""
 
-    __slots__ = ("_kept", "_stretch", "_wanted", "pages")
+    __slots__ = ("_bytes", "_kept", "_marked", "pages")
 
     def __init__(self) -> None:
         self.pages: dict[RowPage, None] = {}
-        self._stretch: ChecksummedBytes | None = None
-        self._wanted = False
+        self._bytes: ChecksummedBytes | None = None
+        self._marked = False
         self._kept: ChecksummedBytes | None = None
 
-    def is_full(self, most: int) -> bool:
-        """Return whether so many pages are in it, or as many bytes as would be."""
-        return len(self.pages) >= most or sum(page.size for page in self.pages) >= most * PAGE_BYTES
+    def is_full(self, pages: int) -> bool:
+        """Return whether it holds that many pages, or as many bytes as these would."""
+        return len(self.pages) >= pages or sum(page.size for page in self.pages) >= pages * PAGE_BYTES
 
-    def touch(self) -> None:
-        """Be told that a page is about to change; what the snapshot in the making still wants is kept; O(pages)."""
-        if self._wanted:
-            self._kept = self.stretch()
-            self._wanted = False
-        self._stretch = None
+    def mark(self) -> None:
+        """Make its present content part of a snapshot; O(1)."""
+        self._marked, self._kept = True, None
 
-    def want(self) -> None:
-        """Mark what it holds now as part of a snapshot."""
-        self._wanted, self._kept = True, None
+    def before_write(self) -> None:
+        """Prepare for a change of a page: keep the bytes that the snapshot being written still needs; O(pages)."""
+        if self._marked:
+            self._kept = self.render()
+            self._marked = False
+        self._bytes = None
 
-    def take(self) -> ChecksummedBytes | None:
-        """Return what it held when it was marked, once; None where it has been let go."""
-        if not self._wanted:
-            kept, self._kept = self._kept, None
-            return kept
-        self._wanted = False
-        return self.stretch()
+    def collect(self) -> ChecksummedBytes:
+        """Return the content it had when it was marked, once."""
+        if self._marked:
+            self._marked = False
+            return self.render()
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        return kept
 
-    def stretch(self) -> ChecksummedBytes:
+    def render(self) -> ChecksummedBytes:
         """Return its pages as they stand in the file; O(pages), O(1) until one changes."""
-        if self._stretch is None:
+        if self._bytes is None:
             buffers = [SEPARATOR] * (2 * len(self.pages) - 1)
             buffers[::2] = [page.render() for page in self.pages]
-            self._stretch = ChecksummedBytes(buffers)
-        return self._stretch
+            self._bytes = ChecksummedBytes(buffers)
+        return self._bytes
 
 
 class TablePages:
-    """Keep one table's rows, in file order, as pages."""
+    """One table's rows, in file order, as pages.
+
+    Attributes:
+        groups: its groups, in order.
+        size: bytes of all pages.
+    """
 
     def __init__(self) -> None:
-        self.bundles: dict[PageGroup, None] = {}
+        self.groups: dict[PageGroup, None] = {}
         self.size = 0
         self._open: PageGroup | None = None
         self._page_of: dict[Key, RowPage] = {}
@@ -140,40 +143,44 @@ class TablePages:
     def __contains__(self, key: Key) -> bool:
         return key in self._page_of
 
+    def __iter__(self) -> Iterator[RowPage]:
+        """Return the pages, in order."""
+        return (page for group in self.groups for page in group.pages)
+
     def keys(self) -> Iterable[Key]:
         """Return the keys of its rows."""
         return self._page_of.keys()
 
     def load(self, data: bytes, keys: Sequence[Key]) -> None:
-        """Add a page as it was read from a file, with the keys of its lines."""
-        page = RowPage.whole(data, len(keys))
+        """Add a page as it was read from a file, with the keys of its lines; O(lines)."""
+        page = RowPage(data, len(keys))
         self._add(page)
         self._page_of.update(zip(keys, repeat(page)))
         self.size += page.size
         self._last = page
 
     def apply(self, change: Change) -> None:
-        """Bring a table's pages up to a change; O(page)."""
-        head = key_json(change.key) + b": "
+        """Apply a change of one row; O(page)."""
+        start = line_start(change.key)
         page = self._page_of.get(change.key)
         if isinstance(change, Delete):
             assert page is not None
-            self._remove(page, change.key, head)
+            self._remove(page, change.key, start)
         elif page is None:
-            self._append(change.key, head + change.row)
+            self._append(change.key, start + change.row)
         else:
             before = page.size
-            page.bundle.touch()
-            page.replace(head, head + change.row)
+            page.group.before_write()
+            page.replace(start, start + change.row)
             self.size += page.size - before
 
     def _append(self, key: Key, line: bytes) -> None:
         page = self._last
         if page is None or page.rows >= PAGE_ROWS or page.size >= PAGE_BYTES:
-            page = self._last = RowPage(())
+            page = self._last = RowPage()
             self._add(page)
         else:
-            page.bundle.touch()
+            page.group.before_write()
         before = page.size
         page.append(line)
         self.size += page.size - before
@@ -181,33 +188,29 @@ class TablePages:
 
     def _add(self, page: RowPage) -> None:
         """Add a page at the end."""
-        bundle = self._open
-        if bundle is None or bundle.is_full(SMALL_GROUP_PAGES if len(self.bundles) <= SMALL_GROUPS else GROUP_PAGES):
-            bundle = self._open = PageGroup()
-            self.bundles[bundle] = None
-        bundle.touch()
-        bundle.pages[page] = None
-        page.bundle = bundle
+        group = self._open
+        if group is None or group.is_full(SMALL_GROUP_PAGES if len(self.groups) <= SMALL_GROUPS else GROUP_PAGES):
+            group = self._open = PageGroup()
+            self.groups[group] = None
+        group.before_write()
+        group.pages[page] = None
+        page.group = group
 
-    def _remove(self, page: RowPage, key: Key, head: bytes) -> None:
+    def _remove(self, page: RowPage, key: Key, start: bytes) -> None:
         before = page.size
-        bundle = page.bundle
-        bundle.touch()
+        group = page.group
+        group.before_write()
         del self._page_of[key]
-        if page.rows == 1:
-            del bundle.pages[page]
-            if not bundle.pages:
-                del self.bundles[bundle]
-                self._open = None if bundle is self._open else self._open
-            self.size -= before
-            self._last = None if page is self._last else self._last
+        if page.rows > 1:
+            page.remove(start)
+            self.size += page.size - before
             return
-        page.remove(head)
-        self.size += page.size - before
-
-    def __iter__(self) -> Iterator[RowPage]:
-        """Return the pages, in order."""
-        return (page for bundle in self.bundles for page in bundle.pages)
+        del group.pages[page]
+        self.size -= before
+        self._last = None if page is self._last else self._last
+        if not group.pages:
+            del self.groups[group]
+            self._open = None if group is self._open else self._open
 
     def render(self) -> list[bytes]:
         """Return the pages' bytes, in order."""
@@ -215,7 +218,12 @@ class TablePages:
 
 
 class Pages:
-    """Keep every table's pages."""
+    """The rows of every table, as a snapshot holds them.
+
+    Attributes:
+        tables: the pages of each table, in the order of the file.
+        numbered: the last number given out, by table that numbers its keys.
+    """
 
     def __init__(self, tables: Sequence[str]) -> None:
         self.tables = {name: TablePages() for name in tables}
@@ -226,8 +234,13 @@ class Pages:
         """Bytes of all rows."""
         return sum(table.size for table in self.tables.values())
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Bring the pages up to the changes of a commit."""
+    def apply(self, commit: Commit) -> None:
+        """Apply a commit; O(page) a change."""
+        self.apply_changes(commit.changes)
+        self.numbered.update(commit.numbered)
+
+    def apply_changes(self, changes: Iterable[Change]) -> None:
+        """Apply changes of rows, in order."""
         for change in changes:
             self.tables[change.table].apply(change)
 
@@ -235,23 +248,23 @@ class Pages:
         """Return the number of rows of each table."""
         return {name: len(table) for name, table in self.tables.items()}
 
-    def want(self) -> dict[str, list[PageGroup]]:
-        """Mark every table's rows, as they are now, as part of a snapshot; O(n / 512).
+    def mark(self) -> dict[str, list[PageGroup]]:
+        """Make the present rows a snapshot, and return the groups of each table; O(groups), some n / 1,000.
 
-        Each bundle gives what it held at this moment, whenever it is taken; changing it meanwhile costs the keeping
-        of its old pages.
+        `collect` of each group returns its content of this moment, whenever it is called; a change of a group before
+        that costs the keeping of its old bytes.
         """
         for table in self.tables.values():
-            for bundle in table.bundles:
-                bundle.want()
-        return {name: list(table.bundles) for name, table in self.tables.items()}
+            for group in table.groups:
+                group.mark()
+        return {name: list(table.groups) for name, table in self.tables.items()}
 
     def render(self) -> dict[str, list[bytes]]:
-        """Return every table's pages, as of now."""
+        """Return the present bytes of every table's pages."""
         return {name: table.render() for name, table in self.tables.items()}
 
-    def lines(self) -> Iterator[tuple[str, Any]]:
-        """Yield each table's name and page bytes, for checks."""
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name of a table and the joined lines of a page, for every page in order."""
         for name, table in self.tables.items():
             for page in table:
                 yield name, page.render()

@@ -24,9 +24,9 @@ DESCRIPTORS = Path("/proc/self/fd")
 def test_a_checksum_is_put_together(length: int) -> None:
     """Ensure the checksum of parts joined is that of their bytes, also the second time, when it is known."""
     before, part = random.Random(length).randbytes(77), random.Random(-length).randbytes(length)
-    stretch = ChecksummedBytes([part[: length // 3], part[length // 3 :]])
+    part_of_file = ChecksummedBytes([part[: length // 3], part[length // 3 :]])
     for start in (before, part):
-        assert stretch.after(zlib.crc32(start)) == zlib.crc32(start + part)
+        assert part_of_file.after(zlib.crc32(start)) == zlib.crc32(start + part)
 
 
 def _changes(chance: random.Random, rows: dict[str, bytes], count: int) -> list[Change]:
@@ -50,18 +50,16 @@ def test_what_changes_while_a_snapshot_is_written_is_not_in_it(seed: int) -> Non
     """Ensure each part gives the rows of the moment it was asked for, however many change before it is taken."""
     chance = random.Random(seed)
     pages, rows = Pages(["t"]), {str(number): b'{"x":"%d"}' % number for number in range(2_000)}
-    pages.apply([Insert("t", key, row) for key, row in rows.items()])
+    pages.apply_changes([Insert("t", key, row) for key, row in rows.items()])
     for _ in range(3):
         expected = pages.render()["t"]
-        wanted = pages.want()["t"]
-        assert len(wanted) > 3
-        found = list[bytes]()
-        for bundle in wanted:
-            pages.apply(_changes(chance, rows, 40))
-            stretch = bundle.take()
-            assert stretch is not None
-            found += stretch.buffers[::2]
-        assert found == expected
+        groups = pages.mark()["t"]
+        assert len(groups) > 3
+        collected = list[bytes]()
+        for group in groups:
+            pages.apply_changes(_changes(chance, rows, 40))
+            collected += group.collect().buffers[::2]
+        assert collected == expected
         assert pages.counts() == {"t": len(rows)}
 
 
@@ -103,5 +101,5 @@ def test_where_an_open_file_can_not_be_replaced(open_store: Open, monkeypatch: p
         db.users.insert(User(id=str(number)))
         log = engine_of(db).log
         assert isinstance(log, GroupCommit)
-        assert log.saver._replaced._open == []
+        assert log.checkpointer._replaced._open == []
     assert read_snapshot(db.directory)[1] == rows_of(db)
