@@ -70,12 +70,18 @@ class Plan:
         return "; ".join(steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Page(Generic[M]):
     """One page of rows, and the cursor of the next page (None at the end)."""
 
     items: list[M] = field(default_factory=list)
     next_cursor: str | None = None
+
+    def __repr__(self) -> str:
+        """Say how many rows there are, not what they hold."""
+        count = len(self.items)
+        what_follows = "the last page" if self.next_cursor is None else "more follow"
+        return f"<Page: {count} row{'s' * (count != 1)}, {what_follows}>"
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,9 @@ class TableEngine(Protocol[M]):
 
     def insert(self, row: M) -> M:
         """Add a row, numbering its key if the table does and it is None; return it as stored."""
+
+    def insert_values(self, values: Mapping[str, object]) -> M:
+        """Add the row that field values make, validated once; return it as stored."""
 
     def insert_many(self, rows: Iterable[M]) -> list[M]:
         """Add rows, all or none; return them as stored."""

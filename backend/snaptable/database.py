@@ -147,7 +147,7 @@ class Database:
         engine = open_engine(options)
         self._directory = engine.directory
         for name, table in self._tables.items():
-            table.bind(engine.tables[name])
+            table._bind(engine.tables[name])
         self._engine = engine
         _open_databases.add(self)
         report_open(self)
@@ -187,7 +187,7 @@ class Database:
             if self._engine is not engine:
                 return  # another thread was quicker
             for table in self._tables.values():
-                table.bind(None)
+                table._bind(None)
             self._engine = None
         _open_databases.discard(self)
         # 3. The last snapshot, and the mark of a clean close.

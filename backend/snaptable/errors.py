@@ -31,6 +31,7 @@ row's values: values may be secrets, and messages end up in logs. The attribute 
 
 import os
 from typing import Any, Self
+from uuid import UUID
 
 
 class SnaptableError(Exception):
@@ -153,6 +154,14 @@ class ForeignKeyViolation(ConstraintError):
 
 class RowNotFound(_DataError, KeyError):
     """A key, or a query, that no row answers."""
+
+    @classmethod
+    def of(cls, table: str, key: object) -> "RowNotFound":
+        """Return the error for a key; what can't be a key, such as a row, is called by its type."""
+        if isinstance(key, (str, int, UUID)):
+            return cls(f"{table} has no row {key!r}", table=table, key=key)
+        kind = type(key).__name__
+        return cls(f"{table} has no row whose key is a {kind}; give the key itself", table=table, key=key)
 
     def __str__(self) -> str:
         """Return the message itself: KeyError would print its repr."""

@@ -1,92 +1,100 @@
-"""Table[Model]: what users hold of a table, on whichever engine."""
+"""Table[Model]: what users hold of a table, on whichever engine. It forwards."""
 
 from collections.abc import Iterable, Iterator
 from operator import length_hint
-from typing import Any, Generic
+from typing import Generic
 
-from snaptable.conditions import (
-    AllOf,
-    Column,
-    Condition,
-    Order,
-    PredicateTemplate,
-    PredicateTemplates,
-    as_condition,
-    as_order,
-    terms_of,
-)
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
-from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
+from snaptable.errors import DatabaseClosed, RowNotFound
 from snaptable.progress import Progress
 from snaptable.query import Query
+from snaptable.query_source import QuerySource
 from snaptable.schema import TableSchema
 
 
 class Table(Generic[M]):
-    """Hold the rows of one model by primary key.
+    """The rows of one model by primary key, in the order of insertion.
 
     Reads answer from memory and see the last durable state, or the caller's open transaction. Each write is a
-    transaction of its own unless one is open, and returns when it is durable; what raises left nothing behind.
+    transaction of its own unless one is open, and returns when it is durable: it survives a crash and a power cut. A
+    write that raises left nothing behind. In every method the primary key is positional only.
+
+    The examples below are of a database `db` with a table `users: Table[User]`:
+
+        class User(Row):
+            id: str
+            age: int = 0
+
+    which holds ann, who is 31, and ben, who is 25.
+
+    Attributes:
+        name: the table's name, in code and in the file.
+        model: the class of its rows.
+        schema: its key, its indexes, its foreign keys.
     """
 
     def __init__(self, schema: TableSchema, database: str) -> None:
-        """Take what was declared, and the name of the Database class."""
+        """Take what was declared, and the name of the Database class, which makes its tables itself."""
         self.schema = schema
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
-        self._database = database
-        self._engine: TableEngine[M] | None = None
-        self._known: set[PredicateTemplate | Order] = set()
-        """Terms and orderings that were found to be of this table's columns: a few for each column."""
+        self._source = QuerySource[M](schema, database)
 
     def __repr__(self) -> str:
-        return f"<Table {self.name} of {self.model.__name__}>"
+        try:
+            count = self.count()
+        except DatabaseClosed:
+            return f"<Table {self.name} of {self.model.__name__} (closed)>"
+        return f"<Table {self.name}: {count:,} row{'s' * (count != 1)} of {self.model.__name__}>"
 
-    def bind(self, engine: TableEngine[M] | None) -> None:
+    def _bind(self, engine: TableEngine[M] | None) -> None:
         """Connect the table to an open engine, or to none; called by `Database`."""
-        self._engine = engine
+        self._source.bind(engine)
         if engine is None:
             self.__dict__.pop("get", None)
         else:
             # The engine's own method in place of this class's: one call less on the hottest path.
             self.__dict__["get"] = engine.get
 
-    @property
-    def engine(self) -> TableEngine[M]:
-        """The open engine's side of this table.
-
-        Raises:
-            DatabaseClosed: the database is not open.
-        """
-        if self._engine is None:
-            raise DatabaseClosed(
-                f"the database of {self.name} is not open: use `with {self._database}(…) as db`, or db.open()"
-            )
-        return self._engine
-
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def get(self, key: object, /) -> M | None:
-        """Return the row of a primary key, or None; O(1)."""
-        return self.engine.get(key)
+        """Return the row of a primary key, or None; O(1).
 
-    def __getitem__(self, key: object) -> M:
+        >>> db.users.get("ann")
+        User(id='ann', age=31)
+        >>> db.users.get("eve")
+        """
+        return self._source.engine.get(key)
+
+    def __getitem__(self, key: object, /) -> M:
         """Return the row of a primary key; O(1).
 
         Raises:
             RowNotFound: no row has it (a KeyError).
+
+        >>> db.users["ann"].age
+        31
         """
         row = self.get(key)
         if row is None:
-            raise RowNotFound(f"{self.name} has no row {key!r}")
+            raise RowNotFound.of(self.name, key)
         return row
 
-    def __contains__(self, key: object) -> bool:
-        """Return whether a row has this primary key; O(1)."""
+    def __contains__(self, key: object, /) -> bool:
+        """Return whether a row has this primary key; O(1).
+
+        >>> "eve" in db.users
+        False
+        """
         return self.get(key) is not None
 
     def __len__(self) -> int:
-        """Return the number of rows; O(1)."""
+        """Return the number of rows; O(1).
+
+        >>> len(db.users)
+        2
+        """
         return self.count()
 
     def __bool__(self) -> bool:
@@ -94,121 +102,150 @@ class Table(Generic[M]):
         return True
 
     def __iter__(self) -> Iterator[M]:
-        """Iterate over all rows, as of one state; later writes don't disturb it."""
+        """Iterate over all rows in the order of insertion, as of one state; later writes don't disturb it. O(n).
+
+        >>> [user.id for user in db.users]
+        ['ann', 'ben']
+        """
         return iter(self.all())
 
     def all(self) -> list[M]:
-        """Return every row, as of one state; O(n)."""
-        return self.engine.select(EVERYTHING)
+        """Return every row in the order of insertion, as of one state; O(n).
+
+        >>> db.users.all()
+        [User(id='ann', age=31), User(id='ben', age=25)]
+        """
+        return self._source.engine.select(EVERYTHING)
 
     def count(self) -> int:
-        """Return the number of rows; O(1)."""
-        return self.engine.count(EVERYTHING)
+        """Return the number of rows; O(1).
 
-    def where(self, /, *conditions: bool | int, **equals: Any) -> Query[M]:
-        """Return the query for rows for which all conditions hold; every row without any.
+        >>> db.users.count()
+        2
+        """
+        return self._source.engine.count(EVERYTHING)
+
+    def where(self, /, *conditions: bool | int, **equals: object) -> Query[M]:
+        """Return the query for rows for which all conditions hold; for every row without any. Nothing runs yet.
 
         Args:
-            conditions: as in `Document.pages > 3`, combined with `&`, `|` and `~`.
+            conditions: as in `User.age > 3`, combined with `&`, `|` and `~`.
             equals: values by field name, `None` included.
 
         Raises:
             InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
+
+        >>> db.users.where(User.age > 30, id="ann").all()
+        [User(id='ann', age=31)]
         """
-        return Query(self, Select(*self.resolve(conditions, equals)))
+        source = self._source
+        return Query(source, Select(*source.resolve(conditions, equals)))
 
     def order_by(self, /, *keys: object) -> Query[M]:
-        """Return the query for every row, sorted; see `Query.order_by`."""
-        return Query(self, Select((), (), self.orders(keys)))
+        """Return the query for every row, sorted; see `Query.order_by`.
+
+        Raises:
+            InvalidQuery: a column of another table, or one whose values have no order.
+
+        >>> db.users.order_by(User.age).all()
+        [User(id='ben', age=25), User(id='ann', age=31)]
+        """
+        return Query(self._source, Select((), (), self._source.orders(keys)))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def insert(self, row: M, /) -> M:
-        """Add a row and return it as stored; O(1), O(log n) for each ordered index.
+    def create(self, /, **fields: object) -> M:
+        """Add a row made of field values, validated once, and return it as stored; for values from outside.
+
+        O(1), O(log n) for each ordered index, and one sync of the disk.
 
         Raises:
-            DuplicateKey, UniqueViolation, ForeignKeyViolation: a constraint, judged at the commit but for the key.
-            InvalidRow: it does not validate, or would not come back equal after a restart.
-            WriteFailed, ReadOnlyStore: it could not be made durable.
+            InvalidRow: a field is unknown, missing, does not validate, or would not come back equal after a restart.
+            DuplicateKey: a row has the key already.
+            UniqueViolation, ForeignKeyViolation: at the commit.
+            WriteFailed: it could not be made durable; it was rolled back.
+            ReadOnlyStore: writes are refused; the message says why.
+
+        >>> db.users.create(id="eve", age="7")
+        User(id='eve', age=7)
         """
-        return self.engine.insert(row)
+        return self._source.engine.insert_values(fields)
 
-    def insert_many(self, rows: Iterable[M], /) -> list[M]:
-        """Add rows, all or none, and return them as stored; says how far it is after a while; raises as `insert`."""
-        with Progress(length_hint(rows), f"Inserting into {self.name}") as progress:
-            return self.engine.insert_many(progress.through(rows))
+    def insert(self, row: M, /) -> M:
+        """Add a row and return it as stored; O(1), O(log n) for each ordered index, and one sync of the disk.
 
-    def update(self, key: object, /, **changes: Any) -> M:
-        """Change fields of a row, validated whole, and return the new row; it keeps its place in the file.
+        Raises:
+            InvalidRow: it does not validate, or would not come back equal after a restart.
+            DuplicateKey: a row has the key already.
+            UniqueViolation, ForeignKeyViolation: at the commit.
+            WriteFailed: it could not be made durable; it was rolled back.
+            ReadOnlyStore: writes are refused; the message says why.
+
+        >>> db.users.insert(User(id="eve", age=7))
+        User(id='eve', age=7)
+        """
+        return self._source.engine.insert(row)
+
+    def insert_many(self, rows: Iterable[M], /, *, progress: bool = False) -> list[M]:
+        """Add rows, all or none, and return them as stored; one sync of the disk for all. Raises as `insert`.
+
+        Args:
+            rows: taken one by one; what iterating raises rolls everything back.
+            progress: whether to show how far it is when it takes more than 2 seconds: a bar on a terminal, log lines
+                elsewhere.
+
+        >>> db.users.insert_many(User(id=name) for name in ("eve", "joe"))
+        [User(id='eve', age=0), User(id='joe', age=0)]
+        """
+        if not progress:
+            return self._source.engine.insert_many(rows)
+        with Progress(length_hint(rows), f"Inserting into {self.name}") as shown:
+            return self._source.engine.insert_many(shown.through(rows))
+
+    def update(self, key: object, /, **changes: object) -> M:
+        """Change fields of a row, validated whole, and return the new row; it keeps its place in the file. As `insert`.
 
         Raises:
             RowNotFound: no row has the key.
             InvalidRow: it does not validate, or the key itself would change. Otherwise as `insert`.
+
+        >>> db.users.update("ann", age=32)
+        User(id='ann', age=32)
         """
-        return self.engine.update(key, changes)
+        return self._source.engine.update(key, changes)
 
     def replace(self, row: M, /) -> M:
-        """Put a row in the place of the one with the same key, and return it as stored.
+        """Put a row in the place of the one with the same key, and return it as stored. Costs as `insert`.
 
         Raises:
             RowNotFound: no row has the key. Otherwise as `insert`.
+
+        >>> db.users.replace(User(id="ann", age=32))
+        User(id='ann', age=32)
         """
-        return self.engine.replace(row)
+        return self._source.engine.replace(row)
 
     def upsert(self, row: M, /) -> M:
-        """Put a row in the place of the one with the same key, or add it; return it as stored. Raises as `insert`."""
-        return self.engine.upsert(row)
+        """Put a row in the place of the one with the same key, or add it; return it as stored.
+
+        Costs and raises as `insert`.
+
+        >>> db.users.upsert(User(id="eve", age=7))
+        User(id='eve', age=7)
+        """
+        return self._source.engine.upsert(row)
 
     def delete(self, key: object, /) -> M:
         """Remove a row, and through foreign keys what goes with it, and return the row.
 
+        O(rows removed or changed), O(log n) for each and each ordered index, and one sync of the disk.
+
         Raises:
             RowNotFound: no row has the key.
-            ForeignKeyViolation: rows that stay refer to it, with `on_delete="restrict"`.
+            ForeignKeyViolation: at the commit: rows that stay refer to it, with `on_delete="restrict"`.
+            WriteFailed, ReadOnlyStore: as `insert`.
+
+        >>> db.users.delete("ben")
+        User(id='ben', age=25)
         """
-        return self.engine.delete(key)
-
-    # ── what a query asks of its table ──────────────────────────────────────────────────────────────────────────────
-
-    def resolve(
-        self, conditions: tuple[object, ...], equals: dict[str, Any]
-    ) -> tuple[PredicateTemplates, tuple[Any, ...]]:
-        """Return conditions and keyword equalities as forms on this table's columns, checked, and their values."""
-        forms: list[PredicateTemplate] = []
-        values: list[Any] = []
-        for given in conditions:
-            condition = given if type(given) is Condition else as_condition(given)
-            form = condition.form
-            if form not in self._known:
-                self._check_columns(form)
-            if type(form) is AllOf:
-                forms += form.parts
-            else:
-                forms.append(form)
-            values += condition.values
-        for name, value in equals.items():
-            column = self.schema.columns.get(name)
-            if column is None:
-                raise InvalidQuery(f"{self.name} has no field {name!r}; it has {', '.join(self.schema.columns)}")
-            forms.append(column.equal(value))
-            values.append(value)
-        return tuple(forms), tuple(values)
-
-    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]:
-        """Return columns and orderings as orderings by this table's columns, checked."""
-        found = tuple(map(as_order, keys))
-        for order in found:
-            if order not in self._known:
-                self._check_column(order.column)
-                self._known.add(order)
-        return found
-
-    def _check_columns(self, form: PredicateTemplate) -> None:
-        for term in terms_of(form):
-            if term not in self._known:
-                self._check_column(term.column)
-                self._known.add(term)
-
-    def _check_column(self, column: Column) -> None:
-        if not issubclass(self.model, column.model) or column.name not in self.schema.columns:
-            raise InvalidQuery(f"{column!r} is no column of {self.name}, which holds {self.model.__name__}")
+        return self._source.engine.delete(key)

@@ -72,7 +72,7 @@ def test_a_long_insertion_logs_how_far_it_is(
     caplog.set_level(logging.INFO, "snaptable")
     rows = [Item(id=new_id(), text="x") for _ in range(1000)]
     with Items("memory:") as db:
-        assert len(db.items.insert_many(rows if known else (row for row in rows))) == 1000
+        assert len(db.items.insert_many(rows if known else (row for row in rows), progress=True)) == 1000
     told = [text for text in caplog.messages if text.startswith("Inserting into items: ")]
     assert told[:2] == (
         ["Inserting into items: 26%", "Inserting into items: 51%"]
@@ -85,6 +85,17 @@ def test_a_quick_insertion_says_nothing(caplog: pytest.LogCaptureFixture) -> Non
     """Within two seconds there is no word of it."""
     caplog.set_level(logging.INFO, "snaptable")
     with Items("memory:") as db:
-        db.items.insert_many([])
-        db.items.insert_many([Item(id=new_id(), text="x")])
+        db.items.insert_many([], progress=True)
+        db.items.insert_many([Item(id=new_id(), text="x")], progress=True)
     assert not [text for text in caplog.messages if text.startswith("Inserting")]
+
+
+def test_an_insertion_that_was_not_asked_for_its_progress_says_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library call draws and logs nothing by itself, however long it takes."""
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    caplog.set_level(logging.INFO, "snaptable")
+    with Items("memory:") as db:
+        db.items.insert_many(Item(id=new_id(), text="x") for _ in range(1000))
+    assert caplog.messages == []

@@ -1,6 +1,6 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -128,6 +128,10 @@ class MemoryTable:
     def insert(self, row: Any) -> Any:
         """Add a row; O(1), O(log n) for each ordered index."""
         return self._engine.write(lambda transaction: self._share(self._insert(transaction, row)))
+
+    def insert_values(self, values: Mapping[str, Any]) -> Any:
+        """Add the row that field values make, validated once."""
+        return self._engine.write(lambda transaction: self._share(self._add(transaction, dict(values))))
 
     def insert_many(self, rows: Iterable[Any]) -> list[Any]:
         """Add rows, all or none."""

@@ -1,0 +1,111 @@
+"""A table as its queries see it: the columns they may name, and the engine that answers."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, NoReturn, cast
+
+from snaptable.conditions import (
+    AllOf,
+    Column,
+    Condition,
+    Order,
+    PredicateTemplate,
+    PredicateTemplates,
+    as_condition,
+    as_order,
+    terms_of,
+)
+from snaptable.contract import M, TableEngine
+from snaptable.errors import DatabaseClosed, InvalidQuery
+from snaptable.schema import TableSchema
+
+
+class _Closed:
+    """What a table has in the place of an engine while its database is closed."""
+
+    def __init__(self, table: str, database: str) -> None:
+        self._table, self._database = table, database
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse every operation."""
+        raise DatabaseClosed(
+            f"the database of {self._table} is not open: use `with {self._database}(…) as db`, or db.open()"
+        )
+
+
+class QuerySource(Generic[M]):
+    """The columns of one table, and the operations of the open engine on it.
+
+    Attributes:
+        schema: the table's schema.
+        engine: the open engine's operations; each raises DatabaseClosed while the database is closed.
+    """
+
+    __slots__ = ("_checked", "_closed", "engine", "schema")
+
+    def __init__(self, schema: TableSchema, database: str) -> None:
+        """Begin closed; `database` is the class's name, for messages."""
+        self.schema = schema
+        # An object that refuses everything, rather than None: no operation has to look first.
+        self._closed = cast("TableEngine[M]", _Closed(schema.name, database))
+        self.engine: TableEngine[M] = self._closed
+        self._checked: set[PredicateTemplate | Order] = set()
+        """Terms and orderings that are known to be of this table's columns: a few for each column."""
+
+    def bind(self, engine: TableEngine[M] | None) -> None:
+        """Connect the table to an open engine, or to none."""
+        self.engine = self._closed if engine is None else engine
+
+    def resolve(
+        self, conditions: tuple[object, ...], equals: Mapping[str, object]
+    ) -> tuple[PredicateTemplates, tuple[Any, ...]]:
+        """Return conditions and keyword equalities as templates on this table's columns, checked, and their values.
+
+        Raises:
+            InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
+        """
+        templates: list[PredicateTemplate] = []
+        values: list[Any] = []
+        for given in conditions:
+            condition = given if type(given) is Condition else as_condition(given)
+            template = condition.form
+            if template not in self._checked:
+                self._check_columns(template)
+            if type(template) is AllOf:
+                templates += template.parts
+            else:
+                templates.append(template)
+            values += condition.values
+        for name, value in equals.items():
+            templates.append(self._column(name).equal(value))
+            values.append(value)
+        return tuple(templates), tuple(values)
+
+    def orders(self, keys: tuple[object, ...]) -> tuple[Order, ...]:
+        """Return columns and orderings as orderings by this table's columns, checked.
+
+        Raises:
+            InvalidQuery: a column of another table, or one whose values have no order.
+        """
+        orders = tuple(map(as_order, keys))
+        for order in orders:
+            if order not in self._checked:
+                self._check_column(order.column)
+                self._checked.add(order)
+        return orders
+
+    def _column(self, name: str) -> Column:
+        column = self.schema.columns.get(name)
+        if column is None:
+            raise InvalidQuery(f"{self.schema.name} has no field {name!r}; it has {', '.join(self.schema.columns)}")
+        return column
+
+    def _check_columns(self, template: PredicateTemplate) -> None:
+        for term in terms_of(template):
+            if term not in self._checked:
+                self._check_column(term.column)
+                self._checked.add(term)
+
+    def _check_column(self, column: Column) -> None:
+        schema = self.schema
+        if not issubclass(schema.model, column.model) or column.name not in schema.columns:
+            raise InvalidQuery(f"{column!r} is not a column of {schema.name}, which holds {schema.model.__name__}")
