@@ -1,4 +1,24 @@
-"""A typed in-memory store that persists itself as one readable JSON file."""
+"""A typed in-memory store that persists itself as one readable JSON file.
+
+>>> from typing import Annotated
+>>> from snaptable import Database, Row, Table, Unique, desc
+>>> class User(Row):
+...     id: str
+...     email: Annotated[str, Unique()]
+...     age: int = 0
+>>> class Library(Database):
+...     users: Table[User]
+>>> with Library("memory:") as db:                       # or a directory: Library("data")
+...     ann = db.users.insert(User(id="ann", email="a@b.org", age=31))
+...     db.users.where(User.age > 30).order_by(desc(User.age)).all()
+[User(id='ann', email='a@b.org', age=31)]
+
+A row is a frozen Pydantic model, a table holds the rows of one model by primary key, a database is a class whose
+attributes are tables. help(Database), help(Table) and help(Query) say what each method costs, raises and guarantees.
+Every error is a SnaptableError; `snaptable.errors` shows them on one page.
+"""
+
+from typing import TYPE_CHECKING
 
 from snaptable.conditions import asc, contains, desc, one_of, starts_with
 from snaptable.contract import Page, Plan, Status
@@ -95,3 +115,15 @@ __all__ = [
     "table",
     "utc_now",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Return the version of the installed package; read when it is asked for, for that takes a while."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("snaptable")

@@ -11,7 +11,7 @@ from typing import Any
 from snaptable.values.row_lines import key_json as key_json  # for those who imported it from here
 
 Key = Any
-"""A primary key: str, int or UUID. Spelled `Any` here because storage only carries it."""
+"""A primary key, or its text if the model is not known: whatever carries changes does not look at it."""
 
 
 @dataclass(slots=True)

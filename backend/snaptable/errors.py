@@ -30,8 +30,11 @@ row's values: values may be secrets, and messages end up in logs. The attribute 
 """
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class SnaptableError(Exception):
@@ -82,11 +85,6 @@ class OpenError(SnaptableError):
         self.line = line
         self.offset = offset
 
-    def at(self, offset: int) -> Self:
-        """Set `offset`, and return the error."""
-        self.offset = offset
-        return self
-
 
 class StoreLocked(OpenError):
     """A store that another process or Database holds; the message names its pid, its host and since when."""
@@ -133,7 +131,7 @@ class ConstraintError(_DataError):
         key: object = None,
         fields: tuple[str, ...] = (),
         value: object = None,
-        other: Any = None,
+        other: "BaseModel | None" = None,
     ) -> None:
         super().__init__(message, table=table, key=key, fields=fields)
         self.value = value
@@ -160,8 +158,8 @@ class RowNotFound(_DataError, KeyError):
         """Return the error for a key; what can't be a key, such as a row, is called by its type."""
         if isinstance(key, (str, int, UUID)):
             return cls(f"{table} has no row {key!r}", table=table, key=key)
-        kind = type(key).__name__
-        return cls(f"{table} has no row whose key is a {kind}; give the key itself", table=table, key=key)
+        given = type(key).__name__
+        return cls(f"{table} has no row whose key is a {given}; give the key itself", table=table, key=key)
 
     def __str__(self) -> str:
         """Return the message itself: KeyError would print its repr."""

@@ -1,4 +1,4 @@
-"""How far something long is: nothing for two seconds, then a bar on a terminal, log lines elsewhere."""
+"""The progress of what takes long: nothing for two seconds, then a bar on a terminal, log lines elsewhere."""
 
 import logging
 import sys
@@ -16,17 +16,17 @@ PATIENCE = 2.0
 BAR_SECONDS = 0.1
 BAR_WIDTH = 40
 STRIDE = 256
-"""Rows counted together, for looking at the clock costs as much as handing a row on."""
+"""Rows counted together: looking at the clock costs as much as yielding a row."""
 
 
 class Progress:
-    """Tell how far something is, where it takes long."""
+    """What is done of something long, shown once it has taken a while."""
 
     def __init__(self, total: int, doing: str) -> None:
         """Begin with nothing done.
 
         Args:
-            total: how much there is to do, in bytes or rows; 0 where nobody knows.
+            total: how much there is to do, in bytes or rows; 0 if that is not known.
             doing: what is being done, as in "Loading data/db_snapshot.json".
         """
         self._total = total

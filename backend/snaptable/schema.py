@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from snaptable.conditions import Column
 from snaptable.errors import SchemaError
+from snaptable.values.row_lines import Key
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -20,7 +21,6 @@ else:
     ModelMetaclass = type(BaseModel)
 
 OnDelete = Literal["cascade", "restrict", "set null"]
-Key = str | int | UUID
 
 
 def new_id() -> str:

@@ -1,4 +1,4 @@
-"""Silence for the tools that open stores by themselves: what they find, they report in their own words."""
+"""Silence for tools that open stores by themselves: what they see, they report in their own words."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced_log() -> Iterator[None]:
-    """Keep the store's log out of the way for the length of a block."""
+    """Log nothing of the store for the length of a block, on any thread."""
     logger = logging.getLogger("snaptable")
     before, logger.disabled = logger.disabled, True
     try:

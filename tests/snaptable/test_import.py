@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+
+import snaptable
 
 IMPORTED = """
 import sys
@@ -38,3 +41,10 @@ def test_brings_the_engine_along_when_it_is_opened() -> None:
     assert not any(name.startswith(("snaptable.memory", "snaptable.storage.group_commit")) for name in before)
     assert "snaptable.memory.engine" in after
     assert not {"snaptable.storage.group_commit", "asyncio", "filelock"} & after
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    """Ensure it can be asked for, and that another name is still an AttributeError."""
+    assert snaptable.__version__ == version("snaptable")
+    with pytest.raises(AttributeError, match="nothing"):
+        snaptable.nothing  # type: ignore[attr-defined]  # noqa: B018

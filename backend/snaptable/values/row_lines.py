@@ -20,6 +20,8 @@ from uuid import UUID
 
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 
+Key = str | int | UUID
+"""A primary key."""
 SEPARATOR = b",\n"
 """Between two lines."""
 COLON = b": "
@@ -39,17 +41,17 @@ def row_json(value: object) -> bytes:
     return _encode(value).encode("utf-8")
 
 
-def key_json(key: str | int | UUID) -> bytes:
+def key_json(key: Key) -> bytes:
     """Return a primary key as it is spelled in snapshots and journals: a JSON string, UTF-8; O(length)."""
     return encode_basestring(str(key)).encode("utf-8")
 
 
-def line_start(key: str | int | UUID) -> bytes:
+def line_start(key: Key) -> bytes:
     """Return how the line of a row begins: all that comes before the row's own JSON."""
     return key_json(key) + COLON
 
 
-def encode_line(key: str | int | UUID, row: bytes) -> bytes:
+def encode_line(key: Key, row: bytes) -> bytes:
     """Return the line of a row, without a separator; `row` is its JSON on one line."""
     return line_start(key) + row
 

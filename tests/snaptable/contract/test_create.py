@@ -1,0 +1,106 @@
+"""`Table.create`: a row from field values, validated once; and errors that name what is missing."""
+
+from typing import Annotated
+
+import pytest
+
+from snaptable import (
+    Database,
+    DuplicateKey,
+    Index,
+    InvalidRow,
+    Row,
+    RowNotFound,
+    Table,
+    Unique,
+    UniqueViolation,
+    new_id,
+    numbered,
+)
+
+
+class Note(Row):
+    id: int = numbered()
+    text: Annotated[str, Unique()]
+    count: Annotated[int, Index()] = 0
+    tags: list[str] = []  # noqa: RUF012 - a model's default is copied by Pydantic
+
+
+class Secret(Row):
+    password: str
+
+
+class Notes(Database):
+    notes: Table[Note]
+
+
+@pytest.fixture
+def db() -> Notes:
+    """Give an open database."""
+    return Notes("memory:").open()
+
+
+def test_a_row_is_made_of_values(db: Notes) -> None:
+    """Values are converted as Pydantic does, defaults filled in, the key numbered; what is stored is returned."""
+    tags = ["a"]
+    note = db.notes.create(text="x", count="3", tags=tags)
+    assert note == Note(id=1, text="x", count=3, tags=["a"])
+    tags.append("b")
+    note.tags.append("c")
+    assert db.notes[1] == Note(id=1, text="x", count=3, tags=["a"])
+    assert db.notes.create(id=7, text="y").id == 7
+    assert db.notes.create(text="z").id == 8
+
+
+def test_fields_may_have_any_name() -> None:
+    """Also those of Python's own parameters."""
+
+    class Odd(Row):
+        id: str
+        key: str = ""
+        self: str = ""
+        fields: str = ""
+
+    class Odds(Database):
+        odds: Table[Odd]
+
+    with Odds("memory:") as db:
+        assert db.odds.create(id=new_id(), key="a", self="b", fields="c").fields == "c"
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"text": "x", "colour": "red"}, r"notes\[1\]\.colour"),
+        ({}, r"notes\[1\]\.text"),
+        ({"text": "x", "count": "many"}, r"notes\[.*\]\.count"),
+        ({"text": "\ud800"}, r"text"),
+    ],
+)
+def test_values_that_do_not_fit(db: Notes, values: dict[str, object], place: str) -> None:
+    """The error names the field; nothing was written, and the value is not repeated."""
+    with pytest.raises(InvalidRow, match=place) as raised:
+        db.notes.create(**values)
+    assert "many" not in str(raised.value)
+    assert db.notes.count() == 0
+    assert db.check() == []
+
+
+def test_constraints_hold(db: Notes) -> None:
+    """As for `insert`."""
+    db.notes.create(id=1, text="x")
+    with pytest.raises(DuplicateKey):
+        db.notes.create(id=1, text="y")
+    with pytest.raises(UniqueViolation):
+        db.notes.create(text="x")
+    assert db.notes.count() == 1
+
+
+def test_a_missing_key_is_named(db: Notes) -> None:
+    """By its value if it may be a key; a row in the place of a key is not repeated: it may hold secrets."""
+    with pytest.raises(RowNotFound, match="notes has no row 3") as raised:
+        db.notes[3]
+    assert (raised.value.table, raised.value.key) == ("notes", 3)
+    with pytest.raises(RowNotFound, match="whose key is a Secret; give the key itself") as raised:
+        db.notes[Secret(password="secret")]
+    assert "secret" not in str(raised.value)
