@@ -35,12 +35,12 @@ class Select:
 
     where: PredicateTemplates = ()
     """Conditions without their values; all must hold."""
-    values: tuple[Any, ...] = ()
+    values: tuple[object, ...] = ()
     """The values of `where`, in the order of its terms."""
     order: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int = 0
-    after: tuple[Any, ...] | None = None
+    after: tuple[object, ...] | None = None
     """Values of the order's columns at the row before the first one wanted; `order` then ends in the primary key."""
 
 
@@ -139,7 +139,7 @@ class TableEngine(Protocol[M]):
           "restrict" protects is judged at the commit: rows that go in the same transaction do not count.
     """
 
-    def get(self, key: Any, /) -> M | None:
+    def get(self, key: object, /) -> M | None:
         """Return the row of a key; None for a key, of whatever type, that no row has."""
 
     def select(self, wanted: Select) -> list[M]:
@@ -164,13 +164,13 @@ class TableEngine(Protocol[M]):
     def insert(self, row: M) -> M:
         """Add a row, numbering its key if the table does and it is None; return it as stored."""
 
-    def insert_values(self, values: Mapping[str, object]) -> M:
+    def insert_values(self, values: dict[str, object]) -> M:
         """Add the row that field values make, validated once; return it as stored."""
 
     def insert_many(self, rows: Iterable[M]) -> list[M]:
         """Add rows, all or none; return them as stored."""
 
-    def update(self, key: Any, changes: dict[str, Any]) -> M:
+    def update(self, key: object, changes: dict[str, object]) -> M:
         """Change fields of a row, validated whole; return the new row. RowNotFound if no row has the key."""
 
     def replace(self, row: M) -> M:
@@ -179,10 +179,10 @@ class TableEngine(Protocol[M]):
     def upsert(self, row: M) -> M:
         """Put a row in the place of the one with its key, or add it; return it as stored."""
 
-    def delete(self, key: Any) -> M:
+    def delete(self, key: object) -> M:
         """Remove a row and what `on_delete` says; return it. RowNotFound if no row has the key."""
 
-    def update_rows(self, wanted: Select, changes: dict[str, Any]) -> int:
+    def update_rows(self, wanted: Select, changes: dict[str, object]) -> int:
         """Change fields of every row of a query, all or none; return how many rows the query gave."""
 
     def delete_rows(self, wanted: Select) -> int:

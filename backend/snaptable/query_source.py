@@ -1,7 +1,7 @@
 """A table as its queries see it: the columns they may name, and the engine that answers."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, NoReturn, cast
+from typing import Generic, NoReturn, cast
 
 from snaptable.conditions import (
     AllOf,
@@ -57,14 +57,14 @@ class QuerySource(Generic[M]):
 
     def resolve(
         self, conditions: tuple[object, ...], equals: Mapping[str, object]
-    ) -> tuple[PredicateTemplates, tuple[Any, ...]]:
+    ) -> tuple[PredicateTemplates, tuple[object, ...]]:
         """Return conditions and keyword equalities as templates on this table's columns, checked, and their values.
 
         Raises:
             InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
         """
         templates: list[PredicateTemplate] = []
-        values: list[Any] = []
+        values: list[object] = []
         for given in conditions:
             condition = given if type(given) is Condition else as_condition(given)
             template = condition.form

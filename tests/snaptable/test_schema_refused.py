@@ -166,6 +166,31 @@ def test_refuses_a_model(model: type[BaseModel], indexes: tuple[Unique | Index, 
     refuses(SchemaError, made_over(model, *indexes), "items", word)
 
 
+@pytest.mark.parametrize("model", [Lax, Open])
+def test_says_how_to_drop_a_column(model: type[BaseModel]) -> None:
+    """Ensure that whoever takes unknown fields to get rid of one is told how that is done."""
+    assert "jq" in (message := refuses(SchemaError, made_over(model)))
+    assert ".items |= map_values(del(.column))" in message
+    assert "snaptable accept" in message
+
+
+@pytest.mark.parametrize(
+    ("make", "table", "fields"),
+    [
+        (made_over(Plain), "items", ()),
+        (made_over(FloatKey), "items", ("id",)),
+        (made_over(Goods, Index("colour")), "items", ("colour",)),
+        (made_with(Annotated[int, ForeignKey(Owner)]), "items", ("field",)),
+        (lambda: database(None, open=Owner), "open", ()),
+    ],
+)
+def test_the_place_is_an_attribute(make: Callable[[], object], table: str, fields: tuple[str, ...]) -> None:
+    """Ensure that a program need not read the message to know where the schema is wrong."""
+    with pytest.raises(SchemaError) as raised:
+        make()
+    assert (raised.value.table, raised.value.fields) == (table, fields)
+
+
 UNSTORABLE: list[tuple[str, Any]] = [
     ("callable", Callable[[int], int]),
     ("callables", list[Callable[[], None]]),
@@ -246,7 +271,20 @@ def test_refuses_an_index_both_ordered_and_each() -> None:
     refuses(SchemaError, lambda: Index("tags", ordered=True, each=True))
 
 
-TAKEN = ["open", "close", "transaction", "run", "persist", "check", "tables", "status", "url", "directory", "is_open"]
+TAKEN = [
+    "open",
+    "close",
+    "transaction",
+    "run",
+    "persist",
+    "check",
+    "tables",
+    "status",
+    "url",
+    "directory",
+    "is_open",
+    "read_only",
+]
 
 
 @pytest.mark.parametrize("name", [*TAKEN, "snaptable", "checksum", "_hidden"])
