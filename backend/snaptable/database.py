@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from snaptable import schema_builder
 from snaptable.contract import Engine, SnapshotPolicy, Status
 from snaptable.declarations import Declaration, declared_tables
-from snaptable.engines import EngineOptions, Filesystem, check_url, open_engine
+from snaptable.engines import EngineOptions, Filesystem, check_arguments, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.schema import TableSchema
@@ -88,17 +88,16 @@ class Database:
             OpenError: the URL is neither a directory nor "memory:".
             ValueError: another `snapshot`.
         """
-        check_url(url)
-        if snapshot not in get_args(SnapshotPolicy):
-            raise ValueError(f"snapshot is one of {', '.join(get_args(SnapshotPolicy))}; not {snapshot!r}")
+        check_arguments(url, snapshot)
         self.url = os.fspath(url)
         self._policy: SnapshotPolicy = snapshot
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem
         self._engine: Engine | None = None
-        self._closing = threading.Lock()
         self._directory: Path | None = None
-        owner = type(self).__name__
-        self._tables: dict[str, Table[Any]] = {name: Table(each, owner) for name, each in self.__schemas__.items()}
+        self._closing = threading.Lock()
+        self._tables: dict[str, Table[Any]] = {
+            name: Table(schema, type(self).__name__) for name, schema in self.__schemas__.items()
+        }
         self.__dict__.update(self._tables)
 
     def __repr__(self) -> str:

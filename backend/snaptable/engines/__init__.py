@@ -5,13 +5,22 @@ An engine is imported when a database is first opened: half of what importing th
 
 import os
 import re
+from typing import get_args
 
-from snaptable.contract import Engine
+from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
 from snaptable.engines.options import EngineOptions, Filesystem
 from snaptable.errors import OpenError
 
-__all__ = ["EngineOptions", "Filesystem", "OpenObserver", "check_url", "engine_of", "observe_opens", "open_engine"]
+__all__ = [
+    "EngineOptions",
+    "Filesystem",
+    "OpenObserver",
+    "check_arguments",
+    "engine_of",
+    "observe_opens",
+    "open_engine",
+]
 
 MEMORY = "memory:"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -19,12 +28,20 @@ _POSTGRES = ("postgresql", "postgres")
 _LIKE_MEMORY = (":memory:", "memory", ":memory", "memory://")
 
 
-def check_url(url: str | os.PathLike[str]) -> None:
-    """Refuse what other libraries would take for a URL, and would become a directory of that name here.
+def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy) -> None:
+    """Check what a database is made with.
 
     Raises:
-        OpenError: saying what to write; it never repeats the URL, which may hold a password.
+        OpenError: the URL is one of another library's, and would become a directory of that name here; says what to
+            write, and never repeats the URL, which may hold a password.
+        ValueError: there is no such `snapshot`.
     """
+    if snapshot not in get_args(SnapshotPolicy):
+        raise ValueError(f"snapshot is one of {', '.join(get_args(SnapshotPolicy))}; not {snapshot!r}")
+    _check_url(url)
+
+
+def _check_url(url: str | os.PathLike[str]) -> None:
     if not isinstance(os.fspath(url), str):
         raise OpenError("the directory's path is a str or a pathlib.Path, not bytes")
     if not isinstance(url, str):
