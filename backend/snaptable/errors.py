@@ -30,6 +30,7 @@ row's values: values may be secrets, and messages end up in logs. The attribute 
 """
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -196,3 +197,8 @@ class ReadOnlyStore(SnaptableError):
 
 class DatabaseClosed(SnaptableError):
     """A database used before open() or after close()."""
+
+
+def listed(items: Sequence[str], most: int) -> list[str]:
+    """Return the first `most` of the things that a message lists, and how many more there are, if there are more."""
+    return [*items[:most], *([f"… and {len(items) - most:,} more"] if len(items) > most else [])]

@@ -13,10 +13,10 @@ from snaptable.cli.common import (
     describe_counts,
     say,
 )
+from snaptable.errors import listed
 from snaptable.maintenance.directory import JOURNAL, QUARANTINE, SNAPSHOT, StoreDirectory
 from snaptable.maintenance.losses import CommitSummary, Losses
 from snaptable.maintenance.repair import carry_out
-from snaptable.maintenance.row_problems import listed
 from snaptable.maintenance.salvage import RepairPlan, Unrepairable, plan_repair, verify_opens
 
 DESCRIPTION = """Make a damaged store open again, as far as that is safe. Says what it would do and asks; keeps every

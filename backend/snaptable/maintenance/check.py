@@ -18,7 +18,7 @@ from snaptable.storage.journal import format as journal_format
 from snaptable.storage.journal.reader import Ending, JournalReader, SegmentReader
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
-from snaptable.storage.store import leftovers, read_snapshot
+from snaptable.storage.store import directories, leftovers, read_snapshot
 
 MAX_DAMAGED_ROWS = 50
 """Damaged rows that are named one by one."""
@@ -89,7 +89,7 @@ class _StoreCheck:
     # ── permissions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _check_permissions(self) -> None:
-        for folder in ("", *(name for name in (names.JOURNAL, names.QUARANTINE) if self.files.identity(name))):
+        for folder in directories(self.files):
             try:
                 warning = self.files.check_directory(folder)
             except UnsafeDirectory as error:

@@ -11,7 +11,7 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT, program
-from snaptable.storage.store import read_snapshot
+from snaptable.storage.store import check_directories, read_snapshot
 
 __all__ = ["JOURNAL", "QUARANTINE", "SNAPSHOT", "NotAStore", "StoreDirectory", "program"]
 
@@ -75,8 +75,7 @@ class StoreDirectory:
             StoreLocked: a process has the store open; the message names it.
             UnsafeDirectory: others could write to the directory or its folders.
         """
-        for folder in ("", *(name for name in (JOURNAL, QUARANTINE) if self.files.identity(name))):
-            self.files.check_directory(folder)
+        check_directories(self.files)
         lock = Lock(self.files)
         try:
             yield

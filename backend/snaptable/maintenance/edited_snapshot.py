@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from snaptable.errors import SchemaMismatch, SnapshotEdited, UnsupportedFormat
-from snaptable.maintenance.row_problems import MAX_SHOWN, RowProblem, listed, row_lines
+from snaptable.errors import SchemaMismatch, SnapshotEdited, UnsupportedFormat, listed
+from snaptable.maintenance.row_problems import MAX_SHOWN, RowProblem, row_lines
 from snaptable.maintenance.untyped import Rows
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import format as snapshot_format

@@ -3,7 +3,6 @@
 The only module of the tools that knows models, and the engine that loads them.
 """
 
-from snaptable.changes import key_json
 from snaptable.database import Database
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch
 from snaptable.maintenance.external_edit import Validate, Validation
@@ -13,12 +12,13 @@ from snaptable.maintenance.stable_read import read_until_stable
 from snaptable.maintenance.untyped import ignore_progress, rows_of
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
-from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.names import JOURNAL, SNAPSHOT
 from snaptable.storage.recovery import load_snapshot, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
+from snaptable.values.row_lines import find_line, line_start
 
 Models = type[Database]
 
@@ -28,15 +28,26 @@ def validator_of(models: Models) -> Validate:
 
     def validate(data: bytes) -> Validation:
         """Return a snapshot's rows as the models write them, or what doesn't fit; O(n)."""
+        problems = _unknown_tables(data, models)
+        if problems:
+            return Validation({}, problems)
         pages, loader = Pages(tuple(models.__schemas__)), _loader_of(models)
         try:
-            load_snapshot("the snapshot", data, pages, loader)
+            load_snapshot(SNAPSHOT, data, pages, loader)
             loader.finish(pages.numbered)
         except (SchemaMismatch, CorruptSnapshot) as error:
             return Validation({}, [RowProblem.parse(text) for text in loader.problems or [str(error)]])
         return Validation(rows_of(pages))
 
     return validate
+
+
+def _unknown_tables(data: bytes, models: Models) -> list[RowProblem]:
+    return [
+        RowProblem(f"{section.table}: {models.__name__} has no such table; add it there, or take its rows out")
+        for section in snapshot_format.read(SNAPSHOT, data).sections
+        if not section.empty and section.table not in models.__schemas__
+    ]
 
 
 def _loader_of(models: Models) -> TableLoader:
@@ -62,22 +73,21 @@ def _check_models(files: Files, models: Models) -> list[Finding]:
         problems = map(RowProblem.parse, loader.problems or [str(error)])
         return [_finding_of(files, snapshot, problem) for problem in problems]
     except OpenError as error:
-        return [Finding("problem", names.SNAPSHOT, str(error), error.offset, error.line)]
+        return [Finding("problem", SNAPSHOT, str(error), error.offset, error.line)]
     except OSError as error:
-        return [Finding("problem", names.SNAPSHOT, str(error))]
+        return [Finding("problem", SNAPSHOT, str(error))]
     return []
 
 
 def _finding_of(files: Files, snapshot: bytes | None, problem: RowProblem) -> Finding:
     """Return a finding at the row that a problem names: in the snapshot if that holds it, else in the journal."""
     if problem.table is None or problem.key is None:
-        return Finding("problem", names.SNAPSHOT, problem.text)
-    line_start = b"\n" + key_json(problem.key) + b": "
-    sections = snapshot_format.read(str(files.path(names.SNAPSHOT)), snapshot).sections if snapshot else ()
+        return Finding("problem", SNAPSHOT, problem.text)
+    sections = snapshot_format.read(str(files.path(SNAPSHOT)), snapshot).sections if snapshot else ()
     for section in sections:
-        position = (b"\n" + section.data).find(line_start) if section.table == problem.table else -1
-        if position >= 0:
-            offset = section.offset + position
+        place = find_line(section.data, line_start(problem.key)) if section.table == problem.table else None
+        if place is not None:
+            offset = section.offset + place[0]
             line = section.line_at(offset)
-            return Finding("problem", names.SNAPSHOT, problem.text, offset, line, problem.table, problem.key)
-    return Finding("problem", names.JOURNAL, problem.text, table=problem.table, key=problem.key)
+            return Finding("problem", SNAPSHOT, problem.text, offset, line, problem.table, problem.key)
+    return Finding("problem", JOURNAL, problem.text, table=problem.table, key=problem.key)

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_SHOWN = 50
@@ -37,11 +37,6 @@ class RowProblem:
 
 _ROW = re.compile(r"(\w+)\[(?:UUID\()?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|-?\d+)\)?\]")
 """A row as messages name it; the key is the repr of a str, an int or a UUID."""
-
-
-def listed(items: Sequence[str], most: int) -> list[str]:
-    """Return the first items, and how many more there are."""
-    return [*items[:most], *([f"… and {len(items) - most:,} more"] if len(items) > most else [])]
 
 
 # ── lines ───────────────────────────────────────────────────────────────────────────────────────────────────────────

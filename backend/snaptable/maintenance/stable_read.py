@@ -7,9 +7,7 @@ from typing import TypeVar
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.journal import directory as journal_directory
-
-PAUSES = (0.02, 0.1, 0.5)
-"""Seconds to wait before each further attempt."""
+from snaptable.storage.store import READ_PAUSES
 
 T = TypeVar("T")
 
@@ -22,7 +20,7 @@ def read_until_stable(files: Files, read: Callable[[], T], is_doubtful: Callable
         read: reads the files; called at most four times.
         is_doubtful: whether a result may come from files of different moments.
     """
-    for pause in PAUSES:
+    for pause in READ_PAUSES:
         before = fingerprint(files)
         result = read()
         if not is_doubtful(result) or fingerprint(files) == before:

@@ -194,13 +194,18 @@ def read_snapshot(files: Files) -> bytes | None:
         return None
 
 
+def directories(files: Files) -> list[str]:
+    """Return the names of a store's directories that exist: its own, "", and those of the journal and quarantine."""
+    return ["", *(name for name in (names.JOURNAL, names.QUARANTINE) if files.identity(name))]
+
+
 def check_directories(files: Files) -> None:
     """Check that no other user can write to a store's directories; log a warning if a group can.
 
     Raises:
         UnsafeDirectory: one of them is a symlink or a file, belongs to another user, or everybody may write to it.
     """
-    for name in ("", *(folder for folder in (names.JOURNAL, names.QUARANTINE) if files.identity(folder))):
+    for name in directories(files):
         warning = files.check_directory(name)
         if warning:
             logger.warning("%s", warning)

@@ -6,7 +6,7 @@ from operator import attrgetter
 from pydantic import BaseModel
 
 from snaptable.database import Database
-from snaptable.errors import SnaptableError
+from snaptable.errors import SnaptableError, listed
 from snaptable.silenced_log import silenced_log
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
 from snaptable.testing.recorded_directory import contents_of
@@ -38,8 +38,7 @@ def assert_survives_restart(db: Database) -> None:
         except SnaptableError as error:
             raise AssertionError(f"the store would not come back: {type(error).__name__}: {error}") from error
     if problems:
-        more = f"\n… and {len(problems) - MAX_DIFFERENCES} more" if len(problems) > MAX_DIFFERENCES else ""
-        raise AssertionError("these would not come back equal:\n" + "\n".join(problems[:MAX_DIFFERENCES]) + more)
+        raise AssertionError("\n".join(["these would not come back equal:", *listed(problems, MAX_DIFFERENCES)]))
 
 
 def _kept(db: Database, rows: Rows) -> Contents:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from snaptable.maintenance.row_problems import RowProblem, listed, row_lines
+from snaptable.errors import listed
+from snaptable.maintenance.row_problems import RowProblem, row_lines
 
 TABLES: dict[str, Any] = {
     "snaptable": {"format": 1, "rows": {"users": 2}},
