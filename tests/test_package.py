@@ -142,7 +142,8 @@ def test_the_library_needs_three_packages(installed: Installed) -> None:
 
 def test_the_command_says_its_version(installed: Installed) -> None:
     """The command is there, and tells which version it is."""
-    version = installed.wheel.name.split("-")[1]
+    version = installed.run("python", "-c", "import snaptable; print(snaptable.__version__)").strip()
+    assert installed.wheel.name.startswith(f"snaptable-{version}-")
     assert installed.run("snaptable", "--version") == f"snaptable {version}\n"
 
 

@@ -104,8 +104,8 @@ def public_methods() -> Iterator[str]:
         yield from (name for name in vars(owner) if not name.startswith("_"))
 
 
-INNER = {"bind", "engine", "orders", "resolve", "take_over", "closes_at_exit"}
-"""Called by the library itself, or by those who bring data of an older format."""
+INNER = {"import_legacy"}
+"""For those who bring data of the older format."""
 NAMED_ELSEWHERE = {
     "IndexSchema", "LegacySnapshot", "Page", "Plan", "Query", "ReferenceSchema", "Status", "TableSchema",
 }  # fmt: skip
@@ -130,6 +130,19 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert README.count("\n") <= 130
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["tests", "tests/benchmarks"])
+def test_the_modules_that_a_page_names_are_there(page: str) -> None:
+    """A page about the code doesn't outlive the names in it."""
+    text = (ROOT / page / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py|\.md)?|[a-z_]+\.py)`", text)) - {"quarantine/"}
+    paths = [path for top in (ROOT / "backend", ROOT / "tests") for path in (top, *top.rglob("*"))]
+    known = {f"/{path.relative_to(ROOT).as_posix()}" for path in paths}
+    assert named
+    for name in named:
+        ends = tuple(f"/{name.removesuffix('/')}{ending}" for ending in ("", ".py"))
+        assert any(path.endswith(ends) for path in known), f"{page}/README.md names {name}, which isn't there"
 
 
 def test_the_readme_names_the_two_commands_that_set_everything_up() -> None:
