@@ -4,11 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from snaptable import SnaptableError, __version__
 from snaptable.cli import accept, check, repair
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
-from snaptable.errors import SnaptableError
 from snaptable.maintenance.directory import NotAStore, program
 from snaptable.silenced_log import silenced_log
 
@@ -19,7 +18,7 @@ EPILOG = "Exit status: 0 all is well, 1 there are problems or nothing was done, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog=program(), description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"snaptable {version('snaptable')}")
+    parser.add_argument("--version", action="version", version=f"snaptable {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (check, repair, accept):
         module.add(commands)

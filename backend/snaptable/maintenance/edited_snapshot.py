@@ -55,7 +55,9 @@ def read_edited(path: str, data: bytes) -> EditedSnapshot:
         snapshot_format.read(path, data)  # raises, with the place
         raise
     if not isinstance(plain, dict) or not isinstance(plain.get("snaptable"), dict):
-        raise UnsupportedFormat(f"{path} is no snapshot of this library: it doesn't begin with its header", path=path)
+        raise UnsupportedFormat(
+            f"{path} is not a snapshot of this library: it doesn't begin with its header", path=path
+        )
     # 2. The header; the checksum is that of the file before the edit.
     head = plain.pop("snaptable")
     plain.pop("checksum", None)

@@ -64,7 +64,7 @@ class RepairPlan:
             return segment.damage
         if segment.first > self.store.sequence:
             return "its commits can't be applied any more"
-        return "history that leads to the state no more: damage, or a gap, lies between"
+        return "history that damage, or a gap, separates from the state"
 
 
 def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
