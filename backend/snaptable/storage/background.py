@@ -1,6 +1,7 @@
 """A thread for work that its caller does not wait for: each task when it is due, one after the other."""
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -15,51 +16,68 @@ class BackgroundThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._due: dict[Task, float] = {}
-        self._wake = threading.Condition()
+        self._mutex = threading.Lock()
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._arrivals: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        """Tasks to run at once; None for a change of `_due`, or the end."""
+        self._due: dict[Task, float] = {}
+        """Tasks that wait, and the time until which they do."""
 
     def run(self, task: Task, delay: float = 0.0) -> bool:
-        """Run a task once in `delay` seconds, sooner if it is waiting already; return False if the thread was stopped.
+        """Run a task in `delay` seconds; return False if the thread was stopped.
 
-        A task that raises is logged, and the thread continues.
+        A delayed task that is waiting already is run once, at the earlier time. A task that raises is logged, and the
+        thread continues.
         """
-        due = time.monotonic() + delay
-        with self._wake:
-            if self._stopping:
-                return False
-            if self._due.get(task, due + 1) > due:
-                self._due[task] = due
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                    self._thread.start()
-                self._wake.notify()
+        if self._stopping:
+            return False
+        if self._thread is None:
+            self._start()
+        if delay <= 0:
+            self._arrivals.put(task)
             return True
+        due = time.monotonic() + delay
+        with self._mutex:
+            if self._due.get(task, due + 1) <= due:
+                return True
+            self._due[task] = due
+        self._arrivals.put(None)
+        return True
+
+    def _start(self) -> None:
+        with self._mutex:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """End the thread: a task that is running is finished first, those that wait are dropped."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._stopping = True
+        self._arrivals.put(None)
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        while (task := self._next()) is not None:
-            try:
-                task()
-            except Exception:
-                logger.exception("Failed in the background")
+        while not self._stopping:
+            task = self._next()
+            if task is not None:
+                try:
+                    task()
+                except Exception:
+                    logger.exception("Failed in the background")
 
     def _next(self) -> Task | None:
-        """Wait until a task is due, and return it; None after `stop`."""
-        with self._wake:
-            while not self._stopping:
-                task = min(self._due, key=self._due.__getitem__, default=None)
-                remaining = None if task is None else self._due[task] - time.monotonic()
-                if task is not None and remaining is not None and remaining <= 0:
+        """Wait for a task and return it; None if something else has changed."""
+        timeout = None
+        if self._due:
+            with self._mutex:
+                task = min(self._due, key=self._due.__getitem__)
+                timeout = self._due[task] - time.monotonic()
+                if timeout <= 0:
                     del self._due[task]
                     return task
-                self._wake.wait(remaining)
+        try:
+            return self._arrivals.get(timeout=timeout)
+        except queue.Empty:
             return None

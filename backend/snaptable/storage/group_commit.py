@@ -256,7 +256,7 @@ class GroupCommit(Generic[U]):
         self._transient = not isinstance(cause, OSError) or cause.errno in DISK_FULL
         self._segment.drop()
         return ReadOnlyStore(
-            f"writes are refused since a write to the journal failed ({cause}); reading goes on. "
+            f"writes are refused since a write to the journal failed ({cause}); rows can still be read. "
             f"persist() tries to write everything to a new file, reopening the store does too"
         )
 

@@ -82,8 +82,6 @@ class Store(Generic[U]):
         """
         files = options.files
         try:
-            if files.is_file():
-                raise OpenError(f"{files.root} is a file; name a directory", path=files.root)
             return cls._open_beside_writer(options) if options.read_only else cls._open_to_write(options, callbacks)
         except OSError as error:
             raise OpenError(f"{files.root} can't be opened: {error}", path=files.root) from error

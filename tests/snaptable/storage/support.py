@@ -183,7 +183,7 @@ def refused(directory: Path, kind: type[OpenError], *words: str, read_only: bool
     text = str(raised.value)
     assert type(raised.value) is kind, text
     for word in words:
-        assert word in text
+        assert word in text, text
     assert tree(directory) == before, text
     return Refusal(raised.value, text)
 

@@ -211,10 +211,6 @@ class Files:
         """Return whether the directory exists."""
         return self.root.is_dir()
 
-    def is_file(self) -> bool:
-        """Return whether the path is that of a file, not of a directory."""
-        return self.root.is_file()
-
     def list(self, name: str = "") -> list[str]:
         """Return the names in a directory, sorted; empty if there is no such directory."""
         try:

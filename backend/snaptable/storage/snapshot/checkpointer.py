@@ -220,7 +220,7 @@ class Checkpointer:
             return
         # A copy, not a rename: at no instant may the store be without a snapshot.
         kept = keep_bytes(self.files, "edited", self.files.read(names.SNAPSHOT))
-        logger.warning("%s was changed by somebody else while the store was open; kept as %s", names.SNAPSHOT, kept)
+        logger.warning("%s was changed by another program while the store was open; kept as %s", names.SNAPSHOT, kept)
 
     def _sync_name(self) -> None:
         """Make the snapshot's name durable, unless it is."""
