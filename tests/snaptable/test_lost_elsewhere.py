@@ -36,14 +36,14 @@ from snaptable.testing.disk import SimulatedDisk
 
 
 class Owner(Row):
-    """Be a row that others refer to."""
+    """A row that others refer to."""
 
     id: str
     name: Annotated[str, Index()] = ""
 
 
 class Thing(Row):
-    """Be a row with every kind of index, and a value of any kind."""
+    """A row with every kind of index, and a value of any kind."""
 
     id: str
     owner: Annotated[str | None, ForeignKey(Owner, on_delete="cascade")] = None
@@ -54,13 +54,13 @@ class Thing(Row):
 
 
 class Numbered(Row):
-    """Be a row that the table numbers."""
+    """A row that the table numbers."""
 
     id: int | None = None
 
 
 class Store(Database):
-    """Be the store of these tests."""
+    """The store of these tests."""
 
     owners: Table[Owner]
     things: Table[Thing] = indexes(Index("owner", "rank", ordered=True))
@@ -69,8 +69,8 @@ class Store(Database):
 
 def on_disk(directory: Path) -> dict[str, Any]:
     """Return what anybody reads in the snapshot."""
-    found: dict[str, Any] = json.loads((directory / "db_snapshot.json").read_bytes())
-    return found
+    snapshot: dict[str, Any] = json.loads((directory / "db_snapshot.json").read_bytes())
+    return snapshot
 
 
 def tree(directory: Path) -> dict[str, bytes]:
@@ -196,7 +196,7 @@ def test_redis_1604_openhab_2267_a_full_disk_zeroes_nothing(tmp_path: Path) -> N
 
 
 class _NoRoom:
-    """Be a file on a disk that may be full."""
+    """A file on a disk that may be full."""
 
     def __init__(self, file: Any, full: Any) -> None:
         self._file, self._full = file, full
@@ -436,9 +436,9 @@ def test_zodb_290_a_read_after_a_write_is_not_stale(tmp_path: Path) -> None:
         def read() -> None:
             while not done.is_set():
                 least = written
-                found = db.things["1"].rank
-                if found < least:
-                    stale.append((least, found))
+                rank = db.things["1"].rank
+                if rank < least:
+                    stale.append((least, rank))
 
         readers = [threading.Thread(target=read) for _ in range(3)]
         for reader in readers:

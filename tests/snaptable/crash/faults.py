@@ -1,4 +1,4 @@
-"""The fault search: a store's life on a simulated disk, once for each operation that can fail and each way to fail."""
+"""The fault search: a store runs on a simulated disk, each operation failing in each way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from snaptable.testing.recording import Rows, rows_of
 
 Lasting = Literal["once", "until healed", "for good"]
 LASTING: tuple[Lasting, ...] = ("once", "until healed", "for good")
-WAYS: dict[str, tuple[str, int | type[BaseException], How]] = {
+FAILURES: dict[str, tuple[str, int | type[BaseException], How]] = {
     "EIO": ("any", errno.EIO, "before"),
     "ENOSPC": ("change", errno.ENOSPC, "before"),
     "short write": ("write", errno.ENOSPC, "short"),
@@ -31,16 +31,16 @@ WAYS: dict[str, tuple[str, int | type[BaseException], How]] = {
 """By name: which operations, the error, and how much of the operation takes place."""
 
 
-class Wrong(Exception):
-    """Be a promise that was not kept."""
+class BrokenPromise(Exception):
+    """A promise that was not kept."""
 
 
 @dataclass
-class Found:
-    """Count the lives that were lived and the faults that struck, and keep what was wrong."""
+class FaultReport:
+    """How many runs there were, how many of their faults were met, and what was wrong."""
 
-    lives: int = 0
-    struck: int = 0
+    runs: int = 0
+    triggered: int = 0
     states: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -84,8 +84,8 @@ def template() -> Contents:
     return killed
 
 
-class Life:
-    """Be one life on one disk with one fault; raises `Wrong` where a promise is broken."""
+class StoreRun:
+    """A run of one store on one disk with one fault; raises `BrokenPromise` if a promise is broken."""
 
     def __init__(self, disk: SimulatedDisk, error: int | type[BaseException], lasting: Lasting, policy: bool) -> None:
         self.disk, self.lasting = disk, lasting
@@ -99,12 +99,12 @@ class Life:
         self.twin.authors.insert_many([Author(id=1, name="first"), Author(id=2, name="second")])
         self.doubtful: list[Rows] = []
 
-    def live(self, found: Found) -> None:
+    def run(self, report: FaultReport) -> None:
         """Open, work, crash in thought, heal, close, open again."""
         db = self._open()
         for step in STEPS:
             self._step(db, step)
-        self._crash(found)
+        self._crash(report)
         healed = self.lasting != "for good"
         if healed:
             self.disk.faults.heal()
@@ -127,7 +127,7 @@ class Life:
             work(db)
         except self.at_work as error:
             if isinstance(error, WriteFailed) and not isinstance(error.__cause__, self.causes):
-                raise Wrong(f"WriteFailed was caused by {error.__cause__!r}") from error
+                raise BrokenPromise(f"WriteFailed was caused by {error.__cause__!r}") from error
             if step != "persist":
                 self.doubtful.append(self._after(work))
         else:
@@ -136,7 +136,7 @@ class Life:
                 self.doubtful = []
         self._compare(rows_of(db), "memory", exactly=not self.foreign)
         if db.check():
-            raise Wrong(f"memory is unsound: {db.check()}")
+            raise BrokenPromise(f"memory is unsound: {db.check()}")
 
     def _after(self, work: Callable[[Shelf], object]) -> Rows:
         """Return the rows as they would be after a write that raised."""
@@ -155,13 +155,13 @@ class Life:
     def _compare(self, rows: Rows, where: str, *, exactly: bool) -> None:
         expected = rows_of(self.twin)
         if rows != expected and (exactly or rows not in self.doubtful):
-            raise Wrong(f"{where} holds {rows}, acknowledged were {expected}")
+            raise BrokenPromise(f"{where} holds {rows}, acknowledged were {expected}")
 
-    def _crash(self, found: Found) -> None:
+    def _crash(self, report: FaultReport) -> None:
         """Open what a kill, and what a power cut, would leave now."""
         for model, most in (("kill", 1), ("weak", 4)):
             for contents in states_after(self.disk, len(self.disk.operations), model, max_states=most):  # type: ignore[arg-type]
-                found.states += 1
+                report.states += 1
                 with closing(self._closed(SimulatedDisk(contents)).open()) as db:
                     self._compare(rows_of(db), f"a disk after a crash ({model})", exactly=False)
 
@@ -173,7 +173,7 @@ class Life:
             mark(db)
         except ReadOnlyStore as error:
             if not self.foreign:
-                raise Wrong(f"the disk is well again, and writes are refused: {error}") from error
+                raise BrokenPromise(f"the disk works again, and writes are refused: {error}") from error
         else:
             if self.foreign and rows_of(db) != self._after(mark):
                 return  # the interrupted write was durable
@@ -186,7 +186,7 @@ class Life:
             db.close()
         except self.at_work as error:
             if healed and not self.foreign:
-                raise Wrong(f"the disk is well again, and close() failed: {error}") from error
+                raise BrokenPromise(f"the disk works again, and close() failed: {error}") from error
             clean = False
         self.disk.faults.heal()
         for _ in range(2):
@@ -194,37 +194,37 @@ class Life:
                 rows = rows_of(again)
                 self._compare(rows, "the store, opened again,", exactly=clean and not self.foreign)
                 if again.check():
-                    raise Wrong(f"it is unsound when opened again: {again.check()}")
+                    raise BrokenPromise(f"it is unsound when opened again: {again.check()}")
 
 
 # ── the search ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def count(operation: str, *, policy: bool) -> int:
-    """Return how often an operation happens in an undisturbed life."""
+    """Return how often an operation happens in an undisturbed run."""
     disk = SimulatedDisk(template())
     never = disk.faults.fail(operation, after=1_000_000)
     with silenced_log():
-        Life(disk, errno.EIO, "once", policy).live(Found())
+        StoreRun(disk, errno.EIO, "once", policy).run(FaultReport())
     return 1_000_000 - never.after
 
 
-def plans(every: int = 1, ways: Iterable[str] = tuple(WAYS)) -> Iterator[tuple[str, Lasting, bool, int]]:
-    """Yield every fault to inject, or one of so many: way, how long it lasts, journal only or not, which operation."""
+def plans(every: int = 1, names: Iterable[str] = tuple(FAILURES)) -> Iterator[tuple[str, Lasting, bool, int]]:
+    """Yield each fault to inject, or one in `every`: name, how long it lasts, journal only or not, which operation."""
     number = 0
     for policy in (False, True):
-        for way in ways:
-            total = count(WAYS[way][0], policy=policy)
+        for name in names:
+            total = count(FAILURES[name][0], policy=policy)
             for lasting in LASTING:
                 for index in range(total):
                     number += 1
                     if number % every == 0:
-                        yield way, lasting, policy, index
+                        yield name, lasting, policy, index
 
 
-def inject(found: Found, way: str, lasting: Lasting, policy: bool, index: int) -> None:
-    """Live one life with one fault, and note what was wrong."""
-    operation, error, how = WAYS[way]
+def inject(report: FaultReport, name: str, lasting: Lasting, policy: bool, index: int) -> None:
+    """Run a store with one fault, and report what was wrong."""
+    operation, error, how = FAILURES[name]
     disk = SimulatedDisk(template())
     exception: int | BaseException = error if isinstance(error, int) else error("injected")
     fault = disk.faults.fail(operation, exception, after=index, times=1 if lasting == "once" else None, how=how)
@@ -232,9 +232,9 @@ def inject(found: Found, way: str, lasting: Lasting, policy: bool, index: int) -
     disk.before = met.append
     try:
         with silenced_log():
-            Life(disk, error, lasting, policy).live(found)
+            StoreRun(disk, error, lasting, policy).run(report)
     except BaseException as problem:
-        where = f"{way}, {lasting}, {'journal only' if policy else 'auto'}, operation {index}"
-        found.failures.append(f"{where}: {type(problem).__name__}: {problem}")
-    found.lives += 1
-    found.struck += fault.trigger_count
+        where = f"{name}, {lasting}, {'journal only' if policy else 'auto'}, operation {index}"
+        report.failures.append(f"{where}: {type(problem).__name__}: {problem}")
+    report.runs += 1
+    report.triggered += fault.trigger_count

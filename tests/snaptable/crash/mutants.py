@@ -37,11 +37,11 @@ SEED = 20261120
 
 @dataclass(frozen=True)
 class Mutant:
-    """Be a broken storage layer.
+    """A broken storage layer.
 
     Attributes:
         break_it: takes the mechanism out.
-        where: the workloads, or ways of failing, that are searched, in this order.
+        where: the workloads, or names of failing, that are searched, in this order.
         nested: whether to crash again in recovery.
     """
 
@@ -126,9 +126,9 @@ def seal_not_verified(patch: Patch) -> None:
     """Take a line for a frame by its form alone."""
 
     def verify(line: bytes, salt: bytes) -> str | None:
-        _, found, rest = line.rpartition(journal_format.DIGEST_MARK)
+        _, mark, rest = line.rpartition(journal_format.DIGEST_MARK)
         return (
-            rest[: -len(journal_format.LINE_END)].decode() if found and rest.endswith(journal_format.LINE_END) else None
+            rest[: -len(journal_format.LINE_END)].decode() if mark and rest.endswith(journal_format.LINE_END) else None
         )
 
     patch.setattr(journal_format, "verify", verify)
@@ -357,9 +357,9 @@ def caught(mutant: Mutant) -> str | None:
     with Patch.context() as patch:
         mutant.break_it(patch)
         for where in mutant.where:
-            found = _by_faults(where) if where in faults.WAYS else _by_crashes(where, mutant.nested)
-            if found is not None:
-                return found
+            problem = _by_faults(where) if where in faults.FAILURES else _by_crashes(where, mutant.nested)
+            if problem is not None:
+                return problem
     return None
 
 
@@ -379,13 +379,13 @@ def _by_crashes(name: str, nested: int) -> str | None:
     return None
 
 
-def _by_faults(way: str) -> str | None:
-    found = faults.Found()
-    with search.configured(way):
-        for plan in faults.plans(3, (way,)):
-            faults.inject(found, *plan)
-            if found.failures:
-                return found.failures[0]
+def _by_faults(name: str) -> str | None:
+    report = faults.FaultReport()
+    with search.configured(name):
+        for plan in faults.plans(3, (name,)):
+            faults.inject(report, *plan)
+            if report.failures:
+                return report.failures[0]
     return None
 
 

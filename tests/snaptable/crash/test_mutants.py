@@ -30,5 +30,5 @@ def test_nothing_is_caught_where_nothing_is_broken(where: str, nested: int) -> N
 def test_there_are_enough() -> None:
     """The set covers what is known to have gone wrong elsewhere, and every place that it names exists."""
     assert len(MUTANTS) >= 20
-    known = {*search.WORKLOADS, *faults.WAYS}
+    known = {*search.WORKLOADS, *faults.FAILURES}
     assert all(where in known for mutant in MUTANTS for where in mutant.where)

@@ -18,7 +18,7 @@ FOREVER = 1_000_000
 
 @dataclass
 class Fault:
-    """Be something that goes wrong: which operation, on which name, how, and how often."""
+    """Something that goes wrong: which operation, on which name, how, and how often."""
 
     operation: str
     error: BaseException
@@ -45,7 +45,7 @@ class Fault:
 
 
 class Disk:
-    """Be what happens to a store's file operations: recorded, delayed, failed."""
+    """What is done to a store's file operations: recorded, delayed, failed."""
 
     def __init__(self) -> None:
         self.operations: list[tuple[str, str]] = []
@@ -91,7 +91,7 @@ class Disk:
 
 
 class FaultyFile(File):
-    """Be a file on such a disk."""
+    """A file on such a disk."""
 
     def __init__(self, inner: File, disk: Disk, name: str) -> None:
         super().__init__(inner._descriptor, fsync=inner._fsync)
@@ -136,7 +136,7 @@ class FaultyFile(File):
 
 
 class FaultyFiles(Files):
-    """Be a directory on such a disk."""
+    """A directory on such a disk."""
 
     def __init__(self, root: Path, disk: Disk, *, fsync: bool) -> None:
         super().__init__(root, fsync=fsync)
@@ -199,7 +199,7 @@ class FaultyFiles(Files):
 
 
 class FaultyStore(Store):
-    """Be a store on such a disk."""
+    """A store on such a disk."""
 
     def __init__(self, url: Path, disk: Disk, **options: Any) -> None:
         super().__init__(url, **{"fsync": False, "filesystem": self._files_of, **options})

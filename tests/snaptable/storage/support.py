@@ -69,9 +69,9 @@ def ids(db: Store) -> list[str]:
 def strictly(text: str) -> Any:
     """Return the value of a JSON text in which no object has a key twice and no number is NaN or infinite."""
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert len(dict(found)) == len(found), "a key stands twice"
-        return dict(found)
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(members)) == len(members), "a key stands twice"
+        return dict(members)
 
     def constant(name: str) -> NoReturn:
         raise AssertionError(f"{name} is not JSON")
@@ -116,14 +116,14 @@ def segments(directory: Path) -> list[Path]:
 
 def tree(directory: Path) -> dict[str, tuple[str, int, bytes]]:
     """Return everything below a directory: kind, mode and content (a link's target), but for the lock's own text."""
-    found = {}
+    entries = {}
     for path in sorted(directory.rglob("*")):
         status = path.lstat()
         kind = stat.filemode(status.st_mode)[0]
         content = str(path.readlink()).encode() if kind == "l" else path.read_bytes() if kind == "-" else b""
         if path.name != "db.lock" or kind != "-":
-            found[str(path.relative_to(directory))] = (kind, stat.S_IMODE(status.st_mode), content)
-    return found
+            entries[str(path.relative_to(directory))] = (kind, stat.S_IMODE(status.st_mode), content)
+    return entries
 
 
 # ── how it ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +162,7 @@ def opened(directory: Path) -> Rows:
 
 @dataclass
 class Refusal:
-    """Be how an opening was refused."""
+    """A refused opening."""
 
     error: OpenError
     text: str
@@ -170,9 +170,9 @@ class Refusal:
     @property
     def offset(self) -> int:
         """The byte offset that the message names."""
-        found = re.search(r"byte (\d+)", self.text)
-        assert found, self.text
-        return int(found[1])
+        match = re.search(r"byte (\d+)", self.text)
+        assert match, self.text
+        return int(match[1])
 
 
 def refused(directory: Path, kind: type[OpenError], *words: str, read_only: bool = False) -> Refusal:

@@ -75,12 +75,12 @@ def thing(number: int, chance: random.Random) -> Thing:
 def answers(db: Things) -> list[Any]:
     """Return what every index has to say."""
     things = db.things
-    found: list[Any] = [things.where(group=group).all() for group in (None, "x", "y", "z")]
-    found += [things.where(owner=owner).all() for owner in (None, "a", "b")]
-    found += [things.where(group="x", rank=rank).all() for rank in range(-2, 3)]
-    found = [{row.id for row in rows} for rows in found]
-    found += [[row.id for row in things.order_by(key).all()] for key in (Thing.at, Thing.rank, Thing.group)]
-    return found
+    answers: list[Any] = [things.where(group=group).all() for group in (None, "x", "y", "z")]
+    answers += [things.where(owner=owner).all() for owner in (None, "a", "b")]
+    answers += [things.where(group="x", rank=rank).all() for rank in range(-2, 3)]
+    answers = [{row.id for row in rows} for rows in answers]
+    answers += [[row.id for row in things.order_by(key).all()] for key in (Thing.at, Thing.rank, Thing.group)]
+    return answers
 
 
 @settings(max_examples=25)
@@ -127,11 +127,11 @@ def test_a_changed_byte_is_refused_or_read_as_it_stands(data: st.DataObject) -> 
             db.owners.insert(Owner(id="a", name="Ada"))
             db.things.insert_many([thing(number, random.Random(number)) for number in range(6) if number % 5])
         path = Path(folder) / SNAPSHOT
-        found = path.read_bytes()
-        start, end = found.index(b'"owners": {\n'), found.rindex(b'"checksum": ')
+        content = path.read_bytes()
+        start, end = content.index(b'"owners": {\n'), content.rindex(b'"checksum": ')
         place = data.draw(st.integers(start, end - 1))
         byte = data.draw(st.sampled_from(b'{}[]",:\\\n 019aeAtfn-.\x00\xff'))
-        path.write_bytes(sealed(found[:place] + bytes([byte]) + found[place + 1 :]))
+        path.write_bytes(sealed(content[:place] + bytes([byte]) + content[place + 1 :]))
         try:
             with Things(folder, read_only=True) as db:
                 loaded = {name: {row.id: row for row in db.tables[name]} for name in ("owners", "things")}

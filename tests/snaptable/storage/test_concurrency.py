@@ -111,9 +111,9 @@ def test_a_copy_of_everything_at_any_time_opens(directory: Path, monkeypatch: py
                 snapshot = (directory / SNAPSHOT).read_bytes()
                 copies.append((acknowledged, killed(db, keep=snapshot)))
         for acknowledged, copy in copies:
-            found = opened(copy)
-            assert len(found["posts"]) >= acknowledged
-            assert balanced([row["note"] for row in found["users"].values()])
+            rows = opened(copy)
+            assert len(rows["posts"]) >= acknowledged
+            assert balanced([row["note"] for row in rows["users"].values()])
     assert len(segments(directory)) > 1
 
 
@@ -126,16 +126,16 @@ def test_sequences_have_no_gap(directory: Path, monkeypatch: pytest.MonkeyPatch)
             time.sleep(SECONDS / 2)
         total = sum(done) + 1
         assert db.status().sequence == total
-    found: list[int] = []
+    seen: list[int] = []
     for path in segments(directory):
         lines = [json.loads(line) for line in path.read_bytes().splitlines()]
-        assert lines[0]["snaptable"]["first"] == len(found) + 1 == int(path.stem)
+        assert lines[0]["snaptable"]["first"] == len(seen) + 1 == int(path.stem)
         for frame in lines[1:]:
             if frame["frame"] != "closed":
                 sequences = [commit["sequence"] for commit in frame["commits"]]
                 assert frame["frame"] == [sequences[0], sequences[-1]]
-                found += sequences
-    assert found == list(range(1, total + 1))
+                seen += sequences
+    assert seen == list(range(1, total + 1))
     assert (directory / JOURNAL).is_dir()
 
 

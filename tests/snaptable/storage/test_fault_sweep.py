@@ -22,7 +22,7 @@ FAILURES = (WriteFailed, ReadOnlyStore)
 
 
 class Witness:
-    """Keep what was acknowledged, and what may be there besides after a kill."""
+    """What was acknowledged, and what may be there besides after a kill."""
 
     def __init__(self) -> None:
         self.acknowledged: Notes = {}
@@ -41,16 +41,16 @@ class Witness:
         for key, note in changes.items():
             self.possible.setdefault(key, {self.acknowledged.get(key, GONE)}).add(note)
 
-    def judge(self, found: Notes, *, exactly: bool) -> None:
+    def verify(self, present: Notes, *, exactly: bool) -> None:
         """Check what was found: exactly what was acknowledged, or, after a kill, that or what was tried."""
         if exactly or not self.possible:
-            assert found == self.acknowledged
+            assert present == self.acknowledged
             return
-        for key in {*found, *self.acknowledged, *self.possible}:
+        for key in {*present, *self.acknowledged, *self.possible}:
             allowed = self.possible.get(key, {self.acknowledged.get(key, GONE)})
-            assert found.get(key, GONE) in allowed, key
+            assert present.get(key, GONE) in allowed, key
         for number in range(20):
-            pair = {found.get(f"pair {number} {side}") for side in "ab"}
+            pair = {present.get(f"pair {number} {side}") for side in "ab"}
             assert len(pair) == 1, "half a transaction"
 
 
@@ -142,7 +142,7 @@ def live(directory: Path, disk: Disk, errors: tuple[type[BaseException], ...], *
     work(db, witness, errors)
     # 1. After a kill.
     with Store(killed(db), fsync=False) as copy:
-        witness.judge(notes(copy), exactly=False)
+        witness.verify(notes(copy), exactly=False)
         assert copy.check() == []
     # 2. Healed, where the disk is well again.
     if mend:
@@ -161,7 +161,7 @@ def live(directory: Path, disk: Disk, errors: tuple[type[BaseException], ...], *
     disk.mend()
     for _ in range(2):
         with Store(directory, fsync=False) as again:
-            witness.judge(notes(again), exactly=clean and not errors[2:])
+            witness.verify(notes(again), exactly=clean and not errors[2:])
             assert again.check() == []
             witness.acknowledged, witness.possible = notes(again), {}
     return witness
@@ -277,7 +277,7 @@ def test_killed_at_every_operation(template: Path) -> None:
     for copy, then, where in copies:
         for _ in range(2):
             with Store(copy, fsync=False) as again:
-                then.judge(notes(again), exactly=False)
+                then.verify(notes(again), exactly=False)
                 assert again.check() == [], where
                 then.acknowledged, then.possible = notes(again), {}
                 apply(again, {"more": "yes"})

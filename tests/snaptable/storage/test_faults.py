@@ -315,10 +315,10 @@ def test_close_that_fails(directory: Path, disk: Disk, operation: str) -> None:
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_open_that_fails(directory: Path, disk: Disk, error: int) -> None:
     """Ensure every operation that fails while opening gives an OpenError with the OSError as its cause, and no lock."""
-    with Store(directory, fsync=False) as found:
+    with Store(directory, fsync=False) as other:
         empty = (directory / SNAPSHOT).read_bytes()
-        found.users.insert(User(id="a"))
-        template = killed(found, keep=empty)
+        other.users.insert(User(id="a"))
+        template = killed(other, keep=empty)
     (template / f".db_snapshot.{'0' * 32}.tmp").touch()
     record, copy = Disk(), directory.parent / "copy"
     shutil.copytree(template, copy)
@@ -364,5 +364,5 @@ def test_interrupted_while_the_pages_change(directory: Path, monkeypatch: pytest
                 finish()
             except (WriteFailed, ReadOnlyStore):
                 continue
-        for found in (copy, where):
-            assert list(opened(found)["users"]) in (["z"], ["z", "0", "1", "2", "3", "4"])
+        for each in (copy, where):
+            assert list(opened(each)["users"]) in (["z"], ["z", "0", "1", "2", "3", "4"])

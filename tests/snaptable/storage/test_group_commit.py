@@ -38,7 +38,7 @@ def in_threads(count: int, work: Callable[[int], list[str]]) -> set[str]:
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return {key for found in pool.map(run, range(count), timeout=30) for key in found}
+        return {key for keys in pool.map(run, range(count), timeout=30) for key in keys}
 
 
 def test_threads_share_syncs(directory: Path, disk: Disk) -> None:
@@ -215,10 +215,10 @@ def test_tasks_hear_of_the_failure(directory: Path, disk: Disk) -> None:
 
     async def main(db: Store) -> None:
         disk.fail("sync", errno.EIO, name=JOURNAL, how="after")
-        found = await asyncio.wait_for(
+        errors = await asyncio.wait_for(
             asyncio.gather(*(db.run(insert, str(number)) for number in range(20)), return_exceptions=True), 10
         )
-        assert all(isinstance(error, WriteFailed) and isinstance(error.__cause__, OSError) for error in found)
+        assert all(isinstance(error, WriteFailed) and isinstance(error.__cause__, OSError) for error in errors)
         with pytest.raises(ReadOnlyStore):
             await db.run(insert, "refused")
         await asyncio.to_thread(db.persist)

@@ -241,7 +241,7 @@ def test_the_application_converts_and_sets_aside(directory: Path) -> None:
     kept = {path.name: path.read_bytes() for path in (directory / QUARANTINE).iterdir()}
     assert len(kept) == 2
     assert data in kept.values()
-    (aside,) = [json.loads(line) for found in kept.values() if found != data for line in found.splitlines()]
+    (aside,) = [json.loads(line) for content in kept.values() if content != data for line in content.splitlines()]
     assert aside["row"] == stray
     assert (aside["table"], aside["key"], aside["reason"]) == ("documents", "d3", "its user is gone")
 

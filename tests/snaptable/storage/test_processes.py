@@ -52,18 +52,18 @@ def verify(directory: Path, acknowledged: set[str], policy: str) -> set[str]:
             # When a write returned, the file held it.
             assert acknowledged <= rows["users"].keys()
     with Store(directory, fsync=False) as db:
-        found = {user.id for user in db.users.where().all()} - {"counter"}
-        assert acknowledged <= found
+        present = {user.id for user in db.users.where().all()} - {"counter"}
+        assert acknowledged <= present
         assert db.check() == []
         posts = db.posts.where().all()
-        assert {post.user_id for post in posts} == found
+        assert {post.user_id for post in posts} == present
         assert [post.id for post in posts] == list(range(1, len(posts) + 1))
         assert db.status().sequence == len(posts)
         if posts:
             assert db.users["counter"].note == posts[-1].text
         # Those of the last moment that were not acknowledged: one for each that was being written, at most.
-        assert len(found) <= len(acknowledged) + 4 * 4
-    return found
+        assert len(present) <= len(acknowledged) + 4 * 4
+    return present
 
 
 @pytest.mark.parametrize("policy", ["auto", "always", "background"])

@@ -61,9 +61,9 @@ def fill(db: Store) -> list[Rows]:
     return states
 
 
-def same(found: Rows, expected: Rows) -> bool:
+def same(actual: Rows, expected: Rows) -> bool:
     """Return whether two states are equal, the order of their rows included."""
-    return [list(rows.items()) for rows in found.values()] == [list(rows.items()) for rows in expected.values()]
+    return [list(rows.items()) for rows in actual.values()] == [list(rows.items()) for rows in expected.values()]
 
 
 def test_closed_and_opened_it_is_the_same(store: Store) -> None:

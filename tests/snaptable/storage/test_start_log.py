@@ -28,9 +28,9 @@ def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def lines(log: pytest.LogCaptureFixture) -> list[str]:
     """Return what was logged since the last time."""
-    found = [record.getMessage() for record in log.records if record.name == "snaptable"]
+    messages = [record.getMessage() for record in log.records if record.name == "snaptable"]
     log.clear()
-    return found
+    return messages
 
 
 def test_a_first_start(log: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_a_start_without_the_snapshot_does_not_claim_to_be_empty(log: pytest.Log
         (directory / SNAPSHOT).unlink()
         with Store(directory, fsync=False) as db:
             assert db.users.count() == 1
-            found = lines(log)
-        assert "Recovered: 1 users, 0 posts, 0 tokens" in found
-        assert not any("Starting with empty database" in line for line in found)
-        assert any("rebuilt" in line for line in found)
+            messages = lines(log)
+        assert "Recovered: 1 users, 0 posts, 0 tokens" in messages
+        assert not any("Starting with empty database" in line for line in messages)
+        assert any("rebuilt" in line for line in messages)
 
 
 def test_a_torn_end_is_reported_with_its_bytes(log: pytest.LogCaptureFixture) -> None:
@@ -112,10 +112,10 @@ def test_a_torn_end_is_reported_with_its_bytes(log: pytest.LogCaptureFixture) ->
         journal.write(b'{"frame":')
     lines(log)
     with Store(copy, fsync=False):
-        found = " ".join(lines(log))
-    assert "9 bytes" in found
+        messages = " ".join(lines(log))
+    assert "9 bytes" in messages
     (kept,) = (copy / "quarantine").iterdir()
-    assert kept.name in found
+    assert kept.name in messages
 
 
 def test_a_group_writable_directory_is_warned_of(log: pytest.LogCaptureFixture, tmp_path: Path) -> None:

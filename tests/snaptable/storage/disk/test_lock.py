@@ -35,8 +35,8 @@ REFUSED = (WriteFailed, ReadOnlyStore)
 
 def holder(directory: Path) -> dict[str, object]:
     """Return what the lock file says."""
-    found: dict[str, object] = json.loads((directory / "db.lock").read_text())
-    return found
+    note: dict[str, object] = json.loads((directory / "db.lock").read_text())
+    return note
 
 
 def test_a_second_process_is_refused_at_once(store: Store) -> None:
@@ -48,13 +48,13 @@ def test_a_second_process_is_refused_at_once(store: Store) -> None:
         "try: Store(sys.argv[1]).open()\n"
         "except Exception as error: print(type(error).__name__, time.monotonic() - begun < 1, error)\n"
     )
-    found = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", script, str(store.directory)], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    assert found.startswith("StoreLocked True ")
+    assert output.startswith("StoreLocked True ")
     since = holder(store.directory)["since"]
     for word in (str(os.getpid()), socket.gethostname(), str(since), str(store.directory)):
-        assert word in found
+        assert word in output
     store.users.insert(User(id="a"))
 
 
@@ -81,10 +81,10 @@ def test_who_holds_it_stays_readable(store: Store) -> None:
         with pytest.raises(StoreLocked):
             Store(store.directory).open()
     assert (store.directory / "db.lock").read_bytes() == before
-    found = holder(store.directory)
-    assert found["pid"] == os.getpid()
-    assert found["host"] == socket.gethostname()
-    since = datetime.fromisoformat(str(found["since"]))
+    note = holder(store.directory)
+    assert note["pid"] == os.getpid()
+    assert note["host"] == socket.gethostname()
+    since = datetime.fromisoformat(str(note["since"]))
     assert datetime.now(UTC) - timedelta(minutes=2) < since <= datetime.now(UTC)
 
 

@@ -32,7 +32,7 @@ KEYS = "abcd"
 
 @dataclass
 class Template:
-    """Be a killed store whose commits, one user each, are in one journal file only."""
+    """A killed store whose commits, one user each, are in one journal file only."""
 
     directory: Path
     journal: bytes
@@ -141,8 +141,8 @@ def test_a_flipped_bit_before_the_last_frame_is_refused(template: Template) -> N
         data = bytearray(template.journal)
         data[position] ^= 1 << chance.randrange(8)
         directory = template.copy(bytes(data))
-        found = refused(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl"))
-        assert found.offset == template.offsets[template.line_of(position)], (position, found.text)
+        refusal = refused(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl"))
+        assert refusal.offset == template.offsets[template.line_of(position)], (position, refusal.text)
 
 
 def test_bytes_cut_from_or_put_into_the_middle_are_refused(template: Template) -> None:

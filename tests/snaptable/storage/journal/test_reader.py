@@ -86,7 +86,7 @@ def test_past_damaged_segments(journal: Files) -> None:
     reported: list[tuple[int, OpenError | OSError]] = []
     damaged = JournalReader(journal)
     read = [
-        segment.first for segment in damaged.segments(lambda *found: reported.append(found)) if list(segment.frames())
+        segment.first for segment in damaged.segments(lambda *damage: reported.append(damage)) if list(segment.frames())
     ]
     assert first in read
     assert second not in read

@@ -73,8 +73,8 @@ def test_a_file_of_no_bytes(directory: Path, good: bytes) -> None:
 def test_cut_at_every_byte(directory: Path, good: bytes) -> None:
     """Ensure a snapshot cut anywhere is refused with the place where it ends."""
     for cut in sorted({*range(1, len(good) - 4, 13), len(good) - 3, len(good) - 2}):
-        found = put(directory, good[:cut], CorruptSnapshot, str(len(good[:cut])))
-        assert 0 <= found.offset <= cut
+        refusal = put(directory, good[:cut], CorruptSnapshot, str(len(good[:cut])))
+        assert 0 <= refusal.offset <= cut
     put(directory, good[:-1], SnapshotEdited)
 
 
@@ -150,8 +150,8 @@ def test_what_json_parsers_let_pass(directory: Path, good: bytes, edit: Edit, wo
     """Ensure it is refused with the reason, checksum wrong or right; where it is right, the table and key are named."""
     damaged = edit(good)
     start, end = damaged.index(b'"value"'), damaged.index(b'"checksum"')
-    found = put(directory, damaged, CorruptSnapshot, *words)
-    assert start - 100 <= found.offset <= end, "the place is not where the damage is"
+    refusal = put(directory, damaged, CorruptSnapshot, *words)
+    assert start - 100 <= refusal.offset <= end, "the place is not where the damage is"
     put(directory, sealed(damaged), CorruptSnapshot, *words, "tokens")
 
 

@@ -26,10 +26,10 @@ def test_a_lost_comma(directory: Path, lines: list[bytes]) -> None:
     """Ensure the line that lost its comma is named, not the one behind it, and that accepting comes before a repair."""
     lines[3] = lines[3].replace(b",\n", b"\n")
     (directory / SNAPSHOT).write_bytes(b"".join(lines))
-    found = refused(directory, CorruptSnapshot, "not JSON any more", "mend line 4 and run", accept(directory))
-    assert found.text.index("accept") < found.text.index("repair")
-    assert (found.error.path, found.error.line) == (str(directory / SNAPSHOT), 4)
-    assert found.error.offset == found.offset == len(b"".join(lines[:4])) - 1
+    refusal = refused(directory, CorruptSnapshot, "not JSON any more", "mend line 4 and run", accept(directory))
+    assert refusal.text.index("accept") < refusal.text.index("repair")
+    assert (refusal.error.path, refusal.error.line) == (str(directory / SNAPSHOT), 4)
+    assert refusal.error.offset == refusal.offset == len(b"".join(lines[:4])) - 1
 
 
 def test_a_comma_too_many(directory: Path, lines: list[bytes]) -> None:
@@ -50,16 +50,16 @@ def test_conflict_markers_of_a_merge(directory: Path, lines: list[bytes]) -> Non
     """Ensure git's conflict markers are called that, and no repair is spoken of, which would discard the edit."""
     conflict = [b"<<<<<<< HEAD\n", lines[4], b"=======\n", lines[4].replace(b"bob", b"rob"), b">>>>>>> branch\n"]
     (directory / SNAPSHOT).write_bytes(b"".join([*lines[:4], *conflict, *lines[5:]]))
-    found = refused(directory, CorruptSnapshot, "conflict markers", "line 5", accept(directory))
-    assert "repair" not in found.text
-    assert found.error.line == 5
+    refusal = refused(directory, CorruptSnapshot, "conflict markers", "line 5", accept(directory))
+    assert "repair" not in refusal.text
+    assert refusal.error.line == 5
 
 
 def test_a_file_that_was_cut(directory: Path, lines: list[bytes]) -> None:
     """Ensure a file whose end is missing is damage: nothing can be mended in it."""
     (directory / SNAPSHOT).write_bytes(b"".join(lines)[:-60])
-    found = refused(directory, CorruptSnapshot, "damaged in line", f"snaptable repair {directory}")
-    assert "mend" not in found.text
+    refusal = refused(directory, CorruptSnapshot, "damaged in line", f"snaptable repair {directory}")
+    assert "mend" not in refusal.text
 
 
 def test_rows_that_do_not_fit_are_named_by_their_own_lines(directory: Path, lines: list[bytes]) -> None:
@@ -67,17 +67,17 @@ def test_rows_that_do_not_fit_are_named_by_their_own_lines(directory: Path, line
     lines[4] = lines[4].replace(b'"note":""', b'"note":7')
     lines[5] = lines[5].replace(b'"note":""', b'"note":8')
     (directory / SNAPSHOT).write_bytes(sealed(b"".join(lines)))
-    found = refused(directory, SchemaMismatch, "line 5: users['bob']", "line 6: users['eve']")
-    assert (found.error.path, found.error.line) == (str(directory / SNAPSHOT), 5)
+    refusal = refused(directory, SchemaMismatch, "line 5: users['bob']", "line 6: users['eve']")
+    assert (refusal.error.path, refusal.error.line) == (str(directory / SNAPSHOT), 5)
 
 
 def test_a_key_that_stands_twice_is_named_by_its_line(directory: Path, lines: list[bytes]) -> None:
     """Ensure a key that stands twice is reported with the line and byte of a row that has it."""
     lines[5] = lines[4].replace(b",\n", b"\n")
     (directory / SNAPSHOT).write_bytes(sealed(b"".join(lines)))
-    found = refused(directory, CorruptSnapshot, "bob", "twice")
-    assert found.error.line in (5, 6)
-    assert found.error.offset == len(b"".join(lines[: found.error.line - 1]))
+    refusal = refused(directory, CorruptSnapshot, "bob", "twice")
+    assert refusal.error.line in (5, 6)
+    assert refusal.error.offset == len(b"".join(lines[: refusal.error.line - 1]))
 
 
 class Note(Row):

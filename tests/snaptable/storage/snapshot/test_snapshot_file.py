@@ -211,9 +211,9 @@ def test_the_file_equals_the_rows_after_random_operations(store: Store, seed: in
         rows = read_snapshot(store.directory)[1]
         expected = rows_of(store)
         assert rows == expected
-        assert [list(found) for found in rows.values()] == [list(found) for found in expected.values()]
+        assert [list(table) for table in rows.values()] == [list(table) for table in expected.values()]
     again, expected = opened(killed(store)), rows_of(store)
-    assert [list(found.items()) for found in again.values()] == [list(found.items()) for found in expected.values()]
+    assert [list(table.items()) for table in again.values()] == [list(table.items()) for table in expected.values()]
 
 
 def test_deleting_everything_leaves_an_empty_table(store: Store) -> None:

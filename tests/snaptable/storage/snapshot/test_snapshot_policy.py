@@ -57,7 +57,7 @@ def test_the_file_holds_every_write_when_it_returns(open_store: Open, policy: st
 
 
 async def _insert(db: Store, key: str) -> None:
-    await db.run(lambda found: found.users.insert(User(id=key)))
+    await db.run(lambda store: store.users.insert(User(id=key)))
 
 
 def test_the_file_holds_an_async_write_when_it_returns(store: Store) -> None:
