@@ -1,5 +1,6 @@
 """The reference backend: users, documents, extractions and annotations on `snaptable`, over HTTP.
 
-`routes` (HTTP only) call `services` (the rules), which work on the `tables`. `accounts` and `uploads` are for what
-mixes the database with slow work: hashing passwords, storing and reading PDFs.
+`main` is the command, `server` runs uvicorn, `resources` holds what a running backend owns. A request goes down:
+`api` (HTTP only) calls `services` (the rules; functions whose first argument is the database), they work on `library`
+(the database), whose rows are in `tables`. `files` and `security` are for what is not a row: bytes and passwords.
 """

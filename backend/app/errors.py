@@ -2,27 +2,44 @@
 
 
 class ServiceError(Exception):
-    """Be the base of every refusal."""
+    """Base of every refusal."""
 
 
 class NotFound(ServiceError):
-    """Say that there is no such thing, or that it is another user's: from outside the two are the same."""
+    """A row that does not exist, or is another user's: from outside the two are the same."""
 
-    def __init__(self, what: str) -> None:
-        """Take the kind of thing: document, extraction, annotation."""
-        super().__init__(f"There is no such {what}.")
+    def __init__(self, kind: str) -> None:
+        """Take the kind of row: document, extraction, annotation."""
+        super().__init__(f"There is no such {kind}.")
 
 
 class EmailTaken(ServiceError):
-    """Say that somebody registered with this address."""
+    """An address that another user has registered with."""
 
 
 class WrongPassword(ServiceError):
-    """Say that address and password don't belong together, not which of the two is wrong."""
+    """An address and a password that don't belong together; which of the two is wrong is not told."""
+
+
+class TooManyAttempts(ServiceError):
+    """One attempt to log in or register more than allowed.
+
+    Attributes:
+        seconds: until the next attempt is worth making.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        """Take the seconds."""
+        super().__init__(f"too many attempts; wait {seconds} s")
+        self.seconds = seconds
 
 
 class FieldRefused(ServiceError):
-    """Say which field can't be accepted, and why."""
+    """A value that can't be accepted.
+
+    Attributes:
+        field: its name.
+    """
 
     def __init__(self, field: str, detail: str) -> None:
         """Take the field's name and a sentence."""
@@ -30,13 +47,17 @@ class FieldRefused(ServiceError):
         self.field = field
 
 
+class TooLarge(ServiceError):
+    """A document of more bytes than the limit."""
+
+
 class StorageFailed(ServiceError):
-    """Say that the disk did not take a document's bytes."""
+    """A document whose bytes the disk did not take."""
 
 
 class ContentMissing(ServiceError):
-    """Say that a document's bytes are gone from the disk, which no action of ours does."""
+    """A document whose bytes are gone from the disk, which no action of ours does."""
 
 
 class TooBusy(ServiceError):
-    """Say that too many callers are waiting for the same slow work."""
+    """One caller more than may wait for the same slow work."""

@@ -1,4 +1,4 @@
-"""Turn a file of the older stop-gap into rows: bytes out of the JSON, times in UTC, nothing lost in silence."""
+"""A file of the older stop-gap, turned into rows: bytes out of the JSON, times in UTC, nothing lost in silence."""
 
 import base64
 import binascii
@@ -8,14 +8,14 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from app.files.blobs import Blobs, StagedBlob
+from app.files.blobs import Blobs
 from app.files.pdf_pages import NotAPdf, count_pages
 from app.security.emails import canonical_email
 from snaptable import LegacySnapshot
+from snaptable.storage.disk.files import Files
 
-StopgapRow = dict[str, Any]
+LegacyRow = dict[str, Any]
 
-BLOB_DIRECTORY = "blobs"
 DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 _TIMES = {
@@ -26,23 +26,23 @@ _TIMES = {
 }
 
 
-def take_over(old: LegacySnapshot) -> None:
-    """Convert every row in place; set aside what belongs to nobody, report what does not fit.
+def import_rows(old: LegacySnapshot) -> None:
+    """Convert every row in place; set aside rows without an owner, report what does not fit.
 
-    Bytes are stored last, and only when nothing was reported so far.
+    Bytes are stored last, and only if nothing was reported so far.
     """
     _add_keys(old)
-    _take_over_users(old)
+    _convert_users(old)
     _set_aside_dangling(old)
     _fill_gaps(old)
     _convert_times(old)
-    contents = _take_over_documents(old)
+    contents = _extract_contents(old)
     if not old.problems:
-        _store(old, contents)
+        _store_blobs(old, contents)
 
 
-def _rows(old: LegacySnapshot, table: str) -> list[tuple[str, StopgapRow]]:
-    """Return a table's rows by key; those that are no objects are the library's to report."""
+def _rows(old: LegacySnapshot, table: str) -> list[tuple[str, LegacyRow]]:
+    """Return a table's rows by key; the library reports those that are not objects."""
     return [(key, row) for key, row in old.tables.get(table, {}).items() if isinstance(row, dict)]
 
 
@@ -53,62 +53,62 @@ def _add_keys(old: LegacySnapshot) -> None:
             row.setdefault("id", key)
 
 
-def _take_over_users(old: LegacySnapshot) -> None:
+def _convert_users(old: LegacySnapshot) -> None:
     """Bring addresses into canonical form, and report those that are then the same."""
-    seen: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for key, row in _rows(old, "users"):
         if not isinstance(row.get("email"), str):
             continue
         row["email"] = canonical_email(row["email"])
-        other = seen.setdefault(row["email"], key)
-        if other != key:
-            reason = f"is the same address as that of user {other}, but for case; change or remove one of the two"
+        first = owners.setdefault(row["email"], key)
+        if first != key:
+            reason = f"is the same address as that of user {first}, but for case; change or remove one of the two"
             old.problem("users", key, "email", reason)
 
 
 def _set_aside_dangling(old: LegacySnapshot) -> None:
-    """Set aside rows whose user or document is gone; a document that goes takes its rows with it."""
+    """Set aside rows whose user or document is gone; a document that is set aside takes its rows with it."""
     users = old.tables.get("users", {})
     for table in ("documents", "extractions", "annotations"):
         for key, row in _rows(old, table):
-            reason = _missing(row, "user_id", users, "user")
+            reason = _dangles(row, "user_id", users, "user")
             if table != "documents":
-                reason = reason or _missing(row, "document_id", old.tables.get("documents", {}), "document")
+                reason = reason or _dangles(row, "document_id", old.tables.get("documents", {}), "document")
             if reason:
                 old.set_aside(table, key, reason)
 
 
-def _missing(row: StopgapRow, field: str, targets: dict[str, Any], what: str) -> str | None:
-    """Return why a row dangles, or None; a reference that is no text is the library's to report."""
+def _dangles(row: LegacyRow, field: str, targets: dict[str, Any], kind: str) -> str | None:
+    """Return why a row dangles, or None; the library reports a reference that is not a text."""
     key = row.get(field)
-    return f"its {what} {key} does not exist" if isinstance(key, str) and key not in targets else None
+    return f"its {kind} {key} does not exist" if isinstance(key, str) and key not in targets else None
 
 
 def _fill_gaps(old: LegacySnapshot) -> None:
-    """Add the fields that older files lack, where something true can be said; the rest is the library's to report."""
-    defaults: dict[str, StopgapRow] = {
+    """Add the fields that older files lack, if something true can be said; the library reports the others."""
+    defaults: dict[str, LegacyRow] = {
         "documents": {"metadata": {}},
         "extractions": {"method": "manual"},
         "annotations": {"content": None, "color": None},
     }
-    known_since = _written(old)
+    written = _modified(old)
     for table, times in _TIMES.items():
         for _, row in _rows(old, table):
             for field, value in defaults.get(table, {}).items():
                 row[field] = value if row.get(field) is None else row[field]
             for field in times:
-                # An update is no earlier than the creation, and a row is no younger than the file it stands in.
-                row[field] = row.get(times[0]) or known_since if row.get(field) is None else row[field]
+                # An update is not before the creation, and a row is not younger than its file.
+                row[field] = row.get(times[0]) or written if row.get(field) is None else row[field]
 
 
-def _written(old: LegacySnapshot) -> str:
-    """Return when the old file was written, as ISO 8601."""
+def _modified(old: LegacySnapshot) -> str:
+    """Return when the old file was modified, as ISO 8601."""
     path = old.directory / "db_snapshot.json"
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
 
 
 def _convert_times(old: LegacySnapshot) -> None:
-    """Write every time with an offset; one without means UTC."""
+    """Write every time in UTC; one without an offset is in UTC already."""
     for table, fields in _TIMES.items():
         for key, row in _rows(old, table):
             for field in fields:
@@ -127,7 +127,7 @@ def _utc(old: LegacySnapshot, table: str, key: str, field: str, text: str) -> st
     return time.isoformat()
 
 
-def _take_over_documents(old: LegacySnapshot) -> list[bytes]:
+def _extract_contents(old: LegacySnapshot) -> list[bytes]:
     """Take the bytes out of the rows, leaving size, hash and page count."""
     contents: list[bytes] = []
     for key, row in _rows(old, "documents"):
@@ -144,7 +144,7 @@ def _take_over_documents(old: LegacySnapshot) -> list[bytes]:
 
 
 def _decode(data: Any) -> bytes | None:
-    """Decode base64, with or without the prefix of a data URL; None when it is neither."""
+    """Return the bytes of base64, with or without the prefix of a data URL; None if it is neither."""
     if not isinstance(data, str) or not data:
         return None
     prefix = DATA_URL.match(data)
@@ -156,7 +156,7 @@ def _decode(data: Any) -> bytes | None:
 
 
 def _count(old: LegacySnapshot, key: str, data: bytes) -> int:
-    """Count the pages of a document whose row does not say."""
+    """Return the number of pages of a document whose row does not say."""
     try:
         return count_pages(io.BytesIO(data))
     except NotAPdf as error:
@@ -164,10 +164,9 @@ def _count(old: LegacySnapshot, key: str, data: bytes) -> int:
         return 1
 
 
-def _store(old: LegacySnapshot, contents: list[bytes]) -> None:
-    """Write the bytes as blobs, synced, before any row names them."""
-    blobs = Blobs(old.directory / BLOB_DIRECTORY, lambda _: True)
+def _store_blobs(old: LegacySnapshot, contents: list[bytes]) -> None:
+    """Write the bytes as blobs, synced, before any row refers to them."""
+    blobs = Blobs(Files(old.directory), lambda _: True)
     for data in contents:
-        with StagedBlob(blobs) as incoming:
-            incoming.fill(io.BytesIO(data), len(data))
-            incoming.publish()
+        with blobs.stage(io.BytesIO(data), len(data)) as staged:
+            staged.publish()

@@ -4,37 +4,41 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from app.application import create_app
+from app.api.application import create_app
+from app.library import Library
+from app.resources import Resources
 from app.server import bind, serve
-from app.services_container import Services
 from app.settings import Settings
-from app.tables import Library
-from snaptable import OpenError
+from snaptable import OpenError, StoreLocked
 
 __all__ = ["Library", "create_app", "main"]
 
 DESCRIPTION = "Serve users, documents, extractions and annotations over HTTP, from one directory of readable files."
 EPILOG = "Each option can also be set as an environment variable, or in a file .env: --data-dir is BACKEND_DATA_DIR."
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server, and return the exit status: 0 after a stop, 1 when it could not start, 2 for a wrong option."""
+    """Run the server, and return the exit status: 0 after a stop, 1 if it could not start, 2 for a wrong option."""
     settings = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    backend = Services(settings)
+    resources = Resources(settings)
     try:
         with bind(settings.host, settings.port) as listener:
-            backend.open()
-            serve(backend, listener)
+            resources.open()
+            serve(resources, listener)
+    except StoreLocked as error:
+        # What the library advises after the semicolon, to open it read-only, is not for a server.
+        holder, _, _ = str(error).partition("; ")
+        return _fail(f"cannot open the store: {holder}; {LOCKED}")
     except OpenError as error:
         return _fail(f"cannot open the store: {error}")
     except OSError as error:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while the store was being opened: the server itself stops in order
         return EXIT_INTERRUPTED
     finally:
-        backend.shut()
+        resources.close_sync()
     return 0
 
 
@@ -53,7 +57,7 @@ def _fail(reason: str) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> Settings:
-    """Read the options over the environment; what is wrong with either ends the program with status 2."""
+    """Return the options over the environment; what is wrong with either ends the program with status 2."""
     parser = argparse.ArgumentParser(prog="backend", description=DESCRIPTION, epilog=EPILOG)
     for name, field in Settings.model_fields.items():
         _add_option(parser, name, field)
@@ -68,12 +72,14 @@ def _parse(arguments: Sequence[str] | None) -> Settings:
 
 def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     """Add the option of one setting; Pydantic converts what it is given."""
-    options: dict[str, Any] = {"metavar": "N" if field.annotation in (int, float) else "TEXT"}
-    if field.annotation is bool:
-        options = {"action": argparse.BooleanOptionalAction}
+    flag = f"--{name.replace('_', '-')}"
     default = repr(field.default) if isinstance(field.default, str) else field.default
     help_text = f"{field.description} Default: {default}".replace("%", "%%")
-    parser.add_argument(f"--{name.replace('_', '-')}", default=None, help=help_text, **options)
+    if field.annotation is bool:
+        parser.add_argument(flag, default=None, help=help_text, action=argparse.BooleanOptionalAction)
+    else:
+        metavar = "N" if field.annotation in (int, float) else "TEXT"
+        parser.add_argument(flag, default=None, help=help_text, metavar=metavar)
 
 
 if __name__ == "__main__":

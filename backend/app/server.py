@@ -1,4 +1,4 @@
-"""Serve on a socket, say where, and stop soon when asked to, whatever clients are doing."""
+"""Uvicorn on a socket: says where it serves, and stops soon when asked to, whatever clients are doing."""
 
 import gc
 import socket
@@ -8,26 +8,25 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.application import create_app
-from app.services_container import Services
+from app.api.application import create_app
+from app.resources import Resources
 from app.settings import Settings
 
 COLLECTIONS = (5_000, 10, 1_000)
-"""Thresholds of the garbage collector. Rows are no garbage, and there are more and more of them: with Python's own
-thresholds it looks through all of them every thousand writes, which takes 50 ms at 20,000 rows; with these, 8 ms."""
+"""Thresholds of the garbage collector. Rows are not garbage, and their number grows: with Python's own thresholds a
+full collection looks through all of them every thousand writes, which takes 50 ms at 20,000 rows; with these, 8 ms."""
 
 
 class Server(uvicorn.Server):
-    """Be uvicorn, with another idea of how to stop, and with pauses so short that no request waits for them."""
+    """Uvicorn, with another way of stopping, and with pauses so short that no request waits for them."""
 
     announcement = ""
+    """Written to standard output once it serves."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell where."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # what a start leaves is there to stay: modules, routes, the rows that were loaded
-        gc.set_threshold(*COLLECTIONS)
+        hide_from_collector()
         if self.started:
             sys.stdout.write(self.announcement)
             sys.stdout.flush()
@@ -41,8 +40,19 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def hide_from_collector() -> None:
+    """Let the garbage collector ignore all that a start leaves: modules, routes, the rows that were loaded.
+
+    They stay until the end, and every full collection would look through all of them while requests wait. The library
+    never does this by itself: whether a process has other objects that may still die, only the application knows.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTIONS)
+
+
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket that does not listen yet: who can connect can also be answered.
+    """Return a bound socket that does not listen yet: a client that can connect can also be answered.
 
     Raises:
         OSError: saying that the address can't be used.
@@ -62,10 +72,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(backend: Services, listener: socket.socket) -> None:
-    """Serve an open backend until SIGINT or SIGTERM; it is closed afterwards."""
-    server = Server(configuration(create_app(backend=backend), backend.settings))
-    server.announcement = _announcement(backend, listener)
+def serve(resources: Resources, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; the resources are open, and closed afterwards."""
+    server = Server(configuration(create_app(resources=resources), resources.settings))
+    server.announcement = _announcement(resources, listener)
     server.run(sockets=[listener])
 
 
@@ -73,7 +83,7 @@ def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn is to serve an application."""
     return uvicorn.Config(
         app,
-        # Not uvloop, where it is installed: it answers reads no faster, and keeps the thread that syncs waiting for the
+        # Not uvloop, if it is installed: it answers reads no faster, and keeps the thread that syncs waiting for the
         # interpreter: a fifth fewer writes.
         loop="asyncio",
         lifespan="on",
@@ -87,10 +97,10 @@ def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _announcement(backend: Services, listener: socket.socket) -> str:
-    """Tell where the API, the docs and the data are."""
+def _announcement(resources: Resources, listener: socket.socket) -> str:
+    """Return the text that tells where the API, the docs and the data are."""
     host, port = listener.getsockname()[:2]
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    directory = backend.db.directory
+    directory = resources.db.directory
     data = f"{directory} (db_snapshot.json, blobs/)" if directory else "in memory only: gone at the end"
     return f"\nThe backend is ready; Ctrl+C stops it.\n  API   {base}/api\n  Docs  {base}/docs\n  Data  {data}\n\n"

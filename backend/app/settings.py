@@ -9,7 +9,7 @@ MIB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """Hold every setting; the descriptions are what `backend --help` shows."""
+    """Every setting; the descriptions are what `backend --help` shows."""
 
     model_config = SettingsConfigDict(env_prefix="BACKEND_", env_file=".env", extra="ignore", frozen=True)
 
@@ -34,5 +34,5 @@ class Settings(BaseSettings):
     pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")
-    access_log: bool = Field(default=False, description="Log every request.")
+    access_log: bool = Field(default=True, description="Log every request.")
     trusted_proxies: str = Field("", description="Proxies whose X-Forwarded-For is believed, comma-separated.")

@@ -1,18 +1,17 @@
-"""The tables of the reference backend: what `db_snapshot.json` holds."""
+"""The rows of the reference backend: what `db_snapshot.json` holds."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from app.legacy_import import take_over
-from snaptable import Database, ForeignKey, Index, LegacySnapshot, Row, Table, Unique, new_id, table, utc_now
+from snaptable import ForeignKey, Index, Row, Unique, new_id, utc_now
 
 AnnotationType = Literal["highlight", "note", "rectangle", "circle", "arrow", "freehand"]
 
 
 class User(Row):
-    """Be someone who can log in."""
+    """A person who can log in."""
 
     id: str = Field(default_factory=new_id)
     email: Annotated[str, Unique()]
@@ -23,7 +22,7 @@ class User(Row):
 
 
 class Session(Row):
-    """Be one login; its token is known to the client only."""
+    """A login; only the client knows its token."""
 
     id: str = Field(default_factory=new_id)
     user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
@@ -33,7 +32,7 @@ class Session(Row):
 
 
 class Document(Row):
-    """Be a PDF; its bytes are the blob named by `sha256`."""
+    """A PDF; its bytes are the blob named by `sha256`."""
 
     id: str = Field(default_factory=new_id)
     user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
@@ -46,7 +45,7 @@ class Document(Row):
 
 
 class Box(BaseModel):
-    """Be a rectangle on a page."""
+    """A rectangle on a page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +56,7 @@ class Box(BaseModel):
 
 
 class Extraction(Row):
-    """Be a named piece of text taken from a page."""
+    """A named piece of text taken from a page."""
 
     id: str = Field(default_factory=new_id)
     document_id: Annotated[str, ForeignKey(Document, on_delete="cascade")]
@@ -71,7 +70,7 @@ class Extraction(Row):
 
 
 class Annotation(Row):
-    """Be a mark on a page."""
+    """A mark on a page."""
 
     id: str = Field(default_factory=new_id)
     document_id: Annotated[str, ForeignKey(Document, on_delete="cascade")]
@@ -84,21 +83,3 @@ class Annotation(Row):
     color: str | None
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
-
-
-class Library(Database):
-    """Be the backend's database."""
-
-    users: Table[User]
-    sessions: Table[Session]
-    documents: Table[Document] = table(Index("user_id", "upload_date", ordered=True))
-    extractions: Table[Extraction] = table(
-        Index("user_id", "timestamp", ordered=True), Index("document_id", "user_id", "timestamp", ordered=True)
-    )
-    annotations: Table[Annotation] = table(
-        Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
-    )
-
-    def import_legacy(self, old: LegacySnapshot) -> None:
-        """Bring a file of the older stop-gap into the shape of these tables."""
-        take_over(old)

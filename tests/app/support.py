@@ -177,7 +177,7 @@ class Process:
     def start(self) -> "Process":
         """Start, and wait until it says where it serves."""
         cheap = [f"--{name.replace('_', '-')}={value}" for name, value in CHEAP_HASHING.items()]
-        arguments = ["--port=0", f"--data-dir={self.directory}", *cheap, *self.options]
+        arguments = ["--port=0", f"--data-dir={self.directory}", "--no-access-log", *cheap, *self.options]
         self._process = run_backend(arguments)
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -230,7 +230,7 @@ class Process:
 def run_backend(arguments: Sequence[str]) -> subprocess.Popen[str]:
     """Start the command; its log and its output come as one stream."""
     return subprocess.Popen(
-        [sys.executable, "-m", "app", *arguments],
+        [sys.executable, "-m", "app.main", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.app.support import PASSWORD, Api, pointers, problem
 
-from app.services_container import Services
+from app.resources import Resources
 
 
 def login(client: TestClient, email: str, password: str = PASSWORD) -> Any:
@@ -130,6 +130,17 @@ def test_login_without_its_fields_is_422(client: TestClient) -> None:
     ]
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", None])
+def test_a_login_that_is_no_form_is_told_what_a_form_is(client: TestClient, content_type: str | None) -> None:
+    """Ensure that who sends JSON reads which content type and which fields are wanted."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    body = json.dumps({"username": "ann@example.org", "password": PASSWORD})
+    response = client.post("/api/auth/login", content=body, headers=headers)
+    for error in problem(response, 422)["errors"]:
+        for word in ("application/x-www-form-urlencoded", "username", "password"):
+            assert word in error["detail"]
+
+
 def test_failures_are_limited_and_a_success_clears_them(start: Any) -> None:
     """Ensure 429 with Retry-After after so many failures, and not before; successes are free."""
     client = start(login_failures=3)
@@ -171,8 +182,8 @@ def test_registrations_are_limited(start: Any) -> None:
 
 def test_too_many_waiting_for_a_hash_are_told_to_come_back(client: TestClient, monkeypatch: Any) -> None:
     """Ensure 503 rather than an endless queue."""
-    backend: Services = client.app.state.backend  # type: ignore[attr-defined]
-    places = backend.accounts.passwords._places
+    resources: Resources = client.app.state.resources  # type: ignore[attr-defined]
+    places = resources.accounts.passwords._places
     monkeypatch.setattr(places, "acquire", lambda **_: False)
     response = client.post("/api/auth/register", json={"email": "ann@example.org", "password": PASSWORD})
     problem(response, 503)

@@ -10,7 +10,11 @@ from hypothesis.strategies import one_of
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from starlette.testclient import TestClient
-from tests.app.support import Api, make_pdf, serving
+from tests.app.support import Api, annotation, make_pdf, problem, serving
+
+from app.api.schemas import AnnotationOut, UserOut
+from app.tables import Annotation, Document, User
+from snaptable.web import RowResponder
 
 OPERATIONS = {
     "register", "login", "logout", "get_me",
@@ -29,6 +33,15 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_operation_ids_are_stable(client: TestClient) -> None:
     """Ensure that generated clients keep their method names."""
     assert set(operations(client.get("/openapi.json").json())) == OPERATIONS
+
+
+def test_the_documentation_begins_with_logging_in_and_says_what_each_operation_does(client: TestClient) -> None:
+    """Ensure the order of /docs, and summaries that are more than the names of functions."""
+    document = client.get("/openapi.json").json()
+    assert [tag["name"] for tag in document["tags"]] == ["auth", "documents", "extractions", "annotations", "health"]
+    for name, operation in operations(document).items():
+        assert operation["summary"].lower() != name.replace("_", " "), name
+        assert operation["description"].rstrip() not in ("", operation["summary"]), name
 
 
 def test_every_error_is_documented_as_a_problem(client: TestClient) -> None:
@@ -51,6 +64,29 @@ def test_no_response_can_hold_a_secret(client: TestClient) -> None:
     """Ensure that no schema has a field for hashes of passwords or tokens."""
     for name, schema in client.get("/openapi.json").json()["components"]["schemas"].items():
         assert not {"password_hash", "token_sha256"} & set(schema.get("properties", {})), name
+
+
+def test_only_documented_rows_are_sent() -> None:
+    """Ensure that a row with a field more than its documented shape, or another type, can't be sent at all."""
+    with pytest.raises(TypeError, match="User"):
+        RowResponder(User, UserOut)
+
+    class Other(AnnotationOut):
+        page_num: str  # type: ignore[assignment]
+
+    for model, shape in ((Annotation, Other), (Document, AnnotationOut)):
+        with pytest.raises(TypeError):
+            RowResponder(model, shape)
+
+
+def test_a_row_is_sent_as_its_documented_shape_would_be(ann: Api) -> None:
+    """Ensure the bytes that the model of the OpenAPI document gives."""
+    document = ann.upload()["id"]
+    created = ann.post("/api/annotations", json=annotation(document, content="é\u2028\n", color=None))
+    assert created.content == AnnotationOut.model_validate_json(created.content).model_dump_json().encode()
+    listed = ann.get(f"/api/annotations?document_id={document}")
+    assert listed.content == b'{"items":[%b],"next_cursor":null}' % created.content
+    problem(ann.get("/api/annotations/none"), 404)
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ NOT_PDFS: list[Callable[[], bytes]] = [
 @pytest.mark.parametrize("make", NOT_PDFS)
 def test_what_is_no_pdf_is_refused_and_leaves_nothing(shared: Api, paper: Json, make: Callable[[], bytes]) -> None:
     """Ensure 422 pointing at `file` for no PDF, a broken, an empty and an encrypted one."""
-    directory = shared.http.app.state.backend.blobs.directory  # type: ignore[attr-defined]
+    directory = shared.http.app.state.resources.uploads.blobs.directory  # type: ignore[attr-defined]
     before = sorted(directory.iterdir())
     response = shared.post("/api/documents", files={"file": ("x.pdf", make(), "application/pdf")})
     assert pointers(response) == ["/file"]
@@ -103,7 +103,7 @@ def test_a_pdf_that_takes_too_long_is_refused_and_the_next_one_read(start: Any) 
     client = start(pdf_seconds=0.001, pdf_workers=1)
     ann = Api(client).register()
     assert pointers(ann.post("/api/documents", files={"file": ("x.pdf", make_pdf(), "application/pdf")})) == ["/file"]
-    client.app.state.backend.uploads.pages.seconds = 20
+    client.app.state.resources.uploads.pages.seconds = 20
     assert ann.upload()["total_pages"] == 3
 
 

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 from tests.app.support import PASSWORD, Api, Json, annotation, pointers, problem, wait_for
 
-from app import services_container
-from app.tables import Library
+from app import resources
+from app.library import Library
 from snaptable import DatabaseClosed, InvalidRow, ReadOnlyStore, SnaptableError, UniqueViolation, WriteFailed
 
 JSON = {"Content-Type": "application/json"}
@@ -153,7 +153,7 @@ def test_health_is_503_when_writes_are_refused(client: TestClient, monkeypatch: 
 
 def test_a_failing_disk_refuses_writes_and_not_reads(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure 503 while syncs fail, nothing of the refused write, and work as before once the disk is well."""
-    monkeypatch.setattr(services_container, "TEND_SECONDS", 0.1)
+    monkeypatch.setattr(resources, "RETRY_SECONDS", 0.1)
     client = start()
     ann = Api(client).register()
     document = ann.upload()["id"]

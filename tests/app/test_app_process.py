@@ -15,6 +15,8 @@ import httpx2
 import pytest
 from tests.app.support import CHEAP_HASHING, Api, Process, make_pdf, problem, run_to_end, serving
 
+from app.settings import Settings
+
 JSON = {"Content-Type": "application/json"}
 
 
@@ -88,8 +90,20 @@ def test_a_second_server_on_the_directory_is_refused_in_one_line(tmp_path: Path)
         assert status == 1
         assert "backend: cannot open the store:" in output
         assert "Traceback" not in output
+        assert "run one worker" in output
+        assert "read_only" not in output
         with first.client() as http:
             assert http.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(("option", "logged"), [("--access-log", 1), ("--no-access-log", 0)])
+def test_requests_are_logged_unless_told_otherwise(tmp_path: Path, option: str, logged: int) -> None:
+    """Ensure uvicorn's line for each request, and none with `--no-access-log`; the default is to log."""
+    with serving(tmp_path / "data", option) as server, server.client() as http:
+        assert http.get("/health?token=x").status_code == 200
+        assert server.stop() == 0
+    assert server.output.count('"GET /health?token=x HTTP/1.1" 200') == logged
+    assert Settings(_env_file=None).access_log
 
 
 def test_a_port_that_is_taken_is_told_before_the_store_is_touched(tmp_path: Path) -> None:
@@ -220,8 +234,6 @@ def test_a_pdf_bomb_does_not_hang_the_server(tmp_path: Path) -> None:
 
 def test_cheap_hashing_is_a_setting_of_tests_only() -> None:
     """Ensure that the default cost is OWASP's or more."""
-    from app.settings import Settings
-
     settings = Settings(_env_file=None)
     assert settings.argon2_memory >= 19 * 1024
     assert settings.argon2_passes >= 2

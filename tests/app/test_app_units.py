@@ -15,18 +15,20 @@ import uvicorn
 from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
 from app.api.content import content_disposition
-from app.errors import TooBusy
-from app.files.blobs import Blobs, StagedBlob, TooLarge
+from app.errors import TooBusy, TooLarge, TooManyAttempts
+from app.files.blobs import Blobs, StagedBlob
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
+from app.resources import Resources
 from app.security.emails import canonical_email
-from app.security.login_limits import LoginLimits, TooManyAttempts
+from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords
 from app.server import COLLECTIONS, Server
+from app.services import accounts, uploads
 from app.services.documents import clean_filename
-from app.services_container import Services
 from app.settings import Settings
 from app.tables import Document
+from snaptable.storage.disk.files import Files
 
 
 class Named(set[str]):
@@ -42,7 +44,7 @@ def named() -> Named:
 @pytest.fixture
 def blobs(tmp_path: Path, named: Named) -> Blobs:
     """Give an empty directory of blobs."""
-    return Blobs(tmp_path / "blobs", named.__contains__)
+    return Blobs(Files(tmp_path), named.__contains__)
 
 
 def put(blobs: Blobs, data: bytes) -> str:
@@ -55,7 +57,7 @@ def put(blobs: Blobs, data: bytes) -> str:
 def test_a_held_blob_is_collected_when_let_go(blobs: Blobs) -> None:
     """Ensure that a download is not cut short by a delete, and the bytes go afterwards."""
     name = put(blobs, b"bytes")
-    with blobs.held(name), blobs.held(name):
+    with blobs.pinned(name), blobs.pinned(name):
         blobs.collect(name)
         assert blobs.path(name).exists()
     assert not blobs.path(name).exists()
@@ -64,7 +66,7 @@ def test_a_held_blob_is_collected_when_let_go(blobs: Blobs) -> None:
 def test_an_upload_of_what_is_being_collected_wins(blobs: Blobs, named: Named) -> None:
     """Ensure that bytes named again while a delete waits are not removed."""
     name = put(blobs, b"bytes")
-    with blobs.held(name):
+    with blobs.pinned(name):
         blobs.collect(name)
         named.add(name)
     assert blobs.path(name).exists()
@@ -79,7 +81,7 @@ def test_uploads_and_deletes_of_one_blob_never_lose_it(blobs: Blobs, named: Name
 
     def work() -> None:
         for _ in range(50):
-            with blobs.stage(io.BytesIO(b"same"), 100) as incoming, blobs.held(incoming.sha256):
+            with blobs.stage(io.BytesIO(b"same"), 100) as incoming, blobs.pinned(incoming.sha256):
                 incoming.publish()
                 named.add(incoming.sha256)
                 if not blobs.path(incoming.sha256).exists():
@@ -118,10 +120,10 @@ def test_argon2_and_old_bcrypt_verify(passwords: Passwords) -> None:
         old = bcrypt.hashpw(b"secret words", bcrypt.gensalt(4)).decode()
         verdict = await passwords.verify("secret words", old)
         assert verdict.right
-        assert verdict.replacement is not None
-        assert verdict.replacement.startswith("$argon2id$")
-        again = await passwords.verify("secret words", verdict.replacement)
-        assert (again.right, again.replacement) == (True, None)
+        assert verdict.new_hash is not None
+        assert verdict.new_hash.startswith("$argon2id$")
+        again = await passwords.verify("secret words", verdict.new_hash)
+        assert (again.right, again.new_hash) == (True, None)
         assert not (await passwords.verify("other words", old)).right
 
     asyncio.run(check())
@@ -153,7 +155,7 @@ def attempts(**options: int) -> LoginLimits:
 def fail(limits: LoginLimits, account: str, address: str) -> bool:
     """Return whether an attempt was let through."""
     try:
-        limits.logging_in(account, address)
+        limits.begin_login(account, address)
     except TooManyAttempts:
         return False
     return True
@@ -162,7 +164,7 @@ def fail(limits: LoginLimits, account: str, address: str) -> bool:
 def test_an_attack_from_everywhere_does_not_lock_the_owner_out() -> None:
     """Ensure that addresses known for an account, and each new one's first try, pass during an attack."""
     limits = attempts()
-    limits.logging_in("ann", "192.0.2.1").succeeded()
+    limits.begin_login("ann", "192.0.2.1").succeeded()
     for number in range(60):
         address = f"198.51.100.{number}"
         fail(limits, "ann", address)
@@ -277,7 +279,7 @@ def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
 ) -> None:
     """Ensure that cancelling between bytes and row leaves both, and closing waits for them."""
     options: dict[str, Any] = {"data_dir": str(tmp_path / "data"), **CHEAP_HASHING}
-    backend = Services(Settings(_env_file=None, **options))
+    resources = Resources(Settings(_env_file=None, **options))
     publishing, publish = threading.Event(), StagedBlob.publish
 
     def slow(incoming: StagedBlob) -> None:
@@ -288,16 +290,18 @@ def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
     monkeypatch.setattr(StagedBlob, "publish", slow)
 
     async def run() -> list[Document]:
-        backend.open()
-        user = await backend.accounts.register("ann@example.org", PASSWORD, "192.0.2.1")
-        task = asyncio.create_task(backend.uploads.receive(user, "a.pdf", io.BytesIO(make_pdf(2)), {}))
+        resources.open()
+        db = resources.db
+        user = await accounts.register(db, resources.accounts, "ann@example.org", PASSWORD, "192.0.2.1")
+        upload = uploads.receive(db, resources.uploads, user, "a.pdf", io.BytesIO(make_pdf(2)), {})
+        task = asyncio.create_task(upload)
         await asyncio.to_thread(publishing.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await backend.uploads.close()
-        documents = backend.db.documents.where().all()
-        await backend.close()
+        await resources.uploads.finish()
+        documents = db.documents.where().all()
+        await resources.close()
         return documents
 
     (document,) = asyncio.run(run())

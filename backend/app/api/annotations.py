@@ -1,58 +1,81 @@
-"""Annotations: put on a page, list, show, change, delete."""
+"""Annotations: list, show, put on a page, change, delete."""
 
 from typing import Annotated
 
-from fastapi import Body, Depends
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from app.api.dependencies import CallerDep
 from app.api.schemas import AnnotationChanges, AnnotationIn, AnnotationOut, PageOut
-from app.services import annotations, documents
+from app.services import annotations
 from app.tables import Annotation
-from snaptable.web import Listing, ListParams, Router, RowResponder, problems
+from snaptable.web import ListParams, RowResponder, StrictRoute, problems
 
-router = Router(prefix="/api/annotations", tags=["annotations"])
+router = APIRouter(prefix="/api/annotations", tags=["annotations"], route_class=StrictRoute)
 
 listing = ListParams(
     Annotation,
     ["id", "document_id", "page_num", "type", "content", "color", "created_at", "updated_at"],
     sort="created_at,id",
 )
-send = RowResponder(Annotation, AnnotationOut)
+respond = RowResponder(Annotation, AnnotationOut)
 
 
-@router.post("", status_code=201, response_model=AnnotationOut, responses=problems(401, 404, 413, 422, 503))
-async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
-    """Put an annotation on a page of one of your documents."""
-    row = await caller.backend.db.run(annotations.create, caller.user, body.model_dump())
-    return send.one(row, 201)
+@router.get(
+    "",
+    response_model=PageOut[AnnotationOut],
+    responses=problems(401, 404, 422),
+    openapi_extra=listing.openapi,
+    summary="List your annotations",
+)
+async def list_annotations(request: Request, caller: CallerDep) -> Response:
+    """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
+    wanted = listing.read(request)
+    query = annotations.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
+    return respond.page(wanted.page_json(query))
 
 
-@router.get("", response_model=PageOut[AnnotationOut], responses=problems(401, 404, 422), openapi_extra=listing.openapi)
-async def list_annotations(caller: CallerDep, wanted: Annotated[Listing[Annotation], Depends(listing)]) -> Response:
-    """List your annotations, the oldest first; of a document that does not exist, or is another's: 404."""
-    db = caller.backend.db
-    for document_id in wanted.equals.get("document_id", ()):
-        documents.get(db, caller.user, document_id)
-    return send.page(wanted.page_json(annotations.of(db, caller.user)))
-
-
-@router.get("/{annotation_id}", response_model=AnnotationOut, responses=problems(401, 404, 422))
+@router.get(
+    "/{annotation_id}",
+    response_model=AnnotationOut,
+    responses=problems(401, 404, 422),
+    summary="Show one of your annotations",
+)
 async def get_annotation(caller: CallerDep, annotation_id: str) -> Response:
-    """Show one of your annotations."""
-    return send.one(annotations.get(caller.backend.db, caller.user, annotation_id))
+    """Return it."""
+    return respond.one(annotations.get(caller.db, caller.user, annotation_id))
 
 
-@router.patch("/{annotation_id}", response_model=AnnotationOut, responses=problems(401, 404, 413, 422, 503))
+@router.post(
+    "",
+    status_code=201,
+    response_model=AnnotationOut,
+    responses=problems(401, 404, 413, 422, 503),
+    summary="Put an annotation on a page of one of your documents",
+)
+async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
+    """Add it; what its coordinates hold depends on its type."""
+    row = await caller.db.run(annotations.create, caller.user, body.model_dump())
+    return respond.one(row, 201)
+
+
+@router.patch(
+    "/{annotation_id}",
+    response_model=AnnotationOut,
+    responses=problems(401, 404, 413, 422, 503),
+    summary="Change some fields of an annotation",
+)
 async def change_annotation(
     caller: CallerDep, annotation_id: str, changes: Annotated[AnnotationChanges, Body()]
 ) -> Response:
     """Change the fields that are given; the others stay as they are."""
-    row = await caller.backend.db.run(annotations.change, caller.user, annotation_id, dict(changes))
-    return send.one(row)
+    row = await caller.db.run(annotations.change, caller.user, annotation_id, dict(changes))
+    return respond.one(row)
 
 
-@router.delete("/{annotation_id}", status_code=204, responses=problems(401, 404, 422, 503))
+@router.delete(
+    "/{annotation_id}", status_code=204, responses=problems(401, 404, 422, 503), summary="Delete an annotation"
+)
 async def delete_annotation(caller: CallerDep, annotation_id: str) -> None:
-    """Delete an annotation."""
-    await caller.backend.db.run(annotations.delete, caller.user, annotation_id)
+    """Delete it for good."""
+    await caller.db.run(annotations.delete, caller.user, annotation_id)

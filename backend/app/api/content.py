@@ -1,4 +1,4 @@
-"""Send a document's bytes."""
+"""A document's bytes as a response."""
 
 import re
 from urllib.parse import quote
@@ -14,16 +14,21 @@ ONE_RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?", re.ASCII)
 
 
 class PdfResponse(FileResponse):
-    """Be a blob on its way to a client; it is held, so that a delete meanwhile does not cut it short."""
+    """A blob on its way to a client; pinned, so that a delete meanwhile does not cut it short."""
 
     media_type = "application/pdf"
 
     def __init__(self, blobs: Blobs, document: Document, wanted: str | None) -> None:
-        """Look the blob up; `wanted` is the request's header Range.
+        """Look the blob up.
+
+        Args:
+            blobs: where it is.
+            document: whose bytes.
+            wanted: the request's header Range, None without one.
 
         Raises:
             FileNotFoundError: the blob is missing.
-            Problem: 416, the range begins behind the end.
+            Problem: 416, the range begins after the end.
         """
         self._blobs = blobs
         self._sha256 = document.sha256
@@ -41,12 +46,12 @@ class PdfResponse(FileResponse):
         """Send the bytes; a Range we don't serve is ignored, as HTTP allows, and all of them are sent."""
         if not self._ranged:
             scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
-        with self._blobs.held(self._sha256):
+        with self._blobs.pinned(self._sha256):
             await super().__call__(scope, receive, send)
 
 
 def content_disposition(filename: str) -> str:
-    """Name the file for a browser: in full for those that know RFC 5987, in ASCII for the others."""
+    """Return the header that names the file: in full for browsers that know RFC 5987, in ASCII for the others."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 

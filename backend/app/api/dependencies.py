@@ -1,42 +1,69 @@
-"""What routes depend on: the backend, and who is asking."""
+"""What routes depend on: the backend's resources, and the caller."""
 
 from typing import Annotated, NamedTuple, cast
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from app.library import Library
+from app.resources import Resources
 from app.services import users
-from app.services_container import Services
 from app.tables import Session, User
-from snaptable.web import Problem
+from snaptable.web import FieldError, Problem
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class Caller(NamedTuple):
-    """Be the user a request comes from."""
+    """The user a request comes from, and what serves it."""
 
-    backend: Services
+    resources: Resources
     user: User
     session: Session
 
+    @property
+    def db(self) -> Library:
+        """The database."""
+        return self.resources.db
 
-async def get_backend(request: Request) -> Services:
-    """Return the backend this application serves."""
-    return cast(Services, request.app.state.backend)
+
+async def get_resources(request: Request) -> Resources:
+    """Return the resources of this application."""
+    return cast(Resources, request.app.state.resources)
 
 
 class Login(OAuth2PasswordBearer):
-    """Be the scheme that OpenAPI documents, and find the caller: one dependency costs half of one upon another."""
+    """The scheme that OpenAPI documents, and the dependency that gives the caller.
 
-    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # of the token, more is told
-        """Return who holds the bearer token, or answer 401."""
+    FastAPI's own gives the token only, and the caller would be a second dependency, at the cost of a second round
+    through FastAPI's resolution at every request.
+    """
+
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # more than the token
+        """Return the user and the session of the bearer token.
+
+        Raises:
+            Problem: 401, there is no token, or it is not a session's.
+        """
         token = await super().__call__(request)
-        backend = cast(Services, request.app.state.backend)
-        found = users.find_session(backend.db, token) if token else None
-        if found is None:
+        resources = await get_resources(request)
+        login = users.session_of(resources.db, token) if token else None
+        if login is None:
             raise Problem(401, "Log in, and send the token as `Authorization: Bearer …`.", headers=CHALLENGE)
-        return Caller(backend, *found)
+        return Caller(resources, *login)
+
+
+async def require_login_form(request: Request) -> None:
+    """Refuse a login that is not a form, and say what it should be: OAuth2 wants one, many clients send JSON.
+
+    Raises:
+        Problem: 422.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in FORMS:
+        detail = f"Send this as a field of a form: Content-Type {FORMS[0]}, with the fields username and password."
+        raise Problem.invalid(FieldError("/username", detail), FieldError("/password", detail))
 
 
 def client_address(request: Request) -> str:
@@ -44,7 +71,7 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-BackendDep = Annotated[Services, Depends(get_backend)]
+ResourcesDep = Annotated[Resources, Depends(get_resources)]
 CallerDep = Annotated[
     Caller, Depends(Login(tokenUrl="/api/auth/login", scheme_name="OAuth2PasswordBearer", auto_error=False))
 ]

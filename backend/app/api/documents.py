@@ -1,8 +1,8 @@
 """Documents: upload, list, show, download, delete."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -11,17 +11,16 @@ from app.api.content import PdfResponse
 from app.api.dependencies import CallerDep
 from app.api.schemas import DocumentOut, PageOut
 from app.errors import ContentMissing, StorageFailed
-from app.services import documents
+from app.services import documents, uploads
 from app.tables import Document
-from snaptable.web import FieldError, Listing, ListParams, Problem, Router, RowResponder, parse_json, problems
+from snaptable.web import FieldError, ListParams, Problem, RowResponder, StrictRoute, parse_json, problems
 
-router = Router(prefix="/api/documents", tags=["documents"])
+router = APIRouter(prefix="/api/documents", tags=["documents"], route_class=StrictRoute)
 
 listing = ListParams(
     Document, ["id", "filename", "total_pages", "size", "sha256", "upload_date"], sort="-upload_date,id"
 )
-
-send = RowResponder(Document, DocumentOut)
+respond = RowResponder(Document, DocumentOut)
 
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
@@ -53,29 +52,42 @@ PDF_CONTENT: dict[int | str, dict[str, Any]] = {
     response_model=DocumentOut,
     responses=problems(400, 401, 413, 422, 503),
     openapi_extra=UPLOAD_FORM,
+    summary="Upload a PDF",
 )
 async def upload_document(request: Request, caller: CallerDep) -> Response:
-    """Upload a PDF. It is stored, synced, before the answer; pages are counted from the file itself."""
-    # The form is read here, not by FastAPI, so that nobody uploads anything before the token was looked at.
+    """Store it, synced, before the answer; its pages are counted from the file itself."""
+    # The form is read here, not by FastAPI, which would take the whole upload before it looks at the token.
     form = await _read_form(request)
     try:
         file, metadata = _parts(form)
-        document = await caller.backend.uploads.receive(caller.user, file.filename, file.file, metadata)
+        resources = caller.resources.uploads
+        document = await uploads.receive(caller.db, resources, caller.user, file.filename, file.file, metadata)
     finally:
         await form.close()
-    return send.one(document, 201)
+    return respond.one(document, 201)
 
 
-@router.get("", response_model=PageOut[DocumentOut], responses=problems(401, 422), openapi_extra=listing.openapi)
-async def list_documents(caller: CallerDep, wanted: Annotated[Listing[Document], Depends(listing)]) -> Response:
-    """List your documents, the newest first."""
-    return send.page(wanted.page_json(documents.of(caller.backend.db, caller.user)))
+@router.get(
+    "",
+    response_model=PageOut[DocumentOut],
+    responses=problems(401, 422),
+    openapi_extra=listing.openapi,
+    summary="List your documents",
+)
+async def list_documents(request: Request, caller: CallerDep) -> Response:
+    """Return a page of them, the newest first."""
+    return respond.page(listing.read(request).page_json(documents.owned_by(caller.db, caller.user)))
 
 
-@router.get("/{document_id}", response_model=DocumentOut, responses=problems(401, 404, 422))
+@router.get(
+    "/{document_id}",
+    response_model=DocumentOut,
+    responses=problems(401, 404, 422),
+    summary="Describe one of your documents",
+)
 async def get_document(caller: CallerDep, document_id: str) -> Response:
-    """Show one of your documents."""
-    return send.one(documents.get(caller.backend.db, caller.user, document_id))
+    """Return what is known of it: name, pages, size, hash, metadata."""
+    return respond.one(documents.get(caller.db, caller.user, document_id))
 
 
 @router.get(
@@ -84,49 +96,50 @@ async def get_document(caller: CallerDep, document_id: str) -> Response:
     response_class=PdfResponse,
     response_model=None,
     responses={**PDF_CONTENT, **problems(401, 404, 416, 422, 500)},
+    summary="Download a document",
 )
 async def get_document_content(request: Request, caller: CallerDep, document_id: str) -> Response:
-    """Download the very bytes that were uploaded, or the part of them that a Range asks for."""
-    document = documents.get(caller.backend.db, caller.user, document_id)
+    """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
+    document = documents.get(caller.db, caller.user, document_id)
     try:
-        return PdfResponse(caller.backend.blobs, document, request.headers.get("range"))
+        return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))
     except FileNotFoundError:
         raise ContentMissing(f"the bytes of document {document.id} are missing: {document.sha256}") from None
 
 
-@router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
+@router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503), summary="Delete a document")
 async def delete_document(caller: CallerDep, document_id: str) -> None:
-    """Delete a document, with its extractions, annotations and bytes."""
-    await caller.backend.uploads.remove(caller.user, document_id)
+    """Delete it with its extractions, annotations and bytes."""
+    await uploads.remove(caller.db, caller.resources.uploads, caller.user, document_id)
 
 
 async def _read_form(request: Request) -> FormData:
-    """Read the multipart form: at most a file and a field."""
+    """Return the multipart form: at most a file and a field."""
     try:
         return await request.form(max_files=2, max_fields=2)
     except HTTPException as error:
         if error.status_code != 400:
             raise
-        raise Problem.invalid(FieldError("", f"This is no form that can be read: {error.detail}")) from None
+        raise Problem.invalid(FieldError("", f"This is not a form that can be read: {error.detail}")) from None
     except OSError as error:
         raise StorageFailed(f"an upload could not be kept while it came in: {error}") from error
 
 
 def _parts(form: FormData) -> tuple[UploadFile, dict[str, Any]]:
-    """Return the file and the metadata, or answer 422 with every fault."""
-    faults = [FieldError(f"/{name}", "There is no such field.") for name in form if name not in ("file", "metadata")]
-    faults += [FieldError(f"/{name}", "This field is given twice.") for name in form if len(form.getlist(name)) > 1]
+    """Return the file and the metadata, or answer 422 with everything that is wrong."""
+    errors = [FieldError(f"/{name}", "There is no such field.") for name in form if name not in ("file", "metadata")]
+    errors += [FieldError(f"/{name}", "This field is given twice.") for name in form if len(form.getlist(name)) > 1]
     file, metadata = form.get("file"), form.get("metadata", "{}")
     if not isinstance(file, UploadFile):
-        faults.append(FieldError("/file", "A file is required."))
+        errors.append(FieldError("/file", "A file is required."))
     value: Any = None
     try:
         value = parse_json(metadata) if isinstance(metadata, str) else None
     except ValueError as error:
-        faults.append(FieldError("/metadata", str(error)))
+        errors.append(FieldError("/metadata", str(error)))
     else:
         if not isinstance(value, dict):
-            faults.append(FieldError("/metadata", "This must be a JSON object."))
-    if faults or not isinstance(file, UploadFile):
-        raise Problem.invalid(*faults)
+            errors.append(FieldError("/metadata", "This must be a JSON object."))
+    if errors or not isinstance(file, UploadFile):
+        raise Problem.invalid(*errors)
     return file, value

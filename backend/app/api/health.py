@@ -1,12 +1,14 @@
 """Health, for probes and people."""
 
-from app.api.dependencies import BackendDep
-from snaptable.web import Health, Router, health, problems
+from fastapi import APIRouter
 
-router = Router(tags=["health"])
+from app.api.dependencies import ResourcesDep
+from snaptable.web import Health, health, problems
+
+router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses=problems(503))
-async def get_health(backend: BackendDep) -> Health:
-    """Tell whether the store takes writes, and how old its snapshot is; 503 when writes are refused."""
-    return health(backend.db)
+@router.get("/health", responses=problems(503), summary="Tell whether the store takes writes")
+async def get_health(resources: ResourcesDep) -> Health:
+    """Return the state of the store and the age of its snapshot; 503 if writes are refused."""
+    return health(resources.db)

@@ -1,4 +1,4 @@
-"""The shapes of requests and responses; rows are never sent as they are."""
+"""The shapes of requests and responses, as the OpenAPI document shows them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -24,8 +24,8 @@ MIN_PASSWORD = 8
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
-def _whole(value: Any) -> Any:
-    """Take 1.0 for 1, as JSON does: its numbers have one type."""
+def _as_whole_number(value: Any) -> Any:
+    """Return 1 for 1.0, as JSON does: its numbers have one type."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -37,7 +37,7 @@ def _password(value: str) -> str:
 
 
 _Page = Annotated[int, Field(ge=1, le=2**31 - 1)]
-PageNumber = Annotated[_Page, BeforeValidator(_whole, json_schema_input_type=_Page)]
+PageNumber = Annotated[_Page, BeforeValidator(_as_whole_number, json_schema_input_type=_Page)]
 LongText = Annotated[str, StringConstraints(max_length=100_000)]
 Color = Annotated[str, StringConstraints(max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]

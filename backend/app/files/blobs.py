@@ -1,135 +1,150 @@
-"""Keep document bytes as files named by their SHA-256, beside the database.
+"""Document bytes as files named by their SHA-256, beside the database.
 
-The order that makes a crash harmless: bytes are written and synced before the row that names them commits, and
-removed only once no row names them. What a crash leaves in between is a file without a row; the next start removes it.
+The order that makes a crash harmless: bytes are written and synced before the row that refers to them commits, and
+removed only once no row refers to them. What a crash leaves in between is a file without a row; the next start removes
+it. Files are written as the store writes its own: see `snaptable.storage.disk.atomic_write`.
 """
 
 import contextlib
 import hashlib
 import logging
-import os
 import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
+from app.errors import TooLarge
+from snaptable.storage.disk.atomic_write import PendingFile
+from snaptable.storage.disk.files import Files
+
+FOLDER = "blobs"
 CHUNK = 1024 * 1024
+"""Bytes of an upload that are in memory at a time."""
 TEMPORARY = ".incoming-"
 
 logger = logging.getLogger("app.blobs")
 
 
-class TooLarge(Exception):
-    """Say that the bytes exceed the limit."""
-
-
 class Blobs:
-    """Be the directory of blobs.
+    """The folder of blobs.
 
-    A blob that is *held* (being stored, sent or deleted) is never removed; what should have gone meanwhile is looked
-    at again when the last holder lets go. So an upload may store the very bytes that a delete is about to collect.
+    A blob that is *pinned* (being stored, sent or deleted) is never removed; a removal that was asked for meanwhile is
+    decided when the last pin goes. So an upload may store the very bytes that a delete is about to remove.
     """
 
-    def __init__(self, directory: Path, is_named: Callable[[str], bool], *, fsync: bool = True) -> None:
-        """Take the directory, made if missing; `is_named` tells whether some row names a blob."""
-        self.directory = directory
-        self.fsync = fsync
-        self._is_named = is_named
-        self._holders: Counter[str] = Counter()
-        self._doomed: set[str] = set()
+    def __init__(self, files: Files, is_referenced: Callable[[str], bool]) -> None:
+        """Make the folder if it is missing.
+
+        Args:
+            files: the store's directory; the folder is in it.
+            is_referenced: whether some row refers to a blob.
+        """
+        self.files = files
+        self._is_referenced = is_referenced
+        self._pins: Counter[str] = Counter()
+        self._pending_removal: set[str] = set()
         self._lock = threading.Lock()
-        directory.mkdir(mode=0o700, exist_ok=True)
-        if fsync:
-            _sync_directory(directory.parent)
+        files.make_directory(FOLDER)
+
+    @property
+    def directory(self) -> Path:
+        """The folder, absolute."""
+        return self.files.path(FOLDER)
 
     def path(self, sha256: str) -> Path:
         """Return where the blob is, or would be."""
-        return self.directory / sha256
+        return self.files.path(_name(sha256))
 
     def stage(self, source: BinaryIO, limit: int) -> "StagedBlob":
         """Copy `source` into a temporary file here, hashing it on the way.
 
         Raises:
             TooLarge: it has more than `limit` bytes; nothing is left behind.
+            OSError: it could not be written; nothing is left behind.
         """
-        incoming = StagedBlob(self)
+        staged = StagedBlob(self.files)
         try:
-            incoming.fill(source, limit)
+            staged.fill(source, limit)
         except BaseException:
-            incoming.discard()
+            staged.discard()
             raise
-        return incoming
+        return staged
 
     @contextlib.contextmanager
-    def held(self, sha256: str) -> Iterator[None]:
+    def pinned(self, sha256: str) -> Iterator[None]:
         """Keep a blob from being removed while the block runs."""
         with self._lock:
-            self._holders[sha256] += 1
+            self._pins[sha256] += 1
         try:
             yield
         finally:
-            self._release(sha256)
+            self._unpin(sha256)
 
     def collect(self, sha256: str) -> None:
-        """Remove a blob if no row names it, now or when its last holder lets go."""
+        """Remove a blob if no row refers to it, now or when its last pin goes."""
         with self._lock:
-            if self._holders[sha256]:
-                self._doomed.add(sha256)
+            if self._pins[sha256]:
+                self._pending_removal.add(sha256)
             else:
-                self._remove_unnamed(sha256)
+                self._remove_unreferenced(sha256)
 
-    def _release(self, sha256: str) -> None:
-        """Let go, and catch up on a removal that was asked for meanwhile."""
+    def _unpin(self, sha256: str) -> None:
         with self._lock:
-            self._holders[sha256] -= 1
-            if not self._holders[sha256]:
-                del self._holders[sha256]
-                if sha256 in self._doomed:
-                    self._doomed.discard(sha256)
-                    self._remove_unnamed(sha256)
+            self._pins[sha256] -= 1
+            if self._pins[sha256]:
+                return
+            del self._pins[sha256]
+            if sha256 in self._pending_removal:
+                self._pending_removal.discard(sha256)
+                self._remove_unreferenced(sha256)
 
-    def _remove_unnamed(self, sha256: str) -> None:
-        """Remove the file unless a row names it; a crash before the removal is on disk is the sweep's business."""
-        if not self._is_named(sha256):
+    def _remove_unreferenced(self, sha256: str) -> None:
+        """Remove the file unless a row refers to it; not synced, as `sweep` removes what comes back after a crash."""
+        if not self._is_referenced(sha256):
             with contextlib.suppress(FileNotFoundError):
-                self.path(sha256).unlink()
+                self.files.remove(_name(sha256))
 
-    def sweep(self, *, any_named: bool) -> int:
-        """Remove what a crash left without a row, and return how many files went. For the start only.
+    def sweep(self, *, any_referenced: bool) -> int:
+        """Remove what a crash left without a row, and return how many blobs were removed. For the start only.
 
-        With `any_named` false nothing but temporary files goes: a database without a single document beside blobs
-        is more likely one that was moved away or restored than one whose every document was deleted.
+        Args:
+            any_referenced: False to remove temporary files only: a database without a single document beside blobs is
+                more likely one that was moved away or restored than one whose every document was deleted.
         """
         removed = 0
-        for path in list(self.directory.iterdir()):
-            if path.name.startswith(TEMPORARY):
-                path.unlink()
-            elif _is_blob_name(path.name) and not self._is_named(path.name):
-                if not any_named:
-                    logger.warning("%s belongs to no document; kept, as there are no documents at all", path)
+        for name in self.files.list(FOLDER):
+            if name.startswith(TEMPORARY):
+                self.files.remove(_name(name))
+            elif _is_blob_name(name) and not self._is_referenced(name):
+                if not any_referenced:
+                    logger.warning("%s belongs to no document; kept, as there are no documents at all", self.path(name))
                     continue
-                path.unlink()
+                self.files.remove(_name(name))
                 removed += 1
         return removed
 
 
 class StagedBlob:
-    """Be bytes on their way in: staged in a temporary file, then published under their name, or discarded."""
+    """Bytes on their way in: in a temporary file, until they are published under their hash, or discarded.
 
-    def __init__(self, blobs: Blobs) -> None:
-        """Create the temporary file, for its owner only whatever the umask."""
-        self.blobs = blobs
-        self.path = blobs.directory / f"{TEMPORARY}{secrets.token_hex(16)}"
+    Attributes:
+        path: of the temporary file.
+        sha256: of the bytes, once they are all there.
+        size: in bytes.
+    """
+
+    def __init__(self, files: Files) -> None:
+        """Create the temporary file, exclusively and for its owner only."""
+        temporary = _name(f"{TEMPORARY}{secrets.token_hex(16)}")
+        self.path = files.path(temporary)
         self.sha256 = ""
         self.size = 0
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        self._file = os.fdopen(os.open(self.path, flags, 0o600), "wb")
-        self._published = False
+        self._pending = PendingFile(files, temporary)
 
-    def __enter__(self) -> "StagedBlob":
-        """Begin a block at whose end the file is gone unless published."""
+    def __enter__(self) -> Self:
+        """Begin a block at whose end the file is discarded, unless it was published."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,48 +152,41 @@ class StagedBlob:
         self.discard()
 
     def fill(self, source: BinaryIO, limit: int) -> None:
-        """Copy `source`, hashing and counting."""
+        """Copy `source`, hashing and counting.
+
+        Raises:
+            TooLarge: it has more than `limit` bytes.
+            OSError: not all of it was written.
+        """
         digest = hashlib.sha256()
         while chunk := source.read(CHUNK):
             self.size += len(chunk)
             if self.size > limit:
                 raise TooLarge
             digest.update(chunk)
-            self._file.write(chunk)
-        self._file.flush()
+            self._pending.write([chunk])
         self.sha256 = digest.hexdigest()
 
     def publish(self) -> None:
-        """Give the bytes their name, durably: file synced, renamed, directory synced.
+        """Give the bytes their name, and return when bytes and name are on the disk.
 
         Bytes that are there already are replaced by these equal ones: the other copy might not be synced yet.
+
+        Raises:
+            OSError: the name may stand for the bytes or not; call `Blobs.collect`.
         """
-        if self.blobs.fsync:
-            os.fsync(self._file.fileno())
-        self._file.close()
-        self.path.replace(self.blobs.path(self.sha256))
-        self._published = True
-        if self.blobs.fsync:
-            _sync_directory(self.blobs.directory)
+        self._pending.publish(_name(self.sha256))
 
     def discard(self) -> None:
-        """Remove the temporary file, if it is still one."""
-        self._file.close()
-        if not self._published:
-            self.path.unlink(missing_ok=True)
+        """Remove the temporary file, if it is still one; never raises."""
+        self._pending.discard()
+
+
+def _name(name: str) -> str:
+    """Return a name as the store's `Files` takes it."""
+    return f"{FOLDER}/{name}"
 
 
 def _is_blob_name(name: str) -> bool:
-    """Return whether a file here is one of ours; anything else is left alone."""
+    """Return whether a file here is one of ours; any other is left alone."""
     return len(name) == 64 and all(character in "0123456789abcdef" for character in name)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make renames and creations in a directory durable; where directories can't be opened, nothing can be done."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Count PDF pages in child processes that can be killed: see `pdf_pages`."""
+"""Counting PDF pages in child processes that can be killed; what they run is `pdf_pages`."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,20 @@ from app.files import pdf_pages
 from app.files.pdf_pages import NotAPdf
 
 MEMORY_LIMIT = 1024**3
+"""Bytes of address space for one child."""
 
 
 class PageCounter:
-    """Own a few child processes, started when first needed and replaced when one had to be killed."""
+    """A few child processes, started when first needed and replaced when one had to be killed."""
 
     def __init__(self, workers: int = 2, seconds: float = 10.0, waiting: int = 64) -> None:
-        """Allow each count so many seconds, and so many callers to wait for a child."""
+        """Start nothing yet.
+
+        Args:
+            workers: number of children.
+            seconds: how long one count may take.
+            waiting: number of callers that may wait for a child.
+        """
         self.seconds = seconds
         self._children = [_Child() for _ in range(workers)]
         self._idle = list(self._children)
@@ -41,7 +48,7 @@ class PageCounter:
             self._places += 1
 
     async def _count(self, path: Path) -> int:
-        """Borrow a child for one question."""
+        """Ask an idle child."""
         child = self._idle.pop()
         try:
             async with asyncio.timeout(self.seconds):
@@ -66,10 +73,9 @@ class PageCounter:
 
 
 class _Child:
-    """Be one child process, or the absence of one."""
+    """A child process; started at the first question, and again after it was killed."""
 
     def __init__(self) -> None:
-        """Start nothing yet."""
         self._process: asyncio.subprocess.Process | None = None
 
     async def ask(self, path: Path) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""Count the pages of a PDF. Run as a program, it does so for paths given on standard input.
+"""Counting the pages of a PDF. Run as a program, it does so for paths given on standard input.
 
 A PDF can be made to take hours or all memory to read. So the server never reads one itself: it asks this program,
 which has its memory bounded and can be killed. Besides pypdf, it needs the standard library only.
@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 HEADER_WITHIN = 1024
+"""Bytes at the beginning of a file that hold the mark of a PDF; readers allow for something in front of it."""
 
 
 class NotAPdf(Exception):
-    """Say why something can't be taken as a PDF document."""
+    """A file that can't be taken as a PDF document; the message says why."""
 
 
 def count_pages(file: BinaryIO) -> int:
     """Return how many pages the page tree holds; the count the file claims is not trusted.
 
     Raises:
-        NotAPdf: it is no PDF, is damaged, encrypted or without pages.
+        NotAPdf: it is not a PDF, is damaged, encrypted or without pages.
     """
     if b"%PDF-" not in file.read(HEADER_WITHIN):
         raise NotAPdf("This is not a PDF file.")
@@ -41,8 +42,8 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def _count(file: BinaryIO) -> int:
-    """Let pypdf walk the page tree."""
-    from pypdf import PdfReader  # a third of a second to import: only who counts pays
+    """Return the number of pages, as pypdf counts the page tree."""
+    from pypdf import PdfReader  # a third of a second to import: only a child that counts pays for it
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = PdfReader(file)
@@ -52,7 +53,7 @@ def _count(file: BinaryIO) -> int:
 
 
 def _bound(memory: int) -> None:
-    """Limit what a hostile file can take; where the system knows no such limits, the caller's timeout remains."""
+    """Limit what a hostile file can take; on a system without such limits the caller's timeout remains."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -1,4 +1,4 @@
-"""Limit failed logins, per account and per address, without letting anyone lock an account's owner out.
+"""Limits on failed logins, per account and per address, that lock no owner out of an account.
 
 Three limits, each over a window of some minutes, count failures only:
 
@@ -18,23 +18,24 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from app.errors import TooManyAttempts
+
 KNOWN_ADDRESSES = 10_000
-
-
-class TooManyAttempts(Exception):
-    """Say after how many seconds the next attempt is worth making."""
-
-    def __init__(self, seconds: int) -> None:
-        """Take the seconds."""
-        super().__init__(f"too many attempts; wait {seconds} s")
-        self.seconds = seconds
+"""Pairs of account and address that are remembered after a successful login."""
 
 
 class LoginLimits:
-    """Count attempts at logging in and registering; kept in memory, and gone with the process."""
+    """Counts of the attempts to log in and to register; kept in memory, and gone with the process."""
 
     def __init__(self, *, failures: int, window: int, address_failures: int, registrations: int) -> None:
-        """Take how many failures one address may have on one account, and on all, in `window` seconds."""
+        """Take the limits.
+
+        Args:
+            failures: failed logins that one address may have on one account in a window.
+            window: in seconds.
+            address_failures: failed logins that one address may have on all accounts in a window.
+            registrations: registrations from one address in a minute.
+        """
         self._storage = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._storage)
         self._pair = RateLimitItemPerSecond(failures, window, "login-pair")
@@ -43,40 +44,44 @@ class LoginLimits:
         self._register = RateLimitItemPerSecond(registrations, 60, "register")
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def registering(self, address: str) -> None:
+    def count_registration(self, address: str) -> None:
         """Count a registration from an address.
 
         Raises:
             TooManyAttempts: there were too many in a minute.
         """
-        self._hit(self._register, _network(address))
+        self.count(self._register, _network(address))
 
-    def logging_in(self, account: str, address: str) -> "Attempt":
+    def begin_login(self, account: str, address: str) -> "LoginAttempt":
         """Count an attempt as failed until it is known to have succeeded: attempts may run side by side.
 
         Raises:
-            TooManyAttempts: one of the limits is spent; the attempt is not to be made.
+            TooManyAttempts: one of the limits is reached; the attempt must not be made.
         """
         network, account = _network(address), _digest(account)
         pair = f"{account}/{network}"
-        attempt = Attempt(self, pair)
-        first = self._limiter.get_window_stats(self._pair, pair).remaining == self._pair.amount
+        attempt = LoginAttempt(self, pair)
+        is_first = self._limiter.get_window_stats(self._pair, pair).remaining == self._pair.amount
         attempt.count(self._pair, pair)
         attempt.count(self._address, network)
-        if pair not in self._known and not first:
+        if pair not in self._known and not is_first:
             attempt.count(self._account, account)
         return attempt
 
-    def _hit(self, item: RateLimitItem, key: str) -> None:
-        """Count one, or raise if the limit is spent."""
-        if not self._limiter.hit(item, key):
-            reset = self._limiter.get_window_stats(item, key).reset_time
+    def count(self, limit: RateLimitItem, key: str) -> None:
+        """Count an attempt against a limit.
+
+        Raises:
+            TooManyAttempts: the limit is reached.
+        """
+        if not self._limiter.hit(limit, key):
+            reset = self._limiter.get_window_stats(limit, key).reset_time
             raise TooManyAttempts(max(1, math.ceil(reset - time.time())))
 
-    def _forgive(self, counted: list[tuple[RateLimitItem, str]], pair: str) -> None:
+    def forgive(self, counted: list[tuple[RateLimitItem, str]], pair: str) -> None:
         """Take back what a success counted, clear the account's failures from there, and remember the address."""
-        for item, key in counted:
-            self._storage.decr(item.key_for(key))
+        for limit, key in counted:
+            self._storage.decr(limit.key_for(key))
         self._limiter.clear(self._pair, pair)
         self._known[pair] = None
         self._known.move_to_end(pair)
@@ -84,23 +89,26 @@ class LoginLimits:
             self._known.popitem(last=False)
 
 
-class Attempt:
-    """Be one attempt at logging in."""
+class LoginAttempt:
+    """An attempt to log in."""
 
-    def __init__(self, attempts: LoginLimits, pair: str) -> None:
-        """Begin with nothing counted."""
-        self._attempts = attempts
+    def __init__(self, limits: LoginLimits, pair: str) -> None:
+        self._limits = limits
         self._pair = pair
         self._counted: list[tuple[RateLimitItem, str]] = []
 
-    def count(self, item: RateLimitItem, key: str) -> None:
-        """Count against one limit."""
-        self._attempts._hit(item, key)  # the two classes are one thing
-        self._counted.append((item, key))
+    def count(self, limit: RateLimitItem, key: str) -> None:
+        """Count the attempt against one limit.
+
+        Raises:
+            TooManyAttempts: the limit is reached.
+        """
+        self._limits.count(limit, key)
+        self._counted.append((limit, key))
 
     def succeeded(self) -> None:
-        """Tell that the password was right."""
-        self._attempts._forgive(self._counted, self._pair)
+        """Take back what was counted: the password was right."""
+        self._limits.forgive(self._counted, self._pair)
 
 
 def _digest(account: str) -> str:

@@ -1,4 +1,4 @@
-"""Hash and verify passwords off the event loop, with the work and the memory it takes bounded."""
+"""Hashing and verifying passwords off the event loop, with the work and the memory it takes bounded."""
 
 import asyncio
 import secrets
@@ -23,14 +23,15 @@ BCRYPT_BYTES = 72
 
 @dataclass(frozen=True)
 class Verification:
-    """Say whether a password is right, and the hash to store in place of an outdated one."""
+    """Whether a password is right."""
 
     right: bool
-    replacement: str | None = None
+    new_hash: str | None = None
+    """What to store in place of an outdated hash."""
 
 
 class LegacyBcrypt(BcryptHasher):
-    """Verify hashes of the older stop-gap, whose bcrypt looked at the first 72 bytes and ignored the rest."""
+    """The verifier of hashes of the older stop-gap, whose bcrypt ignored all but the first 72 bytes."""
 
     def verify(self, password: str | bytes, hash: str | bytes) -> bool:  # noqa: A002  # the name of the protocol
         """Return whether the password is right; what bcrypt can't take is wrong."""
@@ -42,10 +43,18 @@ class LegacyBcrypt(BcryptHasher):
 
 
 class Passwords:
-    """Hash with argon2; verify argon2 and the bcrypt of old."""
+    """The hashing of passwords with argon2, and the verification of these hashes and of the older bcrypt ones."""
 
     def __init__(self, *, memory_kib: int, passes: int, lanes: int, workers: int = 2, waiting: int = 128) -> None:
-        """Take argon2's parameters, how many to compute at once, and how many callers may wait."""
+        """Start nothing yet.
+
+        Args:
+            memory_kib: argon2's memory for one hash, in KiB.
+            passes: argon2's passes over it.
+            lanes: argon2's threads for one hash.
+            workers: number of hashes computed at the same time.
+            waiting: number of callers that may wait besides.
+        """
         argon2 = Argon2Hasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         self._hashes = PasswordHash((argon2, LegacyBcrypt()))
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
@@ -53,11 +62,19 @@ class Passwords:
         self._dummy = argon2.hash(secrets.token_hex())
 
     async def hash(self, password: str) -> str:
-        """Return a new hash of the password."""
+        """Return a new hash of the password.
+
+        Raises:
+            TooBusy: too many callers are waiting.
+        """
         return await self._run(lambda: self._hashes.hash(password))
 
     async def verify(self, password: str, stored: str | None) -> Verification:
-        """Compare with a stored hash; None, for an unknown user, takes as long and is never right."""
+        """Compare with a stored hash; None, for an unknown user, takes as long and is never right.
+
+        Raises:
+            TooBusy: too many callers are waiting.
+        """
         if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
             return Verification(right=False)
         return await self._run(lambda: self._verify(password, stored))
@@ -67,21 +84,20 @@ class Passwords:
         self._pool.shutdown(cancel_futures=True)
 
     def _verify(self, password: str, stored: str | None) -> Verification:
-        """Do the work of `verify`."""
         try:
-            right, replacement = self._hashes.verify_and_update(password, stored or self._dummy)
+            right, new_hash = self._hashes.verify_and_update(password, stored or self._dummy)
         except UnknownHashError:
             return Verification(right=False)
-        return Verification(right and stored is not None, replacement)
+        return Verification(right and stored is not None, new_hash)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Run in the pool, unless too many are waiting for it."""
+        """Run in the pool."""
         if not self._places.acquire(blocking=False):
             raise TooBusy
         future = self._pool.submit(work)
-        future.add_done_callback(self._leave)
+        future.add_done_callback(self._free_place)
         return await asyncio.wrap_future(future)
 
-    def _leave(self, _future: "Future[T]") -> None:
-        """Free a place once the work is done or dropped, also when nobody waits for it any more."""
+    def _free_place(self, _future: "Future[T]") -> None:
+        """Free a place once the work is done or dropped, even if its caller is gone."""
         self._places.release()

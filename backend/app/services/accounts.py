@@ -1,54 +1,63 @@
-"""Register and log in: the rules of `services.users`, with the slow hashing between two looks at the database."""
+"""Registering and logging in: the rules of `users`, with the slow hashing between two looks at the database."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from app.errors import EmailTaken, WrongPassword
+from app.library import Library
 from app.security.emails import canonical_email
 from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords
 from app.services import users
-from app.tables import Library, User
+from app.tables import User
 
 
 @dataclass(frozen=True)
-class Accounts:
-    """Know everything that registering and logging in take."""
+class AccountResources:
+    """What registering and logging in need besides the database."""
 
-    db: Library
     passwords: Passwords
-    attempts: LoginLimits
+    limits: LoginLimits
     session_lifetime: timedelta
 
-    async def register(self, email: str, password: str, address: str) -> User:
-        """Add a user.
 
-        Raises:
-            EmailTaken: somebody has the e-mail address.
-            TooManyAttempts: too many registrations came from the network address.
-        """
-        self.attempts.registering(address)
-        email = canonical_email(email)
-        if users.find(self.db, email):
-            # The look inside the transaction is what counts; this one saves the hashing.
-            raise EmailTaken
-        password_hash = await self.passwords.hash(password)
-        return await self.db.run(users.register, email, password_hash)
+async def register(db: Library, resources: AccountResources, email: str, password: str, address: str) -> User:
+    """Add a user.
 
-    async def log_in(self, email: str, password: str, address: str) -> str:
-        """Return the token of a new session.
+    Args:
+        db: where to.
+        resources: what it takes.
+        email: in any spelling.
+        password: in clear.
+        address: the network address the request comes from.
 
-        Raises:
-            WrongPassword: e-mail address and password don't belong together.
-            TooManyAttempts: too many attempts failed.
-        """
-        email = canonical_email(email)
-        attempt = self.attempts.logging_in(email, address)
-        user = users.find(self.db, email)
-        verdict = await self.passwords.verify(password, user.password_hash if user else None)
-        if user is None or not verdict.right:
-            raise WrongPassword
-        token = users.new_token()
-        await self.db.run(users.begin_session, user, token, self.session_lifetime, verdict.replacement)
-        attempt.succeeded()
-        return token
+    Raises:
+        EmailTaken: another user has the e-mail address.
+        TooManyAttempts: too many registrations came from the network address.
+    """
+    resources.limits.count_registration(address)
+    email = canonical_email(email)
+    if users.by_email(db, email):
+        # The look inside the transaction is what counts; this one saves the hashing.
+        raise EmailTaken
+    password_hash = await resources.passwords.hash(password)
+    return await db.run(users.register, email, password_hash)
+
+
+async def log_in(db: Library, resources: AccountResources, email: str, password: str, address: str) -> str:
+    """Return the token of a new session; arguments as of `register`.
+
+    Raises:
+        WrongPassword: e-mail address and password don't belong together.
+        TooManyAttempts: too many attempts failed.
+    """
+    email = canonical_email(email)
+    attempt = resources.limits.begin_login(email, address)
+    user = users.by_email(db, email)
+    verification = await resources.passwords.verify(password, user.password_hash if user else None)
+    if user is None or not verification.right:
+        raise WrongPassword
+    token = users.new_token()
+    await db.run(users.begin_session, user, token, resources.session_lifetime, verification.new_hash)
+    attempt.succeeded()
+    return token

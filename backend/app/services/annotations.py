@@ -1,15 +1,22 @@
 """Annotations."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from app.errors import NotFound
+from app.library import Library
 from app.services import documents
-from app.tables import Annotation, Library, User
+from app.services.ownership import owned_row
+from app.tables import Annotation, User
 from snaptable import Query, utc_now
 
 
 def create(db: Library, user: User, fields: dict[str, Any]) -> Annotation:
-    """Put an annotation on a page of one of the user's documents."""
+    """Put an annotation on a page of one of the user's documents.
+
+    Raises:
+        NotFound: the document does not exist, or is another user's.
+        FieldRefused: it does not have the page.
+    """
     document = documents.get(db, user, fields["document_id"])
     documents.check_page(document, fields["page_num"], "page_num")
     now = utc_now()
@@ -22,19 +29,26 @@ def get(db: Library, user: User, annotation_id: str) -> Annotation:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    annotation = db.annotations.get(annotation_id)
-    if annotation is None or annotation.user_id != user.id:
-        raise NotFound("annotation")
-    return annotation
+    return owned_row(db.annotations, user, annotation_id, "annotation")
 
 
-def of(db: Library, user: User) -> Query[Annotation]:
-    """Return the query for all of a user's annotations."""
+def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Query[Annotation]:
+    """Return the query for all of a user's annotations.
+
+    Raises:
+        NotFound: one of the documents that are asked for does not exist, or is another user's.
+    """
+    documents.check_owned(db, user, document_ids)
     return db.annotations.where(Annotation.user_id == user.id)
 
 
 def change(db: Library, user: User, annotation_id: str, changes: dict[str, Any]) -> Annotation:
-    """Change some fields of an annotation; without any, nothing is written."""
+    """Change some fields of an annotation; without any, nothing is written.
+
+    Raises:
+        NotFound: there is none, or it is another user's.
+        FieldRefused: the document does not have the new page.
+    """
     annotation = get(db, user, annotation_id)
     if not changes:
         return annotation
@@ -45,5 +59,9 @@ def change(db: Library, user: User, annotation_id: str, changes: dict[str, Any])
 
 
 def delete(db: Library, user: User, annotation_id: str) -> None:
-    """Delete an annotation."""
+    """Delete an annotation.
+
+    Raises:
+        NotFound: there is none, or it is another user's.
+    """
     db.annotations.delete(get(db, user, annotation_id).id)

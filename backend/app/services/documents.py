@@ -1,10 +1,13 @@
 """Documents."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from app.errors import FieldRefused, NotFound
-from app.tables import Document, Library, User
+from app.errors import FieldRefused
+from app.library import Library
+from app.services.ownership import owned_row
+from app.tables import Document, User
 from snaptable import Query
 
 MAX_FILENAME = 255
@@ -23,21 +26,28 @@ def create(db: Library, fields: dict[str, Any]) -> Document:
     return db.documents.insert(Document(**fields))
 
 
-def get(db: Library, user: User, document_id: str) -> Document:
+def get(db: Library, user: User, document_id: object) -> Document:
     """Return a user's document.
 
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    document = db.documents.get(document_id)
-    if document is None or document.user_id != user.id:
-        raise NotFound("document")
-    return document
+    return owned_row(db.documents, user, document_id, "document")
 
 
-def of(db: Library, user: User) -> Query[Document]:
+def owned_by(db: Library, user: User) -> Query[Document]:
     """Return the query for all of a user's documents."""
     return db.documents.where(Document.user_id == user.id)
+
+
+def check_owned(db: Library, user: User, document_ids: Iterable[object]) -> None:
+    """Refuse documents that are not the user's: what is asked of them is not an empty list but an error.
+
+    Raises:
+        NotFound: one of them does not exist, or is another user's.
+    """
+    for document_id in document_ids:
+        get(db, user, document_id)
 
 
 def delete(db: Library, user: User, document_id: str) -> Document:
@@ -45,8 +55,8 @@ def delete(db: Library, user: User, document_id: str) -> Document:
     return db.documents.delete(get(db, user, document_id).id)
 
 
-def is_named(db: Library, sha256: str) -> bool:
-    """Return whether some document's bytes are this blob."""
+def is_referenced(db: Library, sha256: str) -> bool:
+    """Return whether this blob holds the bytes of a document."""
     return db.documents.where(Document.sha256 == sha256).exists()
 
 

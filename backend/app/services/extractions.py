@@ -1,15 +1,22 @@
 """Extractions."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from app.errors import NotFound
+from app.library import Library
 from app.services import documents
-from app.tables import Extraction, Library, User
+from app.services.ownership import owned_row
+from app.tables import Extraction, User
 from snaptable import Query
 
 
 def create(db: Library, user: User, fields: dict[str, Any]) -> Extraction:
-    """Record an extraction from a page of one of the user's documents."""
+    """Record an extraction from a page of one of the user's documents.
+
+    Raises:
+        NotFound: the document does not exist, or is another user's.
+        FieldRefused: it does not have the page.
+    """
     document = documents.get(db, user, fields["document_id"])
     documents.check_page(document, fields["page"], "page")
     return db.extractions.insert(Extraction(user_id=user.id, **fields))
@@ -21,17 +28,23 @@ def get(db: Library, user: User, extraction_id: str) -> Extraction:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    extraction = db.extractions.get(extraction_id)
-    if extraction is None or extraction.user_id != user.id:
-        raise NotFound("extraction")
-    return extraction
+    return owned_row(db.extractions, user, extraction_id, "extraction")
 
 
-def of(db: Library, user: User) -> Query[Extraction]:
-    """Return the query for all of a user's extractions."""
+def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Query[Extraction]:
+    """Return the query for all of a user's extractions.
+
+    Raises:
+        NotFound: one of the documents that are asked for does not exist, or is another user's.
+    """
+    documents.check_owned(db, user, document_ids)
     return db.extractions.where(Extraction.user_id == user.id)
 
 
 def delete(db: Library, user: User, extraction_id: str) -> None:
-    """Delete an extraction."""
+    """Delete an extraction.
+
+    Raises:
+        NotFound: there is none, or it is another user's.
+    """
     db.extractions.delete(get(db, user, extraction_id).id)

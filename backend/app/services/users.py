@@ -5,14 +5,15 @@ import secrets
 from datetime import timedelta
 
 from app.errors import EmailTaken, WrongPassword
-from app.tables import Library, Session, User
+from app.library import Library
+from app.tables import Session, User
 from snaptable import utc_now
 
 TOKEN_BYTES = 32
 
 
-def find(db: Library, email: str) -> User | None:
-    """Return the user with this address, given in canonical form."""
+def by_email(db: Library, email: str) -> User | None:
+    """Return the user with this address, given in canonical form; None if there is none."""
     return db.users.where(User.email == email).first()
 
 
@@ -20,9 +21,9 @@ def register(db: Library, email: str, password_hash: str) -> User:
     """Add a user.
 
     Raises:
-        EmailTaken: somebody has the address.
+        EmailTaken: another user has the address.
     """
-    if find(db, email):
+    if by_email(db, email):
         raise EmailTaken
     now = utc_now()
     return db.users.insert(User(email=email, password_hash=password_hash, created_at=now, updated_at=now))
@@ -33,26 +34,26 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def begin_session(db: Library, user: User, token: str, lifetime: timedelta, replacement: str | None) -> Session:
-    """Log a user in, replacing an outdated password hash, and clear away sessions that have expired.
+def begin_session(db: Library, user: User, token: str, lifetime: timedelta, new_hash: str | None) -> Session:
+    """Log a user in, replacing an outdated password hash, and remove the sessions that have expired.
 
     Raises:
-        WrongPassword: the user is gone, or has another password since it was verified.
+        WrongPassword: the user is gone.
     """
     stored = db.users.get(user.id)
     if stored is None:
         raise WrongPassword
     now = utc_now()
-    if replacement and stored.password_hash == user.password_hash:
-        db.users.update(user.id, password_hash=replacement, updated_at=now)
+    if new_hash and stored.password_hash == user.password_hash:
+        db.users.update(user.id, password_hash=new_hash, updated_at=now)
     db.sessions.where(Session.expires_at <= now).delete()
     return db.sessions.insert(
         Session(user_id=user.id, token_sha256=_digest(token), created_at=now, expires_at=now + lifetime)
     )
 
 
-def find_session(db: Library, token: str) -> tuple[User, Session] | None:
-    """Return who holds this token, if it has not expired."""
+def session_of(db: Library, token: str) -> tuple[User, Session] | None:
+    """Return the user and the session of a token; None if it is unknown or has expired."""
     session = db.sessions.where(Session.token_sha256 == _digest(token)).first()
     if session is None or session.expires_at <= utc_now():
         return None
@@ -61,7 +62,7 @@ def find_session(db: Library, token: str) -> tuple[User, Session] | None:
 
 
 def end_session(db: Library, session_id: str) -> None:
-    """Log out; a session that is gone already is no error."""
+    """Log out; a session that is gone already is not an error."""
     db.sessions.where(Session.id == session_id).delete()
 
 

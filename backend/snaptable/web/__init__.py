@@ -1,6 +1,27 @@
-"""Offer FastAPI parts for any `Database`: problems, strict JSON, body limits, lists and health.
+"""FastAPI parts for any `Database`. An application that has FastAPI imports this package; the library never does.
 
-The library never imports this package; an application that has FastAPI does.
+    app = FastAPI()
+    install_problems(app)                                         # every error is an RFC 9457 problem
+    app.add_middleware(BodyLimit, limit_of=lambda scope: 1_000_000)
+    router = APIRouter(route_class=StrictRoute)                   # JSON bodies are read strictly
+    listing = ListParams(Note, ["id", "text"], sort="id")         # ?limit=&cursor=&sort=&text__starts_with=
+    respond = RowResponder(Note, NoteOut)                         # rows as the JSON they were validated as
+
+    @router.get("/notes", response_model=NotePage, responses=problems(422), openapi_extra=listing.openapi)
+    async def list_notes(request: Request) -> Response:
+        return respond.page(listing.read(request).page_json(db.notes.where()))
+
+Errors
+    `install_problems(app)`: answers all errors, the library's own included, as problems.
+    `Problem`, `FieldError`: raised below a route, they are the answer. `problem_response`: the same as a response.
+    `problems(404, 409)`: documents them, for a route's `responses`. `PROBLEM_MEDIA_TYPE`: their media type.
+Requests
+    `StrictRoute`: a route class whose JSON bodies are parsed by `parse_json`: no duplicate keys, NaN, lone surrogates.
+    `BodyLimit`: middleware that answers 413 to a body over a limit.
+    `ListParams`, `Listing`: the query string of a list, as a query.
+Responses
+    `RowResponder`: stored rows, and pages of them, serialised once.
+    `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for.
 """
 
 from snaptable.web.body_limit import BodyLimit
@@ -10,13 +31,11 @@ from snaptable.web.problems import (
     PROBLEM_MEDIA_TYPE,
     FieldError,
     Problem,
-    document_problems,
     install_problems,
     problem_response,
     problems,
 )
-from snaptable.web.request_json import parse_json
-from snaptable.web.routes import Router, StrictRoute, add_routes
+from snaptable.web.request_json import StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
 
 __all__ = [
@@ -27,12 +46,9 @@ __all__ = [
     "ListParams",
     "Listing",
     "Problem",
-    "Router",
     "RowResponder",
     "SnapshotHealth",
     "StrictRoute",
-    "add_routes",
-    "document_problems",
     "health",
     "install_problems",
     "parse_json",

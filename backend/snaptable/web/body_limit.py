@@ -1,4 +1,4 @@
-"""Bound the size of request bodies, declared or streamed, before anything else sees them."""
+"""A bound on the size of request bodies, declared or streamed, in front of everything else."""
 
 import asyncio
 import logging
@@ -9,47 +9,51 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snaptable.web.problems import Problem, problem_response
 
-# A client that is still sending sees our answer only when we go on reading; so much is read and thrown away.
 DRAIN_BYTES = 64 * 1024 * 1024
+"""Most that is read and discarded of a body over the limit: a client sees the answer only once it has sent its body."""
 DRAIN_SECONDS = 5.0
 
 logger = logging.getLogger("snaptable.web")
 
 
 class BodyLimit:
-    """Answer 413 to a body over the limit that `limit_of(scope)` gives; memory use stays bounded."""
+    """ASGI middleware that answers 413 to a body over a limit; memory use stays bounded."""
 
     def __init__(self, app: ASGIApp, limit_of: Callable[[Scope], int]) -> None:
-        """Wrap `app`; `limit_of` is asked once a request."""
+        """Wrap an application.
+
+        Args:
+            app: what the request is passed on to.
+            limit_of: gives the limit in bytes for a request; called once for each.
+        """
         self.app = app
         self.limit_of = limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a counting `receive`, unless its Content-Length already tells enough."""
+        """Pass the request on with a counting `receive`, unless its Content-Length is over the limit already."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         limit = self.limit_of(scope)
         if _declared(scope) > limit:
-            # Who sent `Expect: 100-continue` has not begun to send, and need not.
+            # A client that sent `Expect: 100-continue` has not begun to send its body, and need not.
             if Headers(scope=scope).get("expect", "").lower() != "100-continue":
                 await _drain(receive)
             await problem_response(_too_large(limit))(scope, receive, send)
             return
-        await self.app(scope, _Counting(receive, limit), send)
+        await self.app(scope, _CountingReceive(receive, limit), send)
 
 
-class _Counting:
-    """Be a `receive` that raises the problem 413 once more than `limit` bytes came."""
+class _CountingReceive:
+    """A `receive` that raises the problem 413 once more than `limit` bytes came."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
-        """Count from zero."""
         self.receive = receive
         self.limit = limit
         self.total = 0
 
     async def __call__(self) -> Message:
-        """Hand on the next message while the limit holds."""
+        """Return the next message."""
         message = await self.receive()
         self.total += len(message.get("body", b""))
         if self.total > self.limit:
@@ -60,7 +64,7 @@ class _Counting:
 
 
 def _declared(scope: Scope) -> int:
-    """Return the Content-Length; the server has already refused one that is no number."""
+    """Return the Content-Length, 0 without one; the server has refused one that is not a number."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() and len(value) < 20 else 0
@@ -68,19 +72,19 @@ def _declared(scope: Scope) -> int:
 
 
 def _too_large(limit: int) -> Problem:
-    """Make the problem that names the limit."""
+    """Return the problem that names the limit."""
     return Problem(413, f"The request body is larger than {limit} bytes.", headers={"Connection": "close"})
 
 
 async def _drain(receive: Receive) -> None:
-    """Read and forget what a client still sends, up to a bound in bytes and seconds."""
-    left = DRAIN_BYTES
+    """Read and discard the rest of a body, up to a bound in bytes and seconds."""
+    remaining = DRAIN_BYTES
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            while left > 0:
+            while remaining > 0:
                 message = await receive()
-                left -= len(message.get("body", b""))
+                remaining -= len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return
     except TimeoutError:
-        logger.info("Closed a connection that went on sending a body over the limit.")
+        logger.info("Closed a connection that did not stop sending a body over the limit.")

@@ -1,4 +1,4 @@
-"""Describe a database's health for a probe: can it be written, and how old is its snapshot."""
+"""A database's health, for a probe: can it be written, and how old is its snapshot."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from snaptable.web.problems import Problem
 
 
 class SnapshotHealth(BaseModel):
-    """What the snapshot on disk holds."""
+    """The snapshot on the disk, and why the last one could not be saved."""
 
     sequence: int | None
     saved_at: AwareDatetime | None

@@ -1,4 +1,4 @@
-"""Answer every error as an RFC 9457 problem: one shape, a JSON pointer per field, no value repeated."""
+"""Every error answered as an RFC 9457 problem: one shape, a JSON pointer for each field, no value repeated."""
 
 import http
 import json
@@ -9,48 +9,56 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
+from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import compile_path
+from starlette.routing import Match
 
 from snaptable import (
     ConstraintError,
     DatabaseClosed,
+    DuplicateKey,
+    ForeignKeyViolation,
     InvalidCursor,
     InvalidQuery,
     InvalidRow,
+    OpenError,
     ReadOnlyStore,
     RowNotFound,
     SnaptableError,
+    UniqueViolation,
     WriteFailed,
 )
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 # A body of a hundred thousand unknown fields must not earn an answer of the same size.
-MAX_FAULTS = 50
+MAX_FIELD_ERRORS = 50
 RETRY_AFTER_STORE = "5"
+"""Seconds after which writing is worth another try."""
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 
 logger = logging.getLogger("snaptable.web")
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """Point at one field of a request, and say what is wrong with it."""
+    """What is wrong with one field of a request."""
 
     pointer: str
+    """A JSON pointer (RFC 6901): `/email`, or "" for the whole."""
     detail: str
     where: str = "body"
+    """body, query, path or header."""
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the fault as it appears in a problem's `errors`."""
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the error as it stands in a problem's `errors`."""
         return {"pointer": self.pointer, "in": self.where, "detail": self.detail}
 
 
 class Problem(HTTPException):
-    """Be raised anywhere below a route to answer with this problem."""
+    """An answer that is not a success; raised anywhere below a route, it is sent."""
 
     def __init__(
         self,
@@ -59,22 +67,48 @@ class Problem(HTTPException):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
-        members: Mapping[str, Any] | None = None,
+        members: Mapping[str, JsonValue] | None = None,
     ) -> None:
-        """Take the status and the sentence a person reads; `members` are extension members."""
+        """Take what is answered.
+
+        Args:
+            status: of HTTP.
+            detail: a sentence for a person; None for the status's name.
+            errors: the fields that are wrong; the first 50 are sent.
+            headers: of the answer.
+            members: extension members of the problem, by name.
+        """
         super().__init__(status, detail, headers)
         self.errors = errors
         self.members = members or {}
 
     @classmethod
-    def invalid(cls, *faults: FieldError) -> "Problem":
-        """Make the 422 that points at these fields."""
-        return cls(422, "The request is not valid.", errors=faults)
+    def invalid(cls, *errors: FieldError) -> "Problem":
+        """Return the 422 that points at these fields."""
+        return cls(422, "The request is not valid.", errors=errors)
+
+
+# ── answering ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let an application answer every error as a problem, and add the problem's schema to its OpenAPI document.
+
+    Errors of the library become: `ConstraintError` 409, with `table` and `fields`; `RowNotFound` 404; `InvalidRow`,
+    `InvalidQuery`, `InvalidCursor` 422; `ReadOnlyStore`, `WriteFailed`, `DatabaseClosed`, `OpenError` 503; any other
+    500. No answer holds a value, a key or another row's data.
+    """
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(SnaptableError, _on_store_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+    _document_problems(app)
 
 
 def problem_response(problem: HTTPException) -> Response:
-    """Render any HTTP exception as `application/problem+json`."""
-    content: dict[str, Any] = {
+    """Return the response for an HTTP exception, as `application/problem+json`."""
+    content: dict[str, JsonValue] = {
         "type": "about:blank",
         "title": _title(problem.status_code),
         "status": problem.status_code,
@@ -83,49 +117,149 @@ def problem_response(problem: HTTPException) -> Response:
     if isinstance(problem, Problem):
         content |= problem.members
         if problem.errors:
-            content["errors"] = [fault.as_dict() for fault in problem.errors[:MAX_FAULTS]]
+            content["errors"] = [error.as_dict() for error in problem.errors[:MAX_FIELD_ERRORS]]
     # ASCII output: whatever a client managed to put into a pointer, this can always be encoded.
     body = json.dumps(content, separators=(",", ":")).encode("ascii")
     return Response(body, problem.status_code, problem.headers, PROBLEM_MEDIA_TYPE)
 
 
-def install_problems(app: FastAPI) -> None:
-    """Let every error of `app` be answered as a problem, the library's own included."""
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(SnaptableError, _on_store_error)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_bug)
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what a route or the router raised, with its headers (Allow, WWW-Authenticate, …)."""
+    assert isinstance(error, HTTPException)  # what it is registered for
+    if error.status_code == 405 and (methods := _allowed(request)):
+        # The router names the methods of the first route that matched; there may be one route for each method.
+        error = Problem(405, error.detail, headers={"Allow": ", ".join(methods)})
+    return problem_response(error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of every route on the request's path; empty if it was not the router that refused."""
+    methods = [
+        method
+        for method in _METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+    return [] if request.method in methods else sorted(set(methods))
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> Response:
+    """Answer a request that the route's models refused."""
+    assert isinstance(error, RequestValidationError)  # what it is registered for
+    return problem_response(Problem.invalid(*field_errors_of(error.errors())))
+
+
+async def _on_store_error(_request: Request, error: Exception) -> Response:
+    """Answer an error of the library that no route expected."""
+    assert isinstance(error, SnaptableError)  # what it is registered for
+    return problem_response(problem_of(error))
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    """Answer a client that has gone; the answer reaches no one, but a handled error is not logged as a defect."""
+    return problem_response(Problem(400, "The request ended before its body did."))
+
+
+async def _on_bug(_request: Request, _error: Exception) -> Response:
+    """Answer a defect of ours without its details; the server logs them."""
+    return problem_response(Problem(500, "The server failed to answer this request."))
+
+
+# ── the library's errors ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def problem_of(error: SnaptableError) -> Problem:
-    """Choose the problem that tells a client what the library refused."""
+    """Return the problem that tells a client what the library refused."""
     match error:
+        case ConstraintError():
+            return _conflict(error)
+        case RowNotFound():
+            return Problem(404, "There is no such row.")
+        case InvalidRow():
+            detail = "The store can't keep this value as it was sent."
+            return Problem.invalid(*(FieldError(pointer, detail) for pointer in _pointers(error.fields) or [""]))
         case InvalidCursor():
             return Problem.invalid(FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query"))
         case InvalidQuery():
             return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
-        case InvalidRow():
-            return Problem.invalid(FieldError("", "The store can't keep this value as it was sent."))
-        case RowNotFound():
-            return Problem(404, "There is no such row.")
-        case ConstraintError():
-            return Problem(409, "This clashes with what is stored.")
-        case ReadOnlyStore() | WriteFailed() | DatabaseClosed():
-            logger.warning("Write refused: %s", error)
-            headers = {"Retry-After": RETRY_AFTER_STORE}
-            return Problem(503, "The store takes no writes at the moment; nothing was changed.", headers=headers)
+        case ReadOnlyStore() | WriteFailed():
+            return _unavailable(error, "The store takes no writes at the moment; nothing was changed.")
+        case DatabaseClosed() | OpenError():
+            return _unavailable(error, "The store is not open at the moment.")
     logger.error("Unexpected error of the store", exc_info=error)
     return Problem(500, "The server failed to answer this request.")
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Turn Pydantic's errors into faults, leaving out every value that was sent."""
-    return [_fault(error) for error in errors]
+def _unavailable(error: SnaptableError, detail: str) -> Problem:
+    """Return the 503, and log the reason, which may hold paths."""
+    logger.warning("%s: %s", detail.removesuffix("."), error)
+    return Problem(503, detail, headers={"Retry-After": RETRY_AFTER_STORE})
+
+
+def _conflict(error: ConstraintError) -> Problem:
+    """Return the 409 that names table and fields.
+
+    The row in the way and its key may be another user's, and the value may be a secret: they stay here.
+    """
+    detail, points_at_request = _conflict_detail(error)
+    members: dict[str, JsonValue] = {}
+    if error.table is not None:
+        members = {"table": error.table, "fields": list(error.fields)}
+    pointers = _pointers(error.fields) if points_at_request else []
+    return Problem(409, detail, errors=[FieldError(pointer, detail) for pointer in pointers], members=members)
+
+
+def _conflict_detail(error: ConstraintError) -> tuple[str, bool]:
+    """Return the sentence for a violation, and whether its fields are those of the row that was sent."""
+    match error:
+        case DuplicateKey():
+            return "There is a row with this key already.", True
+        case UniqueViolation():
+            return "Another row has this value already.", True
+        case ForeignKeyViolation() if error.other is not None:
+            return "Other rows refer to this one.", False
+        case ForeignKeyViolation():
+            return "This refers to a row that does not exist.", True
+    return "This clashes with what is stored.", True
+
+
+def _pointers(fields: Iterable[str]) -> list[str]:
+    return [pointer_to(field) for field in fields]
+
+
+# ── the request's errors ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def field_errors_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Return Pydantic's errors as field errors, without any value that was sent."""
+    return [_field_error(error) for error in errors]
+
+
+def _field_error(error: Mapping[str, Any]) -> FieldError:
+    where, *path = error["loc"] or ("body",)
+    if error["type"] == "json_invalid":
+        path = []
+    return FieldError(pointer_to(*path), _detail(error), str(where))
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """Return Pydantic's sentence, except if it quotes what was sent."""
+    message = str(error["msg"])
+    if "email address" in message:
+        return "This is not a valid e-mail address."
+    return message.removeprefix("Value error, ")
+
+
+def pointer_to(*path: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) of a path of names and positions."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+
+
+# ── the OpenAPI document ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document these statuses as problems, for a route's `responses`."""
+    """Return the documentation of these statuses as problems, for a route's `responses`."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": _title(status), "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
@@ -133,8 +267,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document_problems(app: FastAPI) -> None:
-    """Add the schema that `problems(...)` refers to, to the OpenAPI document of `app`."""
+def _document_problems(app: FastAPI) -> None:
+    """Add the schema that `problems` refers to; replacing `app.openapi` is FastAPI's documented way to extend it."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -142,10 +276,10 @@ def document_problems(app: FastAPI) -> None:
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
-PROBLEM_SCHEMA: dict[str, Any] = {
+PROBLEM_SCHEMA: dict[str, JsonValue] = {
     "type": "object",
     "title": "Problem",
     "description": "A problem as of RFC 9457.",
@@ -155,6 +289,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "table": {"type": "string", "description": "Of a conflict: the table whose constraint it would break."},
+        "fields": {"type": "array", "items": {"type": "string"}, "description": "Of a conflict: that table's fields."},
         "errors": {
             "type": "array",
             "items": {
@@ -169,63 +305,6 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what a route or the router raised, with its headers (Allow, WWW-Authenticate, …)."""
-    assert isinstance(error, HTTPException)  # what it is registered for
-    if error.status_code == 405 and (methods := _allowed(request)):
-        # The router names the methods of the first route that matched; there may be one route a method.
-        error = Problem(405, error.detail, headers={"Allow": ", ".join(sorted(methods))})
-    return problem_response(error)
-
-
-def _allowed(request: Request) -> set[str]:
-    """Return the methods of every route on the request's path."""
-    methods: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
-        if route.path and route.methods and compile_path(route.path)[0].match(request.scope["path"]):
-            methods |= route.methods
-    return methods
-
-
-async def _on_invalid_request(_request: Request, error: Exception) -> Response:
-    """Answer a request that the route's models refused."""
-    assert isinstance(error, RequestValidationError)  # what it is registered for
-    return problem_response(Problem.invalid(*faults_of(error.errors())))
-
-
-async def _on_store_error(_request: Request, error: Exception) -> Response:
-    """Answer an error of the library that no route expected."""
-    assert isinstance(error, SnaptableError)  # what it is registered for
-    return problem_response(problem_of(error))
-
-
-async def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    """Answer a client that has gone: nobody reads it, but it is no defect of ours to be logged as one."""
-    return problem_response(Problem(400, "The request ended before its body did."))
-
-
-async def _on_bug(_request: Request, _error: Exception) -> Response:
-    """Answer a defect of ours without telling its details; the server logs them."""
-    return problem_response(Problem(500, "The server failed to answer this request."))
-
-
-def _fault(error: Mapping[str, Any]) -> FieldError:
-    """Turn one of Pydantic's errors into a fault."""
-    where, *path = error["loc"] or ("body",)
-    if error["type"] == "json_invalid":
-        path = []
-    pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-    return FieldError(pointer, _detail(error), str(where))
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    """Return Pydantic's sentence, except where it quotes what was sent."""
-    message = str(error["msg"])
-    if "email address" in message:
-        return "This is not a valid e-mail address."
-    return message.removeprefix("Value error, ")
 
 
 def _title(status: int) -> str:

@@ -1,14 +1,47 @@
-"""Read JSON bodies strictly: what another parser could read differently, or we could not store, is refused."""
+"""JSON bodies, read strictly: what another parser could read differently, or the store could not keep, is refused."""
 
 import json
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fastapi import Request
+from fastapi.routing import APIRoute
 from pydantic_core import from_json, to_json
+from starlette.responses import Response
 
 from snaptable.values.strict_json import NotStrict, depth_of, parse_strictly
+from snaptable.web.problems import FieldError, Problem
 
-# Well under what the store takes in a row (100), so that a body that passes here can be stored.
 MAX_DEPTH = 64
+"""Nesting of a body; well under what the store takes in a row (100), so that a body that passes here can be stored."""
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON bodies are parsed by `parse_json`: `APIRouter(route_class=StrictRoute)`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, handed a request whose `json()` is strict."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return handle
+
+
+class _StrictRequest(Request):
+    """A request whose `json()` is strict."""
+
+    async def json(self) -> Any:
+        """Return the value of the body.
+
+        Raises:
+            Problem: 422, the body is not strict JSON.
+        """
+        try:
+            return parse_json(await self.body())
+        except ValueError as error:
+            raise Problem.invalid(FieldError("", str(error))) from None
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -25,13 +58,13 @@ def parse_json(data: bytes | str) -> Any:
 
 
 class NeedsStrictParser(Exception):
-    """Say that it takes a closer look to tell whether a JSON text is strict."""
+    """A JSON text of which only the slower, strict parser can tell whether it is strict."""
 
 
 def parse_quickly(data: bytes) -> Any:
     """Return the JSON value of an ordinary text as the strict parser does, in a half to a quarter of the time.
 
-    Pydantic's parser is strict as well, but for keys that stand twice, numbers beyond a float, and depth.
+    Pydantic's parser is strict as well, except for duplicate keys, numbers beyond a float, and depth.
 
     Raises:
         NeedsStrictParser: it is not ordinary, or not strict.
@@ -50,7 +83,7 @@ def parse_quickly(data: bytes) -> Any:
 
 
 def _parse_strictly(data: bytes | str) -> Any:
-    """Return the JSON value of `data`, or say why it is refused."""
+    """Return the JSON value of `data`; the message of a refusal repeats nothing of it."""
     try:
         return parse_strictly(data, MAX_DEPTH)
     except NotStrict as error:

@@ -1,62 +1,65 @@
-"""Send stored rows as JSON in one go: they were validated when they were written, and need not be on the way out."""
+"""Stored rows as responses: they were validated when they were written, and are serialised once, by their own model."""
 
-import json
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from snaptable import Row
 
 SHAPE_WORDS = ("type", "format", "enum", "const", "anyOf", "items", "prefixItems", "additionalProperties")
+"""The words of a JSON schema that say what JSON there is; the others describe or bound it."""
 
 RowT = TypeVar("RowT", bound=Row)
 
 
 class JsonResponse(Response):
-    """Be JSON that is bytes already."""
+    """A response whose body is JSON bytes already."""
 
     media_type = "application/json"
 
 
 class RowResponder(Generic[RowT]):
-    """Send rows of one model, documented as `shape`, the model that FastAPI is given as `response_model`."""
+    """The responses for rows of one model, documented by the model that FastAPI is given as `response_model`."""
 
-    def __init__(self, model: type[RowT], shape: type[BaseModel]) -> None:
-        """Prepare the serialiser.
+    def __init__(self, model: type[RowT], documented: type[BaseModel]) -> None:
+        """Compare the two models.
 
         Raises:
             TypeError: the row's JSON is not what is documented; a field too many could be a secret.
         """
-        if _shape(model) != _shape(shape):
-            raise TypeError(f"rows of {model.__name__} are not sent as {shape.__name__} says")
-        self._row = model.__pydantic_serializer__
+        if _shape(model) != _shape(documented):
+            raise TypeError(f"rows of {model.__name__} are not sent as {documented.__name__} says")
+        self._serializer = model.__pydantic_serializer__
 
     def one(self, row: RowT, status: int = 200) -> Response:
-        """Return the response that holds one row."""
-        return JsonResponse(self._row.to_json(row), status)
+        """Return the response that holds one row; O(its JSON)."""
+        return JsonResponse(self._serializer.to_json(row), status)
 
     def page(self, page: tuple[bytes, str | None]) -> Response:
-        """Return the response that holds a page of a list, as `Query.page_json` gives it."""
+        """Return the response that holds a page of a list, as `Query.page_json` gives it: `{items, next_cursor}`."""
         items, cursor = page
-        return JsonResponse(b'{"items":%b,"next_cursor":%b}' % (items, json.dumps(cursor).encode()))
+        return JsonResponse(b'{"items":%b,"next_cursor":%b}' % (items, to_json(cursor)))
 
 
-def _shape(model: type[BaseModel]) -> Any:
+def _shape(model: type[BaseModel]) -> object:
     """Return what JSON a model gives: the members and types of its JSON schema, without what only describes them."""
     document = model.model_json_schema(mode="serialization")
 
-    def strip(schema: Any, outer: tuple[str, ...] = ()) -> Any:
+    def strip(schema: object, enclosing: tuple[str, ...] = ()) -> object:
         if isinstance(schema, list):
-            return [strip(part, outer) for part in schema]
+            return [strip(part, enclosing) for part in schema]
         if not isinstance(schema, dict):
             return schema
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
-            # A type within itself: which one, counted from the outermost, as the two models may name it differently.
-            return outer.index(name) if name in outer else strip(document["$defs"][name], (*outer, name))
+            # A type within itself: its place, counted from the outermost, as the models may name it differently.
+            if name in enclosing:
+                return enclosing.index(name)
+            return strip(document["$defs"][name], (*enclosing, name))
         if "properties" in schema:
-            return {name: strip(member, outer) for name, member in schema["properties"].items()}
-        return {word: strip(schema[word], outer) for word in SHAPE_WORDS if word in schema}
+            return {name: strip(member, enclosing) for name, member in schema["properties"].items()}
+        return {word: strip(schema[word], enclosing) for word in SHAPE_WORDS if word in schema}
 
     return strip(document)

@@ -1,4 +1,4 @@
-"""Server processes: the backend as anybody starts it, the peers with its settings of uvicorn and the collector."""
+"""Server processes: the backend without an access log, the peers with its settings of uvicorn and the collector."""
 
 import re
 import subprocess
@@ -12,8 +12,10 @@ from app.server import Server, bind, configuration
 from app.settings import Settings
 
 HERE = "tests.benchmarks.server"
-BACKEND = ["-m", "app"]
-COLLECTOR_OFF = ["-c", "import gc; gc.disable(); from app.main import main; raise SystemExit(main())"]
+BACKEND = ["-m", "app.main", "--no-access-log"]
+COLLECTOR_OFF = [
+    "-c", "import gc; gc.disable(); from app.main import main; raise SystemExit(main())", "--no-access-log",
+]  # fmt: skip
 NOTHING = ["-m", f"{HERE}.serving"]
 
 
@@ -26,7 +28,7 @@ def running(*arguments: str) -> Iterator[int]:
     try:
         assert process.stdout is not None
         lines = (re.search(r"http://[^/]*:(\d+)/", line) for line in process.stdout)
-        yield next(int(found[1]) for found in lines if found)
+        yield next(int(match[1]) for match in lines if match)
     finally:
         process.terminate()
         process.communicate(timeout=60)
@@ -35,7 +37,7 @@ def running(*arguments: str) -> Iterator[int]:
 def serve_peer(app: ASGIApp) -> None:
     """Serve a peer on a free port and say where."""
     listener = bind("127.0.0.1", 0)
-    server = Server(configuration(app, Settings(_env_file=None)))
+    server = Server(configuration(app, Settings(_env_file=None, access_log=False)))
     server.announcement = f"http://127.0.0.1:{listener.getsockname()[1]}/\n"
     server.run(sockets=[listener])
 

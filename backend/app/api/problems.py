@@ -1,4 +1,4 @@
-"""Which problem a client is told for what a service, or the machinery below it, refused."""
+"""Which problem a client is told for what a service refused."""
 
 import logging
 
@@ -14,28 +14,27 @@ from app.errors import (
     ServiceError,
     StorageFailed,
     TooBusy,
+    TooLarge,
+    TooManyAttempts,
     WrongPassword,
 )
-from app.security.login_limits import TooManyAttempts
-from app.services.uploads import TooLarge
 from snaptable.web import FieldError, Problem, problem_response
 
 logger = logging.getLogger("app")
 
 
-def install_errors(app: FastAPI) -> None:
-    """Answer our own errors as problems."""
-    for kind in (ServiceError, TooManyAttempts, TooLarge):
-        app.add_exception_handler(kind, _answer)
+def install_service_problems(app: FastAPI) -> None:
+    """Answer the services' refusals as problems."""
+    app.add_exception_handler(ServiceError, _answer)
 
 
 async def _answer(_request: Request, error: Exception) -> Response:
-    """Answer one of our errors."""
-    return problem_response(_problem(error))
+    assert isinstance(error, ServiceError)  # what it is registered for
+    return problem_response(_problem_of(error))
 
 
-def _problem(error: Exception) -> Problem:
-    """Choose the problem."""
+def _problem_of(error: ServiceError) -> Problem:
+    """Return the problem that tells a client what was refused."""
     match error:
         case NotFound():
             return Problem(404, str(error))

@@ -1,0 +1,75 @@
+"""The application: its routes, its problems, its limits, and what is opened and closed with it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.types import Scope
+
+from app.api import annotations, auth, documents, extractions, health
+from app.api.problems import install_service_problems
+from app.resources import Resources
+from app.settings import Settings
+from snaptable.web import BodyLimit, install_problems
+
+FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
+"""Bytes that the form around a document, and its metadata, may add."""
+
+TAGS = [
+    {"name": "auth", "description": "Begin here: register, log in, and send the token with every other request."},
+    {"name": "documents", "description": "PDFs: upload, list, download, delete."},
+    {"name": "extractions", "description": "Named pieces of text taken from a page of a document."},
+    {"name": "annotations", "description": "Marks on a page of a document."},
+    {"name": "health", "description": "For probes and people."},
+]
+"""In the order of /docs."""
+
+
+def create_app(settings: Settings | None = None, resources: Resources | None = None) -> FastAPI:
+    """Return the application; the store is opened when it starts, unless `resources` are open already."""
+    resources = resources or Resources(settings or Settings())
+    app = FastAPIOffline(
+        title="Services",
+        version="1",
+        description="Users, documents, extractions and annotations, on snaptable.",
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+        generate_unique_id_function=lambda route: route.name,  # generated clients name their methods after it
+    )
+    app.state.resources = resources
+    app.state.db = resources.db
+    # Routes are tried in this order: the busiest first.
+    for module in (annotations, extractions, documents, auth, health):
+        app.include_router(module.router)
+    install_problems(app)
+    install_service_problems(app)
+    app.add_middleware(BodyLimit, limit_of=_BodyLimits(resources.settings))
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the resources, and close them at the end."""
+    resources: Resources = app.state.resources
+    resources.open()
+    retrying = asyncio.create_task(resources.retry_writes())
+    try:
+        yield
+    finally:
+        retrying.cancel()
+        await resources.close()
+
+
+class _BodyLimits:
+    """The limit of a request's body: an upload may be larger than any other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.upload = settings.max_upload + FORM_OVERHEAD
+        self.other = settings.max_body
+
+    def __call__(self, scope: Scope) -> int:
+        """Return the limit in bytes."""
+        is_upload = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/documents"
+        return self.upload if is_upload else self.other

@@ -1,0 +1,23 @@
+"""The backend's database, and how a file of the older stop-gap becomes one."""
+
+from app import legacy_import
+from app.tables import Annotation, Document, Extraction, Session, User
+from snaptable import Database, Index, LegacySnapshot, Table, table
+
+
+class Library(Database):
+    """The tables of the backend."""
+
+    users: Table[User]
+    sessions: Table[Session]
+    documents: Table[Document] = table(Index("user_id", "upload_date", ordered=True))
+    extractions: Table[Extraction] = table(
+        Index("user_id", "timestamp", ordered=True), Index("document_id", "user_id", "timestamp", ordered=True)
+    )
+    annotations: Table[Annotation] = table(
+        Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
+    )
+
+    def import_legacy(self, old: LegacySnapshot) -> None:
+        """Bring a file of the older stop-gap into the shape of these tables."""
+        legacy_import.import_rows(old)

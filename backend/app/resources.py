@@ -1,0 +1,125 @@
+"""What a running backend owns: the database, the blobs beside it, the pools; opened and closed in order."""
+
+import asyncio
+import logging
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from app.files.blobs import Blobs
+from app.files.page_counter import PageCounter
+from app.library import Library
+from app.security.login_limits import LoginLimits
+from app.security.passwords import Passwords
+from app.services import documents
+from app.services.accounts import AccountResources
+from app.services.uploads import UploadResources
+from app.settings import Settings
+from snaptable import SnaptableError, WriteFailed
+from snaptable.engines import Filesystem
+from snaptable.storage.disk.files import Files
+
+RETRY_SECONDS = 5.0
+"""Pause between two attempts to make writes work again."""
+
+logger = logging.getLogger("app")
+
+
+class Resources:
+    """The database and the parts beside it that requests use; `accounts` and `uploads` are there once it is open."""
+
+    accounts: AccountResources
+    uploads: UploadResources
+
+    def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
+        """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
+        self.settings = settings
+        self.db = Library(settings.data_dir, fsync=settings.fsync, snapshot=settings.snapshot, filesystem=filesystem)
+        self._filesystem = filesystem
+        self._is_open = False
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def open(self) -> None:
+        """Open the database, then what stands beside it; do nothing if it is open.
+
+        Raises:
+            OpenError: the database can't be opened.
+            OSError: the folder of the blobs can't be used.
+        """
+        if self._is_open:
+            return
+        self.db.open()
+        try:
+            blobs = self._open_blobs()
+        except BaseException:
+            self.db.close()
+            raise
+        settings = self.settings
+        pages = PageCounter(settings.pdf_workers, settings.pdf_seconds)
+        self.uploads = UploadResources(blobs, pages, settings.max_upload)
+        lifetime = timedelta(hours=settings.session_hours)
+        self.accounts = AccountResources(_passwords(settings), _login_limits(settings), lifetime)
+        self._is_open = True
+
+    def _open_blobs(self) -> Blobs:
+        """Open the blobs beside the database and remove what a crash left there."""
+        directory = self.db.directory
+        if directory is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="backend-")
+            directory = Path(self._temporary.name)
+        files = self._filesystem(directory, fsync=self.settings.fsync)
+        blobs = Blobs(files, lambda sha256: documents.is_referenced(self.db, sha256))
+        blobs.sweep(any_referenced=self.db.documents.where().exists())
+        return blobs
+
+    async def retry_writes(self) -> None:
+        """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if not self.db.status().writable:
+                try:
+                    await asyncio.to_thread(self.db.persist)
+                except SnaptableError as error:
+                    logger.warning("Writes are still refused: %s", error)
+                else:
+                    logger.warning("Writes work again.")
+
+    async def close(self) -> None:
+        """Finish what is being written, then write the last snapshot."""
+        if not self._is_open:
+            return
+        await self.uploads.finish()
+        await self.uploads.pages.close()
+        self.close_sync()
+
+    def close_sync(self) -> None:
+        """Close all that needs no event loop: all there is, if the server never served."""
+        if self._is_open:
+            self._is_open = False
+            self.accounts.passwords.close()
+            try:
+                self.db.close()
+            except WriteFailed as error:
+                # Nothing is lost, and there is no caller left to handle it.
+                logger.error("%s", error)  # noqa: TRY400  # a reason, not a defect to be traced
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+
+def _passwords(settings: Settings) -> Passwords:
+    return Passwords(
+        memory_kib=settings.argon2_memory,
+        passes=settings.argon2_passes,
+        lanes=settings.argon2_lanes,
+        workers=settings.password_workers,
+    )
+
+
+def _login_limits(settings: Settings) -> LoginLimits:
+    return LoginLimits(
+        failures=settings.login_failures,
+        window=settings.login_window,
+        address_failures=settings.login_address_failures,
+        registrations=settings.registrations,
+    )

@@ -1,0 +1,21 @@
+"""The rule of all rows: another user's row is as good as missing."""
+
+from typing import TypeVar
+
+from app.errors import NotFound
+from app.tables import Annotation, Document, Extraction, User
+from snaptable import Table
+
+OwnedT = TypeVar("OwnedT", Document, Extraction, Annotation)
+
+
+def owned_row(table: Table[OwnedT], user: User, key: object, kind: str) -> OwnedT:
+    """Return a user's row.
+
+    Raises:
+        NotFound: there is none, or it is another user's; `kind` is what the message calls it.
+    """
+    row = table.get(key)
+    if row is None or row.user_id != user.id:
+        raise NotFound(kind)
+    return row
