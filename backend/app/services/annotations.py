@@ -20,7 +20,7 @@ def create(db: Library, user: User, fields: dict[str, Any]) -> Annotation:
     document = documents.get(db, user, fields["document_id"])
     documents.check_page(document, fields["page_num"], "page_num")
     now = utc_now()
-    return db.annotations.insert(Annotation(user_id=user.id, created_at=now, updated_at=now, **fields))
+    return db.annotations.create(user_id=user.id, created_at=now, updated_at=now, **fields)
 
 
 def get(db: Library, user: User, annotation_id: str) -> Annotation:

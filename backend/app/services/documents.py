@@ -23,7 +23,7 @@ def clean_filename(name: str | None) -> str:
 
 def create(db: Library, fields: dict[str, Any]) -> Document:
     """Add a document whose bytes are stored already."""
-    return db.documents.insert(Document(**fields))
+    return db.documents.create(**fields)
 
 
 def get(db: Library, user: User, document_id: object) -> Document:

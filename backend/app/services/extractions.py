@@ -19,7 +19,7 @@ def create(db: Library, user: User, fields: dict[str, Any]) -> Extraction:
     """
     document = documents.get(db, user, fields["document_id"])
     documents.check_page(document, fields["page"], "page")
-    return db.extractions.insert(Extraction(user_id=user.id, **fields))
+    return db.extractions.create(user_id=user.id, **fields)
 
 
 def get(db: Library, user: User, extraction_id: str) -> Extraction:

@@ -149,7 +149,7 @@ def test_what_the_store_cannot_keep_is_422(db: Things, ask: Callable[[Callable[[
     [
         (InvalidRow(SECRET, table="things", key=SECRET, fields=("size", "a/b")), 422, ["/size", "/a~1b"]),
         (InvalidRow(SECRET), 422, [""]),
-        (ConstraintError(SECRET, value=SECRET, other=SECRET), 409, []),
+        (ConstraintError(SECRET, value=SECRET, other=OWNER), 409, []),
         (ReadOnlyStore(SECRET), 503, []),
         (WriteFailed(SECRET), 503, []),
         (DatabaseClosed(SECRET), 503, []),
