@@ -178,6 +178,13 @@ def import_legacy(
     # 2. What the application changes: rows converted, reported, set aside.
     convert(legacy)
     # 3. Each row into its table.
+    _import_rows(legacy, pages, target)
+    # 4. The old bytes, and what was set aside, kept before anything is written.
+    _keep_originals(files, data, legacy)
+    return RecoveryResult()
+
+
+def _import_rows(legacy: LegacySnapshot, pages: Pages, target: LegacyImportTarget) -> None:
     for table in pages.tables:
         for key, row in legacy.tables.get(table, {}).items():
             insert = target.add_raw(table, key, row)
@@ -185,10 +192,12 @@ def import_legacy(
                 pages.apply_changes([insert])
     target.problems[:0] = legacy.problems
     target.finish({})
-    # 4. The old bytes, and what was set aside, kept before anything is written.
+
+
+def _keep_originals(files: Files, data: bytes, legacy: LegacySnapshot) -> None:
     kept = keep_bytes(files, "stopgap-db_snapshot.json", data)
+    path = files.path(names.SNAPSHOT)
     logger.warning("%s is of the older format; it is taken over, its bytes are kept as %s", path, kept)
     if legacy.quarantined:
         kept = keep_bytes(files, "stopgap-rows-set-aside.jsonl", legacy.quarantined_json())
         logger.warning("%d rows that could not be taken over are kept as %s", len(legacy.quarantined), kept)
-    return RecoveryResult()

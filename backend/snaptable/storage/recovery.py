@@ -5,6 +5,7 @@ a crash. Its bytes are kept in the quarantine, the frames before it are written 
 continues.
 """
 
+import json
 import logging
 import shlex
 from collections.abc import Iterable, Mapping
@@ -172,7 +173,8 @@ def _check_tables_known(path: str, snapshot: snapshot_format.Snapshot, pages: Pa
         tables = [section.table for section in unknown]
         raise SchemaMismatch(
             f"{path} holds rows of {', '.join(tables)}, which the database doesn't have; nothing was changed. "
-            f"Is this another program's directory? {advice_for_unknown_tables(path, tables)}",
+            f"Is this another program's directory? {advice_for_unknown_tables(path, tables)}, then "
+            f"{names.command('accept', path.rpartition('/')[0])}",
             path=path,
             line=unknown[0].line,
             offset=unknown[0].offset,
@@ -181,12 +183,11 @@ def _check_tables_known(path: str, snapshot: snapshot_format.Snapshot, pages: Pa
 
 def advice_for_unknown_tables(path: str, tables: Iterable[str]) -> str:
     """Return what to do about tables that a file holds and the database doesn't."""
-    filters = " | ".join(f"del(.{table})" for table in tables)
-    file = shlex.quote(path)
-    directory = path.rpartition("/")[0] or "."
+    paths = [f".{table}" if table.isidentifier() else f".[{json.dumps(table)}]" for table in tables]
+    filters, file = shlex.quote(f"del({', '.join(paths)})"), shlex.quote(path)
     return (
-        f"If not, add them to the database; or take them out: jq {shlex.quote(filters)} {file} > edited.json && "
-        f"mv edited.json {file}, then {names.command('accept', directory)}"
+        f"If not, add them to the database; or take them out: jq {filters} {file} > edited.json && "
+        f"mv edited.json {file}"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from snaptable.errors import OpenError, UnsafeDirectory
+from snaptable.storage.disk.safety import unsafe_directory, unsafe_file
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -243,7 +244,7 @@ class Files:
         """
         path = self.path(name)
         status = path.lstat()
-        reason = _unsafe_directory(path, status)
+        reason = unsafe_directory(path, status)
         if reason is not None:
             raise UnsafeDirectory(reason, path=path)
         if os.name != "nt" and status.st_mode & stat.S_IWGRP:
@@ -362,7 +363,7 @@ class Files:
             status = os.lstat(self._prefix + name)
         except FileNotFoundError:
             return None
-        reason = _unsafe_file(status)
+        reason = unsafe_file(status)
         if reason is not None:
             path = self.path(name)
             raise UnsafeDirectory(
@@ -387,36 +388,6 @@ class Files:
 
 def _identity(status: os.stat_result) -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _unsafe_file(status: os.stat_result) -> str | None:
-    """Return why a file is not opened, None if it may be."""
-    if stat.S_ISLNK(status.st_mode):
-        return "is a symlink"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if status.st_nlink > 1:
-        return "has a second name (a hard link)"
-    if os.name != "nt" and status.st_uid != os.geteuid():
-        return f"belongs to user {status.st_uid}"
-    return None
-
-
-def _unsafe_directory(path: Path, status: os.stat_result) -> str | None:
-    """Return why a directory is not used, None if it may be."""
-    if not stat.S_ISDIR(status.st_mode):
-        kind = "is a symlink" if stat.S_ISLNK(status.st_mode) else "is not a directory"
-        return f"{path} {kind}; move it away, the store keeps its folders itself"
-    if os.name == "nt":
-        return None
-    if status.st_uid != os.geteuid():
-        return (
-            f"{path} belongs to user {status.st_uid}, this process is user {os.geteuid()}; "
-            f"change the owner (chown) or take another directory"
-        )
-    if status.st_mode & stat.S_IWOTH:
-        return f"everybody may write to {path}; close it: chmod 700 {path}"
-    return None
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:

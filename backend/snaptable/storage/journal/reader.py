@@ -18,7 +18,7 @@ from snaptable.errors import CorruptJournal, OpenError, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
-from snaptable.storage.journal.format import Frame, decode_frames, decode_header, frame_after
+from snaptable.storage.journal.format import Frame, SegmentHeader, decode_frames, decode_header, frame_after
 
 OnDamage = Callable[[int, OpenError | OSError], None]
 """Told the first sequence of a segment that can't be read, and why."""
@@ -67,28 +67,29 @@ class SegmentReader:
             CorruptJournal, UnsupportedFormat: the header is damaged, of another format, or of another file.
         """
         self.path, self.data, self.first, self.following = path, data, first, following
-        decoded = decode_header(data)
-        if decoded is None:
-            # The header is synced before the file gets its name, so a crash leaves no half of it.
-            raise CorruptJournal(
-                f"{path}, byte 0: its first line is damaged; it was left as it is", path=path, line=1, offset=0
-            )
-        self.header, self.end = decoded
-        if self.header.format != names.FORMAT:
-            raise UnsupportedFormat(
-                f"{path} has format {self.header.format}; this version reads format {names.FORMAT}",
-                path=path,
-                line=1,
-                offset=0,
-            )
-        if self.header.first != first:
-            raise CorruptJournal(
-                f"{path} says it begins at sequence {self.header.first}: it was renamed", path=path, line=1, offset=0
-            )
+        self.header, self.end = self._read_header()
         self.last_sequence, self.head_digest = first - 1, self.header.previous_digest
         self.ending: Ending | None = None
         self._checkpoint_sequence = checkpoint_sequence
         self._closed = False
+
+    def _read_header(self) -> tuple[SegmentHeader, int]:
+        decoded = decode_header(self.data)
+        if decoded is None:
+            # The header is synced before the file gets its name, so a crash leaves no half of it.
+            raise self.damage(0, "its first line is damaged; it was left as it is")
+        header, _ = decoded
+        if header.format != names.FORMAT:
+            raise UnsupportedFormat(
+                f"{self.path} has format {header.format}; this version reads format {names.FORMAT}",
+                path=self.path,
+                line=1,
+                offset=0,
+            )
+        if header.first != self.first:
+            reason = f"{self.path} says it begins at sequence {header.first}: it was renamed"
+            raise CorruptJournal(reason, path=self.path, line=1, offset=0)
+        return decoded
 
     @property
     def torn_bytes(self) -> bytes:
