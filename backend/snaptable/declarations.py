@@ -1,7 +1,7 @@
 """The body of a Database class: `name: Table[Model]`, and `table(…)` for indexes over several fields."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any, ClassVar, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -16,7 +16,7 @@ IN_THE_FILE = ("snaptable", "checksum")
 """Names that the snapshot uses itself, beside the tables'."""
 
 
-def table(*indexes: Unique | Index) -> Any:
+def table(*indexes: Unique | Index) -> Table[Any]:
     """Declare the indexes of a table that span several fields.
 
     Raises:
@@ -30,7 +30,7 @@ def table(*indexes: Unique | Index) -> Any:
     >>> class Library(Database):
     ...     documents: Table[Document] = table(Unique("user_id", "name"), Index("name", "user_id", ordered=True))
     """
-    return CompoundIndexes(indexes)
+    return cast("Table[Any]", CompoundIndexes(indexes))
 
 
 class CompoundIndexes:
