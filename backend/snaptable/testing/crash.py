@@ -4,7 +4,9 @@
 *ordered*: a power cut on a file system like ext4 or XFS: names change in order, a sync of anything makes all earlier
 changes of names durable, a file that was not synced is there up to some block.
 *weak*: a power cut on anything POSIX allows: of what was not synced, any names and any blocks of 512 bytes may be
-there, the others hold zeros, garbage, or what a removed file left in them, and sizes are anything in between.
+there, the others hold zeros, garbage, or what a removed file left in them, and sizes are anything in between. A file's
+size and its bytes reach the disk apart: a cut and a later write may do so in either order, and where the cut is missing
+its blocks may be another file's already.
 
 The models, and the way sets of blocks are sampled above six, follow ALICE (Pillai et al., OSDI 2014) and CrashMonkey
 (Mohan et al., OSDI 2018).
@@ -256,10 +258,32 @@ def _file_versions(changes: UnsyncedChanges, inode: int, rng: random.Random) -> 
     fills = (b"\0", GARBAGE, changes.stale) if changes.stale else (b"\0", GARBAGE)
     for fill in fills:
         yield _mixed(before, after, changed, frozenset(), fill)
+    yield from _cut_versions(changes, inode, fills)
     for size in _sizes(len(before), len(after), changed):
         for kept in _block_sets(changed, rng):
             for fill in fills:
                 yield _mixed(before, after, changed, kept, fill)[:size]
+
+
+def _cut_versions(changes: UnsyncedChanges, inode: int, fills: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what a file may hold whose unsynced cuts reach the disk later than its writes, or not at all."""
+    unsynced = changes.unsynced_writes(inode)
+    cuts = [operation for operation in unsynced if operation.kind == "truncate"]
+    if not cuts:
+        return
+    writes = [operation for operation in unsynced if operation.kind != "truncate"]
+    uncut = late = changes.durable.inodes[inode]
+    for write in writes:
+        uncut = late = applied_to_bytes(uncut, write)
+    # 1. None of the cuts: what they freed holds its old bytes, or other ones.
+    end = max((write.offset + len(write.data) for write in writes if write.kind == "write"), default=cuts[-1].offset)
+    yield uncut
+    for fill in fills:
+        yield uncut[:end] + _repeated(fill, end, max(end, len(uncut)))
+    # 2. The cuts behind the writes.
+    for cut in cuts:
+        late = applied_to_bytes(late, cut)
+        yield late
 
 
 def _changed_blocks(before: bytes, after: bytes) -> list[int]:

@@ -173,6 +173,18 @@ def half_frame_left(patch: Patch) -> None:
     patch.setattr(Segment, "truncate_to_last_frame", lambda _: True)
 
 
+def cut_not_synced_before_the_mark(patch: Patch) -> None:
+    """Sync the cut of the preallocated room together with the mark of a clean close."""
+    original = Segment.close
+
+    def close(segment: Segment, sequence: int) -> None:
+        segment.truncate_to_last_frame()
+        segment._has_unsynced_cut = False
+        original(segment, sequence)
+
+    patch.setattr(Segment, "close", close)
+
+
 def write_errors_swallowed(patch: Patch) -> None:
     """Take a write that failed for one that did not."""
     original = Segment.append
@@ -327,6 +339,7 @@ MUTANTS = (
     Mutant("empty segment removed first", empty_segment_removed_first, ("given up",)),
     Mutant("segment removed before a snapshot covers it", segment_removed_too_early, ("rolling journal",)),
     Mutant("half a frame left after a failed write", half_frame_left, ("short write",)),
+    Mutant("cut not synced before the mark of a close", cut_not_synced_before_the_mark, ("restarts",)),
     Mutant("errors of a write swallowed", write_errors_swallowed, ("short write", "ENOSPC")),
     Mutant("snapshot not synced", snapshot_not_synced, ("small commits",)),
     Mutant("snapshot renamed before its sync", snapshot_renamed_before_its_sync, ("small commits",)),

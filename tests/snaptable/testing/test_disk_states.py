@@ -70,6 +70,23 @@ def test_blocks_are_torn_reordered_and_filled(disk: SimulatedDisk) -> None:
     assert b"" in contents
 
 
+def test_a_cut_and_a_later_write_reach_the_disk_apart(disk: SimulatedDisk) -> None:
+    """Under the weak model the cut may be missing, its blocks holding anything, or come behind the write."""
+    file = disk.create("a")
+    disk.sync_directory()
+    file.write([b"kept"])
+    file.preallocate(4, 96)
+    file.sync()
+    file.truncate(4)
+    file.write([b"last"])
+    contents = {state["a"] for state in left(disk, "weak")}
+    garbage = b"\xa5" * 92
+    assert {b"keptlast", b"keptlast" + bytes(92), b"keptlast" + garbage, b"kept", b"kept" + bytes(96)} <= contents
+    assert all(state["a"] in (b"keptlast", b"kept", b"kept" + bytes(96)) for state in left(disk, "ordered"))
+    file.sync()
+    assert left(disk, "weak") == [{"a": b"keptlast"}]
+
+
 def test_blocks_may_hold_what_a_removed_file_left(disk: SimulatedDisk) -> None:
     """A disk does not clean what it gives out again."""
     old = disk.create("old")

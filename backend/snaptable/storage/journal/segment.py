@@ -36,6 +36,7 @@ class Segment:
         self.head_digest = previous_digest
         self.size = 0
         self._allocated = 0
+        self._has_unsynced_cut = False
         self._files = files
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
         self._salt = secrets.token_bytes(16)
@@ -77,7 +78,13 @@ class Segment:
         """
         if self._file is not None:
             try:
-                self.truncate_to_last_frame()
+                # 1. Nothing behind the last frame. A disk may do the cut after what is written later, or not at all:
+                #    it is synced first, or the freed blocks could lie behind the mark, holding anything.
+                if self._allocated > self.size:
+                    self.truncate_to_last_frame()
+                if self._has_unsynced_cut:
+                    sync(self._file.sync)
+                # 2. The mark.
                 self._write(*encode_close(sequence, timestamp(), self.head_digest, self._salt), last=True)
             finally:
                 self.drop()
@@ -96,6 +103,7 @@ class Segment:
         else:
             self._file.write([line])
             sync(self._file.sync)
+        self._has_unsynced_cut = False
         self.size += len(line)
         self.head_digest = digest
 
@@ -122,6 +130,7 @@ class Segment:
             if self._file is not None:
                 self._file.truncate(self.size)
                 self._allocated = self.size
+                self._has_unsynced_cut = True
         except OSError:
             return False
         return True
