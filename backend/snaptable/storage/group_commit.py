@@ -77,6 +77,8 @@ class GroupCommit(Generic[U]):
         self._poisoned = False
         """Whether memory may hold half of a commit, so that nothing may be written from it."""
         self._last_resume = float("-inf")
+        self._deferred_start: Callable[[], None] | None = None
+        """The steps that a full disk kept the start from doing; None if they are done."""
         self._pid = os.getpid()
         self._leader_thread = BackgroundThread("snaptable-commit")
 
@@ -269,6 +271,20 @@ class GroupCommit(Generic[U]):
             f"writes are refused until the store is reopened: a commit was interrupted ({error!r})"
         )
 
+    def defer_start(self, start: Callable[[], None], error: OSError) -> None:
+        """Refuse writes until the steps of the start have been done, for which the disk had no room.
+
+        Args:
+            start: does them; called before the next write, by `persist` and by `close`.
+            error: why they could not be done.
+        """
+        self._deferred_start, self._transient = start, True
+        self.refusal = ReadOnlyStore(
+            f"writes are refused until there is room: the store was opened on a full disk ({error}); rows can be read. "
+            f"The next write tries again, persist() does too"
+        )
+        logger.error("The disk is full (%s): rows can be read, writes are refused until there is room", error)
+
     def try_resume(self) -> None:
         """Try to accept writes again after a full disk; at most once a second, because it writes everything."""
         now = time.monotonic()
@@ -291,6 +307,10 @@ class GroupCommit(Generic[U]):
         if self._poisoned:
             raise self.refusal
         self.check_ownership()
+        if self._deferred_start is not None:
+            self._deferred_start()
+            self._deferred_start, self._transient, self.refusal = None, False, None
+            return True
         # 1. All that is durable, in a new snapshot.
         self.checkpointer.checkpoint()
         # 2. If the new segment needs the name of the one whose end is in doubt: a copy of that.
@@ -337,6 +357,8 @@ class GroupCommit(Generic[U]):
                     return
                 self.check_ownership()
                 # 3. The last snapshot, in new files if the old ones are in doubt.
+                if self._gives_up_start():
+                    return
                 self._switch_files()
                 self.checkpointer.checkpoint_if_behind()
                 # 4. The mark.
@@ -344,6 +366,17 @@ class GroupCommit(Generic[U]):
                 self._prune()
             finally:
                 self._segment.drop()
+
+    def _gives_up_start(self) -> bool:
+        """Return whether the disk is full since the start: this process wrote nothing, and has nothing to save."""
+        if self._deferred_start is None:
+            return False
+        try:
+            self._switch_files()
+        except OSError as error:
+            logger.warning("The store is closed as it was opened, the disk being full: %s", error)
+            return True
+        return False
 
     def _drain(self) -> None:
         """Return when no batch is waiting to become durable, whether it did or failed: those who wait are told."""

@@ -12,7 +12,7 @@ from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, Snaptab
 from snaptable.storage import legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
-from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
 from snaptable.storage.journal import directory as journal_directory
@@ -153,19 +153,18 @@ class Store(Generic[U]):
         )
         if recovery.header is not None:
             checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
-        # 2. The names in the directory: the process before may have failed to sync them.
-        files.make_directory(names.JOURNAL)
-        files.sync_directory()
-        # 3. The end of the journal.
-        secure_tail(files, recovery)
+        # 2. All that was recovered, on the disk for certain.
         segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest)
-        # 4. A fresh snapshot and a fresh segment: the page cache may show what the disk lost, so what was loaded goes
-        #    to a new file before anything is built on it.
-        if recovery.header is None or recovery.replayed or not recovery.closed_cleanly:
-            checkpointer.checkpoint()
-            if not recovery.closed_cleanly:
-                segment.begin()
-        return GroupCommit(files, lock, checkpointer, segment, callbacks)
+        start = _Start(files, recovery, checkpointer, segment)
+        group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks)
+        try:
+            start.run()
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            # 3. On a full disk rows can be read, and nothing is written until these steps have been done.
+            group_commit.defer_start(start.run, error)
+        return group_commit
 
     def close(self) -> None:
         """Write the last snapshot and release the lock.
@@ -182,6 +181,37 @@ class Store(Generic[U]):
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+
+@dataclass
+class _Start:
+    """The steps that make what was recovered durable, before the first write; on a full disk they are tried again."""
+
+    files: Files
+    recovery: RecoveryResult
+    checkpointer: Checkpointer
+    segment: Segment
+    is_tail_secure: bool = False
+    was_tried: bool = False
+
+    def run(self) -> None:
+        """Do the steps; raises OSError, and can be called again then."""
+        recovery = self.recovery
+        # 1. The names in the directory: the process before may have failed to sync them. After a sync that failed
+        #    another one proves nothing: what was loaded goes to new files then.
+        is_doubtful, self.was_tried = self.was_tried or not recovery.closed_cleanly, True
+        self.files.make_directory(names.JOURNAL)
+        self.files.sync_directory()
+        # 2. The end of the journal.
+        if not self.is_tail_secure:
+            secure_tail(self.files, recovery)
+            self.is_tail_secure = True
+        # 3. A fresh snapshot and a fresh segment: the page cache may show what the disk lost, so what was loaded goes
+        #    to a new file before anything is built on it.
+        if recovery.header is None or recovery.replayed or is_doubtful:
+            self.checkpointer.checkpoint()
+            if is_doubtful:
+                self.segment.begin()
 
 
 def read_snapshot(files: Files) -> bytes | None:

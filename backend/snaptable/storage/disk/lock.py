@@ -7,6 +7,7 @@ holds it. The file is never removed: a lock on a removed file excludes no other 
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
@@ -51,7 +52,8 @@ class Lock:
             self._files.overwrite(names.LOCK, json.dumps(holder).encode() + b"\n")
         except OSError:
             # The disk is full: the lock excludes others all the same, only its text can't tell who holds it.
-            self._files.overwrite(names.LOCK, b"")
+            with suppress(OSError):
+                self._files.overwrite(names.LOCK, b"")
 
     def problem(self) -> str | None:
         """Return why the lock excludes others no longer, None while it does; one lstat."""

@@ -1,5 +1,7 @@
 """The quarantine: bytes that are set aside, never deleted."""
 
+from contextlib import suppress
+
 from snaptable.storage.disk import names
 from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import Files
@@ -25,7 +27,13 @@ def keep_bytes(files: Files, name: str, data: bytes) -> str:
     try:
         file.write([data])
         file.sync()
-    finally:
         file.close()
+    except OSError:
+        # Half of the bytes are no use to anybody, and a full disk would gather such files at each attempt.
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            files.remove(kept)
+        raise
     files.sync_directory(names.QUARANTINE)
     return kept
