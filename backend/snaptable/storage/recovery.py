@@ -158,7 +158,7 @@ def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) 
         expected = snapshot.header.rows[section.table]
         if count != expected:
             raise CorruptSnapshot(
-                f"{path}: {section.table} has {count} rows, its header says {expected}",
+                f"{path}: {section.table} has {count} row{'s' * (count != 1)}, its header says {expected}",
                 path=path,
                 line=section.line,
                 offset=section.offset,
@@ -183,7 +183,7 @@ def _check_tables_known(path: str, snapshot: snapshot_format.Snapshot, pages: Pa
 
 def advice_for_unknown_tables(path: str, tables: Iterable[str]) -> str:
     """Return what to do about tables that a file holds and the database doesn't."""
-    paths = [f".{table}" if table.isidentifier() else f".[{json.dumps(table)}]" for table in tables]
+    paths = [f".{table}" if table.isascii() and table.isidentifier() else f".[{json.dumps(table)}]" for table in tables]
     filters, file = shlex.quote(f"del({', '.join(paths)})"), shlex.quote(path)
     return (
         f"If not, add them to the database; or take them out: jq {filters} {file} > edited.json && "
