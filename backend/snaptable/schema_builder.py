@@ -26,7 +26,7 @@ from snaptable.schema import (
     Unique,
     not_numbered,
 )
-from snaptable.values import bulk_validator, value_types
+from snaptable.values import bulk_validator, core_schemas, value_types
 
 Declarations = Mapping[str, tuple[type[BaseModel], tuple[Unique | Index, ...]]]
 """Model and compound indexes by table name."""
@@ -64,6 +64,7 @@ def _build_table(
     bulk_validator.warm_key_layout(model)
     for field_name in model.model_fields:
         _check_field(name, model, field_name)
+    _check_values(name, model)
     key = _find_key(name, model)
     key_type, is_numbered = _key_type(name, model, key)
     columns = {field_name: Column(model, field_name) for field_name in model.model_fields}
@@ -122,6 +123,18 @@ def _check_field(table: str, model: type[BaseModel], name: str) -> None:
     reason = why_not(info.annotation, model)
     if reason:
         raise _error(table, name, f"its type can't survive JSON: {reason}")
+
+
+def _check_values(table: str, model: type[BaseModel]) -> None:
+    """Check that the store will open again: no type's values expire, and each default is a value of its field."""
+    for path, reason in core_schemas.short_lived(model):
+        raise _error_at(table, path, reason)
+    for path, reason in core_schemas.invalid_defaults(model):
+        raise _error_at(table, path, f"its default is not a value of its type: {reason}")
+
+
+def _error_at(table: str, path: tuple[str, ...], reason: str) -> SchemaError:
+    return SchemaError(f"{'.'.join((table, *path))}: {reason}", table=table, fields=path[:1])
 
 
 def _markers(info: FieldInfo) -> list[Marker]:

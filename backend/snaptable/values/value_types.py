@@ -20,8 +20,6 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     EmailStr,
-    FutureDate,
-    FutureDatetime,
     NaiveDatetime,
     PastDate,
     PastDatetime,
@@ -219,8 +217,6 @@ def never_survives(annotation: Annotation) -> str | None:
         base = get_origin(member) or member
         if base is Callable or base is FunctionType:
             return "a callable can't be written as JSON"
-        if base in (FutureDate, FutureDatetime):
-            return f"a {base.__name__} is only valid until it has come; use a plain date or datetime"
         if isinstance(base, type) and issubclass(base, Callable):  # type: ignore[arg-type]
             return "a callable can't be written as JSON"
         for part in get_args(member) if get_origin(member) is not Literal else ():
