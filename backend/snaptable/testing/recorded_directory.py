@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -50,7 +50,7 @@ class RecordedDirectory(SimulatedDisk):
         self, root: Path, faults: DiskFaults, previous: "RecordedDirectory | None" = None, *, fsync: bool
     ) -> None:
         """Take the directory as it is, and what an earlier process left unsynced in it."""
-        present = contents_of(root)
+        present = contents_of(root, previous.contents.directories if previous is not None else ())
         if previous is not None and previous.contents.signature() == present.signature():
             present, unsynced = previous.contents, previous.unsynced
         else:
@@ -178,20 +178,31 @@ class RecordedDirectory(SimulatedDisk):
         write_contents(self.root, sample(self.unsynced[model], rng))
 
 
-def contents_of(root: Path) -> Contents:
-    """Return what a store's directory holds: its own files, not those of the application beside them."""
+def contents_of(root: Path, folders: Iterable[str] = ()) -> Contents:
+    """Return what a store's directory holds: its own files, not those of the application beside them.
+
+    Args:
+        root: the store's directory.
+        folders: further folders, in which an application writes through the store's own disk.
+    """
     contents = Contents(set(), {}, {})
-    for name, path in store_files(root, contents.directories.add):
+    for name, path in store_files(root, contents.directories.add, folders):
         inode = -1 - len(contents.names)
         contents.names[name] = inode
         contents.inodes[inode] = path.read_bytes()
     return contents
 
 
-def store_files(root: Path, directory: Callable[[str], object]) -> list[tuple[str, Path]]:
-    """Return the store's own files below a directory; `directory` is called with each of its folders that exists."""
+def store_files(root: Path, directory: Callable[[str], object], folders: Iterable[str] = ()) -> list[tuple[str, Path]]:
+    """Return the store's own files below a directory, and all in further folders.
+
+    Args:
+        root: the store's directory.
+        directory: called with the name of each folder that exists.
+        folders: the further folders.
+    """
     files = []
-    for folder in ("", names.JOURNAL, names.QUARANTINE):
+    for folder in dict.fromkeys(("", names.JOURNAL, names.QUARANTINE, *sorted(folders))):
         if not (root / folder).is_dir():
             continue
         directory(folder)
@@ -204,7 +215,7 @@ def store_files(root: Path, directory: Callable[[str], object]) -> list[tuple[st
 
 def write_contents(root: Path, contents: Contents) -> None:
     """Make a store's directory hold exactly these contents; the application's files beside them are left alone."""
-    for _, path in store_files(root, lambda _: None):
+    for _, path in store_files(root, lambda _: None, contents.directories):
         path.unlink()
     for folder in (names.JOURNAL, names.QUARANTINE):
         if folder not in contents.directories:
