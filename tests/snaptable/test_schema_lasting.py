@@ -75,7 +75,7 @@ def generic(origin: Any, *args: Any) -> Any:
 
 def union(*members: Any) -> Any:
     """Return the union of types that are known only when the test runs."""
-    return Union.__getitem__(members)  # type: ignore[attr-defined]
+    return Union.__getitem__(members)
 
 
 def store_of(**fields: Any) -> type[Database]:
