@@ -96,7 +96,7 @@ class CorruptSnapshot(OpenError):
 
 
 class SnapshotEdited(OpenError):
-    """A snapshot that is valid JSON, but whose checksum is not that of its bytes."""
+    """A snapshot that was edited, its checksum not that of its bytes, or an older one put back beside its journal."""
 
 
 class CorruptJournal(OpenError):

@@ -1,4 +1,4 @@
-"""`snaptable accept DIR`: accept what was edited by hand in `db_snapshot.json` while the store was closed."""
+"""`snaptable accept DIR`: accept what was edited or put back in `db_snapshot.json` while the store was closed."""
 
 import argparse
 import json
@@ -19,14 +19,16 @@ from snaptable.cli.common import (
     say,
 )
 from snaptable.cli.schema_option import add_schema, load_schema
-from snaptable.maintenance.acceptance import accept_edit
+from snaptable.maintenance.acceptance import accept_edit, discard_edit
 from snaptable.maintenance.differences import Difference
 from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
-from snaptable.maintenance.external_edit import Edit, examine
+from snaptable.maintenance.external_edit import Edit, examine, examine_discarding
 from snaptable.maintenance.models import validator_of
+from snaptable.maintenance.untyped import UntypedStore
 
-DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed: show it by table, key
-and field, ask, and make it a commit like any other. The edited file is kept in quarantine/."""
+DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed, or an older copy of it
+that was put back: show what changes by table, key and field, ask, and make it a commit like any other. With --discard,
+continue from the journal instead. The file is kept in quarantine/ either way."""
 WIDTH = 80
 """Characters that are shown of a value."""
 MAX_ROWS = 20
@@ -42,21 +44,25 @@ def add(commands: Subcommands) -> None:
     parser.add_argument(
         "--all", action="store_true", help=f"show every changed row, not only the first {MAX_ROWS} of each table"
     )
+    parser.add_argument(
+        "--discard", action="store_true", help="give up the edit, or the copy put back, and continue from the journal"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the edit, ask, accept it; return 0 if the snapshot is as the library writes it now."""
+    """Show the edit, ask, accept or discard it; return 0 if the snapshot is as the library writes it now."""
     directory = StoreDirectory(options.directory)
     models = load_schema(options.schema)
     with directory.locked():
         data = directory.read_snapshot()
         if data is None:
             raise UsageError(f"there is no {SNAPSHOT} in {directory.root}; see {directory.command('repair')}")
+        if options.discard:
+            return _discard(directory, data, yes=options.yes)
         edit = examine(directory.files, data, validator_of(models) if models else None)
         if edit is None:
-            say(f"{directory.snapshot_path} is as it was written: there is no edit to take over.")
-            return EXIT_SOUND
+            return _say_no_edit(directory)
         if models is None:
             say("Warning: without --schema MODULE:DATABASE types and constraints were not checked.")
             say("If rows break them, the store will be refused when it is opened.")
@@ -65,7 +71,30 @@ def run(options: argparse.Namespace) -> int:
             return EXIT_FAILED
         for name in accept_edit(directory.files, edit):
             say(f"  kept      {name}")
-    say(f"Done: the store is at sequence {edit.store.sequence}, {describe_counts(edit.store.counts())}.")
+    return _say_done(edit.store)
+
+
+def _discard(directory: StoreDirectory, data: bytes, *, yes: bool) -> int:
+    """Say what discarding the file would leave, ask, and do it."""
+    store = examine_discarding(directory.files, data)
+    if store is None:
+        return _say_no_edit(directory)
+    say(f"{directory.snapshot_path} is set aside in {QUARANTINE}/, and written anew from the journal:")
+    say(f"  result    sequence {store.sequence}, {describe_counts(store.counts())}")
+    if not ask("Discard it?", yes=yes):
+        return EXIT_FAILED
+    for name in discard_edit(directory.files, data, store):
+        say(f"  kept      {name}")
+    return _say_done(store)
+
+
+def _say_no_edit(directory: StoreDirectory) -> int:
+    say(f"{directory.snapshot_path} is as it was written: there is no edit to take over.")
+    return EXIT_SOUND
+
+
+def _say_done(store: UntypedStore) -> int:
+    say(f"Done: the store is at sequence {store.sequence}, {describe_counts(store.counts())}.")
     return EXIT_SOUND
 
 
@@ -80,11 +109,16 @@ def _print_edit(directory: StoreDirectory, edit: Edit, most: int | None) -> None
         say(f"  {describe_counts(edit.store.counts())}")
         say(f"A new journal begins; the old one is set aside in {QUARANTINE}/.")
         return
+    if edit.put_back:
+        sequence, saved_at = edit.put_back
+        commits = describe_number(edit.newer_commits, "newer commit")
+        say(f"{path} was put back: it holds sequence {sequence}, saved {saved_at}.")
+        say(f"Going back to it takes back what {commits} changed, by a new commit; the history stays.")
     if not edit.differences:
-        say(f"{path} was laid out anew; no row was changed.")
+        say("No row differs." if edit.put_back else f"{path} was laid out anew; no row was changed.")
     for table, differences in groupby(edit.differences, key=lambda difference: difference.table):
         _print_table(table, list(differences), most)
-    if edit.newer_commits:
+    if edit.newer_commits and not edit.put_back:
         commits = describe_number(edit.newer_commits, "commit")
         say(f"{commits} of the journal that the file didn't hold yet {'stays' if edit.newer_commits == 1 else 'stay'}.")
 

@@ -40,8 +40,13 @@ def is_as_written(path: str, data: bytes) -> bool:
     return True
 
 
-def read_edited(path: str, data: bytes) -> EditedSnapshot:
+def read_edited(path: str, data: bytes, *, strictly: bool = True) -> EditedSnapshot:
     """Return the content of an edited file.
+
+    Args:
+        path: the file's path, for messages.
+        data: its content.
+        strictly: refuse what is not a table or a row; else leave it out.
 
     Raises:
         CorruptSnapshot: it is not strict JSON, or its header is incomplete.
@@ -69,7 +74,8 @@ def read_edited(path: str, data: bytes) -> EditedSnapshot:
     # 3. The rows.
     problems: list[RowProblem] = []
     rows = {table: dict(_rows_of(table, content, problems)) for table, content in plain.items()}
-    refuse_edit(path, data, problems)
+    if strictly:
+        refuse_edit(path, data, problems)
     return EditedSnapshot(path, data, header, rows)
 
 

@@ -1,10 +1,13 @@
-"""A snapshot that was edited by hand while the store was closed: what was changed, and the commit that accepts it.
+"""A snapshot that was edited, or put back, while the store was closed: what changed, and the commit that accepts it.
 
 Nothing is written here; `acceptance` does that.
 
 The edit is compared with the state that the file was made from, rebuilt from the journal, and becomes a commit like
 any other. If the journal doesn't reach back so far, the changes can't be known: the content is taken as it is, a new
 journal begins, and the old one is moved to the quarantine whole.
+
+A whole snapshot that is older than the journal's last clean close was put back: the commit leads from the state that
+the journal ends with back to the file's rows. So does one of a file that was put back and only laid out anew.
 """
 
 import json
@@ -13,15 +16,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from snaptable.changes import Change, Commit, Delete, Insert, Replace
-from snaptable.errors import CorruptSnapshot
+from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.maintenance.differences import Difference, compare, is_same
 from snaptable.maintenance.edited_snapshot import EditedSnapshot, is_as_written, read_edited, refuse_edit
-from snaptable.maintenance.journal_contents import frames_after, read_segments
+from snaptable.maintenance.journal_contents import frames_after, newest_close, read_segments
 from snaptable.maintenance.row_problems import RowProblem
-from snaptable.maintenance.untyped import Rows, UntypedStore, empty_store, highest_number, pages_of, rows_of
+from snaptable.maintenance.untyped import (
+    Rows,
+    UntypedStore,
+    empty_store,
+    highest_number,
+    load_untyped,
+    pages_of,
+    rows_of,
+)
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import format as journal_format
+from snaptable.storage.journal.format import Frame
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import TablePages
@@ -50,6 +62,7 @@ class Edit:
         commit: what is added to the state, None if no row was changed.
         newer_commits: number of commits that the journal holds beyond the edited file; they stay.
         is_base_known: whether the state before the edit is known.
+        put_back: sequence and time of an older snapshot that was put back; None if the file was edited.
     """
 
     data: bytes
@@ -58,6 +71,7 @@ class Edit:
     commit: Commit | None = None
     newer_commits: int = 0
     is_base_known: bool = True
+    put_back: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class _Base:
 
 
 def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit | None:
-    """Return what accepting an edited snapshot would do; None if it is as the library wrote it. O(n).
+    """Return what accepting a snapshot would do; None if it is the one that the library wrote last. O(n).
 
     Args:
         files: the store's directory; nothing in it is changed.
@@ -83,7 +97,8 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
     # 1. What the file says, unless it is as it was written.
     path = str(files.path(names.SNAPSHOT))
     if is_as_written(path, data):
-        return None
+        store = load_untyped(path, data)
+        return _examine_put_back(files, read_edited(path, data), store, rows_of(store.pages), validate)
     edited = read_edited(path, data)
     # 2. The state it was made from.
     base = _rebuild_base(files, edited.header)
@@ -91,6 +106,12 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
         return _examine_without_base(files, edited, validate)
     # 3. What was changed.
     differences = list(compare(base.rows, edited.rows))
+    if base.newer_commits and not differences:
+        store = UntypedStore(pages_of(base.rows, {}), edited.header.store, edited.header.sequence)
+        store.head_digest = edited.header.head_digest
+        put_back = _examine_put_back(files, edited, store, base.rows, validate)
+        if put_back is not None:
+            return put_back
     _check_keys(edited, base.rows, differences)
     # 4. The same changes to the state that the journal ends with, which may be newer.
     present = rows_of(base.store.pages) if base.newer_commits else base.rows
@@ -233,6 +254,99 @@ def _change_of(difference: Difference) -> Change:
         return Delete(difference.table, difference.key)
     kind = Insert if difference.before is None else Replace
     return kind(difference.table, difference.key, difference.after)
+
+
+# ── put back ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _examine_put_back(
+    files: Files, edited: EditedSnapshot, store: UntypedStore, rows: Rows, validate: Validate | None
+) -> Edit | None:
+    """Return the edit that goes back to the rows of an older snapshot; None if the snapshot is not older.
+
+    Args:
+        files: the store's directory.
+        edited: the content of the file.
+        store: the state of the file; the journal behind it is applied.
+        rows: the rows of this state.
+        validate: checks the rows against the models, None if there are none.
+
+    Raises:
+        CorruptJournal: the journal doesn't lead from the file to its last clean close.
+        SchemaMismatch: the rows don't fit the models.
+    """
+    header, before = edited.header, store.sequence
+    close = _apply_journal(files, store)
+    if close is None or close.last <= before:
+        return None
+    present, target = rows_of(store.pages), {table: dict(by_key) for table, by_key in rows.items()}
+    if validate:
+        numbers = _last_numbers(header, store.pages.numbered, target)
+        target = _validated(edited, present, target, numbers, validate)
+    return Edit(
+        edited.data,
+        store,
+        list(compare(present, target)),
+        _commit_between(store, present, target, header),
+        store.sequence - before,
+        put_back=(before, header.saved_at),
+    )
+
+
+def _apply_journal(files: Files, store: UntypedStore) -> Frame | None:
+    """Apply the journal behind a state, and return the mark of its last clean close.
+
+    Raises:
+        CorruptJournal: it holds commits that the state doesn't lead to.
+    """
+    segments = read_segments(files)
+    for frame in frames_after(store, segments):
+        store.apply_frame(frame)
+    close = newest_close(segments)
+    newest = max((frame.last for segment in segments for frame in segment.whole_frames), default=0)
+    if close is not None and max(newest, close.last) > store.sequence:
+        raise CorruptJournal(
+            f"{files.path(names.JOURNAL)} holds commits up to sequence {max(newest, close.last)}, and doesn't lead "
+            f"there from the snapshot of sequence {store.sequence}; {names.command('repair', files.root)} says what "
+            f"can be saved",
+            path=files.path(names.JOURNAL),
+        )
+    return close
+
+
+# ── discarded ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def examine_discarding(files: Files, data: bytes) -> UntypedStore | None:
+    """Return the state to continue with if a snapshot that was edited or put back is discarded; O(n).
+
+    Args:
+        files: the store's directory; nothing in it is changed.
+        data: the snapshot's bytes.
+
+    Returns:
+        The state that the journal ends with; None if the snapshot is the one that the library wrote last.
+
+    Raises:
+        OpenError: the journal doesn't lead to a state, or the file is neither.
+    """
+    path = str(files.path(names.SNAPSHOT))
+    # 1. A whole snapshot: the journal behind it, if that was closed later.
+    if is_as_written(path, data):
+        store = load_untyped(path, data)
+        before, close = store.sequence, _apply_journal(files, store)
+        return store if close is not None and close.last > before else None
+    # 2. An edited one: the journal from its start.
+    edited = read_edited(path, data, strictly=False)
+    base = _rebuild_base(files, edited.header)
+    if base is None:
+        raise CorruptSnapshot(
+            f"{path} was edited, and the journal doesn't lead to its sequence {edited.header.sequence} from the start, "
+            f"so what was there before can't be written again: put the copy from before the edit back",
+            path=path,
+        )
+    _order_tables(base.store, edited.rows)
+    return base.store
 
 
 # ── without the state before ────────────────────────────────────────────────────────────────────────────────────────

@@ -91,6 +91,12 @@ def _read_segment(files: Files, first: int, following: int | None) -> SegmentCon
     return segment
 
 
+def newest_close(segments: Sequence[SegmentContents]) -> journal_format.Frame | None:
+    """Return the newest mark of a clean close, None if there is none; a snapshot of its sequence was there then."""
+    readers = [segment.reader for segment in segments if segment.reader]
+    return next((reader.clean_close for reader in reversed(readers) if reader.clean_close), None)
+
+
 def frames_after(store: UntypedStore, segments: Sequence[SegmentContents]) -> list[journal_format.Frame]:
     """Return the frames that continue a state without a gap, each naming the one before it."""
     followers = {

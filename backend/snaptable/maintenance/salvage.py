@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snaptable.errors import CorruptSnapshot, OpenError, SnapshotEdited, UnsupportedFormat
-from snaptable.maintenance.journal_contents import Position, SegmentContents, frames_after, read_segments
+from snaptable.maintenance.journal_contents import (
+    Position,
+    SegmentContents,
+    frames_after,
+    newest_close,
+    read_segments,
+)
 from snaptable.maintenance.losses import Losses, find_losses
 from snaptable.maintenance.untyped import UntypedStore, empty_store, load_untyped, recover_untyped
 from snaptable.storage import legacy
@@ -93,13 +99,18 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     frames = frames_after(store, segments)
     for frame in frames:
         store.apply_frame(frame)
+    # An older snapshot that was put back is for `accept` to judge.
+    close = newest_close(segments)
+    is_put_back = close is not None and not is_damaged and base.sequence < close.last <= store.sequence
+    if is_put_back and not discard_edit:
+        recover_untyped(files, snapshot)  # raises SnapshotEdited, with the times
     if frames:
         origin += f", and the commits {base.sequence + 1} to {store.sequence} of the journal"
     # 5. What stays of the journal: files that lead to exactly this state, cut where it ends. All others go.
     kept = _leading_to(store, segments)
     quarantined, cut = tuple(segment for segment in segments if segment not in kept), _cut_of(kept)
     # 6. A new snapshot, if the present one is damaged or holds less than the files that go.
-    writes = is_damaged or (store.sequence > base.sequence and bool(quarantined or cut))
+    writes = is_damaged or is_put_back or (store.sequence > base.sequence and bool(quarantined or cut))
     # 7. The commits that are lost.
     applied = {frame.digest for frame in frames}
     losses = find_losses(segments, store, base=base, applied=applied, claimed_sequence=claimed_sequence)

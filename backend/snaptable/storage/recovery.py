@@ -20,6 +20,7 @@ from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import GENESIS, Frame
 from snaptable.storage.journal.reader import Ending, JournalReader, SegmentReader
+from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import Section, SnapshotHeader
 from snaptable.storage.snapshot.pages import Pages
@@ -213,16 +214,22 @@ class _Replay:
     def __init__(self, files: Files, pages: Pages, target: RecoveryTarget, start: RecoveryResult) -> None:
         self._pages, self._target, self._start = pages, target, start
         self._path, self._directory = files.path(names.JOURNAL), files.root
+        self._snapshot_path = str(files.path(names.SNAPSHOT))
         self._journal = JournalReader(files, after=start.sequence, store=start.store, head_digest=start.head_digest)
         self._replayed = 0
+        self._close: Frame | None = None
+        """The mark of the last clean close."""
 
     def run(self) -> RecoveryResult:
         """Replay, and return the state at the journal's end."""
         self._check_begins_in_time()
-        for frame in self._journal.frames():
-            self._replay_frame(frame)
+        for each in self._journal.segments():
+            for frame in each.frames():
+                self._replay_frame(frame)
+            self._close = each.clean_close or self._close
         segment = self._journal.segment
         assert segment is not None
+        self._check_not_put_back()
         self._check_reaches_snapshot(segment)
         ending = segment.ending or Ending.OPEN
         return RecoveryResult(
@@ -249,14 +256,21 @@ class _Replay:
                 path=self._path,
             )
 
+    def _check_not_put_back(self) -> None:
+        # The mark of a clean close is written behind a snapshot of that very sequence, whose name is durable.
+        header, close = self._start.header, self._close
+        if header is not None and close is not None and header.sequence < close.last:
+            raise damage.put_back(self._snapshot_path, header.sequence, header.saved_at, close.last, close.at)
+
     def _check_reaches_snapshot(self, segment: SegmentReader) -> None:
         # A snapshot is only ever written behind a synced frame.
         if segment.last_sequence < self._start.sequence:
             raise CorruptJournal(
-                f"{self._path} ends at sequence {segment.last_sequence}, the snapshot at {self._start.sequence}: they "
-                f"belong to different histories, or journal files were removed. Put the files that belong together "
-                f"back; to continue from the snapshot alone, {names.command('repair', self._directory)} sets the "
-                f"journal aside",
+                f"{self._path} ends at sequence {segment.last_sequence}, the snapshot at {self._start.sequence}: the "
+                f"journal was copied before the snapshot while the store was open, or journal files were removed, or "
+                f"they belong to different histories. The snapshot is whole by itself: "
+                f"{names.command('repair', self._directory)} continues from it and sets the journal aside; or put the "
+                f"files that belong together back",
                 path=self._path,
             )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic
 from uuid import uuid4
 
-from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnaptableError
+from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
 from snaptable.storage import legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
@@ -93,8 +93,9 @@ class Store(Generic[U]):
         for pause in READ_PAUSES:
             try:
                 return cls._open_to_read(options)
-            except (CorruptSnapshot, CorruptJournal, FileNotFoundError):
-                # A writer may have replaced the snapshot and removed old segments between two of our reads.
+            except (CorruptSnapshot, CorruptJournal, SnapshotEdited, FileNotFoundError):
+                # A writer may have replaced the snapshot, removed old segments or closed the store between two of our
+                # reads.
                 time.sleep(pause)
         return cls._open_to_read(options)
 

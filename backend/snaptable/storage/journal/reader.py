@@ -48,6 +48,7 @@ class SegmentReader:
         head_digest: digest of the frame that ends there.
         end: where the last line that verifies ends.
         ending: how the file ends; None until all frames were read.
+        clean_close: the mark of a clean close that was read so far; None if there was none.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class SegmentReader:
         self.header, self.end = self._read_header()
         self.last_sequence, self.head_digest = first - 1, self.header.previous_digest
         self.ending: Ending | None = None
+        self.clean_close: Frame | None = None
         self._checkpoint_sequence = checkpoint_sequence
         self._closed = False
 
@@ -126,6 +128,8 @@ class SegmentReader:
                 self._check_sequence(frame)
                 yield frame
                 self.last_sequence, self.head_digest = frame.last, frame.digest
+            else:
+                self.clean_close = frame
             digest, self._closed, self.end = frame.digest, frame.closed, frame.end
         self.ending = self._find_ending()
 

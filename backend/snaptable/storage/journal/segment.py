@@ -43,8 +43,10 @@ class Segment:
         self._file: File | None = None
         self._header = encode_header(SegmentHeader(store, self._salt, first, previous_digest, names.FORMAT))
 
-    def begin(self) -> None:
+    def begin(self, commits: Sequence[Commit] = ()) -> None:
         """Create the file with its header, and return when it and its name are on the disk.
+
+        Commits, if there are any, are its first frame, and are there with the file or not at all.
 
         The header is synced before the file gets its name, so that a header that does not verify is always damage. A
         file without a commit may have the name already. It is replaced, never removed first: it may carry the mark of
@@ -57,9 +59,14 @@ class Segment:
         """
         # It may have been replaced, by a symlink for example, since the store was opened.
         self._files.check_directory(names.JOURNAL)
-        replace_durably(self._files, names.temporary_segment(), self._name, [self._header])
+        lines, head_digest = [self._header], self.head_digest
+        if commits:
+            line, head_digest = encode_frame(commits, timestamp(), head_digest, self._salt)
+            lines.append(line)
+        replace_durably(self._files, names.temporary_segment(), self._name, lines)
         self._file = self._files.append(self._name)
-        self.size = self._allocated = len(self._header)
+        self.size = self._allocated = sum(map(len, lines))
+        self.head_digest = head_digest
 
     def append(self, commits: Sequence[Commit]) -> None:
         """Write commits as one frame, and return when it is on the disk.

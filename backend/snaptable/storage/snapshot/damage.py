@@ -50,6 +50,26 @@ def edited(path: str, reason: str) -> SnapshotEdited:
     )
 
 
+def put_back(path: str, sequence: int, saved_at: str, closed_sequence: int, closed_at: str) -> SnapshotEdited:
+    """Return the error for a whole snapshot that is older than the last clean close of the journal beside it.
+
+    Args:
+        path: the file's path.
+        sequence: the last commit that it holds.
+        saved_at: the time it was written.
+        closed_sequence: the last commit at the clean close, which left a snapshot of that.
+        closed_at: the time of that.
+    """
+    accept = names.command("accept", Path(path).parent)
+    return SnapshotEdited(
+        f"{path} is older than the journal beside it: it holds sequence {sequence}, saved {saved_at}; the journal was "
+        f"closed cleanly at sequence {closed_sequence}, {closed_at}, and left a snapshot of that. So an older copy was "
+        f"put back; it was left as it is. To go back to it, {accept} shows what would change and asks; to continue "
+        f"from the journal, {accept} --discard keeps the copy in {names.QUARANTINE} and writes the newer one",
+        path=path,
+    )
+
+
 def _explain_invalid_json(path: str, data: bytes, error: Exception) -> CorruptSnapshot:
     directory = Path(path).parent
     accept, check, repair = (names.command(verb, directory) for verb in ("accept", "check", "repair"))
