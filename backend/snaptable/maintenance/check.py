@@ -150,6 +150,7 @@ class _StoreCheck:
         followers = dict(spans)
 
         def add_damage(first: int, error: OpenError | OSError) -> None:
+            """Add why a segment can't be read."""
             self.journal_errors.add(str(error))
             self._add_error(journal_directory.path_of(first), error, self._with_advice(error, followers.get(first)))
 

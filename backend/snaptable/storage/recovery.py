@@ -43,7 +43,7 @@ class RecoveryTarget(Protocol):
         """Return the key that a journalled text stands for; `where` is for messages.
 
         Raises:
-            SchemaMismatch: there is no such table.
+            SchemaMismatch: the table is unknown.
         """
 
     def apply(self, change: Change, key: Key, where: str) -> Change:
@@ -51,7 +51,7 @@ class RecoveryTarget(Protocol):
 
         Args:
             change: as the journal has it, with the key's text and the row's JSON.
-            key: the key. If the change is an insertion there is no row of this key, else there is one.
+            key: the key. A row has it, unless the change is an insertion.
             where: file and offset, for messages.
 
         Raises:
@@ -312,7 +312,7 @@ def replay_commit(commit: Commit, where: str, pages: Pages, target: RecoveryTarg
 
     Raises:
         InapplicableChange: a change does not fit the rows.
-        SchemaMismatch: a row does not fit its model, or there is no such table.
+        SchemaMismatch: a row does not fit its model, or the table is unknown.
     """
     changes = tuple(_replay_change(change, where, pages, target) for change in commit.changes)
     pages.apply(Commit(commit.sequence, changes, commit.numbered))

@@ -17,11 +17,11 @@ from tests.snaptable.storage.support import (
     Rows,
     Store,
     User,
+    expect_refusal,
     killed,
     opened,
     parse_snapshot,
     read_snapshot,
-    refused,
     segments,
 )
 
@@ -33,7 +33,7 @@ from snaptable.maintenance.models import validator_of
 def accepted(directory: Path, *words: str, sequence: int = 9, schema: bool = True) -> Rows:
     """Check that an edit is shown, taken over after a yes, and part of an unbroken history; return the rows."""
     arguments = ["--schema", SCHEMA] if schema else []
-    refused(directory, SnapshotEdited, f"snaptable accept {directory}")
+    expect_refusal(directory, SnapshotEdited, f"snaptable accept {directory}")
     for answer in ("", "n\n"):
         assert unchanged(directory, "accept", directory, *arguments, answer=answer).says(*words).status == 1
     before = contents(directory)

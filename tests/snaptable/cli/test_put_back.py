@@ -17,10 +17,10 @@ from tests.snaptable.storage.support import (
     Rows,
     Store,
     User,
+    expect_refusal,
     killed,
     opened,
     parse_snapshot,
-    refused,
     rows_of,
     segments,
 )
@@ -54,7 +54,7 @@ def test_it_is_refused_by_both_sequences_and_times(directory: Path, *, read_only
     assert (header["sequence"], close["sequence"]) == (3, 8)
     accept = f"snaptable accept {directory}"
     words = ("put back", "sequence 3", header["saved_at"], "sequence 8", close["at"], accept, f"{accept} --discard")
-    refused(directory, SnapshotEdited, *words, read_only=read_only)
+    expect_refusal(directory, SnapshotEdited, *words, read_only=read_only)
     assert unchanged(directory, "check", directory).says(*words).status == 1
     assert unchanged(directory, "repair", directory, "--yes").says(*words).status == 1
 
@@ -118,7 +118,7 @@ def test_a_mark_of_an_earlier_close_counts(directory: Path) -> None:
     with Store(directory, fsync=False) as db:
         db.users.insert(User(id="more"))
         copy = killed(db, keep=data)
-    refused(copy, SnapshotEdited, "sequence 3", "sequence 8")
+    expect_refusal(copy, SnapshotEdited, "sequence 3", "sequence 8")
     assert command("accept", copy, "--yes").says("6 newer commits").status == 0
     assert opened(copy) == older
 
@@ -167,7 +167,7 @@ def test_any_life(tmp_path_factory: pytest.TempPathFactory, life: list[str], dis
         return
     (copy / SNAPSHOT).write_bytes(kept[1])
     if kept[0] < closed:
-        refused(copy, SnapshotEdited, f"sequence {kept[0]},", f"sequence {closed},")
+        expect_refusal(copy, SnapshotEdited, f"sequence {kept[0]},", f"sequence {closed},")
         assert command("accept", copy, "--yes", *(["--discard"] if discard else [])).status == 0
     assert opened(copy) == (newest if discard or kept[0] >= closed else kept_rows)
 

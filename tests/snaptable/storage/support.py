@@ -175,7 +175,7 @@ class Refusal:
         return int(match[1])
 
 
-def refused(directory: Path, kind: type[OpenError], *words: str, read_only: bool = False) -> Refusal:
+def expect_refusal(directory: Path, kind: type[OpenError], *words: str, read_only: bool = False) -> Refusal:
     """Check that a directory is refused: exactly by this error, with these words, at once, and with nothing changed."""
     before = tree(directory)
     with within(5), pytest.raises(OpenError) as raised, Store(directory, fsync=False, read_only=read_only) as db:

@@ -71,7 +71,7 @@ def changed(**changes: object) -> Plain:
     return {**copy.deepcopy(OLD), **changes}  # type: ignore[dict-item]
 
 
-def refused(directory: Path, kind: type[OpenError], *words: str) -> None:
+def expect_refusal(directory: Path, kind: type[OpenError], *words: str) -> None:
     """Check that a directory is not taken over, says why, and is as it was."""
     before = tree(directory)
     with pytest.raises(OpenError) as raised, Archive(directory, fsync=False):
@@ -127,7 +127,7 @@ def test_a_file_that_fits(directory: Path, caplog: pytest.LogCaptureFixture) -> 
 def test_a_row_that_does_not_fit(directory: Path, plain: Plain, words: list[str]) -> None:
     """Ensure it is reported by table, key and field, and nothing at all is changed."""
     put(directory, plain)
-    refused(directory, SchemaMismatch, *words)
+    expect_refusal(directory, SchemaMismatch, *words)
 
 
 def test_all_that_does_not_fit_is_listed(directory: Path) -> None:
@@ -136,7 +136,7 @@ def test_all_that_does_not_fit_is_listed(directory: Path) -> None:
         directory,
         changed(users={"1": {"id": "1", "email": 5}, "2": {"id": "2"}}, documents={"d": {"id": "d", "user_id": "1"}}),
     )
-    refused(directory, SchemaMismatch, "'1'", "'2'", "'d'", "email", "filename")
+    expect_refusal(directory, SchemaMismatch, "'1'", "'2'", "'d'", "email", "filename")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_all_that_does_not_fit_is_listed(directory: Path) -> None:
 def test_a_table_nobody_knows(directory: Path, unknown: object) -> None:
     """Ensure a map that is neither a table of ours nor derived is refused by name, unless it is empty."""
     put(directory, changed(projects=unknown))
-    refused(directory, SchemaMismatch, "projects")
+    expect_refusal(directory, SchemaMismatch, "projects")
     put(directory, changed(projects={}))
     with Archive(directory, fsync=False) as db:
         assert db.users.count() == 2
@@ -197,7 +197,7 @@ def test_a_file_that_is_not_of_the_format(directory: Path, text: str, kind: type
     """Ensure damage and other shapes are refused as what they are."""
     directory.mkdir(mode=0o700)
     (directory / SNAPSHOT).write_text(text)
-    refused(directory, kind, str(directory / SNAPSHOT), *words)
+    expect_refusal(directory, kind, str(directory / SNAPSHOT), *words)
 
 
 def test_not_beside_a_journal(directory: Path) -> None:
@@ -205,7 +205,7 @@ def test_not_beside_a_journal(directory: Path) -> None:
     with Archive(directory, fsync=False) as db:
         db.users.insert(Owner(id="x", email="x"))
     put(directory, OLD)
-    refused(directory, OpenError, JOURNAL)
+    expect_refusal(directory, OpenError, JOURNAL)
 
 
 def test_not_for_reading_only(directory: Path) -> None:

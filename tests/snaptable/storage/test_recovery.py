@@ -15,11 +15,11 @@ from tests.snaptable.storage.support import (
     Store,
     Token,
     User,
+    expect_refusal,
     ids,
     killed,
     opened,
     read_snapshot,
-    refused,
     rows_of,
     segments,
     tree,
@@ -164,7 +164,7 @@ def test_a_missing_journal_file_is_a_gap(open_store: Open) -> None:
     for missing in segments(killed(db))[:-1]:
         copy = killed(db, keep=oldest)
         (copy / JOURNAL / missing.name).unlink()
-        refused(copy, CorruptJournal, str(copy / JOURNAL))
+        expect_refusal(copy, CorruptJournal, str(copy / JOURNAL))
 
 
 @pytest.mark.usefixtures("small_segments")
@@ -179,9 +179,11 @@ def test_an_old_backup_beside_a_pruned_journal_is_refused(open_store: Open, monk
         db.users.insert(User(id=str(number)))
     assert int(segments(db.directory)[0].stem) > 1
     copy = killed(db, keep=oldest)
-    refused(copy, CorruptJournal, "older", str(copy / JOURNAL))
+    expect_refusal(copy, CorruptJournal, "older", str(copy / JOURNAL))
     (copy / SNAPSHOT).unlink()
-    refused(copy, CorruptSnapshot, str(copy / SNAPSHOT), "missing", "put a copy", "start afresh", str(copy / JOURNAL))
+    expect_refusal(
+        copy, CorruptSnapshot, str(copy / SNAPSHOT), "missing", "put a copy", "start afresh", str(copy / JOURNAL)
+    )
     shutil.move(copy / JOURNAL, copy / "moved")
     assert opened(copy)["users"] == {}
 
@@ -235,7 +237,7 @@ def test_a_journal_of_another_store_is_refused(open_store: Open, tmp_path: Path)
     one, two = killed(first), killed(second)
     shutil.rmtree(one / JOURNAL)
     shutil.copytree(two / JOURNAL, one / JOURNAL)
-    refused(one, CorruptJournal, "another store", str(one / JOURNAL / "1.jsonl"))
+    expect_refusal(one, CorruptJournal, "another store", str(one / JOURNAL / "1.jsonl"))
 
 
 def test_a_snapshot_of_another_history_is_refused(open_store: Open) -> None:
@@ -257,7 +259,7 @@ def test_a_snapshot_of_another_history_is_refused(open_store: Open) -> None:
             for key in commits:
                 other.users.insert(User(id=key))
         (directory / SNAPSHOT).write_bytes(newer)
-        refused(directory, CorruptJournal, str(directory / JOURNAL))
+        expect_refusal(directory, CorruptJournal, str(directory / JOURNAL))
 
 
 def test_a_renamed_journal_file_is_refused(open_store: Open) -> None:
@@ -269,10 +271,10 @@ def test_a_renamed_journal_file_is_refused(open_store: Open) -> None:
         db.users.insert(User(id=key))
     copy = killed(db)
     (copy / JOURNAL / "1.jsonl").rename(copy / JOURNAL / "2.jsonl")
-    refused(copy, CorruptJournal, str(copy / JOURNAL / "2.jsonl"))
+    expect_refusal(copy, CorruptJournal, str(copy / JOURNAL / "2.jsonl"))
     copy = killed(db, keep=oldest)
     shutil.copy(copy / JOURNAL / "1.jsonl", copy / JOURNAL / "4.jsonl")
-    refused(copy, CorruptJournal, str(copy / JOURNAL))
+    expect_refusal(copy, CorruptJournal, str(copy / JOURNAL))
 
 
 def test_other_files_in_the_folders_are_left_alone(open_store: Open) -> None:
@@ -296,10 +298,10 @@ def test_a_newer_format_is_refused(open_store: Open, monkeypatch: pytest.MonkeyP
     both, only_journal, read_only = killed(db), killed(db), killed(db)
     db.close()
     monkeypatch.setattr(names, "FORMAT", 1)
-    refused(both, UnsupportedFormat, "format 2", "format 1", str(both / SNAPSHOT))
-    refused(read_only, UnsupportedFormat, "format 2", read_only=True)
+    expect_refusal(both, UnsupportedFormat, "format 2", "format 1", str(both / SNAPSHOT))
+    expect_refusal(read_only, UnsupportedFormat, "format 2", read_only=True)
     (only_journal / SNAPSHOT).unlink()
-    refused(only_journal, UnsupportedFormat, "format 2", "format 1", str(only_journal / JOURNAL / "1.jsonl"))
+    expect_refusal(only_journal, UnsupportedFormat, "format 2", "format 1", str(only_journal / JOURNAL / "1.jsonl"))
 
 
 def test_a_table_that_the_schema_lost_is_refused_by_name(open_store: Open) -> None:

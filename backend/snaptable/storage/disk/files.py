@@ -213,7 +213,7 @@ class Files:
         return self.root.is_dir()
 
     def list(self, name: str = "") -> list[str]:
-        """Return the names in a directory, sorted; empty if there is no such directory."""
+        """Return the names in a directory, sorted; empty if it does not exist."""
         try:
             return sorted(os.listdir(self._prefix + name))  # noqa: PTH208 - names are wanted, not paths
         except FileNotFoundError:

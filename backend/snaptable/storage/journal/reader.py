@@ -198,7 +198,7 @@ class JournalReader:
     """The journal from a sequence on: its segments in order, each checked to continue the one before it.
 
     Attributes:
-        first: the sequence that its first segment begins with; None if there is no segment.
+        first: the sequence that its first segment begins with; None without segments.
         store: id of the store; None until known.
         segment: the segment that is being read, at the end the last one.
     """

@@ -20,7 +20,7 @@ class Segment:
     Attributes:
         first: sequence of the first commit it holds, or will hold.
         head_digest: digest of the last frame, at first of the frame before the segment.
-        size: bytes up to the end of the last frame; 0 while there is no file.
+        size: bytes up to the end of the last frame; 0 before the file exists.
     """
 
     def __init__(self, files: Files, store: str, first: int, previous_digest: str) -> None:

@@ -131,7 +131,7 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no line."""
+        """Whether the table has no rows."""
         return self.offset == self.end
 
     @property

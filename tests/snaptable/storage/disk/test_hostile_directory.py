@@ -14,9 +14,9 @@ from tests.snaptable.storage.support import (
     SNAPSHOT,
     Store,
     User,
+    expect_refusal,
     ids,
     opened,
-    refused,
     tree,
 )
 
@@ -96,9 +96,9 @@ def test_in_place_of_a_file(closed: Path, tmp_path: Path, plant: Plant, name: st
     elsewhere = tmp_path / "elsewhere"
     plant(closed / name, elsewhere)
     kept = elsewhere.read_bytes() if elsewhere.exists() else None
-    refused(closed, UnsafeDirectory, str(closed / name))
+    expect_refusal(closed, UnsafeDirectory, str(closed / name))
     if name == SNAPSHOT:
-        refused(closed, UnsafeDirectory, str(closed / name), read_only=True)
+        expect_refusal(closed, UnsafeDirectory, str(closed / name), read_only=True)
     assert (elsewhere.read_bytes() if elsewhere.exists() else None) == kept
 
 
@@ -113,15 +113,15 @@ def test_in_place_of_a_folder(closed: Path, tmp_path: Path, name: str) -> None:
         elsewhere.mkdir()
     before = tree(elsewhere)
     path.symlink_to(elsewhere)
-    refused(closed, UnsafeDirectory, str(path))
+    expect_refusal(closed, UnsafeDirectory, str(path))
     assert tree(elsewhere) == before
     path.unlink()
     path.write_text("a file")
-    refused(closed, UnsafeDirectory, str(path))
+    expect_refusal(closed, UnsafeDirectory, str(path))
     path.unlink()
     path.mkdir()
     path.chmod(0o777)
-    refused(closed, UnsafeDirectory, str(path))
+    expect_refusal(closed, UnsafeDirectory, str(path))
 
 
 @pytest.mark.parametrize("name", ["db.lock", SNAPSHOT, JOURNAL])
@@ -131,7 +131,7 @@ def test_planted_before_the_first_start(directory: Path, tmp_path: Path, name: s
     precious = tmp_path / "precious"
     precious.write_text("mine")
     (directory / name).symlink_to(precious)
-    refused(directory, UnsafeDirectory, str(directory / name))
+    expect_refusal(directory, UnsafeDirectory, str(directory / name))
     assert precious.read_text() == "mine"
 
 
@@ -139,7 +139,7 @@ def test_a_directory_that_everybody_may_write_to(closed: Path) -> None:
     """Ensure a world-writable directory is refused with what to do about it, also with a sticky bit."""
     for mode in (0o777, 0o1777, 0o702):
         closed.chmod(mode)
-        refused(closed, UnsafeDirectory, str(closed), "chmod")
+        expect_refusal(closed, UnsafeDirectory, str(closed), "chmod")
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o770, 0o775])
@@ -154,7 +154,7 @@ def test_a_directory_that_others_may_only_read(closed: Path, mode: int) -> None:
 def test_a_directory_of_somebody_else(closed: Path) -> None:
     """Ensure another user's directory is refused, and says whose it is."""
     os.chown(closed, 12_345, 12_345)
-    refused(closed, UnsafeDirectory, str(closed), "12345")
+    expect_refusal(closed, UnsafeDirectory, str(closed), "12345")
 
 
 def test_a_path_that_is_none(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from tests.snaptable.storage.support import (
     SNAPSHOT,
     Store,
     User,
+    expect_refusal,
     ids,
     killed,
     opened,
-    refused,
     rows_of,
     tree,
     within,
@@ -217,7 +217,7 @@ def test_reading_nothing_makes_nothing(tmp_path: Path) -> None:
     """Ensure read_only on a directory that is missing, or empty, is an OpenError and leaves it so."""
     (tmp_path / "empty").mkdir()
     for name in ("missing", "missing/deeper", "empty"):
-        refused(tmp_path / name, OpenError, str(tmp_path / name), read_only=True)
+        expect_refusal(tmp_path / name, OpenError, str(tmp_path / name), read_only=True)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 

@@ -17,10 +17,10 @@ from tests.snaptable.storage.support import (
     Store,
     Token,
     User,
+    expect_refusal,
     ids,
     killed,
     opened,
-    refused,
     segments,
     tree,
 )
@@ -72,7 +72,7 @@ def template(directory: Path) -> Template:
     return make(directory, lambda db, key: db.users.insert(User(id=key)))
 
 
-def mended(template: Template, journal: bytes, expected: str, torn: bytes, *, nested: bool = True) -> None:
+def expect_mended(template: Template, journal: bytes, expected: str, torn: bytes, *, nested: bool = True) -> None:
     """Check that a store opens with exactly these users, the torn bytes kept, and goes on; nested: killed again."""
     directory = template.copy(journal)
     with Store(directory, fsync=False) as db:
@@ -97,20 +97,20 @@ def test_torn_at_every_byte_of_the_last_frame(template: Template) -> None:
     """Ensure every cut through the last frame opens with the three commits before it, and the torn bytes are kept."""
     start = template.offsets[-2]
     for cut in range(start, len(template.journal)):
-        mended(template, template.journal[:cut], "abc", template.journal[start:cut], nested=cut % 10 == 0)
+        expect_mended(template, template.journal[:cut], "abc", template.journal[start:cut], nested=cut % 10 == 0)
 
 
 def test_a_torn_header_is_refused(template: Template) -> None:
     """Ensure a file whose header is not whole is damage: no file gets its name before its header is on the disk."""
     for cut in range(0, template.offsets[1], 9):
         directory = template.copy(template.journal[:cut])
-        assert refused(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl")).offset == 0
+        assert expect_refusal(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl")).offset == 0
 
 
 def test_cut_between_frames(template: Template) -> None:
     """Ensure a journal that ends with any whole frame opens with the commits up to it, and nothing is set aside."""
     for number, offset in enumerate(template.offsets[1:]):
-        mended(template, template.journal[:offset], KEYS[:number], b"")
+        expect_mended(template, template.journal[:offset], KEYS[:number], b"")
 
 
 @pytest.mark.parametrize("fill", ["zeros", "ones", "garbage", "lines", "stale"])
@@ -130,7 +130,7 @@ def test_a_torn_end_full_of_something(template: Template, tmp_path: Path, fill: 
         }[fill]
         # Zeros at the very end are room that was reserved for frames: nothing of anybody's.
         torn = (template.journal[start:cut] + rest).rstrip(b"\0")
-        mended(template, template.journal[:cut] + rest, "abc", torn, nested=cut % 5 == 0)
+        expect_mended(template, template.journal[:cut] + rest, "abc", torn, nested=cut % 5 == 0)
 
 
 def test_a_flipped_bit_before_the_last_frame_is_refused(template: Template) -> None:
@@ -141,7 +141,7 @@ def test_a_flipped_bit_before_the_last_frame_is_refused(template: Template) -> N
         data = bytearray(template.journal)
         data[position] ^= 1 << chance.randrange(8)
         directory = template.copy(bytes(data))
-        refusal = refused(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl"))
+        refusal = expect_refusal(directory, CorruptJournal, str(directory / JOURNAL / "1.jsonl"))
         assert refusal.offset == template.offsets[template.line_of(position)], (position, refusal.text)
 
 
@@ -159,7 +159,7 @@ def test_bytes_cut_from_or_put_into_the_middle_are_refused(template: Template) -
         data[first:],
         data[: first // 2] + data[first:],
     ):
-        refused(template.copy(damaged), CorruptJournal)
+        expect_refusal(template.copy(damaged), CorruptJournal)
 
 
 def test_damage_of_the_only_frame_is_never_taken_for_a_torn_header(directory: Path) -> None:
@@ -168,7 +168,7 @@ def test_damage_of_the_only_frame_is_never_taken_for_a_torn_header(directory: Pa
     for position in [*range(0, template.offsets[1], 4), template.offsets[1] - 1]:
         data = bytearray(template.journal)
         data[position] ^= 0x10
-        refused(template.copy(bytes(data)), CorruptJournal)
+        expect_refusal(template.copy(bytes(data)), CorruptJournal)
 
 
 def test_a_frame_that_was_taken_back_is_no_stand_in(directory: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_frame_that_was_taken_back_is_no_stand_in(directory: Path) -> None:
     assert b'"x"' in stand_in
     assert b'"c"' in c
     path.write_bytes(header + a + stand_in + c)
-    refused(copy, CorruptJournal, str(path))
+    expect_refusal(copy, CorruptJournal, str(path))
 
 
 def test_rows_that_hold_frames_do_not_turn_a_torn_end_into_damage(directory: Path) -> None:
@@ -226,7 +226,7 @@ def test_damage_after_a_clean_close_is_refused(directory: Path) -> None:
         journal = directory / JOURNAL / "1.jsonl"
         if kept != "closed":
             (directory / SNAPSHOT).write_bytes(empty)
-            refused(directory, SnapshotEdited, "put back")
+            expect_refusal(directory, SnapshotEdited, "put back")
         data = journal.read_bytes()
         lines = data.splitlines(keepends=True)
         last = len(data) - len(lines[-1]) - len(lines[-2])
@@ -234,7 +234,7 @@ def test_damage_after_a_clean_close_is_refused(directory: Path) -> None:
         places = range(last, last + len(lines[-2]), 9)
         for damaged in [*behind, *(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :] for at in places)]:
             journal.write_bytes(damaged)
-            refused(directory, CorruptJournal, str(journal))
+            expect_refusal(directory, CorruptJournal, str(journal))
 
 
 def test_a_clean_close_stays_one_after_starts_without_a_write(directory: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_clean_close_stays_one_after_starts_without_a_write(directory: Path) -
         assert list(opened(directory)["users"]) == list(KEYS)
     last = segments(directory)[-1]
     last.write_bytes(last.read_bytes() + b'{"frame":[5')
-    refused(directory, CorruptJournal, str(last))
+    expect_refusal(directory, CorruptJournal, str(last))
 
 
 def test_a_write_that_failed_stays_away_for_ever(directory: Path) -> None:
@@ -278,8 +278,8 @@ def test_a_refused_store_opens_once_its_bytes_are_back(template: Template) -> No
     data = template.journal
     directory = template.copy(data[: template.offsets[2] - 1] + data[template.offsets[2] :])
     before = tree(directory)
-    refused(directory, CorruptJournal)
-    refused(directory, CorruptJournal, read_only=True)
+    expect_refusal(directory, CorruptJournal)
+    expect_refusal(directory, CorruptJournal, read_only=True)
     assert tree(directory) == before
     (directory / JOURNAL / "1.jsonl").write_bytes(data)
     assert list(opened(directory)["users"]) == list(KEYS)

@@ -17,9 +17,9 @@ from tests.snaptable.storage.support import (
     Token,
     User,
     checksum,
+    expect_refusal,
     opened,
     read_snapshot,
-    refused,
     sealed,
 )
 
@@ -40,11 +40,11 @@ def good(directory: Path) -> bytes:
     return (directory / SNAPSHOT).read_bytes()
 
 
-def put(directory: Path, data: bytes, kind: type[OpenError], *words: str) -> Refusal:
+def expect_bad(directory: Path, data: bytes, kind: type[OpenError], *words: str) -> Refusal:
     """Put bytes in the snapshot's place and check that they are refused."""
     path = directory / SNAPSHOT
     path.write_bytes(data)
-    return refused(directory, kind, str(path), *words)
+    return expect_refusal(directory, kind, str(path), *words)
 
 
 def swap(old: str, new: str) -> Edit:
@@ -65,17 +65,17 @@ def counted(table: str, count: int) -> Edit:
 def test_a_file_of_no_bytes(directory: Path, good: bytes) -> None:
     """Ensure a zero-length snapshot is damage, never an empty store, with or without a journal."""
     assert good
-    assert put(directory, b"", CorruptSnapshot, "empty").offset == 0
-    put(directory, bytes(100), CorruptSnapshot)
-    put(directory, b"\n", CorruptSnapshot)
+    assert expect_bad(directory, b"", CorruptSnapshot, "empty").offset == 0
+    expect_bad(directory, bytes(100), CorruptSnapshot)
+    expect_bad(directory, b"\n", CorruptSnapshot)
 
 
 def test_cut_at_every_byte(directory: Path, good: bytes) -> None:
     """Ensure a snapshot cut anywhere is refused with the place where it ends."""
     for cut in sorted({*range(1, len(good) - 4, 13), len(good) - 3, len(good) - 2}):
-        refusal = put(directory, good[:cut], CorruptSnapshot, str(len(good[:cut])))
+        refusal = expect_bad(directory, good[:cut], CorruptSnapshot, str(len(good[:cut])))
         assert 0 <= refusal.offset <= cut
-    put(directory, good[:-1], SnapshotEdited)
+    expect_bad(directory, good[:-1], SnapshotEdited)
 
 
 def test_a_flipped_bit_anywhere(directory: Path, good: bytes) -> None:
@@ -100,23 +100,23 @@ def test_an_edit_that_leaves_valid_json(directory: Path, good: bytes) -> None:
         lambda data: json.dumps(json.loads(data)).encode(),
     ]
     for edit in edits:
-        put(directory, edit(good), SnapshotEdited, "valid JSON")
+        expect_bad(directory, edit(good), SnapshotEdited, "valid JSON")
 
 
 def test_bytes_behind_the_end(directory: Path, good: bytes) -> None:
     """Ensure trailing data is refused, with the offset where it begins."""
-    assert put(directory, good + b"x", CorruptSnapshot).offset == len(good)
-    put(directory, good + bytes(512), CorruptSnapshot)
-    put(directory, good + good, CorruptSnapshot)
+    assert expect_bad(directory, good + b"x", CorruptSnapshot).offset == len(good)
+    expect_bad(directory, good + bytes(512), CorruptSnapshot)
+    expect_bad(directory, good + good, CorruptSnapshot)
 
 
 def test_the_offset_is_where_the_damage_is(directory: Path, good: bytes) -> None:
     """Ensure the byte that is named is the damaged one, counted in bytes, not in characters."""
     data = good.replace(b"plain", "plän".encode())
     position = data.index(b'"posts"') + len(b'"posts"')
-    assert put(directory, data[:position] + b";" + data[position + 1 :], CorruptSnapshot).offset == position
+    assert expect_bad(directory, data[:position] + b";" + data[position + 1 :], CorruptSnapshot).offset == position
     position = good.index(b"plain")
-    assert put(directory, good[:position] + b"\xff" + good[position + 1 :], CorruptSnapshot).offset == position
+    assert expect_bad(directory, good[:position] + b"\xff" + good[position + 1 :], CorruptSnapshot).offset == position
 
 
 @pytest.mark.parametrize(
@@ -150,23 +150,25 @@ def test_what_json_parsers_let_pass(directory: Path, good: bytes, edit: Edit, wo
     """Ensure it is refused with the reason, checksum wrong or right; where it is right, the table and key are named."""
     damaged = edit(good)
     start, end = damaged.index(b'"value"'), damaged.index(b'"checksum"')
-    refusal = put(directory, damaged, CorruptSnapshot, *words)
+    refusal = expect_bad(directory, damaged, CorruptSnapshot, *words)
     assert start - 100 <= refusal.offset <= end, "the place is not where the damage is"
-    put(directory, sealed(damaged), CorruptSnapshot, *words, "tokens")
+    expect_bad(directory, sealed(damaged), CorruptSnapshot, *words, "tokens")
 
 
 def test_keys_twice(directory: Path, good: bytes) -> None:
     """Ensure a row, a table or a line of our own that stands twice is refused, also with a right checksum and count."""
     line = b'"bob": {"id":"bob","email":"b@b.org","note":"plain"}'
     twice = good.replace(line, line + b",\n" + line)
-    put(directory, twice, CorruptSnapshot, "twice", "bob")
-    put(directory, sealed(twice), CorruptSnapshot, "bob")
-    put(directory, sealed(counted("users", 3)(twice)), CorruptSnapshot, "twice", "bob", "users")
+    expect_bad(directory, twice, CorruptSnapshot, "twice", "bob")
+    expect_bad(directory, sealed(twice), CorruptSnapshot, "bob")
+    expect_bad(directory, sealed(counted("users", 3)(twice)), CorruptSnapshot, "twice", "bob", "users")
     apart = good.replace(b'"ann":', line + b',\n"ann":', 1)
-    put(directory, sealed(counted("users", 3)(apart)), CorruptSnapshot, "twice", "bob", "users")
+    expect_bad(directory, sealed(counted("users", 3)(apart)), CorruptSnapshot, "twice", "bob", "users")
     table = good.replace(b'"posts": {', b'"users": {\n},\n"posts": {')
-    put(directory, sealed(table), CorruptSnapshot, "users")
-    put(directory, sealed(good.replace(b'"users": {', b'"snaptable": {\n},\n"users": {')), CorruptSnapshot, "snaptable")
+    expect_bad(directory, sealed(table), CorruptSnapshot, "users")
+    expect_bad(
+        directory, sealed(good.replace(b'"users": {', b'"snaptable": {\n},\n"users": {')), CorruptSnapshot, "snaptable"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1"])
@@ -175,24 +177,24 @@ def test_other_encodings(directory: Path, good: bytes, encoding: str) -> None:
     text = good.decode().replace("plain", "plän")
     text = text[: text.index('"checksum"')]
     data = text.encode(encoding) + f'"checksum": "{checksum(text.encode(encoding))}"\n}}\n'.encode(encoding)
-    put(directory, data, CorruptSnapshot)
+    expect_bad(directory, data, CorruptSnapshot)
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"])
 def test_bad_utf8_with_a_right_checksum(directory: Path, good: bytes, bad: bytes) -> None:
     """Ensure bytes that aren't UTF-8 are refused wherever they stand, though the checksum counts them."""
     for old in (b"plain", b"value", b'"bob": '):
-        put(directory, sealed(good.replace(old, old.replace(b"b", bad).replace(b"a", bad))), CorruptSnapshot)
+        expect_bad(directory, sealed(good.replace(old, old.replace(b"b", bad).replace(b"a", bad))), CorruptSnapshot)
     for old in (b'"tokens": {', b'"saved_at": "'):
-        put(directory, sealed(good.replace(old, old[:-3] + bad + old[-3:])), CorruptSnapshot)
+        expect_bad(directory, sealed(good.replace(old, old[:-3] + bad + old[-3:])), CorruptSnapshot)
 
 
 @pytest.mark.parametrize("version", ["2", "99", '"2"', "0", "1.5", "null"])
 def test_another_format(directory: Path, good: bytes, version: str) -> None:
     """Ensure a snapshot of another format is refused as such, whatever else is in it and whatever its checksum."""
     data = swap('"format": 1', f'"format": {version}')(good)
-    put(directory, data, UnsupportedFormat, "format")
-    put(directory, sealed(data), UnsupportedFormat, "format 1")
+    expect_bad(directory, data, UnsupportedFormat, "format")
+    expect_bad(directory, sealed(data), UnsupportedFormat, "format 1")
 
 
 @pytest.mark.parametrize(
@@ -211,14 +213,14 @@ def test_another_format(directory: Path, good: bytes, version: str) -> None:
 def test_rows_that_do_not_fit_the_schema(directory: Path, good: bytes, edit: Edit, words: list[str]) -> None:
     """Ensure rows that break the models, their keys or a constraint are listed by table, key and field."""
     (directory / SNAPSHOT).write_bytes(sealed(edit(good)))
-    refused(directory, SchemaMismatch, *words)
+    expect_refusal(directory, SchemaMismatch, *words)
 
 
 def test_every_row_that_does_not_fit_is_listed(directory: Path, good: bytes) -> None:
     """Ensure the list does not end with the first problem of a table."""
     data = swap('"note":"plain"', '"note":7')(swap('"email":"a@b.org"', '"email":8')(good))
     (directory / SNAPSHOT).write_bytes(sealed(data))
-    refused(directory, SchemaMismatch, "ann", "email", "bob", "note")
+    expect_refusal(directory, SchemaMismatch, "ann", "email", "bob", "note")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_forged_with_a_right_checksum(directory: Path, good: bytes, edit: Edit) 
 def test_refused_for_reading_too(directory: Path, good: bytes, edit: Edit, kind: type[OpenError]) -> None:
     """Ensure read_only is no way around a refusal, and tells the same reason."""
     (directory / SNAPSHOT).write_bytes(edit(good))
-    assert refused(directory, kind, read_only=True).text == refused(directory, kind).text
+    assert expect_refusal(directory, kind, read_only=True).text == expect_refusal(directory, kind).text
 
 
 def test_json_that_is_no_snapshot(directory: Path, good: bytes) -> None:

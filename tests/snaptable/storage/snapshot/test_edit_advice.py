@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.snaptable.storage.support import SNAPSHOT, Post, Store, User, refused, sealed
+from tests.snaptable.storage.support import SNAPSHOT, Post, Store, User, expect_refusal, sealed
 
 from snaptable import CorruptSnapshot, Database, Row, SchemaMismatch, Table
 
@@ -26,7 +26,7 @@ def test_a_lost_comma(directory: Path, lines: list[bytes]) -> None:
     """Ensure the line that lost its comma is named, not the one behind it, and that accepting comes before a repair."""
     lines[3] = lines[3].replace(b",\n", b"\n")
     (directory / SNAPSHOT).write_bytes(b"".join(lines))
-    refusal = refused(directory, CorruptSnapshot, "not JSON any more", "mend line 4 and run", accept(directory))
+    refusal = expect_refusal(directory, CorruptSnapshot, "not JSON any more", "mend line 4 and run", accept(directory))
     assert refusal.text.index("accept") < refusal.text.index("repair")
     assert (refusal.error.path, refusal.error.line) == (str(directory / SNAPSHOT), 4)
     assert refusal.error.offset == refusal.offset == len(b"".join(lines[:4])) - 1
@@ -36,21 +36,21 @@ def test_a_comma_too_many(directory: Path, lines: list[bytes]) -> None:
     """Ensure a comma behind the last row of a table is named by its own line."""
     lines[5] = lines[5].replace(b"\n", b",\n")
     (directory / SNAPSHOT).write_bytes(b"".join(lines))
-    refused(directory, CorruptSnapshot, "mend line 6 and run", accept(directory))
+    expect_refusal(directory, CorruptSnapshot, "mend line 6 and run", accept(directory))
 
 
 def test_a_typo_in_a_row(directory: Path, lines: list[bytes]) -> None:
     """Ensure a mistake within a line is named by that line."""
     lines[4] = lines[4].replace(b'"note":""', b'"note":tru')
     (directory / SNAPSHOT).write_bytes(b"".join(lines))
-    refused(directory, CorruptSnapshot, "mend line 5 and run", accept(directory))
+    expect_refusal(directory, CorruptSnapshot, "mend line 5 and run", accept(directory))
 
 
 def test_conflict_markers_of_a_merge(directory: Path, lines: list[bytes]) -> None:
     """Ensure git's conflict markers are called that, and no repair is spoken of, which would discard the edit."""
     conflict = [b"<<<<<<< HEAD\n", lines[4], b"=======\n", lines[4].replace(b"bob", b"rob"), b">>>>>>> branch\n"]
     (directory / SNAPSHOT).write_bytes(b"".join([*lines[:4], *conflict, *lines[5:]]))
-    refusal = refused(directory, CorruptSnapshot, "conflict markers", "line 5", accept(directory))
+    refusal = expect_refusal(directory, CorruptSnapshot, "conflict markers", "line 5", accept(directory))
     assert "repair" not in refusal.text
     assert refusal.error.line == 5
 
@@ -58,7 +58,7 @@ def test_conflict_markers_of_a_merge(directory: Path, lines: list[bytes]) -> Non
 def test_a_file_that_was_cut(directory: Path, lines: list[bytes]) -> None:
     """Ensure a file whose end is missing is damage: nothing can be mended in it."""
     (directory / SNAPSHOT).write_bytes(b"".join(lines)[:-60])
-    refusal = refused(directory, CorruptSnapshot, "damaged in line", f"snaptable repair {directory}")
+    refusal = expect_refusal(directory, CorruptSnapshot, "damaged in line", f"snaptable repair {directory}")
     assert "mend" not in refusal.text
 
 
@@ -67,7 +67,7 @@ def test_rows_that_do_not_fit_are_named_by_their_own_lines(directory: Path, line
     lines[4] = lines[4].replace(b'"note":""', b'"note":7')
     lines[5] = lines[5].replace(b'"note":""', b'"note":8')
     (directory / SNAPSHOT).write_bytes(sealed(b"".join(lines)))
-    refusal = refused(directory, SchemaMismatch, "line 5: users['bob']", "line 6: users['eve']")
+    refusal = expect_refusal(directory, SchemaMismatch, "line 5: users['bob']", "line 6: users['eve']")
     assert (refusal.error.path, refusal.error.line) == (str(directory / SNAPSHOT), 5)
 
 
@@ -75,7 +75,7 @@ def test_a_key_that_stands_twice_is_named_by_its_line(directory: Path, lines: li
     """Ensure a key that stands twice is reported with the line and byte of a row that has it."""
     lines[5] = lines[4].replace(b",\n", b"\n")
     (directory / SNAPSHOT).write_bytes(sealed(b"".join(lines)))
-    refusal = refused(directory, CorruptSnapshot, "bob", "twice")
+    refusal = expect_refusal(directory, CorruptSnapshot, "bob", "twice")
     assert refusal.error.line in (5, 6)
     assert refusal.error.offset == len(b"".join(lines[: refusal.error.line - 1]))
 
