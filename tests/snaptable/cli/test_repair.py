@@ -7,8 +7,20 @@ from pathlib import Path
 import pytest
 from tests.snaptable.cli.support import SCHEMA, command, nothing_lost, process, unchanged
 from tests.snaptable.maintenance.support import contents, damage, edit, fill
-from tests.snaptable.storage.support import JOURNAL, QUARANTINE, SNAPSHOT, Rows, Store, User, killed, opened, segments
+from tests.snaptable.storage.support import (
+    JOURNAL,
+    QUARANTINE,
+    SNAPSHOT,
+    Rows,
+    Store,
+    User,
+    killed,
+    opened,
+    refused,
+    segments,
+)
 
+from snaptable import CorruptJournal
 from snaptable.storage.journal import directory as journal_directory
 
 
@@ -246,3 +258,20 @@ def test_damage_anywhere(directory: Path, states: list[Rows]) -> None:
             assert any(same(opened(directory), state) for state in states)
         else:
             assert contents(directory) == before
+
+
+def test_a_journal_that_was_copied_before_the_snapshot(directory: Path) -> None:
+    """Ensure a copy of a running store whose journal is older than its snapshot loses nothing by a repair."""
+    with Store(directory, fsync=False) as db:
+        fill(db, last=4)
+        copy = killed(db)
+        rows = fill(db, first=4)[-1]
+        shutil.copy(directory / SNAPSHOT, copy)
+    before = contents(copy)
+    refused(copy, CorruptJournal, "copied before the snapshot", "ends at sequence 4", f"snaptable repair {copy}")
+    result = command("repair", copy, "--yes").says(
+        "1.jsonl is set aside", "sequence 8", "No acknowledged commit is lost"
+    )
+    assert result.status == 0
+    nothing_lost(copy, before)
+    assert opened(copy) == rows
