@@ -14,9 +14,9 @@ from tests.snaptable.storage.support import (
     Rows,
     Store,
     User,
+    expect_refusal,
     killed,
     opened,
-    refused,
     segments,
 )
 
@@ -268,7 +268,7 @@ def test_a_journal_that_was_copied_before_the_snapshot(directory: Path) -> None:
         rows = fill(db, first=4)[-1]
         shutil.copy(directory / SNAPSHOT, copy)
     before = contents(copy)
-    refused(copy, CorruptJournal, "copied before the snapshot", "ends at sequence 4", f"snaptable repair {copy}")
+    expect_refusal(copy, CorruptJournal, "copied before the snapshot", "ends at sequence 4", f"snaptable repair {copy}")
     result = command("repair", copy, "--yes").says(
         "1.jsonl is set aside", "sequence 8", "No acknowledged commit is lost"
     )
