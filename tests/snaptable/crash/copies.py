@@ -1,7 +1,7 @@
 """Copies of a running store: its files one after the other, in any order, each read in two parts, while it is written.
 
-`cp -r`, `tar` and `rsync` make such copies. Each must open, or be mended by `snaptable repair` (or, if the store was closed
-meanwhile, by `accept --discard`), with every row that was acknowledged before the copy began.
+`cp -r`, `tar` and `rsync` make such copies. Each must open, or be mended by `snaptable repair` (or, if the store was
+closed meanwhile, by `accept --discard`), with every row that was acknowledged before the copy began.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _moments(disk: SimulatedDisk) -> list[Contents]:
 
 
 def _copied(moments: list[Contents], began: int, rng: random.Random) -> Contents:
-    """Return a copy that began at a moment: its files in random order, each read in two parts, at later and later moments."""
+    """Return a copy that began at a moment: its files in random order, each read in two parts, later and later."""
     now, longest = began, rng.choice((0, 1, 3, 10, 40))
 
     def later() -> Contents:
