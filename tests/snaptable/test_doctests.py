@@ -48,6 +48,8 @@ def _public() -> Iterator[tuple[str, object]]:
                 yield f"{kind.__name__}.{name}", member
     for name in ("Row", "PrimaryKey", "Unique", "Index", "ForeignKey", "numbered", "new_id", "utc_now", "table"):
         yield name, getattr(snaptable, name)
+    for name in ("asc", "contains", "desc", "one_of", "starts_with"):
+        yield name, getattr(snaptable, name)
 
 
 WITHOUT_EXAMPLE = {"Database.close", "Database.import_legacy"}
