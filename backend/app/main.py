@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(reason: str) -> int:
-    """Say in one line why there is no server."""
+    """Write in one line why the server did not start, and return the exit status."""
     sys.stderr.write(f"backend: {reason}\n")
     return EXIT_FAILED
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @cache
 def make_pdf(pages: int = 3, *, password: str | None = None, title: str = "") -> bytes:
-    """Return a real PDF of so many blank pages; a title makes its bytes differ."""
+    """Return a real PDF of blank pages; a title makes its bytes differ."""
     writer = PdfWriter()
     for _ in range(pages):
         writer.add_blank_page(width=200, height=300)
@@ -60,7 +60,7 @@ def as_data_url(pdf: bytes) -> str:
 
 
 class Api:
-    """Speak to the backend as one user, over any httpx client."""
+    """The backend as one user sees it, over any httpx client."""
 
     def __init__(self, http: httpx2.Client, email: str = "ann@example.org") -> None:
         """Speak without logging in yet."""
@@ -148,7 +148,7 @@ def annotation(document_id: str, **changes: Any) -> Json:
     return body | changes
 
 
-def problem(response: httpx2.Response, status: int) -> Json:
+def check_problem(response: httpx2.Response, status: int) -> Json:
     """Return the body of a problem, after checking that it is one."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -160,11 +160,11 @@ def problem(response: httpx2.Response, status: int) -> Json:
 
 def pointers(response: httpx2.Response) -> list[str]:
     """Return the pointers of a 422."""
-    return [error["pointer"] for error in problem(response, 422)["errors"]]
+    return [error["pointer"] for error in check_problem(response, 422)["errors"]]
 
 
 class Process:
-    """Be a real server process on a directory."""
+    """A real server process on a directory."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         """Take the store's directory and further options; nothing runs yet."""
@@ -182,8 +182,8 @@ class Process:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output += line
-            if found := re.search(r"API +(http://\S+)/api", line):
-                self.base = found[1]
+            if address := re.search(r"API +(http://\S+)/api", line):
+                self.base = address[1]
             if re.search(r"^  Data ", line):
                 return self
         raise AssertionError(f"the server did not start:\n{self.output}\n{self.errors()}")
@@ -260,7 +260,7 @@ def serving(directory: Path, *options: str) -> Iterator[Process]:
         process.end()
 
 
-def wait_for(condition: Any, seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

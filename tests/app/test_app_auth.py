@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.app.support import PASSWORD, Api, pointers, problem
+from tests.app.conftest import Start
+from tests.app.support import PASSWORD, Api, check_problem, pointers
 
 from app.resources import Resources
 
@@ -38,7 +39,7 @@ def test_addresses_compare_without_case(client: TestClient) -> None:
     """Ensure that one address is one account, however it is written."""
     Api(client, "Ann.Lee@Example.ORG").register()
     response = client.post("/api/auth/register", json={"email": "ann.lee@example.org", "password": PASSWORD})
-    problem(response, 409)
+    check_problem(response, 409)
     assert login(client, "ANN.LEE@example.org").status_code == 200
 
 
@@ -46,7 +47,7 @@ def test_wrong_password_and_unknown_user_look_the_same(client: TestClient) -> No
     """Ensure that a failed login does not tell whether the account exists."""
     Api(client).register()
     wrong, unknown = login(client, "ann@example.org", "not this one"), login(client, "eve@example.org")
-    assert problem(wrong, 401) == problem(unknown, 401)
+    assert check_problem(wrong, 401) == check_problem(unknown, 401)
     assert wrong.headers["www-authenticate"] == "Bearer"
 
 
@@ -55,7 +56,7 @@ def test_logout_ends_this_session_only(client: TestClient) -> None:
     first = Api(client).register()
     second = Api(client).log_in()
     assert first.post("/api/auth/logout").status_code == 204
-    problem(first.get("/api/auth/me"), 401)
+    check_problem(first.get("/api/auth/me"), 401)
     assert second.get("/api/auth/me").status_code == 200
 
 
@@ -64,11 +65,11 @@ def test_without_a_good_token_the_answer_is_401(shared: Api, header: str | None)
     """Ensure the challenge, whatever is wrong with the header."""
     headers = [(b"Authorization", header.encode("latin-1"))] if header else []
     response = shared.http.get("/api/documents", headers=headers)
-    problem(response, 401)
+    check_problem(response, 401)
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_sessions_survive_a_restart_and_tokens_are_not_in_the_file(start: Any, tmp_path: Path) -> None:
+def test_sessions_survive_a_restart_and_tokens_are_not_in_the_file(start: Start, tmp_path: Path) -> None:
     """Ensure that a login lasts across a restart, though only the token's hash is stored."""
     ann = Api(start()).register()
     text = (tmp_path / "data" / "db_snapshot.json").read_text()
@@ -80,11 +81,11 @@ def test_sessions_survive_a_restart_and_tokens_are_not_in_the_file(start: Any, t
     assert ann.get("/api/auth/me").status_code == 200
 
 
-def test_a_session_expires(start: Any) -> None:
+def test_a_session_expires(start: Start) -> None:
     """Ensure that a token is refused after its time, and its row cleared away by the next login."""
     client = start(session_hours=1e-9)
     ann = Api(client).register()
-    problem(ann.get("/api/auth/me"), 401)
+    check_problem(ann.get("/api/auth/me"), 401)
     ann.log_in()
     assert client.get("/health").json()["rows"]["sessions"] == 1
 
@@ -117,8 +118,8 @@ def test_a_wrong_field_is_pointed_at_and_never_repeated(shared: Api, body: Any, 
 def test_an_oversized_password_is_refused_before_it_is_hashed(client: TestClient) -> None:
     """Ensure that logging in with a huge password is an ordinary failure."""
     Api(client).register()
-    problem(login(client, "ann@example.org", "x" * 100_000), 401)
-    problem(login(client, "ann@example.org", "\x00"), 401)
+    check_problem(login(client, "ann@example.org", "x" * 100_000), 401)
+    check_problem(login(client, "ann@example.org", "\x00"), 401)
 
 
 def test_login_without_its_fields_is_422(client: TestClient) -> None:
@@ -136,12 +137,12 @@ def test_a_login_that_is_no_form_is_told_what_a_form_is(client: TestClient, cont
     headers = {} if content_type is None else {"Content-Type": content_type}
     body = json.dumps({"username": "ann@example.org", "password": PASSWORD})
     response = client.post("/api/auth/login", content=body, headers=headers)
-    for error in problem(response, 422)["errors"]:
+    for error in check_problem(response, 422)["errors"]:
         for word in ("application/x-www-form-urlencoded", "username", "password"):
             assert word in error["detail"]
 
 
-def test_failures_are_limited_and_a_success_clears_them(start: Any) -> None:
+def test_failures_are_limited_and_a_success_clears_them(start: Start) -> None:
     """Ensure 429 with Retry-After after so many failures, and not before; successes are free."""
     client = start(login_failures=3)
     Api(client).register()
@@ -150,13 +151,13 @@ def test_failures_are_limited_and_a_success_clears_them(start: Any) -> None:
         login(client, "ann@example.org", "wrong")
         assert login(client, "ann@example.org").status_code == 200
     for _ in range(3):
-        problem(login(client, "ann@example.org", "wrong"), 401)
+        check_problem(login(client, "ann@example.org", "wrong"), 401)
     limited = login(client, "ann@example.org")
-    problem(limited, 429)
+    check_problem(limited, 429)
     assert 0 < int(limited.headers["retry-after"]) <= 300
 
 
-def test_the_limit_ends_with_its_window(start: Any) -> None:
+def test_the_limit_ends_with_its_window(start: Start) -> None:
     """Ensure that nobody is locked out for good."""
     client = start(login_failures=1, login_window=1)
     Api(client).register()
@@ -166,27 +167,27 @@ def test_the_limit_ends_with_its_window(start: Any) -> None:
     assert response.status_code == 200
 
 
-def test_an_address_that_tries_many_accounts_is_limited(start: Any) -> None:
+def test_an_address_that_tries_many_accounts_is_limited(start: Start) -> None:
     """Ensure that spraying one password over accounts ends in 429."""
     client = start(login_address_failures=5)
     statuses = [login(client, f"user{number}@example.org", "wrong").status_code for number in range(8)]
     assert statuses == [401] * 5 + [429] * 3
 
 
-def test_registrations_are_limited(start: Any) -> None:
+def test_registrations_are_limited(start: Start) -> None:
     """Ensure that one address can't fill the store with users."""
     client = start(registrations=2)
     bodies = [{"email": f"user{number}@example.org", "password": PASSWORD} for number in range(3)]
     assert [client.post("/api/auth/register", json=body).status_code for body in bodies] == [201, 201, 429]
 
 
-def test_too_many_waiting_for_a_hash_are_told_to_come_back(client: TestClient, monkeypatch: Any) -> None:
+def test_too_many_waiting_for_a_hash_are_told_to_come_back(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure 503 rather than an endless queue."""
     resources: Resources = client.app.state.resources  # type: ignore[attr-defined]
     places = resources.accounts.passwords._places
     monkeypatch.setattr(places, "acquire", lambda **_: False)
     response = client.post("/api/auth/register", json={"email": "ann@example.org", "password": PASSWORD})
-    problem(response, 503)
+    check_problem(response, 503)
     assert response.headers["retry-after"]
 
 

@@ -10,7 +10,7 @@ from hypothesis.strategies import one_of
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from starlette.testclient import TestClient
-from tests.app.support import Api, annotation, make_pdf, problem, serving
+from tests.app.support import Api, annotation, check_problem, make_pdf, serving
 
 from app.api.schemas import AnnotationOut, UserOut
 from app.tables import Annotation, Document, User
@@ -86,7 +86,7 @@ def test_a_row_is_sent_as_its_documented_shape_would_be(ann: Api) -> None:
     assert created.content == AnnotationOut.model_validate_json(created.content).model_dump_json().encode()
     listed = ann.get(f"/api/annotations?document_id={document}")
     assert listed.content == b'{"items":[%b],"next_cursor":null}' % created.content
-    problem(ann.get("/api/annotations/none"), 404)
+    check_problem(ann.get("/api/annotations/none"), 404)
 
 
 @pytest.fixture(scope="module")

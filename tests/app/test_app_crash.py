@@ -18,7 +18,7 @@ WRITES = (20, 80)
 
 @dataclass
 class Client:
-    """Be one user who writes, and remembers what the server acknowledged and what it was asked last."""
+    """A user who writes, and remembers what the server acknowledged and what it was asked last."""
 
     api: Api
     seed: int

@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.app.support import Api, Json, handwritten_pdf, make_pdf, pointers, problem
+from tests.app.conftest import Start
+from tests.app.support import Api, Json, check_problem, handwritten_pdf, make_pdf, pointers
 
 
 def blobs(directory: Path) -> list[str]:
@@ -67,10 +67,10 @@ def test_deleting_a_document_takes_its_rows_along(ann: Api, client: TestClient) 
     extraction, annotation = ann.extract(gone["id"]), ann.annotate(gone["id"])
     ann.extract(kept["id"])
     assert ann.delete(f"/api/documents/{gone['id']}").status_code == 204
-    problem(ann.get(f"/api/documents/{gone['id']}"), 404)
-    problem(ann.get(f"/api/documents/{gone['id']}/content"), 404)
-    problem(ann.get(f"/api/extractions/{extraction['id']}"), 404)
-    problem(ann.get(f"/api/annotations/{annotation['id']}"), 404)
+    check_problem(ann.get(f"/api/documents/{gone['id']}"), 404)
+    check_problem(ann.get(f"/api/documents/{gone['id']}/content"), 404)
+    check_problem(ann.get(f"/api/extractions/{extraction['id']}"), 404)
+    check_problem(ann.get(f"/api/annotations/{annotation['id']}"), 404)
     rows = client.get("/health").json()["rows"]
     assert (rows["documents"], rows["extractions"], rows["annotations"]) == (1, 1, 0)
 
@@ -98,12 +98,12 @@ def test_what_is_no_pdf_is_refused_and_leaves_nothing(shared: Api, paper: Json, 
     assert paper in shared.get("/api/documents").json()["items"]
 
 
-def test_a_pdf_that_takes_too_long_is_refused_and_the_next_one_read(start: Any) -> None:
+def test_a_pdf_that_takes_too_long_is_refused_and_the_next_one_read(start: Start) -> None:
     """Ensure that a child stuck in a PDF is replaced, and the server goes on."""
     client = start(pdf_seconds=0.001, pdf_workers=1)
     ann = Api(client).register()
     assert pointers(ann.post("/api/documents", files={"file": ("x.pdf", make_pdf(), "application/pdf")})) == ["/file"]
-    client.app.state.resources.uploads.pages.seconds = 20
+    client.app.state.resources.uploads.pages.seconds = 20  # type: ignore[attr-defined]
     assert ann.upload()["total_pages"] == 3
 
 
@@ -137,7 +137,7 @@ def test_the_form_is_checked(ann: Api) -> None:
 
 def test_an_upload_without_a_token_is_refused_unread(client: TestClient) -> None:
     """Ensure 401 before anything of the form is looked at."""
-    problem(client.post("/api/documents", files={"file": ("x.pdf", b"no pdf", "application/pdf")}), 401)
+    check_problem(client.post("/api/documents", files={"file": ("x.pdf", b"no pdf", "application/pdf")}), 401)
 
 
 @pytest.mark.parametrize(
@@ -186,18 +186,18 @@ def test_a_range_behind_the_end_is_416(ann: Api) -> None:
     """Ensure a problem that tells the size."""
     document = ann.upload()
     response = ann.get(f"/api/documents/{document['id']}/content", headers={"Range": "bytes=999999-"})
-    problem(response, 416)
+    check_problem(response, 416)
     assert response.headers["content-range"] == f"bytes */{document['size']}"
 
 
-def test_a_document_over_the_limit_is_413(start: Any, tmp_path: Path) -> None:
+def test_a_document_over_the_limit_is_413(start: Start, tmp_path: Path) -> None:
     """Ensure that the limit holds for the file itself, and nothing is left behind."""
     client = start(max_upload=2000)
     ann = Api(client).register()
     small, large = make_pdf(1), make_pdf(200)
     assert len(small) < 2000 < len(large)
     ann.upload(small)
-    problem(ann.post("/api/documents", files={"file": ("x.pdf", large, "application/pdf")}), 413)
+    check_problem(ann.post("/api/documents", files={"file": ("x.pdf", large, "application/pdf")}), 413)
     assert len(blobs(tmp_path)) == 1
 
 
@@ -205,7 +205,7 @@ def test_missing_bytes_are_told_as_the_servers_fault(ann: Api, tmp_path: Path) -
     """Ensure a problem, not a broken answer, when somebody removed a blob by hand."""
     document = ann.upload()
     (tmp_path / "data" / "blobs" / document["sha256"]).unlink()
-    problem(ann.get(f"/api/documents/{document['id']}/content"), 500)
+    check_problem(ann.get(f"/api/documents/{document['id']}/content"), 500)
 
 
 def test_a_failing_disk_is_503_and_leaves_no_document(
@@ -219,13 +219,13 @@ def test_a_failing_disk_is_503_and_leaves_no_document(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         response = ann.post("/api/documents", files={"file": ("x.pdf", make_pdf(), "application/pdf")})
-    problem(response, 503)
+    check_problem(response, 503)
     assert response.headers["retry-after"]
     assert blobs(tmp_path) == []
     ann.upload()
 
 
-def test_what_a_crash_left_is_swept_at_the_start(start: Any, tmp_path: Path) -> None:
+def test_what_a_crash_left_is_swept_at_the_start(start: Start, tmp_path: Path) -> None:
     """Ensure that temporary files and unnamed blobs go, and everything else stays."""
     ann = Api(start()).register()
     document = ann.upload()
@@ -238,7 +238,7 @@ def test_what_a_crash_left_is_swept_at_the_start(start: Any, tmp_path: Path) -> 
     assert ann.get(f"/api/documents/{document['id']}/content").status_code == 200
 
 
-def test_blobs_beside_an_empty_database_are_kept(start: Any, tmp_path: Path) -> None:
+def test_blobs_beside_an_empty_database_are_kept(start: Start, tmp_path: Path) -> None:
     """Ensure that a snapshot moved away does not cost the documents' bytes."""
     directory = tmp_path / "data" / "blobs"
     directory.mkdir(parents=True)
@@ -249,7 +249,7 @@ def test_blobs_beside_an_empty_database_are_kept(start: Any, tmp_path: Path) -> 
     assert orphan.exists()
 
 
-def test_memory_keeps_documents_too(start: Any) -> None:
+def test_memory_keeps_documents_too(start: Start) -> None:
     """Ensure that the whole job runs with data_dir=memory:."""
     ann = Api(start(data_dir="memory:")).register()
     document = ann.upload()

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 from starlette.testclient import TestClient
+from tests.app.conftest import Start
 from tests.app.support import Api, make_pdf, pointers
 
 
@@ -133,7 +134,7 @@ def test_a_cursor_belongs_to_its_list(marked: tuple[Api, str, str]) -> None:
     assert pointers(ann.get("/api/extractions", params={"sort": "-text", "cursor": cursor})) == ["/cursor"]
 
 
-def test_a_cursor_outlives_changes_and_restarts(start: Any) -> None:
+def test_a_cursor_outlives_changes_and_restarts(start: Start) -> None:
     """Ensure that rows added and removed meanwhile neither repeat nor hide others."""
     client: TestClient = start()
     ann = Api(client).register()

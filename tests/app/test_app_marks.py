@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.app.support import Api, Json, annotation, extraction, pointers, problem
+from tests.app.support import Api, Json, annotation, check_problem, extraction, pointers
 
 
 def test_an_extraction_comes_back_as_sent(ann: Api) -> None:
@@ -15,7 +15,7 @@ def test_an_extraction_comes_back_as_sent(ann: Api) -> None:
     assert created["user_id"] == document["user_id"]
     assert ann.get(f"/api/extractions/{created['id']}").json() == created
     assert ann.delete(f"/api/extractions/{created['id']}").status_code == 204
-    problem(ann.get(f"/api/extractions/{created['id']}"), 404)
+    check_problem(ann.get(f"/api/extractions/{created['id']}"), 404)
 
 
 @pytest.mark.parametrize("kind", ["highlight", "note", "rectangle", "circle", "arrow", "freehand"])
@@ -128,10 +128,10 @@ def test_one_dot_zero_is_a_whole_number(ann: Api) -> None:
 
 def test_marks_of_a_missing_document_are_404(ann: Api) -> None:
     """Ensure that nothing can be recorded on a document that is not there."""
-    problem(ann.post("/api/extractions", json=extraction("nowhere")), 404)
-    problem(ann.post("/api/annotations", json=annotation("nowhere")), 404)
-    problem(ann.get("/api/extractions?document_id=nowhere"), 404)
-    problem(ann.get("/api/annotations?document_id=nowhere"), 404)
+    check_problem(ann.post("/api/extractions", json=extraction("nowhere")), 404)
+    check_problem(ann.post("/api/annotations", json=annotation("nowhere")), 404)
+    check_problem(ann.get("/api/extractions?document_id=nowhere"), 404)
+    check_problem(ann.get("/api/annotations?document_id=nowhere"), 404)
 
 
 def test_another_users_rows_are_as_good_as_missing(ann: Api, bob: Api) -> None:
@@ -160,9 +160,9 @@ def test_another_users_rows_are_as_good_as_missing(ann: Api, bob: Api) -> None:
     for method, path, body in requests:
         foreign = bob.request(method, path.format(**marks), json=body)
         never = bob.request(method, path.format(**missing), json=body)
-        assert problem(foreign, 404) == problem(never, 404), (method, path)
+        assert check_problem(foreign, 404) == check_problem(never, 404), (method, path)
     for make, kind in ((extraction, "extractions"), (annotation, "annotations")):
-        problem(bob.post(f"/api/{kind}", json=make(document)), 404)
+        check_problem(bob.post(f"/api/{kind}", json=make(document)), 404)
         assert bob.get(f"/api/{kind}").json()["items"] == []
         assert len(ann.get(f"/api/{kind}").json()["items"]) == 1
     assert bob.get("/api/documents").json()["items"] == []

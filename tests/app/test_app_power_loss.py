@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from tests.app.support import CHEAP_HASHING, Api, annotation, make_pdf, problem
+from tests.app.support import CHEAP_HASHING, Api, annotation, check_problem, make_pdf
 
 from app.main import create_app
 from app.resources import Resources
@@ -42,9 +42,9 @@ def test_a_power_cut_takes_nothing_that_was_answered(app: AppHandle, seed: int) 
     ann.http = app.power_loss(
         during=lambda: ann.post("/api/annotations", json=annotation(document["id"], content="cut off")), seed=seed
     )
-    found = ann.get(f"/api/annotations?document_id={document['id']}").json()["items"]
-    assert found[0] == kept
-    assert [mark["content"] for mark in found[1:]] in ([], ["cut off"])
+    marks = ann.get(f"/api/annotations?document_id={document['id']}").json()["items"]
+    assert marks[0] == kept
+    assert [mark["content"] for mark in marks[1:]] in ([], ["cut off"])
     assert ann.get(f"/api/documents/{document['id']}/content").status_code == 200
     assert app.db.check() == []
     app.assert_survives_restart()
@@ -55,7 +55,7 @@ def test_a_full_disk_is_answered_503_and_goes(app: AppHandle) -> None:
     ann = Api(app.client).register()
     document = ann.upload()
     with app.disk.full():
-        problem(ann.post("/api/annotations", json=annotation(document["id"])), 503)
+        check_problem(ann.post("/api/annotations", json=annotation(document["id"])), 503)
     mark = ann.annotate(document["id"])
     ann.http = app.restart()
     assert ann.get(f"/api/annotations?document_id={document['id']}").json()["items"] == [mark]
@@ -99,11 +99,11 @@ def test_an_upload_that_the_disk_refuses_leaves_nothing(app: AppHandle, operatio
     ann.upload(make_pdf(2), name="kept.pdf")
     files = {"file": ("new.pdf", make_pdf(3), "application/pdf")}
     with app.disk.fail(operation, name="blobs", times=1) as fault:
-        problem(ann.post("/api/documents", files=files), 503)
+        check_problem(ann.post("/api/documents", files=files), 503)
         assert fault.trigger_count == 1
     assert check_documents(app, ann) == ["kept.pdf"]
     with app.disk.full(room=100):
-        problem(ann.post("/api/documents", files=files), 503)
+        check_problem(ann.post("/api/documents", files=files), 503)
     assert check_documents(app, ann) == ["kept.pdf"]
     ann.upload(make_pdf(3), name="new.pdf")
     ann.http = app.restart()

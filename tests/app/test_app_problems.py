@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.app.support import PASSWORD, Api, Json, annotation, pointers, problem, wait_for
+from tests.app.conftest import Start
+from tests.app.support import PASSWORD, Api, Json, annotation, check_problem, pointers, wait_for
 
 from app import resources
 from app.library import Library
@@ -20,14 +21,14 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize("path", ["/", "/api", "/api/nothing", "/api/documents/x/y", "/static-offline-docs/none.js"])
 def test_unknown_paths_are_problems(shared: Api, path: str) -> None:
     """Ensure that a 404 of the router has the same shape as ours."""
-    problem(shared.http.get(path), 404)
+    check_problem(shared.http.get(path), 404)
 
 
 def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
     """Ensure 405 with Allow."""
     for path, methods in (("/api/auth/me", "GET"), ("/api/annotations/x", "DELETE, GET, PATCH")):
         response = client.put(path)
-        problem(response, 405)
+        check_problem(response, 405)
         assert response.headers["allow"] == methods
 
 
@@ -55,7 +56,7 @@ def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
 )
 def test_json_that_others_could_read_differently_is_422(shared: Api, body: bytes) -> None:
     """Ensure that no body is a server error, and none is stored half understood."""
-    problem(shared.http.post("/api/auth/register", content=body, headers=JSON), 422)
+    check_problem(shared.http.post("/api/auth/register", content=body, headers=JSON), 422)
     assert shared.http.get("/health").json()["rows"]["users"] == 1
 
 
@@ -75,10 +76,10 @@ def test_a_body_that_says_it_is_no_json_is_422(client: TestClient) -> None:
 def test_an_answer_to_thousands_of_faults_is_short(client: TestClient) -> None:
     """Ensure that a body of unknown fields does not earn an answer of the same size."""
     response = client.post("/api/auth/register", json={f"field{number}": 1 for number in range(5000)})
-    assert len(problem(response, 422)["errors"]) == 50
+    assert len(check_problem(response, 422)["errors"]) == 50
 
 
-def test_a_body_over_the_limit_is_413(start: Any) -> None:
+def test_a_body_over_the_limit_is_413(start: Start) -> None:
     """Ensure that the limit holds for declared and for streamed bodies, JSON and forms alike."""
     client = start(max_body=1000)
 
@@ -87,10 +88,10 @@ def test_a_body_over_the_limit_is_413(start: Any) -> None:
         for _ in range(100):
             yield b"x" * 100
 
-    problem(client.post("/api/auth/register", content=b"x" * 1001, headers=JSON), 413)
-    problem(client.post("/api/auth/register", content=stream(), headers=JSON), 413)
-    problem(client.post("/api/auth/login", data={"username": "x" * 1000, "password": "y"}), 413)
-    problem(client.post("/api/nothing", content=b"x" * 1001), 413)
+    check_problem(client.post("/api/auth/register", content=b"x" * 1001, headers=JSON), 413)
+    check_problem(client.post("/api/auth/register", content=stream(), headers=JSON), 413)
+    check_problem(client.post("/api/auth/login", data={"username": "x" * 1000, "password": "y"}), 413)
+    check_problem(client.post("/api/nothing", content=b"x" * 1001), 413)
 
 
 def test_deep_coordinates_can_be_stored(ann: Api) -> None:
@@ -119,12 +120,12 @@ def test_errors_of_the_store_are_told_without_details(
 ) -> None:
     """Ensure the status that fits, Retry-After where trying again helps, and no inner message."""
 
-    async def fail(*_: Any) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(Library, "run", fail)
     response = shared.post("/api/annotations", json=annotation(paper["id"]))
-    problem(response, status)
+    check_problem(response, status)
     assert "secret" not in response.text
     assert ("retry-after" in response.headers) == (status == 503)
 
@@ -146,12 +147,12 @@ def test_health_is_503_when_writes_are_refused(client: TestClient, monkeypatch: 
     members |= {"snapshot_saved_at": None, "snapshot_bytes": None, "snapshot_error": "no room"}
     broken = type("Broken", (), members | {"writable": False, "reason": "a sync failed"})
     monkeypatch.setattr(Library, "status", lambda _self: broken)
-    body = problem(client.get("/health"), 503)
+    body = check_problem(client.get("/health"), 503)
     assert "a sync failed" in body["detail"]
     assert body["snapshot"]["error"] == "no room"
 
 
-def test_a_failing_disk_refuses_writes_and_not_reads(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_refuses_writes_and_not_reads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure 503 while syncs fail, nothing of the refused write, and work as before once the disk is well."""
     monkeypatch.setattr(resources, "RETRY_SECONDS", 0.1)
     client = start()
@@ -166,12 +167,12 @@ def test_a_failing_disk_refuses_writes_and_not_reads(start: Any, monkeypatch: py
         for call in ("fsync", "fdatasync", "pwritev"):
             patch.setattr(os, call, broken, raising=False)
         refused = ann.post("/api/annotations", json=annotation(document))
-        problem(refused, 503)
+        check_problem(refused, 503)
         assert refused.headers["retry-after"]
-        body = problem(client.get("/health"), 503)
+        body = check_problem(client.get("/health"), 503)
         assert body["rows"]["annotations"] == 1
         assert ann.get("/api/annotations").json()["items"] == [kept]
-        problem(ann.delete(f"/api/documents/{document}"), 503)
+        check_problem(ann.delete(f"/api/documents/{document}"), 503)
         assert ann.get(f"/api/documents/{document}/content").status_code == 200
     wait_for(lambda: client.get("/health").status_code == 200)
     added = ann.annotate(document)

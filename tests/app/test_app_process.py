@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.app.support import CHEAP_HASHING, Api, Process, make_pdf, problem, run_to_end, serving
+from tests.app.support import CHEAP_HASHING, Api, Process, check_problem, make_pdf, run_to_end, serving
 
 from app.settings import Settings
 
@@ -192,13 +192,13 @@ def test_a_body_over_the_limit_is_answered_while_it_is_sent(small: Process) -> N
     with small.client() as http:
         for content in (b"x" * 3_000_000, stream()):
             response = http.post("/api/auth/register", content=content, headers=JSON)
-            problem(response, 413)
+            check_problem(response, 413)
             assert response.headers["connection"] == "close"
         ann = Api(http).register()
-        problem(
+        check_problem(
             ann.post("/api/documents", files={"file": ("x.pdf", b"%PDF-" + b"x" * 3_000_000, "application/pdf")}), 413
         )
-        problem(
+        check_problem(
             ann.post("/api/documents", files={"file": ("x.pdf", b"%PDF-" + b"x" * 150_000, "application/pdf")}), 413
         )
 
@@ -226,7 +226,7 @@ def test_a_pdf_bomb_does_not_hang_the_server(tmp_path: Path) -> None:
         ann = Api(http).register()
         begin = time.monotonic()
         response = ann.post("/api/documents", files={"file": ("x.pdf", bomb, "application/pdf")})
-        problem(response, 422)
+        check_problem(response, 422)
         assert time.monotonic() - begin < 12
         assert ann.upload()["total_pages"] == 3
         assert server.stop() == 0

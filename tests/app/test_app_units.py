@@ -32,7 +32,7 @@ from snaptable.storage.disk.files import Files
 
 
 class Named(set[str]):
-    """Be the names that rows give to blobs."""
+    """Names of blobs that rows refer to."""
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_argon2_and_old_bcrypt_verify(passwords: Passwords) -> None:
 
     async def check() -> None:
         old = bcrypt.hashpw(b"secret words", bcrypt.gensalt(4)).decode()
-        verdict = await passwords.verify("secret words", old)
-        assert verdict.right
-        assert verdict.new_hash is not None
-        assert verdict.new_hash.startswith("$argon2id$")
-        again = await passwords.verify("secret words", verdict.new_hash)
+        verification = await passwords.verify("secret words", old)
+        assert verification.right
+        assert verification.new_hash is not None
+        assert verification.new_hash.startswith("$argon2id$")
+        again = await passwords.verify("secret words", verification.new_hash)
         assert (again.right, again.new_hash) == (True, None)
         assert not (await passwords.verify("other words", old)).right
 

@@ -55,7 +55,7 @@ async def get_annotation(caller: CallerDep, annotation_id: str) -> Response:
 )
 async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
     """Add it; what its coordinates hold depends on its type."""
-    row = await caller.db.run(annotations.create, caller.user, body.model_dump())
+    row = await caller.db.run(annotations.create, caller.user, **body.model_dump())
     return respond.one(row, 201)
 
 
@@ -69,7 +69,7 @@ async def change_annotation(
     caller: CallerDep, annotation_id: str, changes: Annotated[AnnotationChanges, Body()]
 ) -> Response:
     """Change the fields that are given; the others stay as they are."""
-    row = await caller.db.run(annotations.change, caller.user, annotation_id, dict(changes))
+    row = await caller.db.run(annotations.change, caller.user, annotation_id, **changes)
     return respond.one(row)
 
 

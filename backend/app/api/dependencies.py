@@ -44,7 +44,7 @@ class Login(OAuth2PasswordBearer):
         """Return the user and the session of the bearer token.
 
         Raises:
-            Problem: 401, there is no token, or it is not a session's.
+            Problem: 401, the token is missing, or not a session's.
         """
         token = await super().__call__(request)
         resources = await get_resources(request)
@@ -55,7 +55,7 @@ class Login(OAuth2PasswordBearer):
 
 
 async def require_login_form(request: Request) -> None:
-    """Refuse a login that is not a form, and say what it should be: OAuth2 wants one, many clients send JSON.
+    """Refuse a login that is not a form, and say what a form is: OAuth2 wants one, many clients send JSON.
 
     Raises:
         Problem: 422.

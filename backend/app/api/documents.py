@@ -1,8 +1,7 @@
 """Documents: upload, list, show, download, delete."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
+from pydantic import JsonValue
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -22,7 +21,7 @@ listing = ListParams(
 )
 respond = RowResponder(Document, DocumentOut)
 
-UPLOAD_FORM: dict[str, Any] = {
+UPLOAD_FORM: dict[str, JsonValue] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -40,7 +39,7 @@ UPLOAD_FORM: dict[str, Any] = {
         },
     }
 }
-PDF_CONTENT: dict[int | str, dict[str, Any]] = {
+PDF_CONTENT: dict[int | str, dict[str, JsonValue]] = {
     status: {"description": text, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
     for status, text in ((200, "The PDF."), (206, "A part of the PDF, as the header Range asked for."))
 }
@@ -125,14 +124,14 @@ async def _read_form(request: Request) -> FormData:
         raise StorageFailed(f"an upload could not be kept while it came in: {error}") from error
 
 
-def _parts(form: FormData) -> tuple[UploadFile, dict[str, Any]]:
+def _parts(form: FormData) -> tuple[UploadFile, dict[str, JsonValue]]:
     """Return the file and the metadata, or answer 422 with everything that is wrong."""
     errors = [FieldError(f"/{name}", "There is no such field.") for name in form if name not in ("file", "metadata")]
     errors += [FieldError(f"/{name}", "This field is given twice.") for name in form if len(form.getlist(name)) > 1]
     file, metadata = form.get("file"), form.get("metadata", "{}")
     if not isinstance(file, UploadFile):
         errors.append(FieldError("/file", "A file is required."))
-    value: Any = None
+    value: JsonValue = None
     try:
         value = parse_json(metadata) if isinstance(metadata, str) else None
     except ValueError as error:
@@ -140,6 +139,6 @@ def _parts(form: FormData) -> tuple[UploadFile, dict[str, Any]]:
     else:
         if not isinstance(value, dict):
             errors.append(FieldError("/metadata", "This must be a JSON object."))
-    if errors or not isinstance(file, UploadFile):
+    if errors or not isinstance(file, UploadFile) or not isinstance(value, dict):
         raise Problem.invalid(*errors)
     return file, value

@@ -51,7 +51,7 @@ async def get_extraction(caller: CallerDep, extraction_id: str) -> Response:
 )
 async def create_extraction(caller: CallerDep, body: ExtractionIn) -> Response:
     """Add it, with the place on the page it was taken from."""
-    row = await caller.db.run(extractions.create, caller.user, body.model_dump())
+    row = await caller.db.run(extractions.create, caller.user, **body.model_dump())
     return respond.one(row, 201)
 
 

@@ -24,7 +24,7 @@ MIN_PASSWORD = 8
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
-def _as_whole_number(value: Any) -> Any:
+def _as_whole_number(value: object) -> object:
     """Return 1 for 1.0, as JSON does: its numbers have one type."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

@@ -1,7 +1,6 @@
 """Annotations."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.library import Library
 from app.services import documents
@@ -10,17 +9,18 @@ from app.tables import Annotation, User
 from snaptable import Query, utc_now
 
 
-def create(db: Library, user: User, fields: dict[str, Any]) -> Annotation:
+def create(db: Library, user: User, /, document_id: str, page_num: int, **fields: object) -> Annotation:
     """Put an annotation on a page of one of the user's documents.
 
     Raises:
         NotFound: the document does not exist, or is another user's.
         FieldRefused: it does not have the page.
     """
-    document = documents.get(db, user, fields["document_id"])
-    documents.check_page(document, fields["page_num"], "page_num")
+    documents.check_page(documents.get(db, user, document_id), page_num, "page_num")
     now = utc_now()
-    return db.annotations.create(user_id=user.id, created_at=now, updated_at=now, **fields)
+    return db.annotations.create(
+        document_id=document_id, user_id=user.id, page_num=page_num, created_at=now, updated_at=now, **fields
+    )
 
 
 def get(db: Library, user: User, annotation_id: str) -> Annotation:
@@ -42,7 +42,7 @@ def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Qu
     return db.annotations.where(Annotation.user_id == user.id)
 
 
-def change(db: Library, user: User, annotation_id: str, changes: dict[str, Any]) -> Annotation:
+def change(db: Library, user: User, annotation_id: str, /, **changes: object) -> Annotation:
     """Change some fields of an annotation; without any, nothing is written.
 
     Raises:
@@ -52,9 +52,9 @@ def change(db: Library, user: User, annotation_id: str, changes: dict[str, Any])
     annotation = get(db, user, annotation_id)
     if not changes:
         return annotation
-    if "page_num" in changes:
-        document = db.documents[annotation.document_id]
-        documents.check_page(document, changes["page_num"], "page_num")
+    page_num = changes.get("page_num")
+    if isinstance(page_num, int):
+        documents.check_page(db.documents[annotation.document_id], page_num, "page_num")
     return db.annotations.update(annotation.id, **changes, updated_at=utc_now())
 
 

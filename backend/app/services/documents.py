@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from app.errors import FieldRefused
 from app.library import Library
@@ -21,7 +20,7 @@ def clean_filename(name: str | None) -> str:
     return cleaned[:MAX_FILENAME] if cleaned.strip(".") else UNNAMED
 
 
-def create(db: Library, fields: dict[str, Any]) -> Document:
+def create(db: Library, /, **fields: object) -> Document:
     """Add a document whose bytes are stored already."""
     return db.documents.create(**fields)
 

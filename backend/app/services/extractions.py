@@ -1,7 +1,6 @@
 """Extractions."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.library import Library
 from app.services import documents
@@ -10,16 +9,15 @@ from app.tables import Extraction, User
 from snaptable import Query
 
 
-def create(db: Library, user: User, fields: dict[str, Any]) -> Extraction:
+def create(db: Library, user: User, /, document_id: str, page: int, **fields: object) -> Extraction:
     """Record an extraction from a page of one of the user's documents.
 
     Raises:
         NotFound: the document does not exist, or is another user's.
         FieldRefused: it does not have the page.
     """
-    document = documents.get(db, user, fields["document_id"])
-    documents.check_page(document, fields["page"], "page")
-    return db.extractions.create(user_id=user.id, **fields)
+    documents.check_page(documents.get(db, user, document_id), page, "page")
+    return db.extractions.create(document_id=document_id, user_id=user.id, page=page, **fields)
 
 
 def get(db: Library, user: User, extraction_id: str) -> Extraction:

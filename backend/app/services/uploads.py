@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from pydantic import JsonValue
 
 from app.errors import FieldRefused, StorageFailed
 from app.files.blobs import Blobs, StagedBlob
@@ -30,7 +32,12 @@ class UploadResources:
 
 
 async def receive(
-    db: Library, resources: UploadResources, user: User, filename: str | None, file: BinaryIO, metadata: dict[str, Any]
+    db: Library,
+    resources: UploadResources,
+    user: User,
+    filename: str | None,
+    file: BinaryIO,
+    metadata: dict[str, JsonValue],
 ) -> Document:
     """Store a PDF and add its document.
 
@@ -41,7 +48,7 @@ async def receive(
     """
     try:
         staged = await asyncio.to_thread(resources.blobs.stage, file, resources.max_size)
-        fields = {
+        fields: dict[str, object] = {
             "user_id": user.id,
             "filename": documents.clean_filename(filename),
             "total_pages": await _count_pages(resources.pages, staged),
@@ -78,7 +85,7 @@ async def _count_pages(pages: PageCounter, staged: StagedBlob) -> int:
         raise
 
 
-async def _finish(db: Library, resources: UploadResources, staged: StagedBlob, fields: dict[str, Any]) -> Document:
+async def _finish(db: Library, resources: UploadResources, staged: StagedBlob, fields: dict[str, object]) -> Document:
     """Publish and commit, to the end even if the client goes: a commit can't be cancelled half-way."""
     task = asyncio.create_task(_publish_and_commit(db, resources.blobs, staged, fields))
     resources.unfinished.add(task)
@@ -93,7 +100,7 @@ def _retrieve(task: asyncio.Task[Document]) -> None:
         task.exception()
 
 
-async def _publish_and_commit(db: Library, blobs: Blobs, staged: StagedBlob, fields: dict[str, Any]) -> Document:
+async def _publish_and_commit(db: Library, blobs: Blobs, staged: StagedBlob, fields: dict[str, object]) -> Document:
     """Make the bytes durable, then the row that refers to them; in between they are pinned.
 
     If the commit fails the bytes stay: its outcome may be unknown, and the next start removes what no row refers to.
@@ -104,4 +111,4 @@ async def _publish_and_commit(db: Library, blobs: Blobs, staged: StagedBlob, fie
         except OSError:
             blobs.collect(staged.sha256)
             raise
-        return await db.run(documents.create, fields)
+        return await db.run(documents.create, **fields)

@@ -219,7 +219,7 @@ def _parameter(name: str, schema: dict[str, JsonValue], description: str) -> dic
 
 
 def _only_value(previous: str, text: str) -> str:
-    """Return the text; a parameter that comes twice or empty is refused, as nobody could tell what was meant."""
+    """Return the text; a parameter that comes twice or empty is refused, as it does not tell what was meant."""
     if previous:
         raise ValueError("This parameter is given twice.")
     if not text:

@@ -5,11 +5,11 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import JsonValue
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -230,21 +230,21 @@ def _pointers(fields: Iterable[str]) -> list[str]:
 # ── the request's errors ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def field_errors_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+def field_errors_of(errors: Iterable[ErrorDetails]) -> list[FieldError]:
     """Return Pydantic's errors as field errors, without any value that was sent."""
     return [_field_error(error) for error in errors]
 
 
-def _field_error(error: Mapping[str, Any]) -> FieldError:
+def _field_error(error: ErrorDetails) -> FieldError:
     where, *path = error["loc"] or ("body",)
     if error["type"] == "json_invalid":
         path = []
     return FieldError(pointer_to(*path), _detail(error), str(where))
 
 
-def _detail(error: Mapping[str, Any]) -> str:
+def _detail(error: ErrorDetails) -> str:
     """Return Pydantic's sentence, except if it quotes what was sent."""
-    message = str(error["msg"])
+    message = error["msg"]
     if "email address" in message:
         return "This is not a valid e-mail address."
     return message.removeprefix("Value error, ")
@@ -258,9 +258,9 @@ def pointer_to(*path: str | int) -> str:
 # ── the OpenAPI document ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, JsonValue]]:
     """Return the documentation of these statuses as problems, for a route's `responses`."""
-    schema = {"$ref": "#/components/schemas/Problem"}
+    schema: JsonValue = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": _title(status), "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
         for status in statuses
@@ -271,7 +271,7 @@ def _document_problems(app: FastAPI) -> None:
     """Add the schema that `problems` refers to; replacing `app.openapi` is FastAPI's documented way to extend it."""
     generate = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> dict[str, JsonValue]:
         document = generate()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
         return document

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
@@ -32,7 +33,7 @@ class StrictRoute(APIRoute):
 class _StrictRequest(Request):
     """A request whose `json()` is strict."""
 
-    async def json(self) -> Any:
+    async def json(self) -> JsonValue:
         """Return the value of the body.
 
         Raises:
@@ -44,7 +45,7 @@ class _StrictRequest(Request):
             raise Problem.invalid(FieldError("", str(error))) from None
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str) -> JsonValue:
     """Return the JSON value of `data`.
 
     Raises:
@@ -61,7 +62,7 @@ class NeedsStrictParser(Exception):
     """A JSON text of which only the slower, strict parser can tell whether it is strict."""
 
 
-def parse_quickly(data: bytes) -> Any:
+def parse_quickly(data: bytes) -> JsonValue:
     """Return the JSON value of an ordinary text as the strict parser does, in a half to a quarter of the time.
 
     Pydantic's parser is strict as well, except for duplicate keys, numbers beyond a float, and depth.
@@ -70,7 +71,7 @@ def parse_quickly(data: bytes) -> Any:
         NeedsStrictParser: it is not ordinary, or not strict.
     """
     try:
-        value = from_json(data, allow_inf_nan=False)
+        value: JsonValue = from_json(data, allow_inf_nan=False)
         again = to_json(value)
     except ValueError:
         raise NeedsStrictParser from None
@@ -82,10 +83,10 @@ def parse_quickly(data: bytes) -> Any:
     return value
 
 
-def _parse_strictly(data: bytes | str) -> Any:
+def _parse_strictly(data: bytes | str) -> JsonValue:
     """Return the JSON value of `data`; the message of a refusal repeats nothing of it."""
     try:
-        return parse_strictly(data, MAX_DEPTH)
+        value: JsonValue = parse_strictly(data, MAX_DEPTH)
     except NotStrict as error:
         raise ValueError(f"This can't be stored: {error.reason}.") from None
     except UnicodeDecodeError as error:
@@ -94,3 +95,4 @@ def _parse_strictly(data: bytes | str) -> Any:
         raise ValueError(f"This is not valid JSON, at character {error.pos}.") from None
     except ValueError:  # Python's bound on the digits of an integer
         raise ValueError("A number has too many digits.") from None
+    return value

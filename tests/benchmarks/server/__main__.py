@@ -20,41 +20,41 @@ BACKENDS = {
 }
 PEERS = {FLOOR: f"{serving.HERE}.floor", SQLMODEL: f"{serving.HERE}.sqlmodel_peer"}
 
-Found = dict[str, tuple[int, Subject]]
-"""Port and rows by name."""
+Servers = dict[str, tuple[int, Subject]]
+"""Port and rows of each server by name."""
 
 
 @contextmanager
-def subjects(rounds: int) -> Iterator[Found]:
+def subjects(rounds: int) -> Iterator[Servers]:
     """Run every server, holding the same rows; they stand side by side, and only one works at a time."""
-    found: Found = {}
+    servers: Servers = {}
     with ExitStack() as stack:
         for name, command in BACKENDS.items():
             directory = stack.enter_context(tempfile.TemporaryDirectory())
             port = stack.enter_context(serving.running(*command, "--port=0", f"--data-dir={directory}/data"))
             ann = client(port).register()
-            found[name] = port, Subject(ann, *documents(ann, rounds)).fill()
-        one = found[BACKEND][1]
-        token = one.api.headers["Authorization"].removeprefix("Bearer ")
+            servers[name] = port, Subject(ann, *documents(ann, rounds)).fill()
+        filled = servers[BACKEND][1]
+        token = filled.api.headers["Authorization"].removeprefix("Bearer ")
         for name, module in PEERS.items():
-            port = stack.enter_context(serving.running("-m", module, token, *one.marked, *one.written))
-            found[name] = port, Subject(client(port, one.api.headers), one.marked, one.written[:1]).fill()
-        yield found
+            port = stack.enter_context(serving.running("-m", module, token, *filled.marked, *filled.written))
+            servers[name] = port, Subject(client(port, filled.api.headers), filled.marked, filled.written[:1]).fill()
+        yield servers
 
 
 def measure(rounds: int, seconds: float) -> Results:
     """Load every server with every scenario in turn, round after round, so that what the machine does hits all."""
     results: Results = {}
-    with subjects(rounds) as found:
+    with subjects(rounds) as servers:
         for number in range(rounds):
             for scenario in TARGETS:
-                for name, (port, subject) in found.items():
+                for name, (port, subject) in servers.items():
                     if number == 0:
                         load(port, subject.requests(scenario), WARM_UP)
                     sample = load(port, subject.requests(scenario), seconds)
                     results.setdefault((scenario, name), []).append(sample)
             for name in BACKENDS:
-                found[name][1].forget_writes()
+                servers[name][1].forget_writes()
             sys.stderr.write(f"round {number + 1} of {rounds}\n")
     return results
 

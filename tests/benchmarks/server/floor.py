@@ -32,10 +32,10 @@ UserDep = Annotated[str, Depends(get_user)]
 @app.get("/api/annotations/{annotation_id}")
 async def get_annotation(user: UserDep, annotation_id: str) -> AnnotationOut:
     """Show one."""
-    found = annotations.get(annotation_id)
-    if found is None or found.user_id != user:
+    annotation = annotations.get(annotation_id)
+    if annotation is None or annotation.user_id != user:
         raise HTTPException(404)
-    return found
+    return annotation
 
 
 @app.get("/api/annotations")

@@ -20,7 +20,7 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Sample:
-    """Be what one load saw; times in milliseconds."""
+    """What one load measured; times in milliseconds."""
 
     rate: float
     p50: float
@@ -28,12 +28,16 @@ class Sample:
 
 
 def load(port: int, requests: Sequence[bytes], seconds: float) -> Sample:
-    """Send the requests in turn for some seconds; wrk does it where it is installed. Raises for an answer but 2xx."""
+    """Send the requests in turn for some seconds, by wrk if it is installed.
+
+    Raises:
+        RuntimeError: an answer was not a 2xx.
+    """
     return _wrk(port, requests, seconds) if shutil.which("wrk") else _own(port, requests, seconds)
 
 
 class _Connection:
-    """Be one client; it reads no more of an answer than its status and its length."""
+    """A client; it reads no more of an answer than its status and its length."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((HOST, port))

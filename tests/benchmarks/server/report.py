@@ -11,8 +11,8 @@ FLOOR, SQLMODEL = "bare FastAPI", "SQLModel"
 
 TARGETS = {"read": (0.85, 0.95), "list of 50": (0.85, 0.95), "write": (0.45, 0.6)}
 """Of the floor: to reach, and the aim."""
-CALM = 1.5
-"""How much longer than with the collector off a p99 may be before collecting owns it."""
+MAX_COLLECTOR = 1.5
+"""How much longer than with the collector off a p99 may be before it is the collector's."""
 
 Results = dict[tuple[str, str], list[Sample]]
 """A sample for each round, by scenario and server."""
@@ -33,17 +33,17 @@ def markdown(limit: Sample, results: Results) -> str:
         )
         lines.append(f"| {scenario} | {name} | {' | '.join(cells)} | {_spread(_ratios(results, scenario, name))} |")
     lines.append("\n| | ÷ bare FastAPI | reach | aim | | ÷ SQLModel | p99 ÷ p99 with the collector off | |")
-    lines += ["|---|--:|--:|--:|---|--:|--:|---|", *(_judged(results, scenario) for scenario in TARGETS)]
+    lines += ["|---|--:|--:|--:|---|--:|--:|---|", *(_target_row(results, scenario) for scenario in TARGETS)]
     return "\n".join(lines) + "\n"
 
 
-def _judged(results: Results, scenario: str) -> str:
+def _target_row(results: Results, scenario: str) -> str:
     reach, aim = TARGETS[scenario]
-    floor, calm = _ratios(results, scenario), _ratios(results, scenario, other=OFF, value="p99")
-    verdict = "aim" if median(floor) >= aim else "reach" if median(floor) >= reach else "**short**"
+    floor, collector = _ratios(results, scenario), _ratios(results, scenario, other=OFF, value="p99")
+    reached = "aim" if median(floor) >= aim else "reach" if median(floor) >= reach else "**short**"
     others = _spread(_ratios(results, scenario, other=SQLMODEL), ".1f")
-    cells = scenario, _spread(floor), str(reach), str(aim), verdict, others, _spread(calm)
-    return f"| {' | '.join(cells)} | {'reach' if median(calm) <= CALM else '**short**'} |"
+    cells = scenario, _spread(floor), str(reach), str(aim), reached, others, _spread(collector)
+    return f"| {' | '.join(cells)} | {'reach' if median(collector) <= MAX_COLLECTOR else '**short**'} |"
 
 
 def _ratios(

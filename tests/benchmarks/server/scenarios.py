@@ -14,7 +14,7 @@ DOCUMENTS, MARKS, LIMIT = 20, 60, 50
 
 @dataclass
 class Subject:
-    """Be one server with its rows."""
+    """A server with its rows."""
 
     api: Api
     marked: Sequence[str]

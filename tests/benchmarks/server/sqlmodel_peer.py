@@ -75,10 +75,10 @@ app = FastAPI()
 @app.get("/api/annotations/{annotation_id}", response_model=AnnotationOut)
 def get_annotation(session: SessionDep, user: UserDep, annotation_id: str) -> Annotation:
     """Show one."""
-    found = session.get(Annotation, annotation_id)
-    if found is None or found.user_id != user:
+    annotation = session.get(Annotation, annotation_id)
+    if annotation is None or annotation.user_id != user:
         raise HTTPException(404)
-    return found
+    return annotation
 
 
 @app.get("/api/annotations", response_model=PageOut[AnnotationOut])

@@ -10,6 +10,7 @@ from typing import Any
 
 import bcrypt
 import pytest
+from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, Process, as_data_url, make_pdf, run_to_end
 
 ANN, BOB, GONE = (f"{n}0000000-0000-4000-8000-000000000000" for n in "abc")
@@ -19,56 +20,76 @@ PAPER, SCAN, LOST = (f"{n}1111111-1111-4111-8111-111111111111" for n in "abc")
 @pytest.fixture
 def old() -> Json:
     """Give a stop-gap file as people have it: mixed times, both forms of bytes, indexes that are worth nothing."""
-    password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    paper, scan = make_pdf(3), make_pdf(1, title="scan")
-    times = {"created_at": "2024-05-01T10:00:00.123456", "updated_at": "2024-05-02T10:00:00"}
-    coordinates = {"x": 1, "y": 2.5, "width": 3, "height": 4}
     return {
-        "users": {
-            ANN: {"id": ANN, "email": "Ann@Example.org", "password_hash": password_hash, **times},
-            BOB: {
-                "id": BOB, "email": "bob@example.org", "password_hash": password_hash,
-                "created_at": "2024-06-01T12:00:00+02:00",
-            },
-        },
-        "documents": {
-            PAPER: {
-                "id": PAPER, "user_id": ANN, "filename": "paper.pdf", "total_pages": 3,
-                "upload_date": "2024-05-03T00:00:00", "pdf_data": as_data_url(paper), "metadata": {"a": [1, None]},
-            },
-            SCAN: {
-                "id": SCAN, "user_id": BOB, "filename": "scan.pdf", "upload_date": "2024-05-04T00:00:00Z",
-                "pdf_data": base64.encodebytes(scan).decode(),
-            },
-            LOST: {
-                "id": LOST, "user_id": GONE, "filename": "lost.pdf", "total_pages": 3,
-                "upload_date": "2024-05-03T00:00:00", "pdf_data": as_data_url(paper), "metadata": {},
-            },
-        },
-        "extractions": {
-            "e1": {
-                "id": "e1", "document_id": PAPER, "user_id": ANN, "field_name": "total", "text": "42", "page": 1,
-                "coordinates": coordinates, "method": "gemini-pico", "timestamp": "2024-05-05T00:00:00",
-            },
-            "e2": {
-                "id": "e2", "document_id": LOST, "user_id": ANN, "field_name": "total", "text": "42", "page": 1,
-                "coordinates": coordinates, "method": "manual", "timestamp": "2024-05-05T00:00:00",
-            },
-        },
-        "annotations": {
-            "a1": {
-                "id": "a1", "document_id": PAPER, "user_id": ANN, "page_num": 2, "type": "freehand",
-                "coordinates": {"points": [[1, 2]]}, "content": "hm", "color": "#fff",
-                "created_at": "2024-05-06T00:00:00",
-            },
-            "a2": {
-                "id": "a2", "document_id": "never was", "user_id": ANN, "page_num": 2, "type": "note",
-                "coordinates": {}, "content": "hm", "color": "#fff", "created_at": "2024-05-06T00:00:00",
-            },
-        },
+        "users": old_users(),
+        "documents": old_documents(),
+        "extractions": old_extractions(),
+        "annotations": old_annotations(),
         "users_by_email": {"Ann@Example.org": ANN, "ghost@example.org": GONE},
         "documents_by_user": {ANN: [PAPER, "long gone"]},
         "extractions_by_document": {},
+    }
+
+
+def old_users() -> Json:
+    """Return two users with one password, hashed by bcrypt."""
+    password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    times = {"created_at": "2024-05-01T10:00:00.123456", "updated_at": "2024-05-02T10:00:00"}
+    return {
+        ANN: {"id": ANN, "email": "Ann@Example.org", "password_hash": password_hash, **times},
+        BOB: {
+            "id": BOB, "email": "bob@example.org", "password_hash": password_hash,
+            "created_at": "2024-06-01T12:00:00+02:00",
+        },
+    }  # fmt: skip
+
+
+def old_documents() -> Json:
+    """Return three documents with their bytes in them; the user of the last one is gone."""
+    paper, scan = make_pdf(3), make_pdf(1, title="scan")
+    return {
+        PAPER: {
+            "id": PAPER, "user_id": ANN, "filename": "paper.pdf", "total_pages": 3,
+            "upload_date": "2024-05-03T00:00:00", "pdf_data": as_data_url(paper), "metadata": {"a": [1, None]},
+        },
+        SCAN: {
+            "id": SCAN, "user_id": BOB, "filename": "scan.pdf", "upload_date": "2024-05-04T00:00:00Z",
+            "pdf_data": base64.encodebytes(scan).decode(),
+        },
+        LOST: {
+            "id": LOST, "user_id": GONE, "filename": "lost.pdf", "total_pages": 3,
+            "upload_date": "2024-05-03T00:00:00", "pdf_data": as_data_url(paper), "metadata": {},
+        },
+    }  # fmt: skip
+
+
+def old_extractions() -> Json:
+    """Return two extractions, the second one of a document whose user is gone."""
+    coordinates = {"x": 1, "y": 2.5, "width": 3, "height": 4}
+    return {
+        "e1": {
+            "id": "e1", "document_id": PAPER, "user_id": ANN, "field_name": "total", "text": "42", "page": 1,
+            "coordinates": coordinates, "method": "gemini-pico", "timestamp": "2024-05-05T00:00:00",
+        },
+        "e2": {
+            "id": "e2", "document_id": LOST, "user_id": ANN, "field_name": "total", "text": "42", "page": 1,
+            "coordinates": coordinates, "method": "manual", "timestamp": "2024-05-05T00:00:00",
+        },
+    }  # fmt: skip
+
+
+def old_annotations() -> Json:
+    """Return two annotations, the second one of a document that never was."""
+    return {
+        "a1": {
+            "id": "a1", "document_id": PAPER, "user_id": ANN, "page_num": 2, "type": "freehand",
+            "coordinates": {"points": [[1, 2]]}, "content": "hm", "color": "#fff",
+            "created_at": "2024-05-06T00:00:00",
+        },
+        "a2": {
+            "id": "a2", "document_id": "never was", "user_id": ANN, "page_num": 2, "type": "note",
+            "coordinates": {}, "content": "hm", "color": "#fff", "created_at": "2024-05-06T00:00:00",
+        },
     }  # fmt: skip
 
 
@@ -81,7 +102,7 @@ def put(tmp_path: Path, content: Json) -> bytes:
     return path.read_bytes()
 
 
-def test_people_log_in_with_their_old_passwords_and_find_their_things(start: Any, old: Json, tmp_path: Path) -> None:
+def test_people_log_in_with_their_old_passwords_and_find_their_things(start: Start, old: Json, tmp_path: Path) -> None:
     """Ensure that users, documents with their bytes, extractions and annotations are all there."""
     put(tmp_path, old)
     ann = Api(start(), "ann@example.org").log_in()
@@ -97,7 +118,7 @@ def test_people_log_in_with_their_old_passwords_and_find_their_things(start: Any
     assert annotation["coordinates"] == {"points": [[1, 2]]}
 
 
-def test_what_follows_from_the_rest_is_filled_in(start: Any, old: Json, tmp_path: Path) -> None:
+def test_what_follows_from_the_rest_is_filled_in(start: Start, old: Json, tmp_path: Path) -> None:
     """Ensure that missing page counts, metadata and times are worked out, and offsets become UTC."""
     del old["documents"][SCAN]["upload_date"]
     put(tmp_path, old)
@@ -109,7 +130,7 @@ def test_what_follows_from_the_rest_is_filled_in(start: Any, old: Json, tmp_path
     assert document["upload_date"] == "2024-07-01T00:00:00Z"
 
 
-def test_a_bcrypt_hash_is_replaced_at_the_first_login(start: Any, old: Json, tmp_path: Path) -> None:
+def test_a_bcrypt_hash_is_replaced_at_the_first_login(start: Start, old: Json, tmp_path: Path) -> None:
     """Ensure argon2 after one login, the other user's hash untouched, and the password good ever after."""
     put(tmp_path, old)
     ann = Api(start(), "ann@example.org").log_in()
@@ -120,7 +141,7 @@ def test_a_bcrypt_hash_is_replaced_at_the_first_login(start: Any, old: Json, tmp
     ann.log_in()
 
 
-def test_nothing_is_dropped_in_silence(start: Any, old: Json, tmp_path: Path) -> None:
+def test_nothing_is_dropped_in_silence(start: Start, old: Json, tmp_path: Path) -> None:
     """Ensure that the old bytes are kept, and rows without owner are in quarantine, whole."""
     before = put(tmp_path, old)
     start()
@@ -134,7 +155,7 @@ def test_nothing_is_dropped_in_silence(start: Any, old: Json, tmp_path: Path) ->
     assert old["documents"][LOST]["pdf_data"] in quarantined
 
 
-def test_a_second_start_finds_a_store_like_any_other(start: Any, old: Json, tmp_path: Path) -> None:
+def test_a_second_start_finds_a_store_like_any_other(start: Start, old: Json, tmp_path: Path) -> None:
     """Ensure that taking over happens once."""
     put(tmp_path, old)
     rows = start().get("/health").json()["rows"]
