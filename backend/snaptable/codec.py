@@ -1,13 +1,21 @@
-"""Rows to JSON and back: validated whole, encoded once, and refused where they would not come back equal."""
+"""Rows to JSON and back: validated whole, encoded once, and refused if they would not come back equal.
+
+Invariants:
+1. A row that leaves `create` or `store` comes back from `decode` equal, of the same types throughout.
+2. Fields whose types are known to survive JSON are trusted, and their odd values screened (NaN, a zone with rules). A
+   row with any other field is read back from its JSON and compared, field by field, before it is stored.
+3. Nothing outside keeps a way into a stored row: mutable values are copied on the way in and on the way out.
+4. No message repeats a value: it may be a secret, and messages end up in logs.
+"""
 
 import marshal
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from itertools import repeat
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer
@@ -22,15 +30,15 @@ _set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 _set_attribute = object.__setattr__
 
+FieldValues = dict[str, object]
+"""Values by field name."""
+
 
 class Codec:
-    """Validate, encode and decode the rows of one table.
-
-    A row that leaves `store` comes back equal from `decode`. Types that are known to survive
-    JSON are trusted (their odd values screened); every other row is read back and compared, field by field.
-    """
+    """What validates, encodes and decodes the rows of one table."""
 
     def __init__(self, schema: TableSchema) -> None:
+        """Work out once what the model's fields allow."""
         self.schema = schema
         self.model = schema.model
         self.table = schema.name
@@ -41,8 +49,12 @@ class Codec:
         self._names = tuple(schema.model.model_fields)
         self._fields_set = set(self._names)
         # A cached property keeps its value beside the fields; it is worked out again, not stored.
-        members = (vars(base) for base in schema.model.__mro__)
-        self._cached = {name for found in members for name, item in found.items() if isinstance(item, cached_property)}
+        self._cached = {
+            name
+            for base in schema.model.__mro__
+            for name, member in vars(base).items()
+            if isinstance(member, cached_property)
+        }
         annotations = {name: column.annotation for name, column in schema.columns.items()}
         self.mutable = {
             name: _copy_plain if value_types.is_plain(annotation) else _copy
@@ -50,51 +62,62 @@ class Codec:
             if not value_types.is_immutable(annotation)
         }
         """The fields whose values can change, and what copies them."""
-        self._screens: list[tuple[str, Callable[[Any], bool]]] = []
-        self.plain = not _has_own_ways(schema.model)
+        self.plain = not _has_own_code(schema.model)
         """Whether the model has no code or configuration of its own that reads or writes its fields."""
-        self._trusted = self._trust(annotations)
+        screens = self._lossless_screens(annotations) if self.plain else None
+        self._screens = screens or []
+        self._trusted = screens is not None
 
-    def _trust(self, annotations: Mapping[str, Any]) -> bool:
-        if not self.plain:
-            return False
+    def _lossless_screens(self, annotations: Mapping[str, object]) -> list[tuple[str, value_types.Screen]] | None:
+        """Return the tests that field values must pass to survive JSON; None if a field's type is not known to."""
+        screens = []
         for name, annotation in annotations.items():
             known, screen = value_types.lossless(annotation)
-            if not known or any(not _harmless(item) for item in self.model.model_fields[name].metadata):
-                return False
+            if not known or any(not _only_constrains(item) for item in self.model.model_fields[name].metadata):
+                return None
             if screen is not None:
-                self._screens.append((name, screen))
-        return True
+                screens.append((name, screen))
+        return screens
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def values_of(self, row: BaseModel) -> dict[str, Any]:
-        """Return the field values of a row that a caller made, not to be changed; its cached properties are left.
+    def values_of(self, row: BaseModel) -> FieldValues:
+        """Return the field values of a row that a caller made, not to be changed; cached properties are left out.
 
         Raises:
-            InvalidRow: it is no row of this table.
+            InvalidRow: the row is of another class than the table's model.
         """
         if type(row) is not self.model:
-            raise InvalidRow(f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}")
+            raise InvalidRow(
+                f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}", table=self.table
+            )
         if not self._cached:
             return row.__dict__
         return {name: value for name, value in row.__dict__.items() if name not in self._cached}
 
-    def store(self, values: dict[str, Any]) -> tuple[BaseModel, bytes]:
-        """Return the row to store for values by field name, validated as if it were new, and its JSON.
+    def create(self, values: FieldValues) -> tuple[BaseModel, bytes]:
+        """Return the row to store for values that no model has seen yet, validated, and its JSON.
 
         Raises:
             InvalidRow: it does not validate, or would not come back equal.
         """
+        row = self._validate(values)
+        return row, self.encode(row)
+
+    def store(self, values: FieldValues) -> tuple[BaseModel, bytes]:
+        """Return the row to store for the values of a row that was validated before, and its JSON; raises as `create`.
+
+        The values are validated again: a row may have been made by `model_construct` or `model_copy`.
+        """
         if not self._trusted and values.keys() == self._fields_set:
-            unchanged = self._as_it_is(values)
+            unchanged = self._unchanged(values)
             if unchanged is not None:
                 return unchanged
         row = self._validate(values)
         return row, self.encode(row)
 
-    def _as_it_is(self, values: dict[str, Any]) -> tuple[BaseModel, bytes] | None:
-        """Return the row that its own JSON gives back, where that is the very same.
+    def _unchanged(self, values: FieldValues) -> tuple[BaseModel, bytes] | None:
+        """Return the row that its own JSON gives back, if that is the very same, and the JSON.
 
         Tried first for models with code of their own: their validators have seen these values already, and some
         (Base64Bytes) make another value of them each time.
@@ -107,25 +130,25 @@ class Codec:
             return None
         return (again, data) if self._first_difference(values, again) is None else None
 
-    def _validate(self, values: Mapping[str, Any]) -> BaseModel:
+    def _validate(self, values: FieldValues) -> BaseModel:
+        key = values.get(self.key)
         try:
             row = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._invalid(values.get(self.key), error) from error
+            raise self._invalid(key, error) from error
         _set_fields(row, self._fields_set)
         for name, copy in self.mutable.items():
-            # Pydantic takes some values as they are; nobody outside may keep a way into the stored row.
+            # Pydantic takes some values as they are, and the caller still holds them.
             try:
                 row.__dict__[name] = copy(row.__dict__[name])
             except RecursionError as error:
-                place = f"{self.table}[{_printable(values.get(self.key))}].{name}"
-                raise InvalidRow(f"{place}: nested deeper than {MAX_DEPTH}; it was not written") from error
+                raise self._refused(key, f"nested deeper than {MAX_DEPTH}; it was not written", name) from error
         return cast(BaseModel, row)
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def share(self, row: Any) -> Any:
-        """Return what may be handed out: the row itself, or a copy where it holds something that can change."""
+    def share(self, row: BaseModel) -> BaseModel:
+        """Return what may be handed out: the row itself, or a copy if it holds something that can change."""
         if not self.mutable:
             return row
         values = dict(row.__dict__)
@@ -133,7 +156,7 @@ class Codec:
             values[name] = copy(values[name])
         return self._assemble(values)
 
-    def _assemble(self, values: dict[str, Any]) -> BaseModel:
+    def _assemble(self, values: FieldValues) -> BaseModel:
         row = self.model.__new__(self.model)
         _set_attribute(row, "__dict__", values)
         _set_fields(row, self._fields_set)
@@ -157,7 +180,7 @@ class Codec:
             self._check_round_trip(row, data)
         return data
 
-    def _passes(self, values: Mapping[str, Any]) -> bool:
+    def _passes(self, values: FieldValues) -> bool:
         for name, screen in self._screens:  # noqa: SIM110 - a generator costs more than what it runs
             if not screen(values[name]):
                 return False
@@ -166,8 +189,8 @@ class Codec:
     def dump(self, row: BaseModel) -> bytes:
         """Return the row's JSON unchecked, for rows that came from JSON."""
         if self._trusted:
-            # It was validated and writes its fields in no way of its own: looking for what does not fit costs as much
-            # as writing it.
+            # It was validated, and Pydantic alone writes its fields: a search for what does not fit would double the
+            # cost.
             return self._to_json(row, round_trip=True)
         return self._to_json(row, round_trip=True, by_alias=False, warnings="error")
 
@@ -185,12 +208,12 @@ class Codec:
         return serializer
 
     def check_readable(self, array: bytes, begin: bytes, tails: Collection[bytes]) -> None:
-        """Raise ValueError where a row is more than every reader takes.
+        """Raise ValueError if a row holds what not every reader accepts: NaN, an infinity, deep nesting.
 
         Args:
             array: the rows' JSON as one array.
-            begin: how each row's JSON begins.
-            tails: how each goes on.
+            begin: the first bytes of each row's JSON, the same for all.
+            tails: the bytes of each row's JSON after that.
         """
         if self._trusted:
             return
@@ -199,13 +222,13 @@ class Codec:
             for tail in tails:
                 _check_readable(begin + tail)
 
-    def adopt_all(self, rows: Iterable[BaseModel]) -> None:
-        """Make rows that Pydantic made from JSON ours: all share one set of field names (728 bytes)."""
+    def share_field_names(self, rows: Iterable[BaseModel]) -> None:
+        """Let rows that Pydantic made share one set of field names, instead of 728 bytes each."""
         # deque(maxlen=0) drains an iterator without a Python loop.
         deque(map(_set_fields, rows, repeat(self._fields_set)), maxlen=0)
 
-    def decode(self, data: bytes | str) -> BaseModel:
-        """Return the row that a JSON text holds.
+    def decode(self, data: bytes | str, key: object = None) -> BaseModel:
+        """Return the row that a JSON text holds; `key`, as it stands beside the text, is for messages.
 
         Raises:
             InvalidRow: it does not validate.
@@ -213,7 +236,7 @@ class Codec:
         try:
             row = self._validator.validate_json(data, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._invalid(None, error) from error
+            raise self._invalid(key, error) from error
         _set_fields(row, self._fields_set)
         return cast(BaseModel, row)
 
@@ -225,30 +248,32 @@ class Codec:
         except (ValueError, ArithmeticError, RecursionError) as error:
             raise self._unwritable(row, error) from error
         if name is not None:
-            key = _printable(getattr(row, self.key))
-            raise InvalidRow(f"{self.table}[{key}].{name}: {self._lossy(row.__dict__[name])}; it was not written")
+            key = getattr(row, self.key)
+            raise self._refused(key, f"{_lossy(row.__dict__[name])}; it was not written", name)
 
-    def _first_difference(self, values: Mapping[str, Any], again: BaseModel) -> str | None:
-        """Return the first field that is not the same in the row read back, None where all are."""
+    def _first_difference(self, values: FieldValues, again: BaseModel) -> str | None:
+        """Return the first field that is not the same in the row read back, None if all are."""
         for name in self._names:
             if name not in values or not value_types.same(values[name], again.__dict__[name]):
                 return name
         return None
 
-    def _lossy(self, value: object) -> str:
-        if _is_nan(value):
-            return f"{value} has no JSON form"
-        return f"this {type(value).__name__} would not come back equal from JSON"
+    # ── what is wrong with a row ────────────────────────────────────────────────────────────────────────────────────
+
+    def _refused(self, key: object, reason: str, *fields: str) -> InvalidRow:
+        """Return the error that names a row, and the field if it is about one."""
+        place = f"{self.table}[{_printable(key)}]" + (f".{fields[0]}" if fields else "")
+        return InvalidRow(f"{place}: {reason}", table=self.table, key=key, fields=fields)
 
     def _unwritable(self, row: BaseModel, error: Exception) -> InvalidRow:
-        """Name the field: each is written alone until one fails by itself."""
+        """Return the error that names the field: each is written alone until one fails by itself."""
         key = getattr(row, self.key, None)
         for name in self.schema.columns:
             reason = self._field_problem(row, name)
             if reason:
-                return InvalidRow(f"{self.table}[{_printable(key)}].{name}: {reason}; it was not written")
+                return self._refused(key, f"{reason}; it was not written", name)
         detail = str(error).splitlines()[0] if not isinstance(error, InvalidRow) else str(error)
-        return InvalidRow(f"{self.table}[{_printable(key)}]: {_printable_text(detail)}; it was not written")
+        return self._refused(key, f"{_printable_text(detail)}; it was not written")
 
     def _field_problem(self, row: BaseModel, name: str) -> str | None:
         try:
@@ -265,19 +290,27 @@ class Codec:
                 return f"nested deeper than {MAX_DEPTH}"
         except (ValueError, RecursionError) as error:
             return _printable_text(str(error).splitlines()[0])
-        return self._lossy(row.__dict__[name]) if _is_nan(row.__dict__[name]) else None
+        return _lossy(row.__dict__[name]) if _is_nan(row.__dict__[name]) else None
 
     def _invalid(self, key: object, error: ValidationError) -> InvalidRow:
-        parts = []
-        # Never the input itself: it may be a password, and the message ends up in a log.
+        """Return the error that says of each field why it does not validate."""
+        parts: list[str] = []
+        fields: dict[str, None] = {}
         for item in error.errors(include_url=False, include_input=False, include_context=False):
-            place = ".".join(str(step) for step in item["loc"])
-            parts.append(f"{self.table}[{_printable(key)}].{_printable_text(place)}: {_printable_text(item['msg'])}")
-        return InvalidRow("; ".join(parts))
+            place = "".join(f".{_printable_text(str(step))}" for step in item["loc"])
+            parts.append(f"{self.table}[{_printable(key)}]{place}: {_printable_text(item['msg'])}")
+            fields.update(dict.fromkeys(map(str, item["loc"][:1])))
+        return InvalidRow("; ".join(parts), table=self.table, key=key, fields=tuple(fields))
+
+
+def _lossy(value: object) -> str:
+    if _is_nan(value):
+        return f"{value} has no JSON form"
+    return f"this {type(value).__name__} would not come back equal from JSON"
 
 
 def _check_readable(data: bytes) -> None:
-    """Refuse JSON that other readers, or the next start, would not take: nested too deeply, NaN, an infinity."""
+    """Refuse JSON that other readers, or the next start, would not accept: nested too deeply, NaN, an infinity."""
     suspicious = data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"NaN" in data or b"Infinity" in data
     if suspicious and depth_of(parse_strictly(data)) > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
@@ -287,7 +320,7 @@ _PLAIN_CONFIG = {"frozen", "extra", "ser_json_bytes", "val_json_bytes", "title",
 _HOOKS = ("__get_pydantic_core_schema__", "model_post_init")
 
 
-def _has_own_ways(model: type[BaseModel]) -> bool:
+def _has_own_code(model: type[BaseModel]) -> bool:
     """Return whether a model reads or writes its fields by code or configuration of its own."""
     decorators = model.__pydantic_decorators__
     own = (
@@ -303,7 +336,7 @@ def _has_own_ways(model: type[BaseModel]) -> bool:
     return any(own) or hooks or not model.model_config.keys() <= _PLAIN_CONFIG
 
 
-def _harmless(metadata: object) -> bool:
+def _only_constrains(metadata: object) -> bool:
     """Return whether an item of a field's metadata only constrains it, or is ours."""
     origin = type(metadata).__module__.partition(".")[0]
     return origin in ("annotated_types", "snaptable") or type(metadata).__name__ == "PydanticGeneralMetadata"
@@ -322,12 +355,12 @@ def _printable_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _copy_plain(value: Any) -> Any:
-    """Return a copy of what is plain JSON, as its field says; four times as quick as walking through it."""
+def _copy_plain(value: object) -> object:
+    """Return a copy of what is plain JSON, as its field says; four times as quick as a copy part by part."""
     try:
-        return marshal.loads(marshal.dumps(value, _WITHOUT_REFERENCES))  # noqa: S302 - written in this very line
+        return marshal.loads(marshal.dumps(value, _WITHOUT_REFERENCES))  # type: ignore[arg-type]  # noqa: S302 - written in this very line
     except ValueError:
-        return _copy(value)  # there is a class of somebody's own in it all the same
+        return _copy(value)  # all the same it holds an instance of a class that marshal does not know
 
 
 _WITHOUT_REFERENCES = 2
@@ -337,17 +370,17 @@ _WITHOUT_REFERENCES = 2
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> object:
     kind = type(value)
     if kind in _ATOMS:
         return value
-    if kind is dict:
+    if kind is dict and isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
-    if kind is list:
+    if kind is list and isinstance(value, list):
         return [_copy(item) for item in value]
-    if kind is tuple:
+    if kind is tuple and isinstance(value, tuple):
         return tuple(_copy(item) for item in value)
-    if kind is set:
+    if kind is set and isinstance(value, set):
         return {_copy(item) for item in value}
     if isinstance(value, BaseModel):
         return value.model_copy(deep=True)

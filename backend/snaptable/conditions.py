@@ -1,8 +1,8 @@
 """Typed conditions and orderings. Engine-neutral: they say what is wanted and evaluate nothing.
 
-`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *form*, which
-is the same whatever it compares with, and the values that go into it. An engine can so prepare a form once. Conditions
-are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
+`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *template*,
+which is the same whatever it compares with, and the values that go into it. So an engine can prepare a template once.
+Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,41 +23,39 @@ OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "sta
 """What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
 
 
-# ── forms: conditions without their values ──────────────────────────────────────────────────────────────────────────
+# ── templates: conditions without their values ──────────────────────────────────────────────────────────────────────
 
 
 class Term:
-    """Be the form of a condition on one column, with one value to come. A column has each once: equal is identical."""
+    """A comparison of one column with one value to come. A column has one for each operator: equal is identical."""
 
-    __slots__ = ("column", "seeks", "verb")
+    __slots__ = ("column", "operator")
 
-    def __init__(self, column: "Column", verb: str, *, seeks: bool = True) -> None:
+    def __init__(self, column: "Column", operator: str) -> None:
         self.column = column
-        self.verb = verb
-        self.seeks = seeks
-        """Whether the value has a place in the column's order; a NaN has none, and an empty text begins everything."""
+        self.operator = operator
 
     def __repr__(self) -> str:
-        return f"{self.column!r} {self.verb} ?"
+        return f"{self.column!r} {self.operator} ?"
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class AllOf:
-    """Hold where every part holds. The values of its parts come one after another, as in the other forms."""
+    """What holds if every part holds. The values of the parts come one after another, as in the other templates."""
 
     parts: "tuple[PredicateTemplate, ...]"
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class AnyOf:
-    """Hold where at least one part holds."""
+    """What holds if at least one part holds."""
 
     parts: "tuple[PredicateTemplate, ...]"
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class Not:
-    """Hold where the part does not."""
+    """What holds if the part does not."""
 
     part: "PredicateTemplate"
 
@@ -66,14 +64,14 @@ PredicateTemplate = Term | AllOf | AnyOf | Not
 PredicateTemplates = tuple[PredicateTemplate, ...]
 
 
-def terms_of(form: PredicateTemplate) -> Iterator[Term]:
-    """Yield the terms of a form, in the order in which their values come."""
-    if isinstance(form, Term):
-        yield form
-    elif isinstance(form, Not):
-        yield from terms_of(form.part)
+def terms_of(template: PredicateTemplate) -> Iterator[Term]:
+    """Yield the terms of a template, in the order in which their values come."""
+    if isinstance(template, Term):
+        yield template
+    elif isinstance(template, Not):
+        yield from terms_of(template.part)
     else:
-        for part in form.parts:
+        for part in template.parts:
             yield from terms_of(part)
 
 
@@ -81,31 +79,35 @@ def terms_of(form: PredicateTemplate) -> Iterator[Term]:
 
 
 class Condition:
-    """Be something that holds for a row or doesn't; combined with `&`, `|` and `~`."""
+    """What holds for a row or doesn't; combined with `&`, `|` and `~`."""
 
-    __slots__ = ("form", "values")
+    __slots__ = ("template", "values")
 
-    def __init__(self, form: PredicateTemplate, values: tuple[Any, ...]) -> None:
-        self.form = form
+    def __init__(self, template: PredicateTemplate, values: tuple[object, ...]) -> None:
+        self.template = template
         self.values = values
-        """A value for each term of the form."""
+        """A value for each term of the template."""
 
     def __repr__(self) -> str:
-        return f"<{self.form!r} {self.values!r}>"
+        return f"<{self.template!r} {self.values!r}>"
 
     def __and__(self, other: object) -> "Condition":
         """Return the condition that both hold."""
         second = as_condition(other)
-        return Condition(AllOf(_parts(AllOf, self.form) + _parts(AllOf, second.form)), self.values + second.values)
+        return Condition(
+            AllOf(_parts(AllOf, self.template) + _parts(AllOf, second.template)), self.values + second.values
+        )
 
     def __or__(self, other: object) -> "Condition":
         """Return the condition that at least one holds."""
         second = as_condition(other)
-        return Condition(AnyOf(_parts(AnyOf, self.form) + _parts(AnyOf, second.form)), self.values + second.values)
+        return Condition(
+            AnyOf(_parts(AnyOf, self.template) + _parts(AnyOf, second.template)), self.values + second.values
+        )
 
     def __invert__(self) -> "Condition":
         """Return the condition that this one does not hold."""
-        return Condition(Not(self.form), self.values)
+        return Condition(Not(self.template), self.values)
 
     __rand__ = __and__
     __ror__ = __or__
@@ -118,18 +120,17 @@ class Condition:
         )
 
 
-def _parts(kind: type[AllOf] | type[AnyOf], form: PredicateTemplate) -> PredicateTemplates:
-    return form.parts if isinstance(form, kind) else (form,)
+def _parts(kind: type[AllOf] | type[AnyOf], template: PredicateTemplate) -> PredicateTemplates:
+    return template.parts if isinstance(template, kind) else (template,)
 
 
 class Column:
-    """Stand for a field of a model in a condition or an ordering: what `Document.pages` is at run time."""
+    """A field of a model in a condition or an ordering: what `Document.pages` is at run time."""
 
     def __init__(self, model: "type[BaseModel]", name: str) -> None:
         self.model = model
         self.name = name
-        self.terms = {verb: Term(self, verb) for verb in OPERATORS}
-        self.placeless = {verb: Term(self, verb, seeks=False) for verb in (*ORDERED, "starts with")}
+        self.terms = {operator: Term(self, operator) for operator in OPERATORS}
         self.orders = (Order(self, descending=False), Order(self, descending=True))
 
     def __repr__(self) -> str:
@@ -141,13 +142,13 @@ class Column:
         return self.model.model_fields[self.name].annotation
 
     @cached_property
-    def kinds(self) -> tuple[type, ...] | None:
-        """The classes a value of the field may have; None where it can be anything."""
+    def types(self) -> tuple[type, ...] | None:
+        """The classes a value of the field may have; None if it can be anything."""
         return value_types.value_types(self.annotation)
 
     @cached_property
     def sort_key(self) -> value_types.SortKey | None:
-        """The function that gives a value's place in the order, None where plain comparison does.
+        """The function from a value to what it is sorted by; None if that is the value itself.
 
         Raises:
             TypeError: the field's values have no order.
@@ -155,61 +156,60 @@ class Column:
         return value_types.sort_key(self.annotation)
 
     @cached_property
-    def own(self) -> frozenset[type]:
-        """Classes whose very instances the field can be compared with: looked up before `check` is called."""
-        return frozenset(self.kinds or ())
+    def exact_types(self) -> frozenset[type]:
+        """Classes whose instances, not those of subclasses, need no `check` before the field is compared with them."""
+        return frozenset(self.types or ())
 
     @cached_property
-    def ordered(self) -> frozenset[type]:
-        """Classes whose very instances the field's values can be less or greater than."""
+    def orderable_types(self) -> frozenset[type]:
+        """Those of the `exact_types` whose instances the field's values can be less or greater than."""
         try:
             _ = self.sort_key
         except TypeError:
             return frozenset()
-        return self.own - {type(None)}
+        return self.exact_types - {type(None)}
 
     def check(self, value: object) -> None:
-        """Refuse a value this column could never equal.
+        """Refuse a value that this column could never equal.
 
         Raises:
-            InvalidQuery: the value is of another kind, a column or a condition.
+            InvalidQuery: the value is of another type, a column or a condition.
         """
         if isinstance(value, (Column, Condition)):
             raise InvalidQuery(f"{self!r} can be compared with a value only, not with {value!r}")
-        if not value_types.accepts(self.kinds, value):
-            wanted = " or ".join(kind.__name__ for kind in self.kinds or () if kind is not type(None))
+        if not value_types.accepts(self.types, value):
+            wanted = " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None))
             raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
 
-    def _check_order(self, verb: str, value: object) -> None:
+    def _check_order(self, operator: str, value: object) -> None:
         self.check(value)
         if value is None:
             raise InvalidQuery(f"nothing is less or greater than None: write {self!r} == None, or != None")
         try:
             _ = self.sort_key
         except TypeError as error:
-            raise InvalidQuery(f"{self!r} {verb} … has no meaning: {error}") from None
+            raise InvalidQuery(f"{self!r} {operator} … has no meaning: {error}") from None
 
     def equal(self, value: object) -> Term:
-        """Return the term that says of the column that it equals this value, which goes with it.
+        """Return the term of the condition that the column equals this value.
 
         Raises:
             InvalidQuery: it never could.
         """
-        if type(value) not in self.own:
+        if type(value) not in self.exact_types:
             self.check(value)
         return self.terms["is" if value is None else "=="]
 
-    def _compare(self, verb: str, value: Any) -> Condition:
-        if type(value) not in self.ordered:
-            self._check_order(verb, value)
-        # Only a NaN differs from itself.
-        return Condition((self.terms if value == value else self.placeless)[verb], (value,))
+    def _compare(self, operator: str, value: object) -> Condition:
+        if type(value) not in self.orderable_types:
+            self._check_order(operator, value)
+        return Condition(self.terms[operator], (value,))
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
         return Condition(self.equal(value), (value,))
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
-        if type(value) not in self.own:
+        if type(value) not in self.exact_types:
             self.check(value)
         return Condition(self.terms["is not" if value is None else "!="], (value,))
 
@@ -277,7 +277,7 @@ def as_condition(value: object) -> Condition:
     if isinstance(value, Condition):
         return value
     if isinstance(value, Column):
-        if value.kinds is not None and bool in value.kinds:
+        if value.types is not None and bool in value.types:
             return Condition(value.terms["=="], (True,))
         raise InvalidQuery(
             f"{value!r} alone is no condition (it is no bool): compare it, in parentheses: ({value!r} == …)"
@@ -304,7 +304,7 @@ def one_of(column: T, values: Iterable[T]) -> bool:
     """
     target, chosen = _column(column), tuple(values)
     for value in chosen:
-        if type(value) not in target.own:
+        if type(value) not in target.exact_types:
             target.check(value)
     return Condition(target.terms["in"], (chosen,))  # type: ignore[return-value]
 
@@ -326,12 +326,12 @@ def contains(column: "Iterable[T] | None", item: T) -> bool:
     [User(id='ann', age=31)]
     """
     target = _column(column)
-    kinds = [kind for kind in target.kinds or () if kind is not type(None)]
+    classes = [kind for kind in target.types or () if kind is not type(None)]
     inner = value_types.element(target.annotation)
-    if kinds and all(issubclass(kind, str) for kind in kinds):
+    if classes and all(issubclass(kind, str) for kind in classes):
         inner = str
-    elif kinds and not all(issubclass(kind, (list, set, frozenset, tuple, dict)) for kind in kinds):
-        raise InvalidQuery(f"{target!r} holds {kinds[0].__name__}, which contains nothing")
+    elif classes and not all(issubclass(kind, (list, set, frozenset, tuple, dict)) for kind in classes):
+        raise InvalidQuery(f"{target!r} holds {classes[0].__name__}, which contains nothing")
     if inner is not None and (
         (item is None and not value_types.is_optional(inner))
         or not value_types.accepts(value_types.value_types(inner), item)
@@ -358,10 +358,9 @@ def starts_with(column: str | None, text: str) -> bool:
     target = _column(column)
     if not isinstance(text, str):
         raise InvalidQuery(f"starts_with takes a text, not a {type(text).__name__}")
-    if target.kinds is not None and str not in target.kinds:
+    if target.types is not None and str not in target.types:
         raise InvalidQuery(f"{target!r} holds no text")
-    form = (target.terms if text else target.placeless)["starts with"]
-    return Condition(form, (text,))  # type: ignore[return-value]
+    return Condition(target.terms["starts with"], (text,))  # type: ignore[return-value]
 
 
 def _column(value: object) -> Column:
@@ -374,7 +373,7 @@ def _column(value: object) -> Column:
 
 
 class Order:
-    """Say by which column to sort, and in which direction; None comes last in both. A column has each once."""
+    """A column to sort by, and a direction; None comes last in both. A column has one for each: equal is identical."""
 
     __slots__ = ("column", "descending")
 

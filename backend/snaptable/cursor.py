@@ -1,13 +1,12 @@
-"""Cursors of pages: where a page ended, as an opaque text that only its own query takes back."""
+"""Cursors of pages: where a page ended, as an opaque text that only its own query accepts."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.errors import InvalidCursor
@@ -17,26 +16,29 @@ _write = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Cursors:
-    """Give out and take back the cursors of queries that differ in their values only."""
+    """The cursors of queries that differ in their values only.
+
+    A cursor is base64 of a JSON array: a fingerprint of the query, then the JSON of each column of its order.
+    """
 
     def __init__(self, table: str, where: PredicateTemplates, order: tuple[Order, ...]) -> None:
-        """Take the query's forms and its order, which ends in the primary key."""
+        """Take the query's table, its conditions and its order, which ends in the primary key."""
         self.table = table
         self.order = order
         self._values_of = [attrgetter(item.column.name) for item in order]
         self._adapters = [_column_adapter(item.column.model, item.column.name) for item in order]
         self._shape = blake2b(repr((table, where, order)).encode("utf-8", "surrogatepass"), digest_size=8)
 
-    def encode(self, values: tuple[Any, ...], row: Any) -> str:
-        """Return the cursor that stands behind a row: its values of the order's columns, and whose query they are."""
+    def encode(self, values: tuple[object, ...], row: BaseModel) -> str:
+        """Return the cursor behind a row of the query with these values."""
         position = [
             adapter.dump_json(value_of(row)).decode()
             for adapter, value_of in zip(self._adapters, self._values_of, strict=True)
         ]
         return urlsafe_b64encode(_write([self._fingerprint(values), *position]).encode()).rstrip(b"=").decode()
 
-    def decode(self, values: tuple[Any, ...], cursor: str) -> tuple[Any, ...]:
-        """Return the values a cursor stands behind.
+    def decode(self, values: tuple[object, ...], cursor: str) -> tuple[object, ...]:
+        """Return the row's values of the order's columns that a cursor stands behind.
 
         Raises:
             InvalidCursor: it is damaged, or was given out by another query.
@@ -56,12 +58,12 @@ class Cursors:
             raise InvalidCursor(f"the cursor belongs to another query; start again at the first page of {self.table}")
         return position
 
-    def _fingerprint(self, values: tuple[Any, ...]) -> str:
+    def _fingerprint(self, values: tuple[object, ...]) -> str:
         digest = self._shape.copy()
         digest.update(repr(values).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
 @lru_cache(maxsize=512)
-def _column_adapter(model: type, name: str) -> TypeAdapter[Any]:
+def _column_adapter(model: type[BaseModel], name: str) -> TypeAdapter[object]:
     return TypeAdapter(Column(model, name).annotation, config=_BYTES)

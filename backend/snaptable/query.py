@@ -264,5 +264,5 @@ def _described(template: PredicateTemplate) -> str:
     if isinstance(template, (AllOf, AnyOf)):
         joint = " & " if isinstance(template, AllOf) else " | "
         return f"({joint.join(map(_described, template.parts))})"
-    form = _AS_WRITTEN.get(template.verb, "{} " + template.verb + " …")
+    form = _AS_WRITTEN.get(template.operator, "{} " + template.operator + " …")
     return form.format(template.column.name)

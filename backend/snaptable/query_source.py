@@ -67,7 +67,7 @@ class QuerySource(Generic[M]):
         values: list[object] = []
         for given in conditions:
             condition = given if type(given) is Condition else as_condition(given)
-            template = condition.form
+            template = condition.template
             if template not in self._checked:
                 self._check_columns(template)
             if type(template) is AllOf:

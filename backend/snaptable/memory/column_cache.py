@@ -1,40 +1,44 @@
 """Columns beside the rows, for filters that look at every row again and again while nothing changes.
 
 Reading a field off every row costs several times what comparing it does, most of it waiting for memory. So the second
-scan of a column since the table's last change keeps what it read, and those that follow compare only. The change drops
-it all: where writes and scans alternate nothing is kept, and nothing was spent.
+scan of a column since the table's last change keeps what it read, and those that follow compare only. A change drops
+the cache: while writes and scans alternate nothing is kept, and nothing was spent.
 """
 
 from collections.abc import Collection, Sequence
 from operator import attrgetter
-from typing import Any
+
+from pydantic import BaseModel
+
+ColumnValues = list[object]
+"""The values of one field, parallel to the live rows; never changed."""
 
 
 class ColumnCache:
-    """Hold what was scanned since a table's last change; under the latch."""
+    """The columns that were scanned since a table's last change; used under the latch."""
 
-    __slots__ = ("_columns", "_seen")
+    __slots__ = ("_columns", "_scanned")
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {}
-        self._seen: set[str] = set()
+        self._columns: dict[str, ColumnValues] = {}
+        self._scanned: set[str] = set()
 
-    def held(self, names: Sequence[str]) -> list[list[Any]] | None:
-        """Return these columns, parallel to the live rows, not to be changed; None where one is not held."""
+    def get(self, names: Sequence[str]) -> list[ColumnValues] | None:
+        """Return these columns; None if one is not cached. O(1)."""
         try:
             return [self._columns[name] for name in names]
         except KeyError:
             return None
 
-    def take(self, names: Sequence[str], rows: Collection[Any]) -> list[list[Any]] | None:
-        """Return what `held` would, reading it off the live rows if need be; None where a column was not seen before.
+    def get_or_read(self, names: Sequence[str], rows: Collection[BaseModel]) -> list[ColumnValues] | None:
+        """Return these columns, read off the live rows if need be; None if one is scanned for the first time.
 
         O(1), but O(n) a column the second time it is asked for.
         """
-        if not self._seen.issuperset(names):
-            self._seen.update(names)
+        if not self._scanned.issuperset(names):
+            self._scanned.update(names)
             return None
         for name in names:
             if name not in self._columns:
                 self._columns[name] = list(map(attrgetter(name), rows))
-        return self.held(names)
+        return self.get(names)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from snaptable.changes import Commit
-from snaptable.memory.rows import BeforeImages, TableRows
+from snaptable.memory.point_lookup import BeforeImages
+from snaptable.memory.rows import TableRows
 
 UndoRecords = dict[TableRows, BeforeImages]
 """For each table that changed, the rows it had before."""

@@ -1,18 +1,20 @@
 """What must hold at every commit, and what a delete takes with it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+
+from pydantic import BaseModel
 
 from snaptable.errors import ForeignKeyViolation, UniqueViolation
 from snaptable.memory.rows import TableRows
-from snaptable.memory.transaction import Transaction
+from snaptable.memory.transaction import NetChange, Transaction
 from snaptable.schema import ReferenceSchema
+from snaptable.values.row_lines import Key
 
-Net = Sequence[tuple[TableRows, Any, Any, Any]]
+Tables = Mapping[str, TableRows]
 
 
-def check(tables: Mapping[str, TableRows], net: Net) -> None:
+def check(tables: Tables, net: Sequence[NetChange]) -> None:
     """Check the constraints that net changes could have broken; O(changes).
 
     Raises:
@@ -26,82 +28,105 @@ def check(tables: Mapping[str, TableRows], net: Net) -> None:
     for table in {change[0] for change in net}:
         for index in table.unique:
             if index.clashes:
-                raise UniqueViolation(next(clashes(table)))
+                raise next(clashes(table))
 
 
-def clashes(table: TableRows) -> Iterator[str]:
-    """Yield the unique values that several rows of a table share."""
+def clashes(table: TableRows) -> Iterator[UniqueViolation]:
+    """Yield the unique values that several rows of a table share, each as an error; O(clashes)."""
     for index in table.unique:
         for value in index.clashes:
-            first, second, *_ = (index.key_of(row) for row in index.find(value))
-            names = ", ".join(index.names)
-            yield f"{table.name}[{second!r}]: its {names} is taken by {table.name}[{first!r}]; nothing was written"
+            first, second, *_ = index.lookup(value)
+            key, other = table.key_of(second), table.key_of(first)
+            yield UniqueViolation(
+                f"{table.name}[{key!r}]: its {', '.join(index.names)} is taken by {table.name}[{other!r}]; "
+                f"nothing was written",
+                table=table.name,
+                key=key,
+                fields=index.names,
+                value=value,
+                other=table.codec.share(first),
+            )
 
 
-def _check_references(tables: Mapping[str, TableRows], table: TableRows, key: Any, before: Any, after: Any) -> None:
+def _check_references(tables: Tables, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel) -> None:
     for reference in table.schema.references:
         value = getattr(after, reference.field)
         if value is None or (before is not None and getattr(before, reference.field) == value):
             continue
         if tables[reference.target].get(value) is None:
             raise ForeignKeyViolation(
-                f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {value!r}; nothing was written"
+                f"{_missing(table, key, reference, value)}; nothing was written",
+                table=table.name,
+                key=key,
+                fields=(reference.field,),
+                value=value,
             )
 
 
-def _check_unreferenced(tables: Mapping[str, TableRows], table: TableRows, key: Any) -> None:
+def _missing(table: TableRows, key: Key, reference: ReferenceSchema, value: Key) -> str:
+    return f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {value!r}"
+
+
+def _check_unreferenced(tables: Tables, table: TableRows, key: Key) -> None:
     for reference in table.schema.referenced_by:
         child = tables[reference.table]
-        rows = child.by_field[reference.field].find(key)
+        rows = child.by_field[reference.field].lookup(key)
         if rows:
             raise ForeignKeyViolation(
                 f"{table.name}[{key!r}] can't be deleted: {len(rows)} row(s) of {child.name} refer to it by "
-                f"{reference.field}, the first is {child.name}[{child.key_of(rows[0])!r}]; nothing was written"
+                f"{reference.field}, the first is {child.name}[{child.key_of(rows[0])!r}]; nothing was written",
+                table=table.name,
+                key=key,
+                fields=(table.schema.key,),
+                value=key,
+                other=child.codec.share(rows[0]),
             )
 
 
-def delete(tables: Mapping[str, TableRows], transaction: Transaction, table: TableRows, key: Any) -> Any:
-    """Delete a row and, through its referrers, exactly what must go or lose its reference; return the row.
+def delete(tables: Tables, transaction: Transaction, table: TableRows, row: BaseModel) -> None:
+    """Delete a row and, through the foreign keys to it, exactly what must go or lose its reference.
 
-    Rows that `restrict` protects are left to the check at the commit: they may go in the same transaction.
+    O(rows that change). Rows that `restrict` protects are left to the check at the commit: they may go in the same
+    transaction.
     """
-    removed = table.get(key)
-    pending = [(table, key)]
+    pending = [(table, table.key_of(row))]
     while pending:
-        target, gone = pending.pop()
-        row = target.get(gone)
-        if row is None:
+        target, key = pending.pop()
+        before = target.get(key)
+        if before is None:
             continue
-        transaction.change(target, gone, row, None)
+        transaction.change(target, key, before, None)
         for reference in target.schema.referenced_by:
-            pending += _let_go(tables[reference.table], transaction, reference, gone)
-    return removed
+            pending += _release_referrers(tables[reference.table], transaction, reference, key)
 
 
-def _let_go(
-    child: TableRows, transaction: Transaction, reference: ReferenceSchema, gone: Any
-) -> list[tuple[TableRows, Any]]:
-    rows = child.by_field[reference.field].find(gone) if reference.on_delete != "restrict" else []
+def _release_referrers(
+    child: TableRows, transaction: Transaction, reference: ReferenceSchema, key: Key
+) -> list[tuple[TableRows, Key]]:
+    """Set the references to a deleted row to None, or return the rows that must be deleted with it."""
+    if reference.on_delete == "restrict":
+        return []
+    rows = child.by_field[reference.field].lookup(key)
     if reference.on_delete == "cascade":
         return [(child, child.key_of(row)) for row in rows]
     for row in rows:
-        after, image = child.codec.store({**child.codec.values_of(row), reference.field: None})
-        transaction.change(child, child.key_of(row), row, after, image)
+        after, row_json = child.codec.store({**child.codec.values_of(row), reference.field: None})
+        transaction.change(child, child.key_of(row), row, after, row_json)
     return []
 
 
-def problems(tables: Mapping[str, TableRows]) -> Iterable[str]:
-    """Yield every foreign key that refers to a row that isn't there, and every shared unique value; O(n)."""
+def problems(tables: Tables) -> Iterator[str]:
+    """Yield every foreign key that refers to a missing row, and every shared unique value; O(n)."""
     for table in tables.values():
-        yield from clashes(table)
+        yield from map(str, clashes(table))
         for reference in table.schema.references:
             target = tables[reference.target]
             value_of = attrgetter(reference.field)
-            # All at once, in C; rows are looked at one by one where a key is missing.
+            # All at once, in C; the rows are looked at one by one if a key is missing.
             values = set(map(value_of, table.live()))
-            if not target.graves and values - {None} <= target.rows.keys():
+            if not target.tombstones and values - {None} <= target.rows.keys():
                 continue
             for row in table.live():
                 value = value_of(row)
                 if value is not None and target.get(value) is None:
-                    yield f"{table.name}[{table.key_of(row)!r}].{reference.field}: {target.name} has no row {value!r}"
+                    yield _missing(table, table.key_of(row), reference, value)

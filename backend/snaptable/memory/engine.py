@@ -1,14 +1,15 @@
 """The engine in memory: one writer at a time, any number of readers, commits handed to a log in order.
 
-The way of a commit: check → sequence → veils pass to the batch → turn given on → the log makes it durable → veils lift.
-The latch guards the structures for the length of one change or one query; the turn guards the whole transaction.
+A commit: check → sequence → undo records pass to the batch → writer lock released → the log makes it durable → undo
+records released. The writer lock is held for a transaction; the latch, which guards the structures, for one change or
+one query.
 """
 
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from types import CoroutineType, TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from snaptable.changes import Commit
 from snaptable.errors import DatabaseClosed, TransactionError
@@ -23,82 +24,65 @@ T = TypeVar("T")
 
 
 class MemoryEngine:
-    """Hold the tables, give out transactions, and commit them."""
+    """The tables of a database, its transactions, and their commits."""
 
     def __init__(self, schemas: Mapping[str, TableSchema]) -> None:
-        self.tables = {name: TableRows(schema) for name, schema in schemas.items()}
+        """Begin with empty tables; there is nothing to write to until `log` is set."""
         self.latch = threading.RLock()
+        self.tables = {name: TableRows(schema, self.latch, self.in_transaction) for name, schema in schemas.items()}
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""
         self.log: AnyCommitLog | None = None
         self.open_transaction: Transaction | None = None
-        self._turns = WriterLock(self._abandon)
+        self._writer_lock = WriterLock(self._reap_dead_owner)
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def in_transaction(self) -> bool:
-        """Return whether the caller is inside a transaction of its own."""
-        return self.open_transaction is not None and self._turns.mine()
+        """Return whether the caller is inside a transaction of its own; O(1)."""
+        return self.open_transaction is not None and self._writer_lock.held_by_me()
 
-    def writable(self) -> AnyCommitLog:
-        """Return the log, where writes are allowed.
+    def write(self) -> "TransactionContext":
+        """Return the context of one write: a transaction of its own, or a savepoint inside the caller's.
 
         Raises:
-            DatabaseClosed: the database is not open.
-            ReadOnlyStore: it was opened so, or refuses writes after a failure.
+            DatabaseClosed: on entering; the database is not open.
+            ReadOnlyStore: on entering; it was opened so, or refuses writes after a failure.
         """
-        log = self._log()
+        return WriteContext(self)
+
+    def transaction(self) -> "TransactionContext":
+        """Return the context of `with db.transaction()`."""
+        return TransactionContext(self)
+
+    def check_writable(self) -> None:
+        """Raise DatabaseClosed or ReadOnlyStore unless writes are accepted; tries to resume after a full disk."""
+        log = self._opened_log()
         if log.refusal is not None:
             log.try_resume()
         if log.refusal is not None:
             raise log.refusal
-        return log
 
-    def _log(self) -> AnyCommitLog:
+    def _opened_log(self) -> AnyCommitLog:
         if self.log is None:
             raise DatabaseClosed("the database is not open")
         return self.log
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run one operation: within the caller's transaction as a savepoint, or as a transaction of its own."""
-        if self.in_transaction():
-            return self._write_within(work)
-        transaction = self.begin()
-        try:
-            self.writable()
-            result = work(transaction)
-        except BaseException:
-            self.roll_back(transaction)
-            raise
-        self.commit(transaction)
-        return result
-
-    def _write_within(self, work: Callable[[Transaction], T]) -> T:
-        transaction = self.open_transaction
-        assert transaction is not None
-        mark = transaction.mark()
-        try:
-            self.writable()
-            return work(transaction)
-        except BaseException:
-            transaction.roll_back_to(mark)
-            raise
-
     async def run(self, call: Callable[[], T]) -> T:
-        """Run a function as one transaction and return when it is durable, without holding the event loop."""
+        """Call a function as one transaction and return when it is durable, without blocking the event loop.
+
+        Raises:
+            TypeError: the function returned an awaitable; it was rolled back. Otherwise as `commit`.
+        """
         if self.in_transaction():
-            with TransactionContext(self):
-                return _no_awaitable(call())
-        log = self._log()
-        await self._turns.take_async()
-        transaction = self._begin()
-        holder = self._turns.holder
-        assert holder is not None
+            with self.transaction():
+                return _not_awaitable(call())
+        log = self._opened_log()
+        owner = await self._writer_lock.acquire_async()
+        transaction = self._open_transaction()
         try:
-            holder.sole = True
-            result = _no_awaitable(call())
-            holder.sole = False
-            batch = self._commit(transaction)
+            result = _not_awaitable(owner.call(call))
+            batch = self._commit(transaction, log)
         except BaseException:
             self.roll_back(transaction)
             raise
@@ -106,23 +90,15 @@ class MemoryEngine:
             await log.wait_async(batch)
         return result
 
-    def transaction(self) -> "TransactionContext":
-        """Return the context of `with db.transaction()`."""
-        return TransactionContext(self)
-
     def begin(self) -> Transaction:
-        """Take the turn to write and open a transaction."""
-        self._log()
-        self._turns.take()
-        return self._begin()
+        """Acquire the writer lock and open a transaction; blocks while another one is open."""
+        self._writer_lock.acquire()
+        return self._open_transaction()
 
-    def _begin(self) -> Transaction:
+    def _open_transaction(self) -> Transaction:
         if self.log is None:
-            self._turns.give()
-            self._log()
-        holder = self._turns.holder
-        assert holder is not None
-        holder.begun = True
+            self._writer_lock.release()
+            self._opened_log()
         self.open_transaction = Transaction(self.latch)
         return self.open_transaction
 
@@ -133,40 +109,39 @@ class MemoryEngine:
             ConstraintError: it would break a constraint; it was rolled back.
             WriteFailed: it could not be made durable; it was rolled back.
         """
-        log = self._log()
+        log = self._opened_log()
         try:
-            batch = self._commit(transaction)
+            batch = self._commit(transaction, log)
         except BaseException:
             self.roll_back(transaction)
             raise
         if batch is not None:
             log.wait(batch)
 
-    def _commit(self, transaction: Transaction) -> CommitBatch | None:
-        """Check, number and hand over a transaction; return the batch it waits for, None where there is none."""
-        log = self._log()
+    def _commit(self, transaction: Transaction, log: AnyCommitLog) -> CommitBatch | None:
+        """Check, number and hand over a transaction; return the batch it waits for, None if there is none."""
         with self.latch:
-            # 1. Still the open one? A failed sync, or a holder thought dead, may have rolled it back.
+            # 1. Still the open one? A failed sync, or a search for dead owners, may have rolled it back.
             self._check_open(transaction)
             # 2. What really changed.
-            net = transaction.net()
+            net = transaction.net_changes()
             if not net:
-                # What was read may not be durable yet: it is waited for as well.
+                # What the transaction read may not be durable yet: its caller waits for that as well.
                 pending: CommitBatch | None = log.last_pending()
                 self.roll_back(transaction)
                 return pending
             # 3. Constraints.
             constraints.check(self.tables, net)
             # 4. The next sequence.
-            changes = tuple(transaction.as_change(*change) for change in net)
+            changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
             commit = Commit(self.sequence + 1, changes, numbered)
-            # 5. To the log; the veils stay until it says durable.
-            batch: CommitBatch = log.enqueue(commit, transaction.join)
+            # 5. To the log; the undo records stay attached until the log reports it durable.
+            batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = commit.sequence
             # 6. The next writer.
             self.open_transaction = None
-        self._turns.give()
+        self._writer_lock.release()
         return batch
 
     def _check_open(self, transaction: Transaction) -> None:
@@ -176,57 +151,66 @@ class MemoryEngine:
             raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
 
     def roll_back(self, transaction: Transaction) -> None:
-        """Undo a transaction and give the turn on; does nothing where that was done already."""
+        """Undo a transaction and release the writer lock; does nothing if that was done already."""
         with self.latch:
             if self.open_transaction is not transaction:
                 return
             transaction.roll_back()
             self.open_transaction = None
-        self._turns.give()
+        self._writer_lock.release()
 
-    def _abandon(self) -> None:
-        """Roll back what a thread or task that is gone left open; the caller hands the turn on."""
+    def _reap_dead_owner(self) -> None:
+        """Roll back what a thread or task that ended left open; the writer lock passes itself on."""
         with self.latch:
             if self.open_transaction is not None:
                 self.open_transaction.roll_back()
                 self.open_transaction = None
 
     def close_writer(self) -> None:
-        """Let the open transaction end, then refuse everything: for closing."""
+        """Let the open transaction end, then refuse every further one: for closing.
+
+        Raises:
+            TransactionError: the caller is inside a transaction.
+        """
         if self.in_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
-        self._turns.take()
+        self._writer_lock.acquire()
         self.log = None
-        self._turns.give()
+        self._writer_lock.release()
 
     # ── what the log reports ────────────────────────────────────────────────────────────────────────────────────────
 
     def became_durable(self, batch: CommitBatch) -> None:
-        """Show a batch's commits to everybody."""
+        """Show a batch's commits to every reader."""
         with self.latch:
-            for table, veil in batch.undo.items():
-                table.lift(veil)
+            for table, images in batch.undo.items():
+                table.release_undo(images)
 
     def failed(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
-        """Take back batches that could not be made durable, newest first, and the transaction that stands on them."""
+        """Undo batches that could not be made durable, newest first, and the open transaction, which is built on them.
+
+        Args:
+            batches: newest first.
+            sequence: the last durable commit.
+            error: what the owner of the open transaction is told.
+        """
         with self.latch:
             if self.open_transaction is not None:
-                self.open_transaction.roll_back()
-                self.open_transaction.failure = error
+                self.open_transaction.fail(error)
             for batch in batches:
-                for table, veil in batch.undo.items():
-                    table.put_back(veil)
+                for table, images in batch.undo.items():
+                    table.undo(images)
             self.sequence = sequence
 
     def problems(self) -> list[str]:
-        """Return what is wrong with indexes and constraints; empty when all is well. O(n log n)."""
+        """Return what is wrong with indexes and constraints; empty if all is well. O(n log n)."""
         with self.latch:
-            found = [problem for table in self.tables.values() for problem in table.problems()]
-            return found + list(constraints.problems(self.tables))
+            problems = [problem for table in self.tables.values() for problem in table.problems()]
+            return problems + list(constraints.problems(self.tables))
 
 
-def _no_awaitable(result: T) -> T:
-    kind: Any = type(result)
+def _not_awaitable(result: T) -> T:
+    kind: type = type(result)
     if _is_awaitable(kind):
         if isinstance(result, CoroutineType):
             result.close()
@@ -240,30 +224,53 @@ def _is_awaitable(kind: type) -> bool:
 
 
 class TransactionContext:
-    """Be `with db.transaction()`: a transaction of its own, or a savepoint inside the caller's."""
+    """A transaction of its own for the length of a `with` block, or a savepoint inside the caller's transaction.
 
-    __slots__ = ("_engine", "_mark", "_outer", "_transaction")
+    Leaving the block commits, and returns when that is durable; an exception rolls back to where the block began.
+    """
+
+    __slots__ = ("_engine", "_savepoint", "_transaction")
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
 
     def __enter__(self) -> Transaction:
-        """Begin, or mark the point to come back to."""
+        """Begin, or note the point to come back to."""
         engine = self._engine
-        self._outer = not engine.in_transaction()
-        transaction = engine.begin() if self._outer else engine.open_transaction
-        assert transaction is not None
+        if engine.in_transaction():
+            transaction = engine.open_transaction
+            assert transaction is not None
+            self._savepoint: int | None = transaction.savepoint()
+        else:
+            self._savepoint = None
+            transaction = engine.begin()
         self._transaction = transaction
-        self._mark = transaction.mark()
         return transaction
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit, or roll back to where it began."""
-        if kind is None and self._outer:
+        """Commit, or roll back to where the block began."""
+        if self._savepoint is not None:
+            if kind is not None:
+                self._transaction.roll_back_to(self._savepoint)
+        elif kind is None:
             self._engine.commit(self._transaction)
-        elif kind is not None and self._outer:
+        else:
             self._engine.roll_back(self._transaction)
-        elif kind is not None:
-            self._transaction.roll_back_to(self._mark)
+
+
+class WriteContext(TransactionContext):
+    """The same for a single write, which is refused before it begins while no writes are accepted."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Transaction:
+        """Begin, unless writes are refused."""
+        transaction = super().__enter__()
+        try:
+            self._engine.check_writable()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return transaction

@@ -1,14 +1,16 @@
 """Rows from snapshot lines and journalled changes, each validated, each proven to be what would be written again.
 
-The quick way takes a page of lines at a time (`reader`). A page that is not as it would be written (edited by hand, or
-by another version) goes line by line through the strict parser, which says what is wrong with which row.
+Lines are decoded a page at a time (`page_decoder`). A page that is not as it would be written (edited by hand, or by
+another version) is read line by line by the strict parser, which says what is wrong with which row.
 """
 
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
+
+from pydantic import BaseModel
 
 from snaptable.changes import Change, Delete, Insert
 from snaptable.codec import Codec
@@ -17,13 +19,22 @@ from snaptable.memory import constraints
 from snaptable.memory.page_decoder import PageDecoder
 from snaptable.memory.rows import TableRows
 from snaptable.values.bulk_validator import Intern
-from snaptable.values.row_lines import encode_line, find_line, join_lines, line_start, lines_with_offsets, parse_line
+from snaptable.values.row_lines import (
+    Key,
+    encode_line,
+    find_line,
+    join_lines,
+    line_start,
+    lines_with_offsets,
+    parse_line,
+)
 
 MOST_PROBLEMS = 50
-FREEZE_ROWS = 10_000
-"""Loads of so many rows or more are taken out of the garbage collector's sight."""
-READING = 4
-"""Parts of five that reading takes of the time of loading; the rest is building indexes."""
+"""Problems that a message lists."""
+READING_SHARE = 0.8
+"""What reading is of the time of loading, for the progress bar; the rest is building indexes."""
+Page = tuple[bytes, list[Key]]
+"""Some lines of a table, joined, and their keys."""
 
 
 class Lines(Protocol):
@@ -45,68 +56,76 @@ class Lines(Protocol):
 
 
 class Interned(dict[str, str]):
-    """Give one object for all texts that are equal: a foreign key is the very key it names, not a copy of it."""
+    """One object for all texts that are equal: a foreign key is the very key it names, not a copy of it."""
 
     def __missing__(self, text: str) -> str:
-        """Take note of a text."""
+        """Return a text that is new, and keep it."""
         self[text] = text
         return text
 
 
 class TableLoader:
-    """Fill the tables of an engine. Indexes are built once, at the end."""
+    """What fills the tables of an engine: rows first, the indexes once, at the end."""
 
     def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None]) -> None:
         """Begin with empty tables; `progress` is told the number of bytes done, now and then."""
         self.tables = tables
         self.problems: list[str] = []
+        """What does not fit the models, each naming table, key and field."""
         self._lines: dict[str, int] = {}
         """The line in the file that a problem is about."""
-        self._rows: dict[str, dict[Any, Any]] = {name: table.rows for name, table in tables.items()}
-        for rows in self._rows.values():
-            rows.clear()  # another loader may have tried
         self._progress = progress
         self._to_index = 0
-        self._known: dict[str, Interned] = {}
+        """How many bytes of progress are left for building indexes."""
+        self._interned: dict[str, Interned] = {}
+        for table in tables.values():
+            table.clear()  # another loader may have tried
 
-    def load(self, lines: Lines) -> Iterator[tuple[bytes, list[Any]]]:
-        """Take a table's lines; give them as pages, `(bytes, keys)` each; O(n)."""
+    # ── the snapshot ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, lines: Lines) -> Iterator[Page]:
+        """Load a table's lines; yield them as pages of bytes, as they would be written, and keys. O(n).
+
+        Raises:
+            CorruptSnapshot: a line is not a row, or a key stands twice.
+            SchemaMismatch: rows do not fit the model; listing them.
+        """
         table = self.tables[lines.table]
-        found, reader = self._rows[table.name], PageDecoder(table.codec, self._shared(table))
+        decoder = PageDecoder(table.codec, self._interns(table))
         for offset, page in lines.pages():
-            read = reader.read(page)
-            if read is None:
+            decoded = decoder.decode(page)
+            if decoded is None:
                 rows = self._line_by_line(table.codec, lines, page, offset)
-                read = list(rows), [row for row, _ in rows.values()]
-                page = join_lines(line for _, line in rows.values())
-            keys = read[0]
-            count = len(found)
-            found.update(zip(*read, strict=True))
-            if len(found) != count + len(keys):
-                key = _twice(found, count, keys)
+                decoded = list(rows), [row for row, _ in rows.values()]
+                written = join_lines(encode_line(key, row_json) for key, (_, row_json) in rows.items())
+            else:
+                written = page
+            count = len(table)
+            if not table.load(*decoded):
+                key = _repeated_key(list(table.rows)[:count], decoded[0])
                 place = find_line(page, line_start(key)) or (0, 0)
                 raise _corrupt(lines, offset + place[0], f"the key {key!r} stands twice in {table.name}")
-            yield page, keys
-            self._done(len(page))
+            yield written, decoded[0]
+            self._advance(len(page))
         if self.problems:
-            # Rows are missing from what is returned: nothing further would make sense.
+            # Rows are missing from what was loaded: whatever else is wrong may follow from that.
             self._refuse(lines.path, path=lines.path)
 
-    def _shared(self, table: TableRows) -> dict[str, Intern]:
-        """Return what finds, for each foreign key that is text, the text it has in common with others."""
-        references = [found for found in table.schema.references if self.tables[found.target].schema.key_type is str]
-        for reference in references:
-            keys = self._rows[reference.target]
-            self._known.setdefault(reference.target, Interned(zip(keys, keys, strict=True)))
-        return {reference.field: self._known[reference.target].__getitem__ for reference in references}
+    def _interns(self, table: TableRows) -> dict[str, Intern]:
+        """Return, for each foreign key that is text, the function that gives the text it has in common with others."""
+        interns: dict[str, Intern] = {}
+        for reference in table.schema.references:
+            target = self.tables[reference.target]
+            if target.schema.key_type is str:
+                if target.name not in self._interned:
+                    keys = cast("Collection[str]", target.rows)
+                    self._interned[target.name] = Interned(zip(keys, keys, strict=True))
+                interns[reference.field] = self._interned[target.name].__getitem__
+        return interns
 
-    def _done(self, size: int) -> None:
-        part = size * READING // 5
-        self._to_index += size - part
-        self._progress(part)
-
-    def _line_by_line(self, codec: Codec, lines: Lines, page: bytes, start: int) -> dict[Any, tuple[Any, bytes]]:
-        found: dict[Any, tuple[Any, bytes]] = {}
+    def _line_by_line(self, codec: Codec, lines: Lines, page: bytes, start: int) -> dict[Key, tuple[BaseModel, bytes]]:
+        """Return rows and their JSON by key, without those that do not fit the model: they are reported."""
+        rows: dict[Key, tuple[BaseModel, bytes]] = {}
         for offset, line in lines_with_offsets(page, start):
             try:
                 text, data = parse_line(codec.table, line)
@@ -118,25 +137,33 @@ class TableLoader:
                     self._lines[self.problems[-1]] = lines.line_at(offset)
                 continue
             key = getattr(row, codec.key)
-            if key in found:
+            if key in rows:
                 raise _corrupt(lines, offset, f"the key {key!r} stands twice in {codec.table}")
-            found[key] = (row, encode_line(key, codec.encode(row)))
-        return found
+            rows[key] = (row, codec.encode(row))
+        return rows
 
-    def _row(self, codec: Codec, text: str, data: bytes) -> Any:
-        """Return the row of a line; report it, and return None, where it does not fit the model."""
+    def _row(self, codec: Codec, key: str, data: bytes) -> BaseModel | None:
+        """Return the row of a key's text and a row's JSON; None if it does not fit the model, which is reported."""
         try:
-            row = codec.decode(data)
+            row = codec.decode(data, key)
             codec.encode(row)
         except InvalidRow as error:
-            self.problems.append(f"{codec.table}[{text!r}]: {error}")
+            self.problems.append(str(error))
             return None
-        if str(getattr(row, codec.key)) != text:
-            self.problems.append(f"{codec.table}[{text!r}].{codec.key}: the row holds another key than its line")
+        if str(getattr(row, codec.key)) != key:
+            self.problems.append(f"{codec.table}[{key!r}].{codec.key}: the row holds another key than its line")
             return None
         return row
 
-    def parse_key(self, table: str, text: str, where: str) -> Any:
+    def _advance(self, size: int) -> None:
+        """Report bytes that were read, and set some aside for building indexes."""
+        done = int(size * READING_SHARE)
+        self._to_index += size - done
+        self._progress(done)
+
+    # ── the journal, and snapshots of the older format ──────────────────────────────────────────────────────────────
+
+    def parse_key(self, table: str, text: str, where: str) -> Key:
         """Return the key that a journalled text stands for.
 
         Raises:
@@ -150,62 +177,62 @@ class TableLoader:
             )
         return self.tables[table].schema.parse_key(text)
 
-    def apply(self, change: Change, key: Any, where: str) -> Change:
+    def apply(self, change: Change, key: Key, where: str) -> Change:
         """Apply a journalled change, and return it as it would be written today.
 
         Raises:
             SchemaMismatch: the row doesn't fit its model.
         """
-        table, rows = self.tables[change.table], self._rows[change.table]
+        table = self.tables[change.table]
         if isinstance(change, Delete):
-            del rows[key]
+            table.load_change(key, None)
             return Delete(change.table, key)
-        row = self._row(table.codec, change.key, change.row)
+        row = self._row(table.codec, str(change.key), change.row)
         if row is None:
             self._refuse(where)
-        rows[key] = row
+        table.load_change(key, row)
         return type(change)(change.table, key, table.codec.encode(row))
 
-    def add_raw(self, table: str, key: str, row: Mapping[str, Any]) -> Insert | None:
-        """Take a raw row of a stop-gap file; return its insertion, or report it and return None."""
+    def add_raw(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
+        """Add a row of a snapshot of the older format; return its insertion, or report it and return None."""
         state = self.tables[table]
-        found = self._row(state.codec, key, json.dumps(row).encode())
-        if found is None:
+        validated = self._row(state.codec, key, json.dumps(row).encode())
+        if validated is None:
             return None
-        self._rows[table][state.key_of(found)] = found
-        return Insert(table, state.key_of(found), state.codec.encode(found))
+        primary = state.key_of(validated)
+        state.load_change(primary, validated)
+        return Insert(table, primary, state.codec.encode(validated))
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, numbered: Mapping[str, int]) -> None:
-        """Build the indexes, check the constraints, set the counters.
+        """Build the indexes, check the constraints, set the counters; O(n log n).
+
+        Args:
+            numbered: the last key given out, by table that numbers its keys.
 
         Raises:
             SchemaMismatch: listing what does not hold.
         """
-        self._known.clear()
-        self._index()
+        self._interned.clear()
+        self._build_indexes()
         for name, table in self.tables.items():
-            highest = max((key for key in table.rows if type(key) is int), default=0) if table.schema.numbered else 0
-            table.last_number = numbered.get(name, highest)
-            if table.last_number < highest:
-                self.problems.append(
-                    f"{name}: the last number given out is {table.last_number}, but there is a row {highest}"
-                )
+            last, highest = numbered.get(name), table.restore_last_number(numbered.get(name))
+            if last is not None and last < highest:
+                self.problems.append(f"{name}: the last number given out is {last}, but there is a row {highest}")
         self.problems += constraints.problems(self.tables)
         if self.problems:
             self._refuse("the rows")
-        # Before the collector is let go again: its first round would look at every row.
-        freeze_loaded(sum(map(len, self.tables.values())))
 
-    def _index(self) -> None:
-        """Build every index, and say how far that is."""
-        total, told = sum(len(table.indexes) * len(table) for table in self.tables.values()), 0
+    def _build_indexes(self) -> None:
+        """Build every index, and report the progress."""
+        total, reported = sum(len(table.indexes) * len(table) for table in self.tables.values()), 0
         for table in self.tables.values():
-            for index in table.indexes:
-                index.load(table.rows)
-                part = self._to_index * len(table) // max(1, total)
-                told += part
+            for rows in table.build_indexes():
+                part = self._to_index * rows // max(1, total)
+                reported += part
                 self._progress(part)
-        self._progress(self._to_index - told)
+        self._progress(self._to_index - reported)
 
     def _refuse(self, where: str, *, path: str | None = None) -> NoReturn:
         lines = [self._lines.get(problem) for problem in self.problems[:MOST_PROBLEMS]]
@@ -226,9 +253,9 @@ def _corrupt(lines: Lines, offset: int, reason: str) -> CorruptSnapshot:
     return CorruptSnapshot(f"{path}, byte {offset}: {reason}", path=path, line=lines.line_at(offset), offset=offset)
 
 
-def _twice(found: Mapping[Any, Any], count: int, keys: list[Any]) -> Any:
-    """Return the first of some keys that the first rows of a table have already, or another of those keys."""
-    seen = set(list(found)[:count])
+def _repeated_key(known: Sequence[Key], keys: Sequence[Key]) -> Key:
+    """Return the first of some keys that is among the known ones or stands twice."""
+    seen = set(known)
     for key in keys:
         if key in seen:
             return key
@@ -238,7 +265,7 @@ def _twice(found: Mapping[Any, Any], count: int, keys: list[Any]) -> Any:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Keep the collector from scanning the growing heap again and again while rows are made: it finds nothing there."""
+    """Keep the collector from scanning the growing heap again and again while rows are made: it would free nothing."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -246,9 +273,3 @@ def without_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def freeze_loaded(rows: int) -> None:
-    """Take what was loaded out of the collector's sight: it lives as long as the store does."""
-    if rows >= FREEZE_ROWS:
-        gc.freeze()

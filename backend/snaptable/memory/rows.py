@@ -1,135 +1,106 @@
-"""The rows of one table and their indexes, changed in place under the engine's latch; veils keep what was before.
+"""The rows of one table and their indexes, changed in place, under the engine's latch.
 
-A *veil* maps keys to the row (or None) each had before some changes that are not yet everybody's to see: those of the
-open transaction, and those of commits whose frame is not yet durable. Readers look through the veils, oldest first;
-rolling back puts a veil's rows back; a commit that became durable lifts its veil. One mechanism for isolation, for
-rollback and for never showing what a crash could still take away.
+An *undo record* maps keys to *before-images*: the row, or None, that each had before some changes. There is one for the
+open transaction, and one for each batch of commits whose frame is not durable yet. Readers are answered from undo
+records (see `point_lookup`), a rollback writes the before-images back, and a batch that became durable releases its
+record. So isolation, rollback, and hiding what a crash could still take away are one mechanism.
+
+The *slot* of a row is its place in the order of insertion. While a deletion can be rolled back a *tombstone*, the key
+with None, keeps the slot.
 
 Invariants:
-1. A row deleted under a veil leaves a grave in `rows`: the key with None, so that a rollback finds its place. Lifting
-   the veil removes it. The place of a grave that a commit dug is given up (`buried`): a new row goes to the end.
-2. `rows` without graves is what the indexes hold. `graves` counts them.
-3. A change records its veil before it touches the row, so that a row read too new is always veiled.
-4. Without veils there are no graves, and `rows.get` alone answers a reader; with any, `rows` is of the class whose
-   `get` looks through them.
+1. A deletion leaves a tombstone; releasing the undo record removes it. Once the deletion is committed its slot is free:
+   a new row of that key goes to the end, even before the commit is durable (`freed_slots`).
+2. `rows` without the tombstones is what the indexes hold. `tombstones` counts them.
+3. A change is entered in an attached undo record before it touches the row, so no reader sees a row that is too new.
+4. Without undo records there are no tombstones.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import Any
+from typing import cast
+
+from pydantic import BaseModel
 
 from snaptable.codec import Codec
 from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index
 from snaptable.memory.indexes.hash_index import HashIndex
+from snaptable.memory.point_lookup import BeforeImages, Get, SettledRows, writer_get
 from snaptable.schema import TableSchema
-
-BeforeImages = dict[Any, Any]
-
-
-class _Rows(dict[Any, Any]):
-    """Be the rows by key; which subclass it is at the moment decides what its `get` answers.
-
-    A reader's `get` is one call in C as long as nothing is veiled, and the class is changed before a row is: looked up
-    and found in one piece (keys are str or int, whose hash and comparison are C as well), it can't be too new.
-    """
-
-    __slots__ = ("guard",)
-
-    guard: Callable[[Any], Any]
-    """Answers a reader who may have to be shown what was before."""
-
-
-class SettledRows(_Rows):
-    """Be rows of which every one is everybody's to see."""
-
-    __slots__ = ()
-
-
-class VersionedRows(_Rows):
-    """Be rows that readers see through veils."""
-
-    __slots__ = ()
-
-    def get(self, key: Any, default: Any = None, /) -> Any:
-        """Return the row of a key, or `default`, as the reader may see it."""
-        row = self.guard(key)
-        return default if row is None else row
+from snaptable.values.row_lines import Key
 
 
 class TableRows:
-    """Hold the rows of one table by key, in insertion order, and every index over them."""
+    """The rows of one table by key, in order of insertion, and every index over them."""
 
-    def __init__(self, schema: TableSchema) -> None:
+    def __init__(
+        self, schema: TableSchema, latch: AbstractContextManager[object], in_transaction: Callable[[], bool]
+    ) -> None:
+        """Begin without rows; the engine's `latch`, and what tells whether the caller is its writer."""
         self.schema = schema
         self.name = schema.name
         self.codec = Codec(schema)
-        self.key_of = attrgetter(schema.key)
+        self.key_of: Callable[[BaseModel], Key] = attrgetter(schema.key)
         self.indexes: tuple[AnyIndex, ...] = tuple(make_index(index, schema) for index in schema.indexes)
         self.unique = [index for index in self.indexes if isinstance(index, HashIndex) and index.kind == "unique"]
         self.by_field = {
             index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"
         }
-        self.rows: _Rows = SettledRows()
-        self.get: Callable[[Any], Any] = _plain_get(self.rows)
+        self.rows = SettledRows(latch, in_transaction)
+        self.get: Get = writer_get(self.rows)
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
-        self.graves = 0
-        self.buried: set[Any] = set()
+        self.tombstones = 0
+        self.freed_slots: set[Key] = set()
         self.last_number = 0
-        self.veils: tuple[BeforeImages, ...] = ()
-        self.scans: ColumnCache | None = None
-        """What scans since the last change have kept."""
-        self.calm: object | None = object()
-        """None under a veil, a new token after each: a reader without the latch that sees the same token before and
-        after reading has read a durable row."""
+        """The last key given out by a table that numbers its rows."""
+        self._column_cache: ColumnCache | None = None
 
     def __len__(self) -> int:
-        return len(self.rows) - self.graves
+        return len(self.rows) - self.tombstones
 
     # ── reading, as the writer sees it ──────────────────────────────────────────────────────────────────────────────
 
-    def live(self) -> list[Any]:
-        """Return every row, in insertion order; O(n)."""
-        if self.graves:
+    def live(self) -> list[BaseModel]:
+        """Return every row, in order of insertion; O(n)."""
+        return list(self.scan())
+
+    def scan(self) -> Collection[BaseModel]:
+        """Return every row, in order of insertion, as a view that is good until the next change; O(1) as a rule."""
+        if self.tombstones:
             return [row for row in self.rows.values() if row is not None]
-        return list(self.rows.values())
+        return cast("Collection[BaseModel]", self.rows.values())
 
-    def pick(self, keys: Iterable[Any]) -> list[Any]:
-        """Return the rows of those keys that have one."""
-        found = map(self.get, keys)
-        return [row for row in found if row is not None]
+    def rows_of(self, keys: Iterable[object]) -> list[BaseModel]:
+        """Return the rows of those keys that have one; O(keys)."""
+        return [row for row in map(self.get, keys) if row is not None]
 
-    # ── reading, as everybody else does ─────────────────────────────────────────────────────────────────────────────
-
-    def veiled_get(self, key: Any) -> Any:
-        """Return the row of a key as of the last durable commit; O(veils), under the latch."""
-        for veil in self.veils:
-            if key in veil:
-                return veil[key]
-        return self.get(key)
-
-    def before(self) -> BeforeImages:
-        """Return, for every veiled key, the row it had as of the last durable commit; O(veiled)."""
-        merged: BeforeImages = {}
-        for veil in reversed(self.veils):
-            merged.update(veil)
-        return merged
+    def column_cache(self) -> ColumnCache:
+        """Return what scans have kept of the rows since the last change."""
+        if self._column_cache is None:
+            self._column_cache = ColumnCache()
+        return self._column_cache
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: Any, before: Any, after: Any) -> None:
-        """Change the row of a key from `before` to `after` (None: no row), indexes included; undone by the reverse."""
-        self.scans = None
+    def put(self, key: Key, before: BaseModel | None, after: BaseModel | None) -> None:
+        """Change the row of a key from `before` to `after` (None: no row), indexes included; the reverse undoes it.
+
+        O(1) for each hash index, O(log n) for each ordered one.
+        """
+        self._column_cache = None
         if after is None:
             self.rows[key] = None
-            self.graves += 1
-            for index in self.indexes:
-                index.remove(before)
+            self.tombstones += 1
+            if before is not None:
+                for index in self.indexes:
+                    index.remove(before)
         elif before is None:
             if key in self.rows:
-                self.graves -= 1
-                if key in self.buried:
-                    self.buried.remove(key)
+                self.tombstones -= 1
+                if key in self.freed_slots:
+                    self.freed_slots.remove(key)
                     del self.rows[key]
             self.rows[key] = after
             for index in self.indexes:
@@ -139,57 +110,90 @@ class TableRows:
             for index in self.indexes:
                 index.swap(before, after)
 
-    def forget(self, key: Any) -> None:
-        """Clear a key's grave, where nothing can want its place back."""
+    def remove_tombstone(self, key: Key) -> None:
+        """Remove a key's tombstone: no rollback can need its slot any more."""
         del self.rows[key]
-        self.graves -= 1
+        self.tombstones -= 1
 
-    def hide(self, veil: BeforeImages) -> None:
-        """Put a veil over the rows it names, and will name."""
-        self.calm = None
-        self.rows.__class__ = VersionedRows
-        self.veils = (*self.veils, veil)
+    def next_number(self) -> int:
+        """Return the next key that the table gives out."""
+        return self.last_number + 1
 
-    def bury(self, veil: BeforeImages) -> None:
-        """Give up the places of the rows that a commit deleted: a later row of such a key goes to the end."""
-        if self.graves:
-            self.buried.update(key for key in veil if self._is_grave(key))
+    def use_number(self, key: int) -> None:
+        """Never give out a key again, nor one below it."""
+        self.last_number = max(self.last_number, key)
 
-    def lift(self, veil: BeforeImages) -> None:
-        """Remove a veil: what it hid is everybody's to see, and its graves are cleared."""
-        self.veils = tuple(other for other in self.veils if other is not veil)
-        if self.graves:
-            for key in veil:
-                if self._is_grave(key) and not any(key in other for other in self.veils):
-                    del self.rows[key]
-                    self.graves -= 1
-                    self.buried.discard(key)
-        if not self.veils:
-            self.rows.__class__ = SettledRows
-            self.calm = object()
+    # ── undo records ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _is_grave(self, key: Any) -> bool:
-        return self.get(key) is None and key in self.rows
+    def attach_undo(self, images: BeforeImages) -> None:
+        """Attach an undo record: readers are answered from it, also for keys that are entered later."""
+        self.rows.attach(images)
 
-    def put_back(self, veil: BeforeImages) -> None:
-        """Undo the changes under the newest veil, then lift it."""
-        for key, before in veil.items():
+    def free_slots(self, images: BeforeImages) -> None:
+        """Free the slots of the rows that a commit deleted: a later row of such a key goes to the end."""
+        if self.tombstones:
+            self.freed_slots.update(key for key in images if self._is_tombstone(key))
+
+    def release_undo(self, images: BeforeImages) -> None:
+        """Release an undo record: its changes are visible to every reader, and its tombstones are removed."""
+        if self.tombstones:
+            others = [other for other in self.rows.undo_records if other is not images]
+            for key in images:
+                if self._is_tombstone(key) and not any(key in other for other in others):
+                    self.remove_tombstone(key)
+                    self.freed_slots.discard(key)
+        self.rows.release(images)
+
+    def undo(self, images: BeforeImages) -> None:
+        """Write the before-images of the newest undo record back, then release it."""
+        for key, before in images.items():
             now = self.get(key)
             if now is not before:
-                self.buried.discard(key)  # the row comes back to its own place
+                self.freed_slots.discard(key)  # the row returns to its own slot
                 self.put(key, now, before)
-        self.lift(veil)
+        self.release_undo(images)
 
-    def problems(self) -> Iterable[str]:
+    def _is_tombstone(self, key: Key) -> bool:
+        return self.get(key) is None and key in self.rows
+
+    # ── loading: rows without indexes, which are built at the end ───────────────────────────────────────────────────
+
+    def clear(self) -> None:
+        """Forget all rows, before any is loaded."""
+        self.rows.clear()
+
+    def load(self, keys: Collection[Key], rows: Collection[BaseModel]) -> bool:
+        """Add rows at the end; return whether every key was new. O(rows), in C."""
+        count = len(self.rows)
+        self.rows.update(zip(keys, rows, strict=True))
+        return len(self.rows) == count + len(keys)
+
+    def load_change(self, key: Key, row: BaseModel | None) -> None:
+        """Put a row at a key; None removes the one that is there. O(1)."""
+        if row is None:
+            del self.rows[key]
+        else:
+            self.rows[key] = row
+
+    def build_indexes(self) -> Iterator[int]:
+        """Build the indexes over the loaded rows, one at a time; yield the number of rows after each. O(n log n)."""
+        rows = self.live()
+        for index in self.indexes:
+            index.load(rows)
+            yield len(rows)
+
+    def restore_last_number(self, number: int | None) -> int:
+        """Set the last number given out, None for the highest key there is; return the highest key, 0 if none."""
+        highest = max((key for key in self.rows if type(key) is int), default=0) if self.schema.numbered else 0
+        self.last_number = highest if number is None else number
+        return highest
+
+    # ── checking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def problems(self) -> Iterator[str]:
         """Yield where an index differs from a full scan; O(n log n) an index."""
         rows = {self.key_of(row): row for row in self.live()}
         if list(rows) != [key for key, row in self.rows.items() if row is not None]:
             yield f"{self.name}: a row lies under another row's key"
         for index in self.indexes:
             yield from (f"{self.name}: {problem}" for problem in index.problems(rows))
-
-
-def _plain_get(rows: _Rows) -> Callable[[Any], Any]:
-    """Return the `get` of dict itself, bound: whatever class the rows are of."""
-    bound: Callable[[Any], Any] = dict.get.__get__(rows)
-    return bound

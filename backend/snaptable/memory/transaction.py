@@ -1,80 +1,103 @@
-"""One transaction's changes: applied in place, veiled from readers, undone to a mark or as a whole.
+"""One transaction's changes: applied in place, hidden from readers, undone to a savepoint or as a whole.
 
-`changed → rolled back to a mark → … → committed (its veils pass to the batch) | rolled back (its veils put back)`
+open → rolled back to a savepoint → … → committed (its undo records pass to the batch) or rolled back
 """
 
 from contextlib import AbstractContextManager
-from typing import Any
+
+from pydantic import BaseModel
 
 from snaptable.changes import Change, Delete, Insert, Replace
-from snaptable.memory.commit_log import CommitBatch
-from snaptable.memory.rows import BeforeImages, TableRows
+from snaptable.memory.commit_log import CommitBatch, UndoRecords
+from snaptable.memory.rows import TableRows
+from snaptable.values.row_lines import Key
+
+NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
+"""Table, key, the row before the transaction and the row after it; None where there is no row."""
 
 
 class Transaction:
-    """Collect the changes of one transaction. Not thread-safe by itself: the turn to write, and the latch, guard it."""
+    """The changes of one transaction. Not thread-safe by itself: the writer lock and the latch guard it."""
 
-    __slots__ = ("_images", "_log", "failure", "latch", "veils")
+    __slots__ = ("_changes", "_row_json", "failure", "latch", "undo")
 
-    def __init__(self, latch: AbstractContextManager[Any]) -> None:
+    def __init__(self, latch: AbstractContextManager[object]) -> None:
+        """Begin without changes; `latch` is the engine's."""
         self.latch = latch
-        self.veils: dict[TableRows, BeforeImages] = {}
+        self.undo: UndoRecords = {}
         self.failure: Exception | None = None
-        """Why it was rolled back from outside: the commits it stood on could not be made durable."""
-        self._log: list[tuple[TableRows, Any, Any, bool]] = []
-        """Table, key, row before (None: none), and whether the key had a place in the table, if only a grave."""
-        self._images: dict[tuple[TableRows, Any], bytes] = {}
+        """Why it was rolled back from outside: the commits it was built on could not be made durable."""
+        self._changes: list[tuple[TableRows, Key, BaseModel | None, bool]] = []
+        """Table, key, the row before (None: no row), and whether the key had a slot, if only by a tombstone."""
+        self._row_json: dict[tuple[TableRows, Key], bytes] = {}
 
-    def change(self, table: TableRows, key: Any, before: Any, after: Any, image: bytes | None = None) -> None:
-        """Change a row from `before` to `after` (None: no row); `image` is the new row's JSON, where it is known."""
+    def change(
+        self,
+        table: TableRows,
+        key: Key,
+        before: BaseModel | None,
+        after: BaseModel | None,
+        row_json: bytes | None = None,
+    ) -> None:
+        """Change a row from `before` to `after` (None: no row); `row_json` is the new row's JSON, if it is known.
+
+        Raises:
+            Exception: the `failure` that rolled the transaction back.
+        """
         with self.latch:
             if self.failure is not None:
                 raise self.failure
-            veil = self.veils.get(table)
-            if veil is None:
-                veil = self.veils[table] = {}
-                table.hide(veil)
-            veil.setdefault(key, before)
-            self._log.append((table, key, before, key in table.rows))
+            images = self.undo.get(table)
+            if images is None:
+                images = self.undo[table] = {}
+                table.attach_undo(images)
+            images.setdefault(key, before)
+            self._changes.append((table, key, before, key in table.rows))
             table.put(key, before, after)
-            if image is not None:
-                self._images[table, key] = image
+            if row_json is not None:
+                self._row_json[table, key] = row_json
             else:
-                self._images.pop((table, key), None)
+                self._row_json.pop((table, key), None)
 
-    def mark(self) -> int:
-        """Return the present point, to roll back to."""
-        return len(self._log)
+    def savepoint(self) -> int:
+        """Return the present point, to roll back to; O(1)."""
+        return len(self._changes)
 
-    def roll_back_to(self, mark: int) -> None:
-        """Undo every change since a mark, the last first."""
+    def roll_back_to(self, savepoint: int) -> None:
+        """Undo every change since a savepoint, the last one first; O(changes)."""
         with self.latch:
             if self.failure is not None:
                 return
-            while len(self._log) > mark:
-                table, key, before, had_place = self._log.pop()
-                self._images.pop((table, key), None)
+            while len(self._changes) > savepoint:
+                table, key, before, had_slot = self._changes.pop()
+                self._row_json.pop((table, key), None)
                 table.put(key, table.get(key), before)
-                if not had_place:
-                    # The key was nowhere before: no grave is left, and a later row of it is the newest.
-                    table.forget(key)
-                    del self.veils[table][key]
+                if not had_slot:
+                    # The key is new since the transaction began: no tombstone stays, a later row of it is the newest.
+                    table.remove_tombstone(key)
+                    del self.undo[table][key]
 
     def roll_back(self) -> None:
-        """Undo everything and lift the veils."""
+        """Undo every change and release the undo records; O(changes)."""
         with self.latch:
             if self.failure is None:
                 self.roll_back_to(0)
-                for table, veil in self.veils.items():
-                    table.lift(veil)
-            self.veils = {}
+                for table, images in self.undo.items():
+                    table.release_undo(images)
+            self.undo = {}
 
-    def net(self) -> list[tuple[TableRows, Any, Any, Any]]:
-        """Return `(table, key, before, after)` of every row that differs from what it was, in order of first change."""
-        changed = []
-        for table, veil in self.veils.items():
+    def fail(self, error: Exception) -> None:
+        """Undo every change, and refuse further ones and the commit with an error."""
+        with self.latch:
+            self.roll_back()
+            self.failure = error
+
+    def net_changes(self) -> list[NetChange]:
+        """Return every row that differs from what it was before, in order of first change; O(changes)."""
+        changed: list[NetChange] = []
+        for table, images in self.undo.items():
             get = table.get
-            for key, before in veil.items():
+            for key, before in images.items():
                 after = get(key)
                 if after is not before and (
                     before is None or after is None or self._differs(table, key, before, after)
@@ -82,31 +105,31 @@ class Transaction:
                     changed.append((table, key, before, after))
         return changed
 
-    def _differs(self, table: TableRows, key: Any, before: Any, after: Any) -> bool:
+    def _differs(self, table: TableRows, key: Key, before: BaseModel, after: BaseModel) -> bool:
         # Equal is not enough: the same instant can be written with another offset, and that is a change.
-        return before != after or self.image(table, key, after) != table.codec.encode(before)
+        return before != after or self.row_json(table, key, after) != table.codec.encode(before)
 
-    def join(self, batch: CommitBatch) -> None:
-        """Pass the veils to the batch that will make the changes durable."""
-        for table, veil in self.veils.items():
-            table.bury(veil)
-            older = batch.undo.setdefault(table, veil)
-            if older is not veil:
-                for key, before in veil.items():
+    def pass_undo_to(self, batch: CommitBatch) -> None:
+        """Pass the undo records to the batch that will make the changes durable."""
+        for table, images in self.undo.items():
+            table.free_slots(images)
+            older = batch.undo.setdefault(table, images)
+            if older is not images:
+                for key, before in images.items():
                     older.setdefault(key, before)
-                table.lift(veil)
-        self.veils = {}
+                table.release_undo(images)
+        self.undo = {}
 
-    def image(self, table: TableRows, key: Any, row: Any) -> bytes:
-        """Return the JSON of a row this transaction wrote."""
-        image = self._images.get((table, key))
-        if image is None:
-            image = self._images[table, key] = table.codec.encode(row)
-        return image
+    def row_json(self, table: TableRows, key: Key, row: BaseModel) -> bytes:
+        """Return the JSON of a row that this transaction wrote."""
+        data = self._row_json.get((table, key))
+        if data is None:
+            data = self._row_json[table, key] = table.codec.encode(row)
+        return data
 
-    def as_change(self, table: TableRows, key: Any, before: Any, after: Any) -> Change:
+    def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> Change:
         """Return a net change in its engine-neutral form."""
         if after is None:
             return Delete(table.name, key)
         kind = Insert if before is None else Replace
-        return kind(table.name, key, self.image(table, key, after))
+        return kind(table.name, key, self.row_json(table, key, after))

@@ -1,10 +1,12 @@
-"""Whose turn it is to write: a fair queue of threads and asyncio tasks, which outlives a holder that never comes back.
+"""The writer lock: one owner at a time, thread or asyncio task, which the lock outlives if it never comes back.
 
-`threading.Lock` is not fair (with 64 threads the slowest waits a hundred times the median) and knows nothing of tasks.
-Here the longest waiting one is next. A thread is only woken, and whoever runs already may go before it: handed the turn
-while it sleeps it would hold up everybody until the system lets it run, and with them all waiting so it would stay. Who
-has waited `STARVING` seconds, and a task, is handed it. Waiters look now and then whether the holder is still alive: a
-thread that died, or a task that ended, with a transaction open must not wedge the store.
+`threading.Lock` is not fair (of 64 threads the slowest waits a hundred times the median) and knows nothing of tasks.
+Here the longest waiting one is next. A waiting thread is only woken, not given the lock: a running thread may take it
+first. Handing it over would make everyone wait until the system runs the sleeper, and the queue would never drain. A
+thread that has waited `FAIRNESS_DELAY` seconds, and a task at any time, is handed the lock.
+
+Waiters look now and then whether the owner is still alive: a thread that died, or a task that ended, with a transaction
+open must not block the store for ever.
 """
 
 import sys
@@ -12,121 +14,152 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
 from snaptable.errors import TransactionError
 
 if TYPE_CHECKING:
     import asyncio
 
-PATIENCE = 0.1
-"""Seconds between two looks at whether the holder still lives."""
+T = TypeVar("T")
+
+LIVENESS_INTERVAL = 0.1
+"""Seconds between two looks at whether the owner is still alive."""
 FAIRNESS_DELAY = 0.02
 """Seconds after which a waiting thread is no longer overtaken."""
 
 
 class Owner:
-    """Be the thread, and on an event loop the task, that a transaction belongs to."""
+    """The thread, and on an event loop the task, that a transaction belongs to."""
 
-    __slots__ = ("begun", "sole", "task", "thread")
+    __slots__ = ("in_sync_call", "started", "task", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
         self.task = current_task()
-        self.begun = False
-        """Whether a transaction is open; a task that was just handed the turn has yet to wake up."""
-        self.sole = False
+        self.started = False
+        """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
+        self.in_sync_call = False
         """Whether it is inside a plain function, so that no other task of its thread can be running."""
 
-    def is_me(self) -> bool:
-        """Return whether the caller is the holder; a task that the holder started is not."""
-        return self.thread is threading.current_thread() and (self.sole or self.task is current_task())
+    def is_caller(self) -> bool:
+        """Return whether the caller is the owner; a task that the owner started is not."""
+        return self.thread is threading.current_thread() and (self.in_sync_call or self.task is current_task())
 
-    def on_my_loop(self) -> bool:
-        """Return whether the holder runs in the caller's own thread, so that waiting would be for ever."""
+    def is_of_my_thread(self) -> bool:
+        """Return whether the owner runs in the caller's thread, so that blocking would be for ever."""
         return self.thread is threading.current_thread()
 
-    def is_gone(self) -> bool:
-        """Return whether the holder ended without giving its turn back."""
+    def is_dead(self) -> bool:
+        """Return whether the owner ended without releasing the lock."""
         if self.task is not None and (self.task.done() or self.task.get_loop().is_closed()):
             return True
         return not self.thread.is_alive()
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a plain function as the owner; within it, whatever task is asked about counts as the owner's."""
+        self.in_sync_call = True
+        try:
+            return function()
+        finally:
+            self.in_sync_call = False
 
-def current_task() -> "asyncio.Task[Any] | None":
+
+def current_task() -> "asyncio.Task[object] | None":
     """Return the asyncio task that is running, None outside an event loop."""
-    # Where nobody imported asyncio, no loop runs; importing it here would cost every program without tasks 60 ms.
-    asyncio: Any = sys.modules.get("asyncio")
-    loop = None if asyncio is None else asyncio._get_running_loop()
-    return None if loop is None else asyncio.current_task(loop)
+    # If no module imported asyncio, no loop runs; importing it here would cost every program without tasks 60 ms.
+    module: ModuleType | None = sys.modules.get("asyncio")
+    loop = None if module is None else module._get_running_loop()
+    if module is None or loop is None:
+        return None
+    task: asyncio.Task[object] | None = module.current_task(loop)
+    return task
 
 
 class _Waiter:
-    """Wait in line: a thread on a lock, a task on a future."""
+    """A place in the queue: a thread waits on a lock, a task on a future."""
 
-    __slots__ = ("holder", "since", "turn", "wake")
+    __slots__ = ("future", "owner", "since", "wake")
 
-    def __init__(self, holder: Owner, wake: Callable[[], object]) -> None:
-        self.holder = holder
+    def __init__(self, owner: Owner, wake: Callable[[], object]) -> None:
+        self.owner = owner
         self.wake = wake
         self.since = time.monotonic()
-        self.turn: asyncio.Future[None] | None = None
+        self.future: asyncio.Future[None] | None = None
 
 
 class WriterLock:
-    """Give the turn to write to one holder at a time, by and large first come, first served."""
+    """The right to write: held by one owner at a time, by and large first come, first served."""
 
-    def __init__(self, abandoned: Callable[[], None]) -> None:
-        """Make a free queue; `abandoned` rolls back what a holder that is gone left open."""
-        self.holder: Owner | None = None
+    def __init__(self, reap_dead_owner: Callable[[], None]) -> None:
+        """Begin with the lock free; `reap_dead_owner` rolls back what an owner that died left open."""
+        self.owner: Owner | None = None
         self._waiting: deque[_Waiter] = deque()
-        self._granted: _Waiter | None = None
-        self._gate = threading.Lock()
-        self._abandoned = abandoned
+        self._handed_to: _Waiter | None = None
+        self._mutex = threading.Lock()
+        self._reap_dead_owner = reap_dead_owner
 
-    def mine(self) -> bool:
-        """Return whether the caller holds the turn; O(1)."""
-        holder = self.holder
-        return holder is not None and holder.is_me()
+    def held_by_me(self) -> bool:
+        """Return whether the caller holds the lock; O(1)."""
+        owner = self.owner
+        return owner is not None and owner.is_caller()
 
-    def take(self) -> None:
-        """Take the turn, waiting for it in line.
+    def acquire(self) -> None:
+        """Take the lock; blocks the thread while another owner holds it.
 
         Raises:
             TransactionError: another task of this event loop has a transaction open across an await.
         """
         me = Owner()
-        if not self._take_free(me):
+        with self._mutex:
+            free = self.owner is None
+            if free:
+                self.owner = me
+        if not free:
             self._wait(me)
+        me.started = True
+
+    async def acquire_async(self) -> Owner:
+        """Take the lock without blocking the event loop while a thread holds it; return the owner, the present task.
+
+        Raises:
+            TransactionError: another task of this event loop has a transaction open across an await.
+        """
+        me = Owner()
+        with self._mutex:
+            free = self.owner is None
+            if free:
+                self.owner = me
+        if not free:
+            await self._wait_async(me)
+        me.started = True
+        return me
+
+    def release(self) -> None:
+        """Pass the lock to the longest waiting one; does nothing if it was taken from a dead owner meanwhile."""
+        with self._mutex:
+            if self._waiting:
+                self._pass_on()
+            else:
+                self.owner = None
+
+    # ── taking it ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _wait(self, me: Owner) -> None:
         woken = threading.Lock()
         woken.acquire()
-        waiter = self._take_or_queue(me, woken.release, blocks_loop=True)
+        waiter = self._acquire_or_queue(me, woken.release, blocks_loop=True)
         try:
-            while waiter is not None and self.holder is not me:
-                if not woken.acquire(timeout=PATIENCE):
-                    self._replace_the_gone()
-                elif self._take_or_requeue(waiter):
+            while waiter is not None and self.owner is not me:
+                if not woken.acquire(timeout=LIVENESS_INTERVAL):
+                    self._replace_dead_owner()
+                elif self._acquire_or_requeue(waiter):
                     return
         except BaseException:
             if waiter is not None:
                 self._leave(waiter)
             raise
-
-    async def take_async(self) -> None:
-        """Take the turn without holding the event loop while a thread has it."""
-        me = Owner()
-        if not self._take_free(me):
-            await self._wait_async(me)
-
-    def _take_free(self, me: Owner) -> bool:
-        """Take the turn if nobody has it."""
-        with self._gate:
-            if self.holder is None:
-                self.holder = me
-                return True
-            return False
 
     async def _wait_async(self, me: Owner) -> None:
         import asyncio  # a program without tasks doesn't pay for it at its start
@@ -134,89 +167,87 @@ class WriterLock:
         loop = asyncio.get_running_loop()
 
         def resume() -> None:
-            if waiter and waiter.turn and not waiter.turn.done():
-                waiter.turn.set_result(None)
+            if waiter and waiter.future and not waiter.future.done():
+                waiter.future.set_result(None)
 
-        waiter = self._take_or_queue(me, lambda: loop.call_soon_threadsafe(resume), blocks_loop=False)
+        waiter = self._acquire_or_queue(me, lambda: loop.call_soon_threadsafe(resume), blocks_loop=False)
         try:
-            while waiter is not None and self.holder is not waiter.holder:
-                waiter.turn = loop.create_future()
-                if self.holder is not waiter.holder and not (await asyncio.wait((waiter.turn,), timeout=PATIENCE))[0]:
-                    self._replace_the_gone()
+            while waiter is not None and self.owner is not me:
+                waiter.future = loop.create_future()
+                if self.owner is not me and not (await asyncio.wait((waiter.future,), timeout=LIVENESS_INTERVAL))[0]:
+                    self._replace_dead_owner()
         except asyncio.CancelledError:
             assert waiter is not None
             self._leave(waiter)
             raise
 
-    def give(self) -> None:
-        """Give the turn to the longest waiting one; does nothing where it was taken away meanwhile."""
-        with self._gate:
-            self._pass_on()
-
-    def _take_or_queue(self, me: Owner, wake: Callable[[], object], *, blocks_loop: bool) -> _Waiter | None:
-        with self._gate:
-            holder = self.holder
-            if holder is not None and holder.is_gone():
-                self._abandoned()
-                holder = self.holder = None
-            if holder is None:
-                self.holder = me
+    def _acquire_or_queue(self, me: Owner, wake: Callable[[], object], *, blocks_loop: bool) -> _Waiter | None:
+        """Take the lock, or return the place in the queue; None if the lock was taken."""
+        with self._mutex:
+            owner = self.owner
+            if owner is not None and owner.is_dead():
+                self._reap_dead_owner()
+                owner = self.owner = None
+            if owner is None:
+                self.owner = me
                 return None
-            if holder.on_my_loop():
-                if holder.begun:
+            if owner.is_of_my_thread():
+                if owner.started:
                     raise TransactionError(_ACROSS_AWAIT)
                 if blocks_loop:
-                    # The holder is a task that this very thread must run to wake up: it goes back to the front.
-                    assert self._granted is not None
-                    self._waiting.appendleft(self._granted)
-                    self.holder = me
+                    # The owner is a task that this very thread must run to wake up: it returns to the front.
+                    assert self._handed_to is not None
+                    self._waiting.appendleft(self._handed_to)
+                    self.owner = me
                     return None
             waiter = _Waiter(me, wake)
             self._waiting.append(waiter)
             return waiter
 
-    def _take_or_requeue(self, waiter: _Waiter) -> bool:
-        """Return whether a thread that was woken has the turn now; where it was overtaken it is next again."""
-        with self._gate:
-            if self.holder is None:
-                self.holder = waiter.holder
-            elif self.holder is not waiter.holder:
+    def _acquire_or_requeue(self, waiter: _Waiter) -> bool:
+        """Return whether a thread that was woken has the lock now; if it was overtaken, it is next again."""
+        with self._mutex:
+            if self.owner is None:
+                self.owner = waiter.owner
+            elif self.owner is not waiter.owner:
                 self._waiting.appendleft(waiter)
                 return False
             return True
 
+    # ── passing it on ───────────────────────────────────────────────────────────────────────────────────────────────
+
     def _pass_on(self) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
-            if waiter.holder.is_gone():
+            if waiter.owner.is_dead():
                 continue
-            if waiter.holder.task is None and time.monotonic() - waiter.since < FAIRNESS_DELAY:
-                self.holder = None
+            if waiter.owner.task is None and time.monotonic() - waiter.since < FAIRNESS_DELAY:
+                self.owner = None
                 waiter.wake()
                 return
-            self.holder, self._granted = waiter.holder, waiter
+            self.owner, self._handed_to = waiter.owner, waiter
             try:
                 waiter.wake()
             except RuntimeError:
                 continue  # its event loop was closed this very moment
             return
-        self.holder = None
+        self.owner = None
 
-    def _replace_the_gone(self) -> None:
-        with self._gate:
-            if self.holder is not None and self.holder.is_gone():
-                self._abandoned()
+    def _replace_dead_owner(self) -> None:
+        with self._mutex:
+            if self.owner is not None and self.owner.is_dead():
+                self._reap_dead_owner()
                 self._pass_on()
-            elif self.holder is None:
-                # Who was woken for it never came.
+            elif self.owner is None:
+                # The thread that was woken to take the lock never did.
                 self._pass_on()
 
     def _leave(self, waiter: _Waiter) -> None:
-        """Give up waiting; a turn that was just handed over, or is to be taken, is passed on."""
-        with self._gate:
+        """Leave the queue; a lock that was just handed to the waiter, or that it was woken for, is passed on."""
+        with self._mutex:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            elif self.holder is waiter.holder or self.holder is None:
+            elif self.owner is waiter.owner or self.owner is None:
                 self._pass_on()
 
 

@@ -4,36 +4,44 @@ Invariants, which `problems` compares with a full scan: every row has exactly on
 fields is not among the sorted entries but in `nulls`, because None sorts last in both directions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import compress, islice, repeat
 from operator import attrgetter, eq, sub
 from typing import Any
 
-from snaptable.memory.indexes.sorted_rows import AFTER_ALL, SortedEntries
+from pydantic import BaseModel
+
+from snaptable.memory.indexes.sorted_rows import AFTER_ALL, Entry, SortedEntries
 from snaptable.schema import IndexSchema, TableSchema
 from snaptable.values import value_types
+from snaptable.values.row_lines import Key
 
-Getter = Callable[[Any], Any]
-NONE: tuple[Any, ...] = ()
+NONE: Entry = ()
+"""The entry of a row with None in an indexed field."""
+Column = list[Any]
+"""The values of one field, of every row: comparable with each other."""
 
 
 class OrderedIndex:
-    """Find rows by a range, in order: ordered indexes over one or several fields."""
+    """Rows by a range, in order: an ordered index over one or several fields."""
 
     def __init__(self, schema: IndexSchema, table: TableSchema) -> None:
+        """Begin without rows."""
         self.schema = schema
         self.name = schema.name
         self.names = schema.names
         self.kind = schema.kind
-        self.key_of: Getter = attrgetter(table.key)
+        self.key_of: Callable[[BaseModel], Key] = attrgetter(table.key)
         self.sort_keys = [value_types.sort_key(table.columns[name].annotation) for name in schema.names]
         self._optional = any(value_types.is_optional(table.columns[name].annotation) for name in schema.names)
         self.entry_of = _entry_function(schema.names, table.key, self.sort_keys)
         self.sorted = SortedEntries(self.entry_of)
-        self.nulls: dict[Any, Any] = {}
+        self.nulls: dict[Key, BaseModel] = {}
 
-    def add(self, row: Any) -> None:
+    # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, row: BaseModel) -> None:
         """Enter a row; O(log n)."""
         entry = self.entry_of(row)
         if entry is NONE:
@@ -41,15 +49,15 @@ class OrderedIndex:
         else:
             self.sorted.add(entry, row)
 
-    def remove(self, row: Any) -> None:
-        """Take a row's entry out; O(log n)."""
+    def remove(self, row: BaseModel) -> None:
+        """Remove a row's entry; O(log n)."""
         entry = self.entry_of(row)
         if entry is NONE:
             del self.nulls[self.key_of(row)]
         else:
             self.sorted.remove(entry)
 
-    def swap(self, before: Any, after: Any) -> None:
+    def swap(self, before: BaseModel, after: BaseModel) -> None:
         """Put a row in the place of another with the same key; O(log n)."""
         old, new = self.entry_of(before), self.entry_of(after)
         if old == new and old is not NONE:
@@ -58,52 +66,60 @@ class OrderedIndex:
             self.remove(before)
             self.add(after)
 
-    def load(self, rows: Mapping[Any, Any]) -> None:
+    def load(self, rows: Sequence[BaseModel]) -> None:
         """Enter every row of a table into the empty index; O(n log n), one sort."""
-        held = list(rows.values())
-        columns = [list(map(attrgetter(name), held)) for name in self.names]
+        columns: list[Column] = [list(map(attrgetter(name), rows)) for name in self.names]
         if self._optional and any(None in column for column in columns):
             whole = [None not in values for values in zip(*columns, strict=True)]
-            self.nulls = {key: row for (key, row), is_whole in zip(rows.items(), whole, strict=True) if not is_whole}
-            held, *columns = (list(compress(column, whole)) for column in (held, *columns))
-        places = [_places(values, sort_key) for values, sort_key in zip(columns, self.sort_keys, strict=True)]
-        order = _order(places, range(len(held)))
-        if _has_twins(places, order):
-            order = _order([*places, list(map(self.key_of, held))], range(len(held)))
-        self.sorted.load(list(map(held.__getitem__, order)))
+            self.nulls = {self.key_of(row): row for row, is_whole in zip(rows, whole, strict=True) if not is_whole}
+            rows = list(compress(rows, whole))
+            columns = [list(compress(column, whole)) for column in columns]
+        sortable = [_sortable(values, sort_key) for values, sort_key in zip(columns, self.sort_keys, strict=True)]
+        order = _order(sortable, range(len(rows)))
+        if _has_equal_rows(sortable, order):
+            order = _order([*sortable, list(map(self.key_of, rows))], range(len(rows)))
+        self.sorted.load(list(map(rows.__getitem__, order)))
 
-    def bound(self, values: tuple[Any, ...], *, above: bool = False) -> tuple[Any, ...]:
-        """Return the bound just below (or above) every entry that begins with these field values."""
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def bound(self, values: Sequence[object], *, head: Entry = ()) -> Entry:
+        """Return the bound just below every entry that begins with these field values.
+
+        Args:
+            values: of the first fields, or of those behind `head`.
+            head: the beginning of the bound, if it is known.
+        """
+        sort_keys = self.sort_keys[len(head) :]
+        # zip stops at the last value: a bound is the beginning of an entry.
         keys = [
-            value if sort_key is None else sort_key(value)
-            for value, sort_key in zip(values, self.sort_keys, strict=False)
+            value if sort_key is None else sort_key(value) for value, sort_key in zip(values, sort_keys, strict=False)
         ]
-        return (*keys, AFTER_ALL) if above else tuple(keys)
+        return (*head, *keys)
 
-    def find(self, value: Any) -> list[Any]:
+    def lookup(self, value: object) -> list[BaseModel]:
         """Return the rows whose first field has a value; O(log n + rows)."""
         if value is None:
             return [row for row in self.nulls.values() if getattr(row, self.names[0]) is None]
-        bounds = self.bound((value,)), self.bound((value,), above=True)
-        return [row for rows in self.sorted.slices(*bounds) for row in rows]
+        low = self.bound((value,))
+        return [row for rows in self.sorted.slices(low, (*low, AFTER_ALL)) for row in rows]
 
-    def problems(self, rows: Mapping[Any, Any]) -> Iterator[str]:
+    def problems(self, rows: Mapping[Key, BaseModel]) -> Iterator[str]:
         """Yield every difference from what a full scan of the rows would index; O(n log n)."""
         yield from (f"index {self.name}: {problem}" for problem in self.sorted.problems())
         expected = {key: self.entry_of(row) for key, row in rows.items()}
-        wanted = sorted(entry for entry in expected.values() if entry is not NONE)
-        found = list(self.sorted.entries())
-        if [entry for entry, _ in found] != wanted:
-            yield f"index {self.name} of {len(found)} entries disagrees with a scan that finds {len(wanted)}"
-        held = [*(row for _, row in found), *self.nulls.values()]
-        if any(rows.get(self.key_of(row)) is not row for row in held):
+        scanned = sorted(entry for entry in expected.values() if entry is not NONE)
+        indexed = list(self.sorted.entries())
+        if [entry for entry, _ in indexed] != scanned:
+            yield f"index {self.name} of {len(indexed)} entries disagrees with a scan that finds {len(scanned)}"
+        indexed_rows = [*(row for _, row in indexed), *self.nulls.values()]
+        if any(rows.get(self.key_of(row)) is not row for row in indexed_rows):
             yield f"index {self.name} holds a row that the table doesn't"
         if self.nulls.keys() != {key for key, entry in expected.items() if entry is NONE}:
             yield f"index {self.name} disagrees with a scan about the rows with None"
 
 
-def _places(values: list[Any], sort_key: value_types.SortKey | None) -> list[Any]:
-    """Return something that sorts as values do in an index, at the least cost; O(n)."""
+def _sortable(values: Column, sort_key: value_types.SortKey | None) -> Column:
+    """Return values that sort as these do in an index, at the least cost; O(n)."""
     if sort_key is not value_types.microseconds:
         return values if sort_key is None else list(map(sort_key, values))
     if set(map(id, map(attrgetter("tzinfo"), values))) in ({id(UTC)}, {id(None)}):
@@ -114,27 +130,29 @@ def _places(values: list[Any], sort_key: value_types.SortKey | None) -> list[Any
         return list(map(sort_key, values))
 
 
-def _order(columns: list[list[Any]], order: Iterable[int]) -> list[int]:
-    """Return the order of rows by columns, each as a list: sorted stably by the last one first; O(n log n)."""
+def _order(columns: Sequence[Column], order: Iterable[int]) -> list[int]:
+    """Return the positions of rows in the order of columns: sorted stably by the last column first; O(n log n)."""
     for column in reversed(columns):
         order = sorted(order, key=column.__getitem__)
     return list(order)
 
 
-def _has_twins(columns: list[list[Any]], order: list[int]) -> bool:
-    """Return whether two rows that follow each other are equal in all columns."""
+def _has_equal_rows(columns: Sequence[Column], order: list[int]) -> bool:
+    """Return whether two rows that follow each other are equal in all columns; O(n)."""
     ordered = [list(map(column.__getitem__, order)) for column in columns]
     same = [map(eq, column, islice(column, 1, None)) for column in ordered]
     return any(same[0] if len(same) == 1 else map(all, zip(*same, strict=True)))
 
 
-def _entry_function(names: tuple[str, ...], key: str, sort_keys: list[value_types.SortKey | None]) -> Getter:
-    """Return the function from a row to its entry `(field …, primary key)`, NONE where a field is None."""
+def _entry_function(
+    names: tuple[str, ...], key: str, sort_keys: list[value_types.SortKey | None]
+) -> Callable[[BaseModel], Entry]:
+    """Return the function from a row to its entry `(field …, primary key)`, NONE if a field is None."""
     values_of = attrgetter(*names, key)
     if not any(sort_keys):
 
-        def plain(row: Any) -> Any:
-            entry = values_of(row)
+        def plain(row: BaseModel) -> Entry:
+            entry: Entry = values_of(row)
             return NONE if None in entry else entry
 
         return plain
@@ -143,14 +161,14 @@ def _entry_function(names: tuple[str, ...], key: str, sort_keys: list[value_type
         (sort_key,) = sort_keys
         assert sort_key is not None
 
-        def keyed_alone(row: Any) -> Any:
+        def keyed_alone(row: BaseModel) -> Entry:
             value, primary = values_of(row)
             return NONE if value is None else (sort_key(value), primary)
 
         return keyed_alone
 
-    def keyed(row: Any) -> Any:
-        entry = values_of(row)
+    def keyed(row: BaseModel) -> Entry:
+        entry: Entry = values_of(row)
         if None in entry:
             return NONE
         # zip stops before the primary key, which is compared as it is.

@@ -1,26 +1,28 @@
-"""Entries in key order: two parallel lists of chunks, keys and rows, split when a chunk grows past `CHUNK * 2`.
+"""Rows in the order of their entries: parallel lists of chunks, split when a chunk grows past twice `CHUNK`.
 
 A flat sorted list costs O(n) an insert and a tree costs a pointer chase a row; chunks of a few hundred keep inserts at
 a bisect and a short memmove, and a range of rows is a list slice. The idea is that of sortedcontainers (G. Jenks); the
-rows lie beside the keys here, so that reading a range touches no dictionary. Of rows that were loaded, a chunk's keys
-are made when it was looked into a few times: they are a quarter of what an index costs and take 0.3 ms; asking nine
-rows for theirs takes 5 us.
+rows lie beside the entries here, so that reading a range touches no dictionary. The entries of a chunk that was loaded
+are made once the chunk was looked into a few times: they are a quarter of what an index costs and take 0.3 ms; asking
+nine rows for theirs takes 5 us.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
 
 CHUNK = 512
-OFTEN = 8
-"""How often a chunk is looked into before its keys are made."""
+LOOKUPS_BEFORE_ENTRIES = 8
+"""How often a chunk is looked into before its entries are made."""
 COUNTED_CHUNKS = 64
-"""Above so many chunks a range is estimated, not counted: the planner asks before every query."""
+"""Ranges over more chunks are estimated, not counted: the planner asks before every query."""
 
 
 class AfterAll:
-    """Sort after everything: closes a range over the keys that begin with a prefix."""
+    """What sorts after everything: closes a range over the entries that begin with a prefix."""
 
     __slots__ = ()
 
@@ -35,117 +37,125 @@ class AfterAll:
 
 AFTER_ALL = AfterAll()
 
-Key = tuple[Any, ...]
+Entry = tuple[object, ...]
+"""What a row is sorted by: the sort keys of the indexed fields, then the primary key, which makes it unique. A bound of
+a range is the beginning of an entry, or that and AFTER_ALL."""
 Position = tuple[int, int]
+"""A chunk and a place in it."""
 
 
-class SortedEntries:
-    """Keep rows sorted by key, a tuple; keys are unique because they end in the primary key."""
+class SortedEntries(Generic[R]):
+    """Rows sorted by their entries, which are unique."""
 
-    __slots__ = ("_asked", "_key_of", "_keys", "_lasts", "_length", "_rows")
+    __slots__ = ("_entries", "_entry_of", "_lasts", "_length", "_lookups", "_rows")
 
-    def __init__(self, key_of: Callable[[Any], Key]) -> None:
-        """Begin without rows; `key_of` gives a row's key."""
-        self._key_of = key_of
-        self._keys: list[list[Key] | None] = []
-        self._rows: list[list[Any]] = []
-        self._lasts: list[Key] = []
+    def __init__(self, entry_of: Callable[[R], Entry]) -> None:
+        """Begin without rows; `entry_of` gives a row's entry."""
+        self._entry_of = entry_of
+        self._entries: list[list[Entry] | None] = []
+        """The entries of each chunk; None while they are not made."""
+        self._rows: list[list[R]] = []
+        self._lasts: list[Entry] = []
+        """The last entry of each chunk."""
         self._length = 0
-        self._asked: dict[int, int] = {}
-        """How often a chunk without keys was looked into, roughly: where chunks are split, counts belong to others."""
+        self._lookups: dict[int, int] = {}
+        """How often a chunk without entries was looked into; after a split the counts are those of other chunks."""
 
     def __len__(self) -> int:
         return self._length
 
-    def load(self, rows: list[Any]) -> None:
+    # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, rows: list[R]) -> None:
         """Replace the content by these rows, in order; O(n)."""
         self._length = len(rows)
         self._rows = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-        self._keys = [None] * len(self._rows)
-        self._lasts = [self._key_of(chunk[-1]) for chunk in self._rows]
+        self._entries = [None] * len(self._rows)
+        self._lasts = [self._entry_of(chunk[-1]) for chunk in self._rows]
 
-    def _chunk(self, chunk: int) -> list[Key]:
-        """Return the keys of a chunk."""
-        keys = self._keys[chunk]
-        if keys is None:
-            keys = self._keys[chunk] = list(map(self._key_of, self._rows[chunk]))
-        return keys
-
-    def add(self, key: Key, row: Any) -> None:
-        """Put an entry in its place; O(log n + chunk)."""
+    def add(self, entry: Entry, row: R) -> None:
+        """Put a row in its place; O(log n + chunk)."""
         self._length += 1
         if not self._lasts:
-            self._keys, self._rows, self._lasts = [[key]], [[row]], [key]
+            self._entries, self._rows, self._lasts = [[entry]], [[row]], [entry]
             return
-        chunk = min(bisect_left(self._lasts, key), len(self._lasts) - 1)
-        keys, rows = self._keys[chunk], self._rows[chunk]
-        place = self._place(chunk, key)
-        if keys is not None:
-            keys.insert(place, key)
+        chunk = min(bisect_left(self._lasts, entry), len(self._lasts) - 1)
+        entries, rows = self._entries[chunk], self._rows[chunk]
+        place = self._place(chunk, entry)
+        if entries is not None:
+            entries.insert(place, entry)
         rows.insert(place, row)
         if place == len(rows) - 1:
-            self._lasts[chunk] = key
+            self._lasts[chunk] = entry
         if len(rows) > 2 * CHUNK:
             self._split(chunk)
 
     def _split(self, chunk: int) -> None:
-        keys, rows = self._chunk(chunk), self._rows[chunk]
-        self._keys[chunk : chunk + 1] = [keys[:CHUNK], keys[CHUNK:]]
+        entries, rows = self._entries_of(chunk), self._rows[chunk]
+        self._entries[chunk : chunk + 1] = [entries[:CHUNK], entries[CHUNK:]]
         self._rows[chunk : chunk + 1] = [rows[:CHUNK], rows[CHUNK:]]
-        self._lasts[chunk : chunk + 1] = [keys[CHUNK - 1], keys[-1]]
+        self._lasts[chunk : chunk + 1] = [entries[CHUNK - 1], entries[-1]]
 
-    def remove(self, key: Key) -> None:
-        """Take the entry out; O(log n + chunk)."""
-        chunk, place = self._find(key)
-        keys, rows = self._keys[chunk], self._rows[chunk]
-        if keys is not None:
-            del keys[place]
+    def remove(self, entry: Entry) -> None:
+        """Remove the row of an entry; O(log n + chunk)."""
+        chunk, place = self._find(entry)
+        entries, rows = self._entries[chunk], self._rows[chunk]
+        if entries is not None:
+            del entries[place]
         del rows[place]
         self._length -= 1
         if not rows:
-            del self._keys[chunk], self._rows[chunk], self._lasts[chunk]
+            del self._entries[chunk], self._rows[chunk], self._lasts[chunk]
         elif place == len(rows):
-            self._lasts[chunk] = self._key_of(rows[-1])
+            self._lasts[chunk] = self._entry_of(rows[-1])
 
-    def replace(self, key: Key, row: Any) -> None:
-        """Put another row at an entry whose key stays; O(log n)."""
-        chunk, place = self._find(key)
+    def replace(self, entry: Entry, row: R) -> None:
+        """Put another row at an entry that stays; O(log n)."""
+        chunk, place = self._find(entry)
         self._rows[chunk][place] = row
 
-    def _find(self, key: Key) -> Position:
-        chunk = bisect_left(self._lasts, key)
-        return chunk, self._place(chunk, key)
+    # ── finding a place ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _place(self, chunk: int, key: Key) -> int:
-        keys = self._keys[chunk]
-        return bisect_left(self._rows[chunk], key, key=self._key_of) if keys is None else bisect_left(keys, key)
+    def _entries_of(self, chunk: int) -> list[Entry]:
+        """Return the entries of a chunk, making them if need be."""
+        entries = self._entries[chunk]
+        if entries is None:
+            entries = self._entries[chunk] = list(map(self._entry_of, self._rows[chunk]))
+        return entries
 
-    def _position(self, bound: Key | None, *, after: bool, default: Position) -> Position:
+    def _find(self, entry: Entry) -> Position:
+        chunk = bisect_left(self._lasts, entry)
+        return chunk, self._place(chunk, entry)
+
+    def _place(self, chunk: int, entry: Entry) -> int:
+        entries = self._entries[chunk]
+        if entries is None:
+            return bisect_left(self._rows[chunk], entry, key=self._entry_of)
+        return bisect_left(entries, entry)
+
+    def _position(self, bound: Entry | None, *, after: bool, default: Position) -> Position:
         if bound is None:
             return default
         bisect = bisect_right if after else bisect_left
         chunk = bisect(self._lasts, bound)
         if chunk == len(self._lasts):
             return chunk, 0
-        if self._keys[chunk] is None and self._asked.setdefault(chunk, 0) < OFTEN:
-            self._asked[chunk] += 1
-            return chunk, bisect(self._rows[chunk], bound, key=self._key_of)
-        return chunk, bisect(self._chunk(chunk), bound)
+        if self._entries[chunk] is None and self._lookups.setdefault(chunk, 0) < LOOKUPS_BEFORE_ENTRIES:
+            self._lookups[chunk] += 1
+            return chunk, bisect(self._rows[chunk], bound, key=self._entry_of)
+        return chunk, bisect(self._entries_of(chunk), bound)
 
-    def _bounds(self, low: Key | None, high: Key | None) -> tuple[Position, Position]:
-        # Bounds are never equal to a key: they end before it, or in TOP, so left and right bisection agree.
+    def _bounds(self, low: Entry | None, high: Entry | None) -> tuple[Position, Position]:
+        # A bound never equals an entry: it ends before the primary key, or in AFTER_ALL. So both bisections agree.
         start = self._position(low, after=False, default=(0, 0))
         return start, self._position(high, after=False, default=(len(self._rows), 0))
 
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
     def slices(
-        self,
-        low: Key | None,
-        high: Key | None,
-        *,
-        descending: bool = False,
-        most: int = 2 * CHUNK,
-    ) -> Iterator[list[Any]]:
-        """Yield the rows with `low <= key < high` in order (None: no bound), as lists of at most `most`.
+        self, low: Entry | None, high: Entry | None, *, descending: bool = False, most: int = 2 * CHUNK
+    ) -> Iterator[list[R]]:
+        """Yield the rows with `low <= entry < high` in order (None: no bound), as lists of at most `most`.
 
         O(log n), and a slice each.
         """
@@ -166,8 +176,8 @@ class SortedEntries:
             for start in range(begin if chunk == first else 0, stop, most):
                 yield rows[start : min(stop, start + most)]
 
-    def count(self, low: Key | None, high: Key | None, *, exactly: bool = False) -> int:
-        """Return how many entries have `low <= key < high`; an estimate, unless `exactly`, where they span many chunks.
+    def count(self, low: Entry | None, high: Entry | None, *, exactly: bool = False) -> int:
+        """Return how many entries have `low <= entry < high`; unless `exactly`, an estimate if they span many chunks.
 
         O(log n + chunks between).
         """
@@ -183,18 +193,20 @@ class SortedEntries:
             middle = sum(map(len, self._rows[first + 1 : last]))
         return len(self._rows[first]) - begin + middle + end
 
-    def entries(self) -> Iterator[tuple[Key, Any]]:
-        """Yield every entry in order; for checks."""
+    # ── checking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def entries(self) -> Iterator[tuple[Entry, R]]:
+        """Yield every entry with its row, in order; O(n)."""
         for chunk, rows in enumerate(self._rows):
-            yield from zip(self._chunk(chunk), rows, strict=True)
+            yield from zip(self._entries_of(chunk), rows, strict=True)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the structure itself: order, parallel lengths, last keys."""
-        chunks = list(map(self._chunk, range(len(self._keys))))
-        flat = [key for keys in chunks for key in keys]
+        """Yield what is wrong with the structure itself: order, parallel lengths, last entries; O(n)."""
+        chunks = list(map(self._entries_of, range(len(self._entries))))
+        flat = [entry for entries in chunks for entry in entries]
         if any(not first < second for first, second in pairwise(flat)):
             yield "its keys are out of order"
-        if len(flat) != self._length or self._lasts != [keys[-1] for keys in chunks]:
+        if len(flat) != self._length or self._lasts != [entries[-1] for entries in chunks]:
             yield "its chunks disagree with its length"
-        if [len(keys) for keys in chunks] != [len(rows) for rows in self._rows]:
+        if [len(entries) for entries in chunks] != [len(rows) for rows in self._rows]:
             yield "its keys and rows are not parallel"

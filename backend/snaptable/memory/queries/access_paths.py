@@ -1,217 +1,239 @@
-"""The ways to a query's rows, worked out for a shape and walked with values: by key, by an index, by a scan.
+"""Access paths: by the primary key, by an index, or by a full scan. Prepared for a query's shape, run with its values.
 
-A way settles some of the query's conditions by where it looks; the others, its residue, it checks row by row.
+A path covers some of the query's conditions by where it looks. The others are its residual filter: they are checked row
+by row.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pydantic import BaseModel
 
 from snaptable.conditions import Term
-from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes.hash_index import HashIndex
-from snaptable.memory.queries.filters import ResidualFilter, Values
+from snaptable.memory.queries.filters import Conditions, ResidualFilter, Values
 from snaptable.memory.rows import TableRows
 
-Position = tuple[Any, ...] | None
+Position = tuple[object, ...]
+"""Where a cursor stands: values of the order's columns."""
 STEP = 64
-"""Rows filtered at a time, where a few are wanted: a limit of one must not filter hundreds."""
+"""Rows filtered at a time if few are wanted: a limit of one must not filter hundreds."""
+
+
+# ── what an index can answer ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class IndexableTerm(NamedTuple):
-    """Be a term that an index could help with: which of the query's forms it is, and the place of its value."""
+    """A predicate that an index can answer."""
 
-    number: int
-    place: int
+    condition: int
+    """Its position among the query's conditions."""
+    position: int
+    """The position of its value among the query's values."""
     term: Term
 
 
 @dataclass
 class IndexableTerms:
-    """Hold the terms that an index could help with, the first of each kind, by column."""
+    """The predicates of a query that an index can answer, the first of each kind, by column."""
 
     equal: dict[str, IndexableTerm] = field(default_factory=dict)
     low: dict[str, IndexableTerm] = field(default_factory=dict)
     high: dict[str, IndexableTerm] = field(default_factory=dict)
     one_of: dict[str, IndexableTerm] = field(default_factory=dict)
     contains: dict[str, IndexableTerm] = field(default_factory=dict)
-    starts: dict[str, IndexableTerm] = field(default_factory=dict)
+    prefix: dict[str, IndexableTerm] = field(default_factory=dict)
 
-    def of(self, term: Term) -> dict[str, IndexableTerm] | None:
-        """Return where a term belongs."""
-        match term.verb:
-            case "==" | "is":
-                return self.equal
-            case ">" | ">=" if term.seeks:
-                return self.low
-            case "<" | "<=" if term.seeks:
-                return self.high
-            case "starts with" if term.seeks:
-                return self.starts
-            case "in":
-                return self.one_of
-            case "contains":
-                return self.contains
-        return None
+    @classmethod
+    def of(cls, conditions: Conditions, without: Collection[int]) -> "IndexableTerms":
+        """Return those among the conditions, but for the terms whose values stand at the positions `without`."""
+        terms = cls()
+        by_operator = {
+            "==": terms.equal, "is": terms.equal, ">": terms.low, ">=": terms.low, "<": terms.high, "<=": terms.high,
+            "in": terms.one_of, "contains": terms.contains, "starts with": terms.prefix,
+        }  # fmt: skip
+        for number, (template, position) in enumerate(conditions):
+            if isinstance(template, Term) and template.operator in by_operator and position not in without:
+                term = IndexableTerm(number, position, template)
+                by_operator[template.operator].setdefault(template.column.name, term)
+        return terms
+
+    def compared(self) -> tuple[int, ...]:
+        """Return the positions of the values that must have a place in their column's order; NaN has none."""
+        return tuple(term.position for kind in (self.low, self.high) for term in kind.values())
+
+    def prefixes(self) -> tuple[int, ...]:
+        """Return the positions of the texts that must not be empty: every text begins with an empty one."""
+        return tuple(term.position for term in self.prefix.values())
+
+
+# ── the paths ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class AccessPath:
-    """Be one way to the rows. `size` and what follows take the values of the query, once `bind` was given them."""
+    """One way to the rows. `bind(values, after)` comes first; the other methods take the same values."""
 
-    name: str | None
-    """The index's, "primary key", or None for a scan."""
-    settled: frozenset[int]
-    """Which of the forms it answers by itself."""
-    residue: ResidualFilter | None = None
-    left = 0
-    """How many forms are in the residue."""
     ordered = False
     """Whether its rows come in the order wanted."""
-    sought = False
-    """Whether it starts behind the cursor by itself."""
+    after_cursor = False
+    """Whether it begins behind the cursor by itself."""
 
-    def bind(self, values: Values, after: Position) -> "AccessPath | None":  # noqa: ARG002 - only ranges depend on them
-        """Return the way with its bounds worked out; None where these values, or the rows there are, rule it out."""
+    def __init__(self, name: str | None, conditions: Conditions, covered: Iterable[IndexableTerm] = ()) -> None:
+        """Make a path.
+
+        Args:
+            name: the index's, "primary key", or None for a scan.
+            conditions: all of the query's.
+            covered: the predicates that the path answers by where it looks.
+        """
+        self.name = name
+        self.covered_conditions = frozenset(term.condition for term in covered)
+        residual = [one for number, one in enumerate(conditions) if number not in self.covered_conditions]
+        self.residual_filter = ResidualFilter(residual) if residual else None
+        self.residual_count = len(residual)
+
+    def bind(self, values: Values, after: Position | None) -> "AccessPath | None":  # noqa: ARG002 - only ranges depend on them
+        """Return the path with its bounds worked out; None if these values, or the rows there are, rule it out."""
         return self
 
     def size(self, values: Values) -> int:
-        """Return how many rows it looks at; estimated where counting would cost."""
+        """Return how many rows it looks at; estimated if counting would cost much."""
         raise NotImplementedError
 
     def count(self, values: Values) -> int:
-        """Return how many rows match."""
+        """Return how many rows match; O(rows looked at), less if there is no residual filter."""
         return len(self.matching(values))
 
-    def batches(self, values: Values, most: int) -> Iterable[list[Any]]:
-        """Yield the rows it looks at, at most so many at a time."""
+    def batches(self, values: Values, most: int) -> Iterable[list[BaseModel]]:
+        """Yield the rows it looks at, in lists of at most `most`."""
         raise NotImplementedError
 
-    def matching(self, values: Values) -> list[Any]:
-        """Return every row that matches."""
+    def matching(self, values: Values) -> list[BaseModel]:
+        """Return every row that matches; O(rows looked at)."""
         raise NotImplementedError
 
-    def first(self, values: Values, count: int) -> list[Any]:
-        """Return the first rows that match, as many as that or some more; stops once it has them."""
-        found: list[Any] = []
+    def first(self, values: Values, count: int) -> list[BaseModel]:
+        """Return the first `count` rows that match, or some more; stops once it has them."""
+        rows: list[BaseModel] = []
         if count == 0:
-            return found
-        keep = None if self.residue is None else self.residue.over_rows(values)
-        for part in self.batches(values, count if keep is None else max(STEP, count)):
-            found += part if keep is None else keep(part)
-            if len(found) >= count:
+            return rows
+        keep = None if self.residual_filter is None else self.residual_filter.over_rows(values)
+        for batch in self.batches(values, count if keep is None else max(STEP, count)):
+            rows += batch if keep is None else keep(batch)
+            if len(rows) >= count:
                 break
-        return found
+        return rows
 
 
 class Lookup(AccessPath):
-    """Be a way whose rows lie together."""
+    """A path whose rows lie together."""
 
-    def __init__(self, name: str, settled: Iterable[IndexableTerm]) -> None:
-        self.name = name
-        self.settled = frozenset(found.number for found in settled)
-
-    def held(self, values: Values) -> Collection[Any]:
-        """Return the rows it looks at, good until the next change only."""
+    def rows_of(self, values: Values) -> Collection[BaseModel]:
+        """Return the rows it looks at, as a view that is good until the next change."""
         raise NotImplementedError
 
     def size(self, values: Values) -> int:
         """Return how many rows it looks at."""
-        return len(self.held(values))
+        return len(self.rows_of(values))
 
     def count(self, values: Values) -> int:
-        """Return how many rows match; O(1) where the index settles all."""
-        return len(self.held(values)) if self.residue is None else len(self.matching(values))
+        """Return how many rows match; O(1) without a residual filter."""
+        return len(self.rows_of(values)) if self.residual_filter is None else len(self.matching(values))
 
-    def batches(self, values: Values, most: int) -> Iterator[list[Any]]:
-        """Yield the rows it looks at, at most so many at a time."""
-        return cut(self.held(values), most)
+    def batches(self, values: Values, most: int) -> Iterator[list[BaseModel]]:
+        """Yield the rows it looks at, in lists of at most `most`."""
+        return batched(self.rows_of(values), most)
 
-    def matching(self, values: Values) -> list[Any]:
+    def matching(self, values: Values) -> list[BaseModel]:
         """Return every row that matches."""
-        rows = self.held(values)
-        return list(rows) if self.residue is None else self.residue.over_rows(values)(rows)
+        rows = self.rows_of(values)
+        return list(rows) if self.residual_filter is None else self.residual_filter.over_rows(values)(rows)
 
-    def first(self, values: Values, count: int) -> list[Any]:
-        """Return the first rows that match, as many as that or some more."""
-        return self.matching(values) if len(self.held(values)) <= STEP else super().first(values, count)
+    def first(self, values: Values, count: int) -> list[BaseModel]:
+        """Return the first `count` rows that match, or some more."""
+        return self.matching(values) if len(self.rows_of(values)) <= STEP else super().first(values, count)
 
 
 class KeyLookup(Lookup):
-    """Look a row up by the primary key."""
+    """The row of a primary key."""
 
     ordered = True
 
-    def __init__(self, table: TableRows, key: IndexableTerm) -> None:
-        super().__init__("primary key", (key,))
-        self._table = table
-        self._place = key.place
+    def __init__(self, table: TableRows, conditions: Conditions, key: IndexableTerm) -> None:
+        """Make a path by the predicate `key`."""
+        super().__init__("primary key", conditions, (key,))
+        self._get = table.get
+        self._position = key.position
 
-    def size(self, values: Values) -> int:  # noqa: ARG002 - whatever the key
-        """Return 1: to know whether there is one is to have it."""
+    def size(self, values: Values) -> int:  # noqa: ARG002 - whichever the key
+        """Return 1: finding out whether there is a row costs as much as getting it."""
         return 1
 
-    def held(self, values: Values) -> Collection[Any]:
+    def rows_of(self, values: Values) -> Collection[BaseModel]:
         """Return the row, if there is one."""
-        row = self._table.get(values[self._place])
+        row = self._get(values[self._position])
         return () if row is None else (row,)
 
 
 class KeyInLookup(Lookup):
-    """Look rows up by several primary keys."""
+    """The rows of several primary keys."""
 
-    def __init__(self, table: TableRows, keys: IndexableTerm) -> None:
-        super().__init__("primary key", (keys,))
+    def __init__(self, table: TableRows, conditions: Conditions, keys: IndexableTerm) -> None:
+        """Make a path by the predicate `keys`, whose value is a tuple of keys."""
+        super().__init__("primary key", conditions, (keys,))
         self._table = table
-        self._place = keys.place
+        self._distinct = distinct_values(keys)
 
     def size(self, values: Values) -> int:
         """Return how many keys there are."""
-        return len(dict.fromkeys(values[self._place]))
+        return len(self._distinct(values))
 
-    def held(self, values: Values) -> Collection[Any]:
+    def rows_of(self, values: Values) -> Collection[BaseModel]:
         """Return the rows there are."""
-        return self._table.pick(dict.fromkeys(values[self._place]))
+        return self._table.rows_of(self._distinct(values))
 
 
 class IndexLookup(Lookup):
-    """Look rows up in a hash index, by a value of each of its fields, or by an item."""
+    """The rows of a value in a hash index: of each of its fields, or of an item."""
 
-    def __init__(self, index: HashIndex, found: tuple[IndexableTerm, ...]) -> None:
-        super().__init__(index.name, found)
-        self._held = index.held
-        self._value: Callable[[Values], Any] = itemgetter(*(one.place for one in found))
+    def __init__(self, index: HashIndex, conditions: Conditions, terms: tuple[IndexableTerm, ...]) -> None:
+        """Make a path by predicates that give the value, one for each field of the index."""
+        super().__init__(index.name, conditions, terms)
+        self._rows_of = index.rows_of
+        self._value: Callable[[Values], object] = itemgetter(*(term.position for term in terms))
 
-    def held(self, values: Values) -> Collection[Any]:
+    def rows_of(self, values: Values) -> Collection[BaseModel]:
         """Return the rows of the value."""
-        return self._held(self._value(values))
+        return self._rows_of(self._value(values))
 
 
 class IndexInLookup(Lookup):
-    """Look rows up in a hash index by several values of its one field."""
+    """The rows of several values in a hash index of one field."""
 
-    def __init__(self, index: HashIndex, found: IndexableTerm) -> None:
-        super().__init__(index.name, (found,))
+    def __init__(self, index: HashIndex, conditions: Conditions, term: IndexableTerm) -> None:
+        """Make a path by the predicate `term`, whose value is a tuple of values."""
+        super().__init__(index.name, conditions, (term,))
         self._index = index
-        self._place = found.place
+        self._distinct = distinct_values(term)
 
     def size(self, values: Values) -> int:
         """Return how many rows it looks at."""
-        return sum(map(self._index.size, dict.fromkeys(values[self._place])))
+        return sum(map(self._index.size, self._distinct(values)))
 
-    def held(self, values: Values) -> Collection[Any]:
+    def rows_of(self, values: Values) -> Collection[BaseModel]:
         """Return the rows of all the values."""
-        return [row for value in dict.fromkeys(values[self._place]) for row in self._index.held(value)]
+        return [row for value in self._distinct(values) for row in self._index.rows_of(value)]
 
 
 class FullScan(AccessPath):
-    """Look at every row, or at the columns that earlier scans left."""
+    """Every row, or the columns that earlier scans left in the cache."""
 
-    name = None
-    settled = frozenset()
-
-    def __init__(self, table: TableRows) -> None:
+    def __init__(self, table: TableRows, conditions: Conditions) -> None:
+        """Make a path that covers no condition."""
+        super().__init__(None, conditions)
         self._table = table
 
     def size(self, values: Values) -> int:  # noqa: ARG002 - whatever is asked
@@ -219,52 +241,56 @@ class FullScan(AccessPath):
         return len(self._table)
 
     def count(self, values: Values) -> int:
-        """Return how many rows match; O(1) where all do."""
-        return len(self._table) if self.residue is None else len(self.matching(values))
+        """Return how many rows match; O(1) without conditions."""
+        return len(self._table) if self.residual_filter is None else len(self.matching(values))
 
-    def _rows(self) -> Collection[Any]:
-        return self._table.live() if self._table.graves else self._table.rows.values()
+    def batches(self, values: Values, most: int) -> Iterator[list[BaseModel]]:  # noqa: ARG002 - whatever is asked
+        """Yield all rows, in lists of at most `most`."""
+        return batched(self._table.scan(), most)
 
-    def _scans(self) -> ColumnCache:
-        if self._table.scans is None:
-            self._table.scans = ColumnCache()
-        return self._table.scans
-
-    def batches(self, values: Values, most: int) -> Iterator[list[Any]]:  # noqa: ARG002 - whatever is asked
-        """Yield all rows, at most so many at a time."""
-        return cut(self._rows(), most)
-
-    def matching(self, values: Values) -> list[Any]:
+    def matching(self, values: Values) -> list[BaseModel]:
         """Return every row that matches."""
-        if self.residue is None:
+        if self.residual_filter is None:
             return self._table.live()
-        rows = self._rows()
-        columns = self._scans().take(self.residue.names, rows)
+        rows = self._table.scan()
+        columns = self._table.column_cache().get_or_read(self.residual_filter.names, rows)
         if columns is None:
-            return self.residue.over_rows(values)(rows)
-        return self.residue.over_columns(values)(rows, *columns)
+            return self.residual_filter.over_rows(values)(rows)
+        return self.residual_filter.over_columns(values)(rows, *columns)
 
-    def first(self, values: Values, count: int) -> list[Any]:
-        """Return the first rows that match, as many as that or some more."""
-        residue = self.residue
-        if residue is None or count == 0:
+    def first(self, values: Values, count: int) -> list[BaseModel]:
+        """Return the first `count` rows that match, or some more."""
+        residual = self.residual_filter
+        if residual is None or count == 0:
             return super().first(values, count)
-        columns = self._scans().held(residue.names)
-        keep = residue.over_rows(values) if columns is None else residue.over_columns(values)
-        found: list[Any] = []
-        remaining, start, step = iter(self._rows()), 0, max(STEP, count)
-        while part := list(islice(remaining, step)):
-            found += keep(part, *(column[start : start + step] for column in columns or ()))
-            if len(found) >= count:
-                return found
+        cache = self._table.column_cache()
+        columns = cache.get(residual.names)
+        keep = residual.over_rows(values) if columns is None else residual.over_columns(values)
+        rows: list[BaseModel] = []
+        remaining, start, step = iter(self._table.scan()), 0, max(STEP, count)
+        while batch := list(islice(remaining, step)):
+            rows += keep(batch, *(column[start : start + step] for column in columns or ()))
+            if len(rows) >= count:
+                return rows
             start, step = start + step, step * 2
-        # It was a whole scan after all: let the next one find the columns.
-        self._scans().take(residue.names, self._rows())
-        return found
+        # It was a whole scan after all: the next one may find the columns in the cache.
+        cache.get_or_read(residual.names, self._table.scan())
+        return rows
 
 
-def cut(rows: Collection[Any], most: int) -> Iterator[list[Any]]:
-    """Yield the rows at most so many at a time."""
+def distinct_values(term: IndexableTerm) -> Callable[[Values], Collection[object]]:
+    """Return the function that gives the values of a "one of" term, each once."""
+
+    def distinct(values: Values) -> Collection[object]:
+        chosen = values[term.position]
+        assert isinstance(chosen, tuple)
+        return dict.fromkeys(chosen)
+
+    return distinct
+
+
+def batched(rows: Collection[BaseModel], most: int) -> Iterator[list[BaseModel]]:
+    """Yield rows in lists of at most `most`."""
     remaining = iter(rows)
-    while part := list(islice(remaining, most)):
-        yield part
+    while batch := list(islice(remaining, most)):
+        yield batch

@@ -1,4 +1,4 @@
-"""Forms as compiled list comprehensions: one Python frame a scan, not one a row.
+"""Conditions as compiled list comprehensions: one Python frame a scan, not one a row.
 
 `pages > 3 and user_id == x` becomes `[r for r in rows if (r.pages > v0) and (r.user_id == v1)]`, or, over columns that
 lie beside the rows, `[r for r, c_pages, c_user_id in zip(rows, c_pages, c_user_id) if …]`. Only field names, which were
@@ -7,23 +7,37 @@ checked to be identifiers when the schema was made, are ever part of the source;
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+
+from pydantic import BaseModel
 
 from snaptable.conditions import AllOf, Not, PredicateTemplate, Term, terms_of
 from snaptable.values import value_types
 
-Filter = Callable[..., list[Any]]
-"""Takes rows, and where it is over columns these as well; returns the rows that it keeps."""
-Values = Sequence[Any]
+Values = Sequence[object]
+"""The values of a query's conditions, in the order of its terms."""
+Conditions = Sequence[tuple[PredicateTemplate, int]]
+"""Conditions without their values, each with the position of its first value."""
+Filter = Callable[..., list[BaseModel]]
+"""Takes rows and, if it is over columns, these as well; returns the rows that it keeps."""
+PreparedFilter = Callable[[Values], Filter]
+
+
+def placed(where: Sequence[PredicateTemplate]) -> list[tuple[PredicateTemplate, int]]:
+    """Return a query's conditions, each with the position of its first value."""
+    conditions, position = [], 0
+    for template in where:
+        conditions.append((template, position))
+        position += sum(1 for _ in terms_of(template))
+    return conditions
 
 
 class ResidualFilter:
-    """Be what is left of a query's conditions to be checked row by row: a filter but for the values."""
+    """Conditions that are checked row by row: a filter but for the values."""
 
-    def __init__(self, forms: Sequence[tuple[PredicateTemplate, int]]) -> None:
-        """Take each form with the place at which its values begin among the query's."""
-        self.forms = forms
-        self.names = tuple(dict.fromkeys(term.column.name for form, _ in forms for term in terms_of(form)))
+    def __init__(self, conditions: Conditions) -> None:
+        """Take the conditions that all must hold; compiled when they are first needed."""
+        self.conditions = conditions
+        self.names = tuple(dict.fromkeys(term.column.name for template, _ in conditions for term in terms_of(template)))
         """The columns that are looked at."""
 
     def over_rows(self, values: Values) -> Filter:
@@ -34,81 +48,91 @@ class ResidualFilter:
         """Return the filter of these values; it takes rows and then, parallel to them, the columns `names`."""
         return self._filter(values, self._columns, self.names)
 
-    def _filter(self, values: Values, prepared: "_Prepared", columns: tuple[str, ...]) -> Filter:
+    def _filter(self, values: Values, prepared: PreparedFilter, columns: tuple[str, ...]) -> Filter:
         quick = prepared(values)
 
-        def keep(rows: Collection[Any], *beside: Sequence[Any]) -> list[Any]:
+        def keep(rows: Collection[BaseModel], *beside: Sequence[object]) -> list[BaseModel]:
             try:
                 return quick(rows, *beside)
             except TypeError:
-                # Some values don't compare (a naive time with an aware one): go by their places in the order instead.
-                return _Source(columns, keyed=True).prepare(self.forms)(values)(rows, *beside)
+                # Some values don't compare (a naive time with an aware one): compare their sort keys instead.
+                return _FilterSource(columns, keyed=True).prepare(self.conditions)(values)(rows, *beside)
 
         return keep
 
     @cached_property
-    def _rows(self) -> "_Prepared":
-        return _Source((), keyed=False).prepare(self.forms)
+    def _rows(self) -> PreparedFilter:
+        return _FilterSource((), keyed=False).prepare(self.conditions)
 
     @cached_property
-    def _columns(self) -> "_Prepared":
-        return _Source(self.names, keyed=False).prepare(self.forms)
+    def _columns(self) -> PreparedFilter:
+        return _FilterSource(self.names, keyed=False).prepare(self.conditions)
 
 
-_Prepared = Callable[[Values], Filter]
-
-
-class _Source:
-    """Write the comprehension of some forms, noting what their values become before they are compared."""
+class _FilterSource:
+    """The source of a comprehension, and what its values are converted by before they are compared."""
 
     def __init__(self, columns: tuple[str, ...], *, keyed: bool) -> None:
+        """Begin.
+
+        Args:
+            columns: the columns beside the rows; empty if fields are read off the rows.
+            keyed: whether times are compared by their sort keys.
+        """
         self.columns = columns
         self.keyed = keyed
-        self.place = 0
+        self.position = 0
         self.used: list[int] = []
-        self.become: list[tuple[int, Callable[[Any], Any]]] = []
-        self.functions: list[value_types.SortKey] = []
+        """The positions of the values that become arguments, in order."""
+        self.converters: dict[int, Callable[[object], object]] = {}
+        self.sort_keys: list[value_types.SortKey] = []
 
-    def prepare(self, forms: Sequence[tuple[PredicateTemplate, int]]) -> _Prepared:
+    def prepare(self, conditions: Conditions) -> PreparedFilter:
+        """Return the compiled filter of conditions that all must hold."""
         tests = []
-        for form, place in forms:
-            self.place = place
-            tests.append(self.of(form))
-        arguments = [f"v{place}" for place in self.used] + [f"k{number}" for number in range(len(self.functions))]
+        for template, position in conditions:
+            self.position = position
+            tests.append(self.test(template))
+        arguments = [f"v{position}" for position in self.used] + [f"k{number}" for number in range(len(self.sort_keys))]
         make = _compiled(" and ".join(tests), ", ".join(arguments), self.columns)
-        used, become, functions = self.used, dict(self.become), self.functions
+        used, converters, sort_keys = self.used, self.converters, self.sort_keys
 
         def prepared(values: Values) -> Filter:
-            if become:
-                return make(*(become[at](values[at]) if at in become else values[at] for at in used), *functions)
+            if converters:
+                return make(
+                    *(converters[at](values[at]) if at in converters else values[at] for at in used), *sort_keys
+                )
             return make(*[values[at] for at in used])
 
         return prepared
 
-    def of(self, form: PredicateTemplate) -> str:
-        if isinstance(form, Term):
-            test = self.term(form)
-            self.place += 1
+    def test(self, template: PredicateTemplate) -> str:
+        """Return the source of a condition, advancing behind its values."""
+        if isinstance(template, Term):
+            test = self.term(template)
+            self.position += 1
             return f"({test})"
-        if isinstance(form, Not):
-            return f"(not {self.of(form.part)})"
-        word = " and " if isinstance(form, AllOf) else " or "
-        return f"({word.join(map(self.of, form.parts))})"
+        if isinstance(template, Not):
+            return f"(not {self.test(template.part)})"
+        word = " and " if isinstance(template, AllOf) else " or "
+        return f"({word.join(map(self.test, template.parts))})"
 
-    def value(self, become: Callable[[Any], Any] | None = None) -> str:
-        self.used.append(self.place)
-        if become is not None:
-            self.become.append((self.place, become))
-        return f"v{self.place}"
+    def value(self, convert: Callable[..., object] | None = None) -> str:
+        """Return the name of the argument at the present position, whose value is converted first."""
+        self.used.append(self.position)
+        if convert is not None:
+            self.converters[self.position] = convert
+        return f"v{self.position}"
 
     def term(self, term: Term) -> str:
+        """Return the source of a comparison of a column with the value at the present position."""
         column = term.column
         name = f"c_{column.name}" if self.columns else f"r.{column.name}"
-        match term.verb:
+        match term.operator:
             case "is" | "is not":
-                return f"{name} {term.verb} None"
+                return f"{name} {term.operator} None"
             case "==" | "!=":
-                return f"{name} {term.verb} {self.value()}"
+                return f"{name} {term.operator} {self.value()}"
             case "in":
                 return f"{name} in {self.value(frozenset if value_types.is_hashable(column.annotation) else None)}"
             case "contains":
@@ -117,14 +141,14 @@ class _Source:
                 return f"isinstance({name}, str) and {name}.startswith({self.value()})"
         guard = f"{name} is not None and " if value_types.is_optional(column.annotation) else ""
         sort_key = column.sort_key
-        # Plain enums don't compare at all, so they always go by their place; times only when they fail to.
+        # Plain enums don't compare at all, so they always go by their sort keys; times only if they fail to compare.
         if sort_key is None or (sort_key is value_types.microseconds and not self.keyed):
-            return f"{guard}{name} {term.verb} {self.value()}"
-        self.functions.append(sort_key)
-        return f"{guard}k{len(self.functions) - 1}({name}) {term.verb} {self.value(sort_key)}"
+            return f"{guard}{name} {term.operator} {self.value()}"
+        self.sort_keys.append(sort_key)
+        return f"{guard}k{len(self.sort_keys) - 1}({name}) {term.operator} {self.value(sort_key)}"
 
 
-def _contains(value: Any, item: Any) -> bool:
+def _contains(value: object, item: object) -> bool:
     if isinstance(value, str):
         return isinstance(item, str) and item in value
     try:
@@ -136,7 +160,7 @@ def _contains(value: Any, item: Any) -> bool:
 @lru_cache(maxsize=512)
 def _compiled(test: str, arguments: str, columns: tuple[str, ...]) -> Callable[..., Filter]:
     beside = "".join(f", c_{name}" for name in columns)
-    walk = f"r{beside} in zip(rows{beside})" if columns else "r in rows"
-    source = f"lambda {arguments}: lambda rows{beside}: [r for {walk} if {test}]"
+    loop = f"r{beside} in zip(rows{beside})" if columns else "r in rows"
+    source = f"lambda {arguments}: lambda rows{beside}: [r for {loop} if {test}]"
     make: Callable[..., Filter] = eval(compile(source, "<condition>", "eval"), {"contains": _contains})  # noqa: S307 - see the module's head
     return make

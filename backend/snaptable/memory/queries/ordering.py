@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+
+from pydantic import BaseModel
 
 from snaptable.conditions import Column, Order
 from snaptable.values import value_types
 
 
 def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
-    """Return the ordering cut behind the primary key, which is added, in the last direction, where it is missing."""
+    """Return the ordering cut behind the primary key, which is added, in the last direction, if it is missing."""
     kept: list[Order] = []
     for item in order:
         if all(item.column.name != other.column.name for other in kept):
@@ -19,15 +20,15 @@ def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
     return (*kept, key.orders[bool(order) and order[-1].descending])
 
 
-def sort_rows(rows: list[Any], order: Sequence[Order]) -> list[Any]:
+def sort_rows(rows: list[BaseModel], order: Sequence[Order]) -> list[BaseModel]:
     """Return the rows sorted by a complete ordering; O(n log n)."""
-    # Key by key, the last first, is quicker than by tuples of keys: those compare each pair of values twice.
+    # Column by column, the last first, is quicker than by tuples: those compare each pair of values twice.
     for item in reversed(order):
         rows = _sort_by(rows, item)
     return rows
 
 
-def _sort_by(rows: list[Any], item: Order) -> list[Any]:
+def _sort_by(rows: list[BaseModel], item: Order) -> list[BaseModel]:
     value_of = attrgetter(item.column.name)
     sort_key = item.column.sort_key
     if sort_key is None or sort_key is value_types.microseconds:
@@ -44,14 +45,14 @@ def _sort_by(rows: list[Any], item: Order) -> list[Any]:
     return present + absent
 
 
-def rows_after(rows: list[Any], order: Sequence[Order], position: tuple[Any, ...]) -> list[Any]:
+def rows_after(rows: list[BaseModel], order: Sequence[Order], position: tuple[object, ...]) -> list[BaseModel]:
     """Return the rows that come after a position (a value for each column of the ordering); O(n)."""
     steps = [
         (attrgetter(item.column.name), item.column.sort_key, item.descending, value)
         for item, value in zip(order, position, strict=True)
     ]
 
-    def is_after(row: Any) -> bool:
+    def is_after(row: BaseModel) -> bool:
         for value_of, sort_key, descending, bound in steps:
             value = value_of(row)
             if value is None or bound is None:

@@ -1,22 +1,24 @@
-"""Choose the way to a query's rows: the index that expects to look at the fewest, in the order wanted where it can.
+"""The planner: chooses the access path that expects to look at the fewest rows, in the order wanted if it can.
 
 In two steps, as prepared statements are. A `PreparedQuery` is worked out once for all queries that differ only in
-their values and limits: the access paths there are, what each leaves to be checked row by row, compiled, and whether
-its rows come in the order wanted. The values then choose among the paths, where several are left, by counting in the
-indexes themselves, which is exact up to very wide ranges.
+their values and limits: the access paths there are, the residual filter of each, compiled, and whether its rows come in
+the order wanted. The values then choose among the paths, if several are left, by counting in the indexes themselves,
+which is exact up to very wide ranges.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import lru_cache
 
-from snaptable.conditions import Order, PredicateTemplate, PredicateTemplates, Term, terms_of
+from pydantic import BaseModel
+
+from snaptable.conditions import Order, PredicateTemplates
 from snaptable.contract import Plan, Select
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
+from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.access_paths import (
     AccessPath,
     FullScan,
-    IndexableTerm,
     IndexableTerms,
     IndexInLookup,
     IndexLookup,
@@ -24,61 +26,57 @@ from snaptable.memory.queries.access_paths import (
     KeyLookup,
     Position,
 )
-from snaptable.memory.queries.filters import ResidualFilter, Values
+from snaptable.memory.queries.filters import ResidualFilter, Values, placed
 from snaptable.memory.queries.ordering import complete, rows_after, sort_rows
-from snaptable.memory.queries.range_scan import Range
-from snaptable.memory.rows import BeforeImages, TableRows
+from snaptable.memory.queries.range_scan import RangeScan
+from snaptable.memory.rows import TableRows
 
 RESIDUAL_GUESS = 8
-"""Rows looked at for each row wanted, when a limit stops a filtered walk early."""
+"""Rows looked at for each row wanted, when a limit stops a filtered scan in order early."""
+Paths = tuple[AccessPath, ...]
 
 
 class PreparedQuery:
-    """Be what all queries of a table with the same forms and order have in common."""
+    """What all queries of a table with the same conditions, but for values, and the same order have in common."""
 
     def __init__(self, table: TableRows, where: PredicateTemplates, order: tuple[Order, ...]) -> None:
+        """Work out the access paths of a query's shape."""
         self.table = table
         self.order = complete(order, table.schema.columns[table.schema.key]) if order else ()
-        self._sorted = bool(order)
-        self.forms: list[tuple[PredicateTemplate, int]] = []
-        """The conditions, each with the place of its first value."""
-        place = 0
-        for form in where:
-            self.forms.append((form, place))
-            place += sum(1 for _ in terms_of(form))
-        self.ways = self._ways()
-        for way in self.ways:
-            rest = [form for number, form in enumerate(self.forms) if number not in way.settled]
-            way.residue = ResidualFilter(rest) if rest else None
-            way.left = len(rest)
-        self._only = self.ways[0] if len(self.ways) == 1 and not isinstance(self.ways[0], Range) else None
-        """The way, where neither values nor rows could change it."""
-        self._all = ResidualFilter(self.forms) if self.forms else None
+        self.conditions = placed(where)
+        terms = IndexableTerms.of(self.conditions, ())
+        self._compared, self._prefixes = terms.compared(), terms.prefixes()
+        self._paths = self._access_paths(terms)
+        self._paths_without = lru_cache(maxsize=8)(self._make_paths_without)
+        only = self._paths[0]
+        self._only = only if len(self._paths) == 1 and not isinstance(only, RangeScan) else None
+        """The path, if neither values nor rows could change it."""
+        self._all = ResidualFilter(self.conditions) if self.conditions else None
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, wanted: Select, before: BeforeImages | None = None) -> list[Any]:
-        """Return the rows: filtered, sorted, cut; stops early where the way is in order.
+    def run(self, wanted: Select, before: BeforeImages | None = None) -> list[BaseModel]:
+        """Return the rows: filtered, sorted, cut; stops early if the path is in order.
 
-        With `before`, the rows as they were before those changes. They can have displaced, of the rows that come
-        first, no more than there are of them: so many more are read.
+        With `before`, the rows as they were before those changes. The changed rows may displace, of the rows that come
+        first, no more than there are of them: that many more are read.
         """
         values, limit, offset, after = wanted.values, wanted.limit, wanted.offset, wanted.after
-        way = self._only or self._choose(wanted, after)
-        sorts = self._sorted and not way.ordered
-        if limit is not None and not sorts and (after is None or way.sought):
-            rows = way.first(values, offset + limit + (len(before) if before else 0))
+        path = self._only or self._choose(wanted, after)
+        sorts = bool(self.order) and not path.ordered
+        after_cursor = path.after_cursor
+        if limit is not None and not sorts and (after is None or after_cursor):
+            rows = path.first(values, offset + limit + (len(before) if before else 0))
         else:
-            rows = way.matching(values)
-        sought = way.sought
+            rows = path.matching(values)
         if before is not None:
-            hidden = set(map(id, self._holding(self.table.pick(before), values)))
-            if hidden:
-                rows = [row for row in rows if id(row) not in hidden]
-            if old := self._holding(before.values(), values):
+            changed = set(map(id, self._matching(self.table.rows_of(before), values)))
+            if changed:
+                rows = [row for row in rows if id(row) not in changed]
+            if old := self._matching(before.values(), values):
                 rows += old
-                sorts, sought = self._sorted, False
-        if after is not None and not sought:
+                sorts, after_cursor = bool(self.order), False
+        if after is not None and not after_cursor:
             rows = rows_after(rows, self.order, after)
         if sorts:
             rows = sort_rows(rows, self.order)
@@ -87,79 +85,87 @@ class PreparedQuery:
         return rows[offset:] if offset else rows
 
     def count(self, wanted: Select, before: BeforeImages | None = None) -> int:
-        """Return how many rows match, uncut; O(1) by a hash index that settles all, O(log n) by an ordered one."""
-        total = (self._only or self._choose(wanted, None)).count(wanted.values)
+        """Return how many rows match, uncut; O(1) if a hash index covers all conditions, O(log n) if an ordered one."""
+        values = wanted.values
+        total = (self._only or self._choose(wanted, None)).count(values)
         if before is None:
             return total
-        now = self._holding(self.table.pick(before), wanted.values)
-        return total - len(now) + len(self._holding(before.values(), wanted.values))
+        now = self._matching(self.table.rows_of(before), values)
+        return total - len(now) + len(self._matching(before.values(), values))
 
     def plan(self, wanted: Select) -> Plan:
-        """Return the way chosen, for `explain()`."""
-        way = self._choose(wanted, wanted.after)
-        sorts = self._sorted and not way.ordered
-        return Plan(self.table.name, way.name, self._expected(way, wanted), sorts, way.left)
+        """Return the path chosen, for `explain()`."""
+        path = self._choose(wanted, wanted.after)
+        sorts = bool(self.order) and not path.ordered
+        return Plan(self.table.name, path.name, self._expected(path, wanted), sorts, path.residual_count)
 
-    def _holding(self, rows: Iterable[Any], values: Values) -> list[Any]:
+    def _matching(self, rows: Iterable[BaseModel | None], values: Values) -> list[BaseModel]:
         """Return of some rows (None: no row) those for which all conditions hold."""
         present = [row for row in rows if row is not None]
         return present if self._all is None else self._all.over_rows(values)(present)
 
     # ── choosing, by the values ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _choose(self, wanted: Select, after: Position) -> AccessPath:
-        ways = self.ways
-        if len(ways) == 1:
-            only = ways[0].bind(wanted.values, after)
+    def _choose(self, wanted: Select, after: Position | None) -> AccessPath:
+        values = wanted.values
+        paths = self._paths_for(values) if self._compared or self._prefixes else self._paths
+        if len(paths) == 1:
+            only = paths[0].bind(values, after)
             assert only is not None
             return only
-        bound = (way.bind(wanted.values, after) for way in ways)
-        return min((way for way in bound if way is not None), key=lambda way: self._cost(way, wanted))
+        bound = (path.bind(values, after) for path in paths)
+        return min((path for path in bound if path is not None), key=lambda path: self._cost(path, wanted))
 
-    def _cost(self, way: AccessPath, wanted: Select) -> float:
-        sort = 1.5 if self._sorted and not way.ordered else 1.0
-        # At equal counts the way that settles more by itself wins, and any index over a scan.
-        return self._expected(way, wanted) * sort + 0.01 * way.left + (0.5 if way.name is None else 0.0)
+    def _paths_for(self, values: Values) -> Paths:
+        """Return the paths that values allow: no index answers a comparison with NaN, nor an empty prefix."""
+        without = [at for at in self._compared if values[at] != values[at]]
+        without += [at for at in self._prefixes if not values[at]]
+        return self._paths_without(tuple(without)) if without else self._paths
 
-    def _expected(self, way: AccessPath, wanted: Select) -> int:
-        rows = way.size(wanted.values)
-        behind = wanted.after is not None and not way.sought
-        if wanted.limit is None or behind or (self._sorted and not way.ordered):
+    def _cost(self, path: AccessPath, wanted: Select) -> float:
+        sort = 1.5 if self.order and not path.ordered else 1.0
+        # At equal counts the path that covers more conditions wins, and any index over a scan.
+        scan = 0.5 if path.name is None else 0.0
+        return self._expected(path, wanted) * sort + 0.01 * path.residual_count + scan
+
+    def _expected(self, path: AccessPath, wanted: Select) -> int:
+        """Return how many rows a path is expected to look at, stopping early if it can."""
+        rows = path.size(wanted.values)
+        passes_cursor = wanted.after is not None and not path.after_cursor
+        if wanted.limit is None or passes_cursor or (self.order and not path.ordered):
             return rows
         need = wanted.offset + wanted.limit
-        return min(rows, need * RESIDUAL_GUESS if way.left else need)
+        return min(rows, need * RESIDUAL_GUESS if path.residual_count else need)
 
-    # ── the ways, by the shape ──────────────────────────────────────────────────────────────────────────────────────
+    # ── the paths, by the shape ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _ways(self) -> list[AccessPath]:
-        terms = IndexableTerms()
-        for number, (form, place) in enumerate(self.forms):
-            kind = terms.of(form) if isinstance(form, Term) else None
-            if kind is not None and isinstance(form, Term):
-                kind.setdefault(form.column.name, IndexableTerm(number, place, form))
-        ways: list[AccessPath] = []
-        for way, certain in self._candidates(terms):
-            if certain:
-                # One row at the most: no other way looks at fewer.
-                return [way]
-            ways.append(way)
-        if not any(way.settled or (isinstance(way, Range) and way.sure) for way in ways):
-            # Otherwise the scan looks at no fewer rows than that way does, and settles and orders nothing.
-            ways.append(FullScan(self.table))
-        return ways
+    def _make_paths_without(self, positions: tuple[int, ...]) -> Paths:
+        return self._access_paths(IndexableTerms.of(self.conditions, positions))
+
+    def _access_paths(self, terms: IndexableTerms) -> Paths:
+        paths: list[AccessPath] = []
+        for path, is_single_row in self._candidates(terms):
+            if is_single_row:
+                # No other path looks at fewer rows.
+                return (path,)
+            paths.append(path)
+        if not any(path.covered_conditions or (isinstance(path, RangeScan) and path.is_certain) for path in paths):
+            # Beside such a path a scan looks at no fewer rows, and covers and orders nothing.
+            paths.append(FullScan(self.table, self.conditions))
+        return tuple(paths)
 
     def _candidates(self, terms: IndexableTerms) -> Iterator[tuple[AccessPath, bool]]:
-        """Yield the ways but for the scan, and whether it finds one row at the most."""
+        """Yield the paths but for the scan, and whether each finds one row at the most."""
         key = self.table.schema.key
         if key in terms.equal:
-            yield KeyLookup(self.table, terms.equal[key]), True
+            yield KeyLookup(self.table, self.conditions, terms.equal[key]), True
         if key in terms.one_of:
-            yield KeyInLookup(self.table, terms.one_of[key]), False
+            yield KeyInLookup(self.table, self.conditions, terms.one_of[key]), False
         for index in self.table.indexes:
             if isinstance(index, OrderedIndex):
-                way = Range(index, terms, self.order)
-                if way.useful:
-                    yield way, False
+                path = RangeScan(index, self.conditions, terms, self.order)
+                if path.is_useful:
+                    yield path, False
             else:
                 yield from self._by_hash(index, terms)
 
@@ -167,10 +173,11 @@ class PreparedQuery:
         name, single = index.names[0], len(index.names) == 1
         if index.kind == "each":
             if name in terms.contains:
-                yield IndexLookup(index, (terms.contains[name],)), False
+                yield IndexLookup(index, self.conditions, (terms.contains[name],)), False
         elif all(name in terms.equal for name in index.names):
-            found = tuple(terms.equal[name] for name in index.names)
+            equal = tuple(terms.equal[name] for name in index.names)
             # None clashes with nothing, so a unique index may hold many rows with it.
-            yield IndexLookup(index, found), index.kind == "unique" and all(one.term.verb == "==" for one in found)
+            is_single_row = index.kind == "unique" and all(term.term.operator == "==" for term in equal)
+            yield IndexLookup(index, self.conditions, equal), is_single_row
         elif single and name in terms.one_of:
-            yield IndexInLookup(index, terms.one_of[name]), False
+            yield IndexInLookup(index, self.conditions, terms.one_of[name]), False

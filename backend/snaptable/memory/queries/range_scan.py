@@ -1,173 +1,193 @@
-"""Ranges: the part of an ordered index that a query's equalities and bounds allow, walked in the order it wants."""
+"""Range scans: the part of an ordered index that a query's equalities and bounds allow, in the order it wants."""
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any
+
+from pydantic import BaseModel
 
 from snaptable.conditions import Order
 from snaptable.memory.indexes.ordered_index import OrderedIndex
-from snaptable.memory.indexes.sorted_rows import AFTER_ALL, CHUNK
-from snaptable.memory.queries.access_paths import AccessPath, IndexableTerm, IndexableTerms, Position, cut
-from snaptable.memory.queries.filters import ResidualFilter, Values
+from snaptable.memory.indexes.sorted_rows import AFTER_ALL, CHUNK, Entry
+from snaptable.memory.queries.access_paths import AccessPath, IndexableTerm, IndexableTerms, Position, batched
+from snaptable.memory.queries.filters import Conditions, ResidualFilter, Values
 from snaptable.memory.queries.ordering import rows_after
 
-Bound = tuple[Any, ...] | None
+Bound = Entry | None
 LAST_CHARACTER = 0x10FFFF
 
 
-class Range(AccessPath):
-    """Walk a part of an ordered index: a prefix fixed by equalities, then one range at the most."""
+class RangeScan(AccessPath):
+    """A part of an ordered index: a prefix of its fields fixed by equalities, then one range at the most."""
 
-    def __init__(self, index: OrderedIndex, terms: IndexableTerms, order: tuple[Order, ...]) -> None:
+    def __init__(
+        self, index: OrderedIndex, conditions: Conditions, terms: IndexableTerms, order: tuple[Order, ...]
+    ) -> None:
+        """Make the path that an index offers.
+
+        Args:
+            index: whose part it is.
+            conditions: all of the query's.
+            terms: those among them that an index can answer.
+            order: the query's, complete; empty if any order will do.
+        """
         self.index = index
-        self.name = index.name
         self.order = order
-        fixed: list[IndexableTerm] = []
-        for name in index.names:
-            found = terms.equal.get(name)
-            if found is None or found.term.verb == "is":
-                break  # rows with None are not among the entries
-            fixed.append(found)
-        self.fixed = [found.place for found in fixed]
-        self.rest = index.names[len(fixed) :]
-        """The fields whose values are left open."""
-        self.sort_key = index.sort_keys[len(fixed)] if self.rest else None
-        name = self.rest[0] if self.rest else ""
-        self.low, self.high = terms.low.get(name), terms.high.get(name)
-        self.starts = terms.starts.get(name) if self.low is None and self.high is None else None
-        chosen = [*fixed, *(found for found in (self.low, self.high, self.starts) if found is not None)]
-        self.settled = frozenset(found.number for found in chosen)
-        self.holds = ResidualFilter([(found.term, found.place) for found in chosen]) if chosen else None
-        """The settled conditions as a filter, for rows that have a None and so no entry."""
-        self.closed = len({found.term.column.name for found in chosen}) == len(index.names)
-        """Whether they speak of every field, and so hold for no row with a None in one."""
+        # 1. The prefix, and the fields whose values are left open.
+        fixed = list(_equalities(index, terms))
+        self._fixed = [term.position for term in fixed]
+        self.open_fields = index.names[len(fixed) :]
+        self._sort_key = index.sort_keys[len(fixed)] if self.open_fields else None
+        # 2. The range, over the first open field.
+        name = self.open_fields[0] if self.open_fields else ""
+        self._low, self._high = terms.low.get(name), terms.high.get(name)
+        self._prefix = terms.prefix.get(name) if self._low is None and self._high is None else None
+        covered = [*fixed, *(term for term in (self._low, self._high, self._prefix) if term is not None)]
+        super().__init__(index.name, conditions, covered)
+        # 3. Rows with a None have no entry: the covered conditions are checked on them one by one.
+        self._covered = ResidualFilter([(term.term, term.position) for term in covered]) if covered else None
+        self._excludes_nulls = len({term.term.column.name for term in covered}) == len(index.names)
+        # 4. The order.
         self.backwards = bool(order) and order[-1].descending
         self.ordered = bool(order) and self._is_ordered(order)
-        places = {item.column.name: place for place, item in enumerate(order)}
-        self.sought_by = [places[name] for name in self.rest] if self.ordered else []
+        positions = {item.column.name: position for position, item in enumerate(order)}
+        self._cursor_positions = [positions[name] for name in self.open_fields] if self.ordered else []
 
     def _is_ordered(self, order: tuple[Order, ...]) -> bool:
         """Return whether the index, behind its fixed prefix, is in the wanted order."""
-        fixed = self.index.names[: len(self.fixed)]
+        fixed = self.index.names[: len(self._fixed)]
         wanted = [item for item in order[:-1] if item.column.name not in fixed]
         # Ties are broken by the primary key alone, so the index must have no further field between.
         names = tuple(item.column.name for item in wanted)
-        return names == self.rest and all(item.descending == self.backwards for item in wanted)
+        return names == self.open_fields and all(item.descending == self.backwards for item in wanted)
 
     @property
-    def useful(self) -> bool:
+    def is_useful(self) -> bool:
         """Whether it could be better than a scan."""
-        return bool(self.settled) or self.ordered
+        return bool(self.covered_conditions) or self.ordered
 
     @property
-    def sure(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether no value and no row rules it out."""
-        return bool(self.settled) or (self.ordered and len(self.rest) <= 1)
+        return bool(self.covered_conditions) or (self.ordered and len(self.open_fields) <= 1)
 
-    def bind(self, values: Values, after: Position) -> "AccessPath | None":
-        """Return the stretch of the index that these values allow."""
-        stretch = BoundRange(self)
-        if self.index.nulls and not self.closed:
-            stretch.nulls = self._nulls(values)
-            if stretch.nulls and len(self.rest) > 1:
-                # A None further back in a compound entry has its place among the others: no walk can put it there.
-                stretch.ordered = False
-                if not self.settled:
-                    return None
-        head: tuple[Any, ...] = ()
-        if self.fixed:
-            head = self.index.bound(tuple([values[place] for place in self.fixed]))
-            stretch.low, stretch.high = head, (*head, AFTER_ALL)
-        self._narrow(stretch, head, values)
-        if stretch.ordered:
-            if stretch.nulls:
-                stretch.nulls.sort(key=self.index.key_of, reverse=self.backwards)
-            if after is not None:
-                self._seek(stretch, head, after)
-        return stretch
+    def bind(self, values: Values, after: Position | None) -> "BoundRange | None":
+        """Return the range of the index that these values allow."""
+        ordered = self.ordered
+        nulls = self._nulls(values) if self.index.nulls and not self._excludes_nulls else []
+        if nulls and len(self.open_fields) > 1:
+            # A None further back in a compound entry belongs among the others, and no order of entries has it there.
+            ordered = False
+            if not self.covered_conditions:
+                return None
+        head = self.index.bound([values[position] for position in self._fixed]) if self._fixed else ()
+        low, high = self._bounds(head, values)
+        if ordered and nulls:
+            nulls.sort(key=self.index.key_of, reverse=self.backwards)
+        bound = BoundRange(self, low, high, nulls, ordered=ordered)
+        return bound if after is None or not ordered else self._behind(bound, head, after)
 
-    def _narrow(self, stretch: "BoundRange", head: tuple[Any, ...], values: Values) -> None:
-        if self.low is not None:
-            low = (*head, self._key(values[self.low.place]))
-            stretch.low = (*low, AFTER_ALL) if self.low.term.verb == ">" else low
-        if self.high is not None:
-            high = (*head, self._key(values[self.high.place]))
-            stretch.high = (*high, AFTER_ALL) if self.high.term.verb == "<=" else high
-        if self.starts is not None:
-            text = values[self.starts.place]
-            stretch.low = (*head, text)
-            following = _after_prefix(text)
-            if following is not None:
-                stretch.high = (*head, following)
-
-    def _key(self, value: Any) -> Any:
-        return value if self.sort_key is None else self.sort_key(value)
-
-    def _nulls(self, values: Values) -> list[Any]:
-        """Return the rows with a None in the index for which the settled conditions hold: they have no entries."""
+    def _nulls(self, values: Values) -> list[BaseModel]:
+        """Return the rows with a None in the index for which the covered conditions hold: they have no entries."""
         rows = list(self.index.nulls.values())
-        return rows if self.holds is None else self.holds.over_rows(values)(rows)
+        return rows if self._covered is None else self._covered.over_rows(values)(rows)
 
-    def _seek(self, stretch: "BoundRange", head: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-        """Move the near end of a stretch behind the cursor."""
-        rest = [after[place] for place in self.sought_by]
+    def _bounds(self, head: Entry, values: Values) -> tuple[Bound, Bound]:
+        """Return the bounds that the values set behind the fixed prefix, `head`."""
+        low: Bound = head if self._fixed else None
+        high: Bound = (*head, AFTER_ALL) if self._fixed else None
+        if self._low is not None:
+            low = (*head, self._key(values[self._low.position]))
+            low = (*low, AFTER_ALL) if self._low.term.operator == ">" else low
+        if self._high is not None:
+            high = (*head, self._key(values[self._high.position]))
+            high = (*high, AFTER_ALL) if self._high.term.operator == "<=" else high
+        if self._prefix is not None:
+            text = str(values[self._prefix.position])
+            low, following = (*head, text), _after_prefix(text)
+            high = high if following is None else (*head, following)
+        return low, high
+
+    def _key(self, value: object) -> object:
+        return value if self._sort_key is None else self._sort_key(value)
+
+    def _behind(self, bound: "BoundRange", head: Entry, after: Position) -> "BoundRange":
+        """Return the part of a range, in order, that is behind the cursor; the whole range if that is not a part."""
+        rest = [after[position] for position in self._cursor_positions]
         if None not in rest:
-            keys = zip(rest, self.index.sort_keys[len(head) :], strict=True)
-            entry = (*head, *(value if sort_key is None else sort_key(value) for value, sort_key in keys), after[-1])
+            entry = (*self.index.bound(rest, head=head), after[-1])
             if self.backwards:
-                stretch.high = entry if stretch.high is None else min(stretch.high, entry)
-            else:
-                entry = (*entry, AFTER_ALL)
-                stretch.low = entry if stretch.low is None else max(stretch.low, entry)
-        elif len(rest) == 1:
-            # None is last in both directions: every entry is before the cursor, and of the rows beside them some.
-            stretch.low, stretch.high = (*head, AFTER_ALL), head
-            stretch.nulls = rows_after(stretch.nulls, self.order, after)
-        else:
-            return
-        stretch.sought = True
+                return bound.behind(bound.low, entry if bound.high is None else min(bound.high, entry), bound.nulls)
+            entry = (*entry, AFTER_ALL)
+            return bound.behind(entry if bound.low is None else max(bound.low, entry), bound.high, bound.nulls)
+        if len(rest) == 1:
+            # The cursor stands at a None, so all entries precede it; of the rows with None, those after it remain.
+            return bound.behind((*head, AFTER_ALL), head, rows_after(bound.nulls, self.order, after))
+        return bound
 
 
 class BoundRange(AccessPath):
-    """Be a range with its bounds worked out."""
+    """A range scan with its bounds worked out."""
 
-    def __init__(self, way: Range) -> None:
-        self.name = way.name
-        self.settled = way.settled
-        self.residue = way.residue
-        self.left = way.left
-        self.ordered = way.ordered
-        self.low: Bound = None
-        self.high: Bound = None
-        self.nulls: list[Any] = []
-        self._entries = way.index.sorted
-        self._backwards = way.backwards
+    def __init__(
+        self,
+        path: RangeScan,
+        low: Bound,
+        high: Bound,
+        nulls: list[BaseModel],
+        *,
+        ordered: bool,
+        after_cursor: bool = False,
+    ) -> None:
+        """Make the part of an index with `low <= entry < high` (None: no bound), and then the rows `nulls`."""
+        self.name = path.name
+        self.covered_conditions = path.covered_conditions
+        self.residual_filter = path.residual_filter
+        self.residual_count = path.residual_count
+        self.ordered = ordered
+        self.after_cursor = after_cursor
+        self.low, self.high, self.nulls = low, high, nulls
+        self._path = path
+        self._sorted = path.index.sorted
+
+    def behind(self, low: Bound, high: Bound, nulls: list[BaseModel]) -> "BoundRange":
+        """Return the part of this range that is behind the cursor."""
+        return BoundRange(self._path, low, high, nulls, ordered=self.ordered, after_cursor=True)
 
     def size(self, values: Values) -> int:  # noqa: ARG002 - they are in the bounds
-        """Return how many rows it looks at, estimated where they are very many."""
-        return self._entries.count(self.low, self.high) + len(self.nulls)
+        """Return how many rows it looks at; estimated if they are many."""
+        return self._sorted.count(self.low, self.high) + len(self.nulls)
 
     def count(self, values: Values) -> int:
-        """Return how many rows match."""
-        if self.residue is not None:
+        """Return how many rows match; O(log n) without a residual filter."""
+        if self.residual_filter is not None:
             return len(self.matching(values))
-        return self._entries.count(self.low, self.high, exactly=True) + len(self.nulls)
+        return self._sorted.count(self.low, self.high, exactly=True) + len(self.nulls)
 
-    def batches(self, values: Values, most: int) -> Iterable[list[Any]]:  # noqa: ARG002 - they are in the bounds
-        """Yield the rows it looks at, those without an entry last, at most so many at a time."""
-        walk = self._entries.slices(self.low, self.high, descending=self.ordered and self._backwards, most=most)
-        return chain(walk, cut(self.nulls, most)) if self.nulls else walk
+    def batches(self, values: Values, most: int) -> Iterable[list[BaseModel]]:  # noqa: ARG002 - they are in the bounds
+        """Yield the rows it looks at, those without an entry last, in lists of at most `most`."""
+        descending = self.ordered and self._path.backwards
+        slices = self._sorted.slices(self.low, self.high, descending=descending, most=most)
+        return chain(slices, batched(self.nulls, most)) if self.nulls else slices
 
-    def matching(self, values: Values) -> list[Any]:
+    def matching(self, values: Values) -> list[BaseModel]:
         """Return every row that matches."""
-        found: list[Any] = []
-        keep = None if self.residue is None else self.residue.over_rows(values)
-        for part in self.batches(values, 2 * CHUNK):
-            found += part if keep is None else keep(part)
-        return found
+        rows: list[BaseModel] = []
+        keep = None if self.residual_filter is None else self.residual_filter.over_rows(values)
+        for batch in self.batches(values, 2 * CHUNK):
+            rows += batch if keep is None else keep(batch)
+        return rows
+
+
+def _equalities(index: OrderedIndex, terms: IndexableTerms) -> Iterable[IndexableTerm]:
+    """Yield the equalities that fix the first fields of an index."""
+    for name in index.names:
+        term = terms.equal.get(name)
+        if term is None or term.term.operator == "is":
+            return  # rows with None have no entries
+        yield term
 
 
 def _after_prefix(text: str) -> str | None:
-    """Return the least text above every text that begins with this one; None where there is none."""
+    """Return the least text above every text that begins with this one; None if there is none."""
     kept = text.rstrip(chr(LAST_CHARACTER))
     return kept[:-1] + chr(ord(kept[-1]) + 1) if kept else None

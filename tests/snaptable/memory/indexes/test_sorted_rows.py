@@ -51,7 +51,7 @@ def test_walks_between_bounds(
 def test_counts_what_spans_many_chunks() -> None:
     """Ensure that a count over many chunks is near when it is estimated, and exact when that is asked for."""
     with patch.object(module, "CHUNK", 2):
-        entries = SortedEntries(lambda number: (number, number))
+        entries: SortedEntries[int] = SortedEntries(lambda number: (number, number))
         entries.load(list(range(1000)))
         assert 900 <= entries.count((10,), (990,)) <= 1100
         assert entries.count((10,), (990,), exactly=True) == 980

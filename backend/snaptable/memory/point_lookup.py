@@ -1,0 +1,143 @@
+"""Point lookup: the row of a primary key, as the caller may see it. The hottest path, and all that makes it quick.
+
+The writer sees the newest rows. Other readers see the rows as of the last durable commit: while there are changes that
+are not durable, undo records hold the rows from before them, the before-images, and readers are answered from those.
+
+Invariants:
+1. While no undo record is attached every row is durable, and the rows are of the class `SettledRows`, which inherits
+   `get` from dict: a lookup runs in C, without a lock.
+2. An undo record is attached before the first row changes, and makes the rows a `VersionedRows`. A key that is a str or
+   an int is hashed and compared in C, and no other thread runs between that and the return of the row: a lookup that
+   began under invariant 1 can't return a row that is not durable.
+3. `VersionedRows.get` answers by `visible_get`: under the latch, and from the undo records for all but the writer.
+4. A UUID is hashed and compared in Python, so the writer may run in between. Lookups of UUIDs compare the version token
+   before and after: it is None while an undo record is attached, and another object after each time.
+5. Callers get the `get` of a mapping proxy, which looks the method up on the class of the rows at each call. The bound
+   method of the dictionary would be quicker, and show rows that are not durable to whoever kept it.
+6. A row that holds something mutable is copied before it is handed out.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import cast
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from snaptable.values.row_lines import Key
+
+BeforeImages = dict[Key, BaseModel | None]
+"""An undo record of one table: each changed key, with the row it had before; None if it had none."""
+Get = Callable[[object], BaseModel | None]
+
+
+class RowsByKey(dict[Key, BaseModel | None]):
+    """The rows of one table by key, in order of insertion; None in place of a row is a tombstone (see `rows`)."""
+
+    __slots__ = ("_in_transaction", "_latch", "undo_records", "version")
+
+    def __init__(self, latch: AbstractContextManager[object], in_transaction: Callable[[], bool]) -> None:
+        """Begin without rows.
+
+        Args:
+            latch: the engine's; rows change and undo records are read with it held.
+            in_transaction: returns whether the caller is the writer.
+        """
+        super().__init__()
+        self.undo_records: tuple[BeforeImages, ...] = ()
+        """Oldest first."""
+        self.version: object | None = object()
+        self._latch = latch
+        self._in_transaction = in_transaction
+
+    def attach(self, images: BeforeImages) -> None:
+        """Answer readers from an undo record, also for the keys that are entered in it later."""
+        self.version = None
+        self.__class__ = VersionedRows
+        self.undo_records = (*self.undo_records, images)
+
+    def release(self, images: BeforeImages) -> None:
+        """Answer readers from an undo record no more."""
+        if len(self.undo_records) > 1:
+            self.undo_records = tuple([other for other in self.undo_records if other is not images])
+            return
+        self.undo_records = ()
+        self.__class__ = SettledRows
+        self.version = object()
+
+    def visible_get(self, key: object) -> BaseModel | None:
+        """Return the row of a key that the caller may see, or None; O(undo records), takes the latch."""
+        with self._latch:
+            if not self._in_transaction():
+                for images in self.undo_records:
+                    if key in images:
+                        return images[cast(Key, key)]
+            return dict.get(self, cast(Key, key))
+
+    def images_for_caller(self) -> BeforeImages | None:
+        """Return the before-images that a query must put in place of rows; None if the caller may see all rows.
+
+        Under the latch; O(changed rows that are not durable).
+        """
+        if not self.undo_records or self._in_transaction():
+            return None
+        merged: BeforeImages = {}
+        for images in reversed(self.undo_records):
+            merged.update(images)
+        return merged
+
+
+class SettledRows(RowsByKey):
+    """Rows that are all durable."""
+
+    __slots__ = ()
+
+
+class VersionedRows(RowsByKey):
+    """Rows of which some are not durable yet."""
+
+    __slots__ = ()
+
+    def get(self, key: object, default: object = None, /) -> BaseModel | None:
+        """Return the row of a key that the caller may see, or `default`."""
+        row = self.visible_get(key)
+        return cast(None, default) if row is None else row
+
+
+def writer_get(rows: RowsByKey) -> Get:
+    """Return the writer's `get`: that of dict, whichever class the rows are of; O(1), in C."""
+    return cast(Get, dict.get.__get__(rows))
+
+
+def reader_get(rows: RowsByKey, key_type: type[Key], share: Callable[[BaseModel], BaseModel] | None) -> Get:
+    """Return the `get` that is handed to callers: the row that they may see, or None; O(1).
+
+    Args:
+        rows: the table's rows.
+        key_type: the type of its primary key.
+        share: copies a row; None if rows are immutable and handed out as they are.
+    """
+    get = _token_get(rows) if key_type is UUID else cast(Get, MappingProxyType(rows).get)
+    if share is None:
+        return get
+
+    def get_copy(key: object, /) -> BaseModel | None:
+        row = get(key)
+        return row if row is None else share(row)
+
+    return get_copy
+
+
+def _token_get(rows: RowsByKey) -> Get:
+    """Return the `get` of invariant 4, for keys that are hashed and compared in Python."""
+    latest = writer_get(rows)
+
+    def get(key: object, /) -> BaseModel | None:
+        version = rows.version
+        row = latest(key)
+        if rows.version is version is not None:
+            return row
+        return rows.visible_get(key)
+
+    return get
