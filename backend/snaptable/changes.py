@@ -50,4 +50,4 @@ class Commit:
     sequence: int
     changes: tuple[Change, ...]
     numbered: Mapping[str, int]
-    """The last number given out, by table, where a table numbers its keys and this commit moved it."""
+    """The last number given out, by table that numbers its keys, if this commit moved it."""

@@ -256,7 +256,7 @@ class Database:
         Raises:
             TransactionError: called inside a transaction, of which it would save half.
             WriteFailed: it could not be saved; the cause is the OSError.
-            ReadOnlyStore: the database was opened with read_only=True, or is no longer alone on its directory.
+            ReadOnlyStore: the database was opened with read_only=True, or another process may be using its directory.
 
         >>> db.persist()
         """

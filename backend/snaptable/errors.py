@@ -46,8 +46,8 @@ class _DataError(SnaptableError):
     """Base of the errors about a table's rows.
 
     Attributes:
-        table: name of the table, None where no single table is meant.
-        key: primary key of the row, None where no row is known.
+        table: name of the table, None if no single table is meant.
+        key: primary key of the row, None if no row is known.
         fields: names of the fields, empty where no field is meant.
     """
 
@@ -68,9 +68,9 @@ class OpenError(SnaptableError):
     """A store that can't be opened. Its files were left as they are, but for a torn end, which is kept in quarantine.
 
     Attributes:
-        path: the file or directory, None where none is meant.
-        line: the line of `path`, counted from 1; None where unknown.
-        offset: the byte of `path` at which it stops being what it should; None where unknown.
+        path: the file or directory, None if none is meant.
+        line: the line of `path`, counted from 1; None if unknown.
+        offset: the byte of `path` at which it stops being what it should; None if unknown.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class ConstraintError(_DataError):
 
     Attributes:
         table, key, fields: the row that would break the constraint, and the fields it is about.
-        value: the value of `fields`; a tuple where there are several.
-        other: the row in the way, None where there is none.
+        value: the value of `fields`; a tuple if there are several.
+        other: the row in the way, None if there is none.
     """
 
     def __init__(

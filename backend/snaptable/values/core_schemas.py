@@ -69,7 +69,7 @@ def _short_lived(node: Node) -> str | None:
 
 
 def invalid_defaults(model: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the fields whose constant default is no value of theirs, as paths, and why; O(n).
+    """Yield the fields whose constant default is not a value of theirs, as paths, and why; O(n).
 
     Default factories are not called. A validator of more than one field is not asked: the other fields are missing.
     """

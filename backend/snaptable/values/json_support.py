@@ -32,14 +32,17 @@ class _JsonProbe(GenerateJsonSchema):
     """A generator that fails for a type without a JSON form, and accepts one whose own functions read and write it."""
 
     def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
+        """Refuse a schema that nothing in JSON can satisfy; accept the others as anything."""
         if schema["type"] in ("is-instance", "is-subclass", "callable", "generator"):
             raise PydanticInvalidForJsonSchema(f"nothing in JSON becomes {error_info}")
         return {}
 
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
+        """Refuse a generator."""
         return self.handle_invalid_for_json_schema(schema, "a generator, which is read once")
 
     def generate_inner(self, schema: core_schema.CoreSchema) -> JsonSchemaValue:
+        """Refuse what is written in another form than it is read: secrets."""
         generated = super().generate_inner(schema)
         if generated.get("writeOnly"):
             raise PydanticInvalidForJsonSchema(_STARS)
