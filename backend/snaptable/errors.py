@@ -48,7 +48,7 @@ class _DataError(SnaptableError):
     Attributes:
         table: name of the table, None if no single table is meant.
         key: primary key of the row, None if no row is known.
-        fields: names of the fields, empty where no field is meant.
+        fields: names of the fields, empty if no field is meant.
     """
 
     def __init__(
