@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from snaptable.values.row_lines import key_json as key_json  # for those who imported it from here
-
 Key = Any
 """A primary key, or its text if the model is not known: whatever carries changes does not look at it."""
 

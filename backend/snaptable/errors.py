@@ -155,12 +155,12 @@ class RowNotFound(_DataError, KeyError):
     """A key, or a query, that no row answers."""
 
     @classmethod
-    def of(cls, table: str, key: object) -> "RowNotFound":
-        """Return the error for a key; what can't be a key, such as a row, is called by its type."""
+    def of(cls, table: str, key: object, field: str) -> "RowNotFound":
+        """Return the error for a key, which `field` holds; what can't be a key, such as a row, is named by its type."""
         if isinstance(key, (str, int, UUID)):
             return cls(f"{table} has no row {key!r}", table=table, key=key)
         given = type(key).__name__
-        return cls(f"{table} has no row whose key is a {given}; give the key itself", table=table, key=key)
+        return cls(f"{table} has no row whose key is a {given}; pass its {field}", table=table)
 
     def __str__(self) -> str:
         """Return the message itself: KeyError would print its repr."""

@@ -76,9 +76,10 @@ class Table(Generic[M]):
         >>> db.users["ann"].age
         31
         """
-        row = self.get(key)
+        # A row is no key, and one that holds a list can't even be looked up.
+        row = None if type(key) is self.model else self.get(key)
         if row is None:
-            raise RowNotFound.of(self.name, key)
+            raise RowNotFound.of(self.name, key, self.schema.key)
         return row
 
     def __contains__(self, key: object, /) -> bool:

@@ -210,11 +210,9 @@ class MemoryTable:
         return after
 
     def _existing(self, key: object) -> BaseModel:
-        name = self._table.name
-        if type(key) is self._table.schema.model:
-            # Never its repr: a row may hold secrets, and the message ends up in a log.
-            raise RowNotFound(f"{name}: a key is wanted, not a row: pass its {self._table.schema.key}", table=name)
-        row = self._table.get(key)
+        schema = self._table.schema
+        # A row is no key, and one that holds a list can't even be looked up.
+        row = None if type(key) is schema.model else self._table.get(key)
         if row is None:
-            raise RowNotFound(f"{name} has no row {key!r}", table=name, key=key)
+            raise RowNotFound.of(schema.name, key, schema.key)
         return row

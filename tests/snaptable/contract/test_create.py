@@ -1,5 +1,6 @@
 """`Table.create`: a row from field values, validated once; and errors that name what is missing."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import pytest
@@ -101,6 +102,13 @@ def test_a_missing_key_is_named(db: Notes) -> None:
     with pytest.raises(RowNotFound, match="notes has no row 3") as raised:
         db.notes[3]
     assert (raised.value.table, raised.value.key) == ("notes", 3)
-    with pytest.raises(RowNotFound, match="whose key is a Secret; give the key itself") as raised:
-        db.notes[Secret(password="secret")]
-    assert "secret" not in str(raised.value)
+    uses: list[Callable[[object], object]] = [
+        lambda key: db.notes[key],
+        lambda key: db.notes.delete(key),
+        lambda key: db.notes.update(key, text="x"),
+    ]
+    for use in uses:
+        for row in (Note(text="secret"), Secret(password="secret")):
+            with pytest.raises(RowNotFound, match=rf"whose key is a {type(row).__name__}; pass its id") as raised:
+                use(row)
+            assert "secret" not in str(raised.value)
