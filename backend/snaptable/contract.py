@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from snaptable.conditions import Order, PredicateTemplates
 
@@ -210,7 +210,7 @@ class Engine(Protocol):
     """
 
     @property
-    def tables(self) -> Mapping[str, TableEngine[Any]]:
+    def tables(self) -> Mapping[str, "TableEngine[BaseModel]"]:
         """The operations of each table, by name."""
 
     @property

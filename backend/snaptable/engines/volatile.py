@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from snaptable.contract import EVERYTHING, Status, TableEngine
 from snaptable.engines.options import EngineOptions
 from snaptable.errors import ReadOnlyStore, TransactionError
@@ -24,7 +26,7 @@ class InMemory:
         self._tables = {name: MemoryTable(self.memory, rows) for name, rows in self.memory.tables.items()}
 
     @property
-    def tables(self) -> Mapping[str, TableEngine[Any]]:
+    def tables(self) -> Mapping[str, TableEngine[BaseModel]]:
         """The operations of each table, by name."""
         return self._tables
 
