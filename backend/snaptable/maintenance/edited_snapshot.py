@@ -7,9 +7,10 @@ from snaptable.errors import SchemaMismatch, SnapshotEdited, UnsupportedFormat, 
 from snaptable.maintenance.row_problems import MAX_SHOWN, RowProblem, row_lines
 from snaptable.maintenance.untyped import Rows
 from snaptable.storage.disk import names
+from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.values.row_lines import row_json
-from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
+from snaptable.values.strict_json import MAX_DEPTH, depth_of
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,9 @@ def read_edited(path: str, data: bytes, *, strictly: bool = True) -> EditedSnaps
     """
     # 1. Strict JSON, with a header.
     try:
-        plain = parse_strictly(data)
+        plain = damage.parse_file(data)
     except (ValueError, RecursionError):
-        snapshot_format.read(path, data)  # raises, with the place
-        raise
+        raise damage.explain(path, data, has_header=False) from None
     if not isinstance(plain, dict) or not isinstance(plain.get("snaptable"), dict):
         raise UnsupportedFormat(
             f"{path} is not a snapshot of this library: it doesn't begin with its header", path=path
@@ -67,9 +67,7 @@ def read_edited(path: str, data: bytes, *, strictly: bool = True) -> EditedSnaps
     head = plain.pop("snaptable")
     plain.pop("checksum", None)
     if head.get("format") != names.FORMAT:
-        raise UnsupportedFormat(
-            f"{path} has format {head.get('format')}; this version reads format {names.FORMAT}", path=path
-        )
+        raise damage.unsupported(path, head.get("format"))
     header = snapshot_format.decode_header(path, head)
     # 3. The rows.
     problems: list[RowProblem] = []

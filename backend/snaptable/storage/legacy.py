@@ -19,7 +19,6 @@ from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.recovery import RecoveryResult, RecoveryTarget, advice_for_unknown_tables
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot.pages import Pages
-from snaptable.values.strict_json import parse_strictly
 
 logger = logging.getLogger("snaptable")
 
@@ -72,11 +71,13 @@ def parse(path: str, data: bytes) -> dict[str, dict[str, Any]]:
         UnsupportedFormat: it is JSON of another shape.
     """
     try:
-        plain = parse_strictly(data)
+        plain = damage.parse_file(data)
     except (ValueError, RecursionError) as error:
+        if damage.seems_ours(data):
+            raise damage.explain(path, data, has_header=False) from None
         raise _damaged(path, data, error) from None
     if isinstance(plain, dict) and "snaptable" in plain:
-        raise damage.edited(path, "it was laid out anew")
+        raise damage.explain(path, data, has_header=False)
     if not isinstance(plain, dict) or not all(isinstance(value, dict) for value in plain.values()):
         raise UnsupportedFormat(
             f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}", path=path

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import chain, pairwise
 from typing import Any
 
-from snaptable.errors import CorruptSnapshot, UnsupportedFormat
+from snaptable.errors import CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
@@ -184,12 +184,7 @@ def read(path: str, data: bytes) -> Snapshot:
     # 1. The header, as far as it says whether this version can read the rest.
     members = _header_members(data)
     if members is not None and members.get("format", names.FORMAT) != names.FORMAT:
-        raise UnsupportedFormat(
-            f"{path} has format {members['format']}; this version reads format {names.FORMAT}: "
-            f"open it with the version that wrote it; nothing was changed",
-            path=path,
-            line=_HEADER_LINE,
-        )
+        raise damage.unsupported(path, members["format"], _HEADER_LINE)
     # 2. The checksum.
     trailer = _TRAILER.search(data, max(0, len(data) - 64))
     if members is None or trailer is None or not _is_sound(data, trailer):

@@ -1,11 +1,17 @@
 """What a refused snapshot's message tells a person to do: mend an edit and accept it, or repair damage."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.snaptable.storage.support import SNAPSHOT, Post, Store, User, expect_refusal, sealed
+from tests.snaptable.cli.support import command
+from tests.snaptable.storage.support import SNAPSHOT, Post, Store, User, expect_refusal, opened, sealed
 
-from snaptable import CorruptSnapshot, Database, Row, SchemaMismatch, Table
+from snaptable import CorruptSnapshot, Database, Row, SchemaMismatch, SnapshotEdited, Table, UnsupportedFormat
+from snaptable.maintenance.check import check_store
+from snaptable.storage.disk.files import Files
+from snaptable.storage.snapshot import damage
 
 
 @pytest.fixture
@@ -99,3 +105,97 @@ def test_tables_that_the_database_does_not_have(directory: Path) -> None:
     ):  # fmt: skip
         assert words in text
     assert (raised.value.path, raised.value.line) == (str(directory / SNAPSHOT), 4)
+
+
+# ── layout ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def crlf(data: bytes) -> bytes:
+    """Return a file with the line ends of Windows."""
+    return data.replace(b"\n", b"\r\n")
+
+
+def with_bom(data: bytes) -> bytes:
+    """Return a file with a byte order mark before it."""
+    return b"\xef\xbb\xbf" + data
+
+
+def indented(data: bytes) -> bytes:
+    """Return a file laid out anew."""
+    return json.dumps(json.loads(data), indent=2).encode()
+
+
+LAYOUTS: dict[str, Callable[[bytes], bytes]] = {
+    "as written": lambda data: data,
+    "crlf": crlf,
+    "bom": with_bom,
+    "bom and crlf": lambda data: with_bom(crlf(data)),
+    "indented": indented,
+    "indented, bom and crlf": lambda data: with_bom(crlf(indented(data))),
+    "sorted": lambda data: json.dumps(json.loads(data), sort_keys=True, indent=1).encode(),
+    "one line": lambda data: json.dumps(json.loads(data), separators=(",", ":")).encode(),
+}
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "as written"])
+@pytest.mark.parametrize("edit", [(b"ann", b"ann"), (b'"note":""', b'"note":"edited"')])
+def test_layout_is_no_damage(directory: Path, lines: list[bytes], layout: str, edit: tuple[bytes, bytes]) -> None:
+    """Ensure what an editor adds is an edit to accept, and a check names one thing, no line of it."""
+    (directory / SNAPSHOT).write_bytes(LAYOUTS[layout](b"".join(lines).replace(*edit)))
+    expect_refusal(directory, SnapshotEdited, accept(directory))
+    (finding,) = check_store(Files(directory)).problems
+    assert finding.line is None
+    assert command("accept", directory, "--yes").status == 0
+    notes = {row["note"] for row in opened(directory)["users"].values()}
+    assert notes == ({""} if edit[0] == edit[1] else {"edited"})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_newer_format_in_any_layout(directory: Path, lines: list[bytes], layout: str) -> None:
+    """Ensure a file of a newer version is called that, whatever it looks like, also where it is no JSON at all."""
+    newer = LAYOUTS[layout](b"".join(lines).replace(b'"format": 1', b'"format": 2'))
+    for data in (newer, newer[:-20]):
+        (directory / SNAPSHOT).write_bytes(data)
+        if layout != "sorted" or data == newer:
+            expect_refusal(directory, UnsupportedFormat, "format 2", "nothing was changed")
+        assert "format 2" in command("accept", directory, "--yes").err or data != newer
+
+
+@pytest.mark.parametrize("layout", ["as written", "crlf", "bom and crlf"])
+def test_every_broken_byte_points_to_its_line(lines: list[bytes], layout: str) -> None:
+    """Ensure that wherever a byte of a row is lost or doubled, the line is named, and no other is called damaged."""
+    for number in (4, 5, 6, 9):
+        line = lines[number - 1]
+        for position in range(len(line.rstrip(b"\n"))):
+            for put in (b"", b'"', b"{", b"}", b","):
+                broken = line[:position] + put + line[position + 1 :]
+                data = LAYOUTS["as written"](b"".join([*lines[: number - 1], broken, *lines[number:]]))
+                data = {"as written": data, "crlf": crlf(data), "bom and crlf": with_bom(crlf(data))}[layout]
+                error = damage.explain("snapshot", data, has_header=layout == "as written")
+                if isinstance(error, CorruptSnapshot) and "valid JSON" not in str(error):
+                    assert error.line == number, (broken, str(error))
+                    assert "accept" in str(error)
+                listed = {damage.line_at(data, offset) for offset, _ in damage.damaged_rows(data)}
+                assert listed <= {number}, (broken, listed)
+
+
+def test_a_row_spread_over_lines_is_no_damage(directory: Path, lines: list[bytes]) -> None:
+    """Ensure that beside a line that is broken, a row that an editor spread over several lines is not listed."""
+    lines[3] = lines[3].replace(b',"', b',\n  "')
+    lines[5] = lines[5].replace(b'"note":""', b'"note":')
+    (directory / SNAPSHOT).write_bytes(b"".join(lines))
+    (finding,) = check_store(Files(directory)).problems
+    assert (finding.table, finding.key) == ("users", "eve")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("place", [0, 1, 3, -1])
+def test_conflict_markers_anywhere(directory: Path, lines: list[bytes], layout: str, place: int) -> None:
+    """Ensure git's markers are named with their line in whatever layout, also before the first line and in the last."""
+    laid_out = LAYOUTS[layout](b"".join(lines)).splitlines(keepends=True)
+    where = place % max(1, len(laid_out))
+    laid_out.insert(where, b"<<<<<<< HEAD\n")
+    (directory / SNAPSHOT).write_bytes(b"".join(laid_out))
+    refusal = expect_refusal(directory, CorruptSnapshot, "conflict markers", accept(directory))
+    assert "repair" not in refusal.text
+    assert refusal.error.line == where + 1
