@@ -41,6 +41,26 @@ class Delete:
 Change = Insert | Replace | Delete
 
 
+@dataclass(frozen=True)
+class FillIn:
+    """A row that loading completed or changed: its models have, or spell, more than its file did.
+
+    Attributes:
+        table, key: the row.
+        row: its JSON, as it is now.
+        added: the fields that the file did not have.
+        changed: those that the models write otherwise.
+        invented: the fields among them that may get another value each time: by a default factory, or a validator.
+    """
+
+    table: str
+    key: Key
+    row: bytes
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    invented: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Commit:
     """A transaction's net changes under one sequence number."""

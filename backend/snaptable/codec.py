@@ -240,6 +240,26 @@ class Codec:
         _set_fields(row, self._fields_set)
         return cast(BaseModel, row)
 
+    def complete(self, data: bytes | str, key: object = None) -> tuple[BaseModel, bytes]:
+        """Return the row that a JSON text holds, and its JSON; what the text lacks is filled in, validated as a write.
+
+        Args:
+            data: the text.
+            key: as it stands beside the text, for messages.
+
+        Raises:
+            InvalidRow: it does not validate, or would not come back equal.
+        """
+        try:
+            row = self._validator.validate_json(data, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise self._invalid(key, error) from error
+        if self._fields_set <= row.model_fields_set:
+            _set_fields(row, self._fields_set)
+            return row, self.encode(row)
+        # Pydantic does not validate the defaults that it fills in.
+        return self.store(self.values_of(row))
+
     def _check_round_trip(self, row: BaseModel, data: bytes) -> None:
         try:
             _check_readable(data)

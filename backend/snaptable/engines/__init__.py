@@ -5,12 +5,17 @@ An engine is imported when a database is first opened: half of what importing th
 
 import os
 import re
-from typing import get_args
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
 from snaptable.engines.options import EngineOptions, Filesystem
-from snaptable.errors import OpenError
+from snaptable.errors import OpenError, SnaptableError
+
+if TYPE_CHECKING:
+    from snaptable.storage.legacy import LegacySnapshot
 
 __all__ = [
     "EngineOptions",
@@ -59,11 +64,28 @@ def _check_url(url: str | os.PathLike[str]) -> None:
         raise OpenError(f'there is no engine for {scheme[1]}://; name a directory, as in "data", or write "memory:"')
 
 
+class _Conversion:
+    """The application's conversion of a legacy snapshot; `error` is what it raised."""
+
+    def __init__(self, convert: "Callable[[LegacySnapshot], None]") -> None:
+        self._convert = convert
+        self.error: Exception | None = None
+
+    def __call__(self, old: "LegacySnapshot") -> None:
+        """Convert."""
+        try:
+            self._convert(old)
+        except Exception as error:
+            self.error = error
+            raise
+
+
 def open_engine(options: EngineOptions) -> Engine:
     """Open the engine that a database's URL names.
 
     Raises:
-        OpenError: it can't be opened; the subclasses say why.
+        OpenError: it can't be opened; the subclasses say why. Nothing else is raised, whatever files and models hold,
+            but for what the application's own `import_legacy` raises.
     """
     if options.url == MEMORY:
         from snaptable.engines.volatile import VolatileEngine
@@ -71,4 +93,14 @@ def open_engine(options: EngineOptions) -> Engine:
         return VolatileEngine(options)
     from snaptable.engines.durable import DurableEngine
 
-    return DurableEngine.open(options)
+    conversion = _Conversion(options.import_legacy)
+    try:
+        return DurableEngine.open(replace(options, import_legacy=conversion))
+    except OpenError:
+        raise
+    except Exception as error:
+        if error is conversion.error:
+            raise  # the application's own, in a step that it wrote for this file
+        # Only the type of what the application's own code raised: its message may repeat a value.
+        reason = str(error) if isinstance(error, SnaptableError) else type(error).__name__
+        raise OpenError(f"{options.url!r} can't be opened: {reason}") from error

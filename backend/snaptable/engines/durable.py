@@ -55,6 +55,7 @@ class DurableEngine(InMemory):
         # 3. Where commits go from here on.
         engine.memory.sequence = engine.store.recovery.sequence
         if engine.store.group_commit is not None:
+            engine.memory.sequence = engine.store.group_commit.sequence
             engine.memory.log = engine.store.group_commit
         else:
             engine.keep_nothing(ReadOnlyStore(f"{directory} was opened with read_only=True"))

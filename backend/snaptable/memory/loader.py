@@ -12,12 +12,13 @@ from typing import NoReturn, Protocol, cast
 
 from pydantic import BaseModel
 
-from snaptable.changes import Change, Delete, Insert
+from snaptable.changes import Change, Delete, FillIn, Insert
 from snaptable.codec import Codec
 from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
 from snaptable.memory.page_decoder import PageDecoder
 from snaptable.memory.rows import TableRows
+from snaptable.values import core_schemas
 from snaptable.values.bulk_validator import Intern
 from snaptable.values.row_lines import (
     Key,
@@ -74,6 +75,8 @@ class TableLoader:
         """What does not fit the models, each naming table, key and field."""
         self._lines: dict[str, int] = {}
         """The line in the file that a problem is about."""
+        self.fill_ins: dict[tuple[str, Key], FillIn] = {}
+        """The rows that are not what their files say, by table and key."""
         self._progress = progress
         self._to_index = 0
         """How many bytes of progress are left for building indexes."""
@@ -131,29 +134,54 @@ class TableLoader:
                 text, data = parse_line(codec.table, line)
             except ValueError as error:
                 raise _corrupt(lines, offset, str(error)) from None
-            row = self._row(codec, text, data)
-            if row is None:
+            completed = self._row(codec, text, data)
+            if completed is None:
                 if len(self.problems) <= MOST_PROBLEMS:
                     self._lines[self.problems[-1]] = lines.line_at(offset)
                 continue
-            key = getattr(row, codec.key)
+            key = getattr(completed[0], codec.key)
             if key in rows:
                 raise _corrupt(lines, offset, f"the key {key!r} stands twice in {codec.table}")
-            rows[key] = (row, codec.encode(row))
+            rows[key] = completed
         return rows
 
-    def _row(self, codec: Codec, key: str, data: bytes) -> BaseModel | None:
-        """Return the row of a key's text and a row's JSON; None if it does not fit the model, which is reported."""
+    def _row(self, codec: Codec, key: str, data: bytes) -> tuple[BaseModel, bytes] | None:
+        """Return the row of a key's text and a row's JSON, completed, and its JSON now; None if it does not fit.
+
+        What does not fit is reported. Of an error of the model's own code only the type is told: its message may
+        repeat a value.
+        """
         try:
-            row = codec.decode(data, key)
-            codec.encode(row)
+            row, row_json = codec.complete(data, key)
+            if str(getattr(row, codec.key)) != key:
+                self.problems.append(f"{codec.table}[{key!r}].{codec.key}: the row holds another key than its line")
+                return None
+            self._note_fill_in(codec, row, data, row_json)
         except InvalidRow as error:
             self.problems.append(str(error))
             return None
-        if str(getattr(row, codec.key)) != key:
-            self.problems.append(f"{codec.table}[{key!r}].{codec.key}: the row holds another key than its line")
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a validator may raise anything
+            self.problems.append(f"{codec.table}[{key!r}]: its validation raised {type(error).__name__}")
             return None
-        return row
+        return row, row_json
+
+    def _note_fill_in(self, codec: Codec, row: BaseModel, data: bytes, row_json: bytes) -> None:
+        """Take note if a row is not what its file says: that is saved before anybody is given it."""
+        key = getattr(row, codec.key)
+        self.fill_ins.pop((codec.table, key), None)  # the journal may change a row again
+        if data == row_json:
+            return
+        before, after = json.loads(data), json.loads(row_json)
+        added = tuple(name for name in after if name not in before)
+        changed = tuple(name for name in after if name in before and after[name] != before[name])
+        if added or changed:
+            invented = [name for name in (*added, *changed) if core_schemas.invents(codec.model, name)]
+            if not codec.plain:
+                again = json.loads(codec.complete(data)[1])
+                invented += [name for name in after if again.get(name) != after[name] and name not in invented]
+            self.fill_ins[codec.table, key] = FillIn(codec.table, key, row_json, added, changed, tuple(invented))
 
     def _advance(self, size: int) -> None:
         """Report bytes that were read, and set some aside for building indexes."""
@@ -186,22 +214,25 @@ class TableLoader:
         table = self.tables[change.table]
         if isinstance(change, Delete):
             table.load_change(key, None)
+            self.fill_ins.pop((table.name, key), None)
             return Delete(change.table, key)
-        row = self._row(table.codec, str(change.key), change.row)
-        if row is None:
+        completed = self._row(table.codec, str(change.key), change.row)
+        if completed is None:
             self._refuse(where)
+        row, row_json = completed
         table.load_change(key, row)
-        return type(change)(change.table, key, table.codec.encode(row))
+        return type(change)(change.table, key, row_json)
 
     def add_raw(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
         """Add a row of a snapshot of the older format; return its insertion, or report it and return None."""
         state = self.tables[table]
-        validated = self._row(state.codec, key, json.dumps(row).encode())
-        if validated is None:
+        completed = self._row(state.codec, key, json.dumps(row).encode())
+        if completed is None:
             return None
+        validated, row_json = completed
         primary = state.key_of(validated)
         state.load_change(primary, validated)
-        return Insert(table, primary, state.codec.encode(validated))
+        return Insert(table, primary, row_json)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

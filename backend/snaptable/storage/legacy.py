@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from snaptable.changes import Insert
+from snaptable.changes import FillIn, Insert, Key
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
@@ -143,6 +143,10 @@ class LegacyImportTarget(RecoveryTarget, Protocol):
     """A recovery target that also takes raw rows of a legacy file."""
 
     problems: list[str]
+
+    @property
+    def fill_ins(self) -> Mapping[tuple[str, Key], FillIn]:
+        """The rows that are not what their files say, by table and key."""
 
     def add_raw(self, table: str, key: str, row: Mapping[str, object]) -> Insert | None:
         """Take a raw row and return its insertion; if it does not fit its model, report that and return None."""

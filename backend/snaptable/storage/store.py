@@ -3,13 +3,15 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic
 from uuid import uuid4
 
+from snaptable.changes import Commit, FillIn, Replace
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
-from snaptable.storage import legacy
+from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import DISK_FULL, Files
@@ -114,7 +116,11 @@ class Store(Generic[U]):
             legacy.read(str(path), snapshot, options.tables, files.root)  # raises, if anything is wrong with it
             raise OpenError(f"{path} is not a snapshot of this library; open it for writing to take it over", path=path)
         # 3. Verified, replayed, indexed, checked.
-        return cls(files, recover(files, snapshot, Pages(options.tables), options.target()), existed=True)
+        target = options.target()
+        store = cls(files, recover(files, snapshot, Pages(options.tables), target), existed=True)
+        # 4. Nothing invented: each opening would invent something else.
+        fill_ins.refuse_invented(path, target.fill_ins.values())
+        return store
 
     # ── to write ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,17 +134,20 @@ class Store(Generic[U]):
         lock = Lock(files, ADVICE_WHEN_LOCKED)
         try:
             # 3. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
-            pages, snapshot = Pages(options.tables), read_snapshot(files)
+            pages, snapshot, target = Pages(options.tables), read_snapshot(files), options.target()
             if snapshot is None or snapshot_format.is_ours(snapshot):
-                recovery = recover(files, snapshot, pages, options.target())
+                recovery = recover(files, snapshot, pages, target)
             else:
-                recovery = legacy.import_legacy(files, snapshot, pages, options.target(), options.convert_legacy)
+                recovery = legacy.import_legacy(files, snapshot, pages, target, options.convert_legacy)
             store = cls(files, recovery, existed=snapshot is not None or recovery.store is not None)
             store._lock = lock
             # 4. Files that were never finished.
             remove_leftovers(files)
             # 5. Torn ends set aside, a fresh snapshot if anything was in doubt; then ready.
             store.group_commit = store._begin(options, pages, lock, callbacks)
+            # 6. What loading filled in, saved before anybody is given it.
+            if target.fill_ins:
+                store._save(tuple(target.fill_ins.values()))
         except BaseException:
             lock.release()
             raise
@@ -166,6 +175,32 @@ class Store(Generic[U]):
             # 3. On a full disk rows can be read, and nothing is written until these steps have been done.
             group_commit.defer_start(start.run, error)
         return group_commit
+
+    def _save(self, filled_in: Sequence[FillIn]) -> None:
+        """Make what loading filled in durable, as one commit.
+
+        Raises:
+            OpenError: it could not be, and the next opening would fill in something else.
+        """
+        group_commit = self.group_commit
+        assert group_commit is not None
+        try:
+            if self.recovery.store is not None:  # a legacy file's rows are in the first snapshot, whole
+                changes = tuple(Replace(each.table, each.key, each.row) for each in filled_in)
+                batch = group_commit.enqueue(Commit(group_commit.sequence + 1, changes, {}), lambda _: None)
+                group_commit.wait(batch)
+            elif group_commit.refusal is not None:
+                raise group_commit.refusal
+        except Exception as error:
+            if any(each.invented for each in filled_in):
+                with suppress(OSError, SnaptableError):
+                    group_commit.close()
+                fields = fill_ins.fields_of(filled_in)
+                raise OpenError(f"{fields} could not be filled in: {error}", path=self.files.root) from error
+            # Constants: every opening fills in the same.
+            logger.warning("What was filled in could not be saved, and is filled in again at the next start: %s", error)
+        for line in fill_ins.described(filled_in):
+            logger.info("%s", line)
 
     def close(self) -> None:
         """Write the last snapshot and release the lock.

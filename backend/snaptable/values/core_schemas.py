@@ -8,6 +8,7 @@ that are no values of their own fields.
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
@@ -117,6 +118,7 @@ def _asks_other_fields(schema: object) -> bool:
     )
 
 
+@lru_cache(maxsize=1024)
 def invents(model: type[BaseModel], field: str) -> bool:
     """Return whether a default factory, of a field or inside it, may give another value each time; O(n)."""
     factories = (
