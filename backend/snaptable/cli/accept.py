@@ -102,7 +102,7 @@ def _say_done(store: UntypedStore) -> int:
 
 
 def _print_edit(directory: StoreDirectory, edit: Edit, most: int | None) -> None:
-    """Print what was changed, at most so many rows of each table."""
+    """Print what was changed, at most `most` rows of each table."""
     path = directory.snapshot_path
     if not edit.is_base_known:
         say(f"{path} was edited. The journal doesn't reach back to the start, so only the new content can be shown:")

@@ -20,7 +20,7 @@ def load_schema(name: str | None) -> type[Database] | None:
     """Return the Database class that `module:Class` names, None for None; modules in the working directory count.
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: the module or the class does not exist, or is not a Database.
     """
     if name is None:
         return None

@@ -19,7 +19,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row that changed: its JSON before and after, None if there is no such row."""
+    """A row that changed: its JSON before and after, None if it was added or removed."""
 
     table: str
     key: str

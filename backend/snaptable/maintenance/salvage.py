@@ -20,6 +20,7 @@ from snaptable.maintenance.untyped import UntypedStore, empty_store, load_untype
 from snaptable.storage import legacy
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
+from snaptable.storage.journal.format import Frame
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.store import leftovers, read_snapshot
@@ -90,37 +91,59 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     # 2. Everything that is whole in the journal, and the files that were never finished.
     segments, unfinished = read_segments(files), tuple(leftovers(files))
     # 3. The state to start from: the snapshot's, or the best that does without it.
-    origin, is_damaged, claimed_sequence = "the snapshot", store is None, 0
-    if store is None:
-        claimed_store, claimed_sequence = snapshot_format.claimed(snapshot or b"")
-        store, origin = _load_substitute(files, segments, unfinished, claimed_store, error)
-    base = Position(store.sequence, store.head_digest)
+    start = _Start(store, "the snapshot") if store else _find_substitute(files, snapshot, segments, unfinished, error)
+    store, base = start.store, Position(start.store.sequence, start.store.head_digest)
     # 4. The state that the journal leads to from there.
     frames = frames_after(store, segments)
     for frame in frames:
         store.apply_frame(frame)
-    # An older snapshot that was put back is for `accept` to judge.
-    close = newest_close(segments)
-    is_put_back = close is not None and not is_damaged and base.sequence < close.last <= store.sequence
+    is_put_back = _is_put_back(base, store, segments) and error is None
     if is_put_back and not discard_edit:
-        recover_untyped(files, snapshot)  # raises SnapshotEdited, with the times
-    if frames:
-        origin += f", and the commits {base.sequence + 1} to {store.sequence} of the journal"
+        recover_untyped(files, snapshot)  # raises SnapshotEdited, with the times: it is for `accept` to decide
     # 5. What stays of the journal: files that lead to exactly this state, cut where it ends. All others go.
     kept = _leading_to(store, segments)
     quarantined, cut = tuple(segment for segment in segments if segment not in kept), _cut_of(kept)
     # 6. A new snapshot, if the present one is damaged or holds less than the files that go.
-    writes = is_damaged or is_put_back or (store.sequence > base.sequence and bool(quarantined or cut))
+    writes = error is not None or is_put_back or (store.sequence > base.sequence and bool(quarantined or cut))
     # 7. The commits that are lost.
     applied = {frame.digest for frame in frames}
-    losses = find_losses(segments, store, base=base, applied=applied, claimed_sequence=claimed_sequence)
-    line, replaced = _line_of(error, snapshot), snapshot if writes else None
-    return RepairPlan(store, origin, is_damaged, line, writes, replaced, quarantined, cut, unfinished, losses)
+    losses = find_losses(segments, store, base=base, applied=applied, claimed_sequence=start.claimed_sequence)
+    return RepairPlan(
+        store=store,
+        origin=start.origin + _describe_frames(frames),
+        is_snapshot_damaged=error is not None,
+        damaged_line=_line_of(error, snapshot),
+        writes_snapshot=writes,
+        replaced=snapshot if writes else None,
+        quarantined=quarantined,
+        cut=cut,
+        leftovers=unfinished,
+        losses=losses,
+    )
+
+
+def _describe_frames(frames: Sequence[Frame]) -> str:
+    return f", and the commits {frames[0].first} to {frames[-1].last} of the journal" if frames else ""
+
+
+def _is_put_back(base: Position, store: UntypedStore, segments: Sequence[SegmentContents]) -> bool:
+    """Return whether the journal was closed cleanly after a snapshot, and leads there: the snapshot was put back."""
+    close = newest_close(segments)
+    return close is not None and base.sequence < close.last <= store.sequence
 
 
 def verify_opens(files: Files) -> None:
     """Verify that a store which needs no repair opens; raises as `recover`."""
     recover_untyped(files, read_snapshot(files))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The state that a repair starts from, its origin in words, and the sequence that a damaged snapshot claims."""
+
+    store: UntypedStore
+    origin: str
+    claimed_sequence: int = 0
 
 
 # ── the state to start from ─────────────────────────────────────────────────────────────────────────────────────────
@@ -153,18 +176,19 @@ def _line_of(error: OpenError | None, snapshot: bytes | None) -> int | None:
     return damage.locate(snapshot, error.offset).line
 
 
-def _load_substitute(
+def _find_substitute(
     files: Files,
+    snapshot: bytes | None,
     segments: Sequence[SegmentContents],
     unfinished: Sequence[str],
-    claimed_store: str | None,
     error: OpenError | None,
-) -> tuple[UntypedStore, str]:
-    """Return the state that reaches furthest without the snapshot, and where it comes from.
+) -> _Start:
+    """Return the state that reaches furthest without the snapshot.
 
     Raises:
         Unrepairable: no state reaches even the first commit: a store without one is never what is left of a store.
     """
+    claimed_store, claimed_sequence = snapshot_format.claimed(snapshot or b"")
     candidates = [
         *_empty_start(segments, claimed_store),
         *_unfinished_snapshots(files, unfinished, {segment.store for segment in segments} | {claimed_store}),
@@ -172,7 +196,8 @@ def _load_substitute(
     reached = [_reachable_sequence(store, segments) for store, _ in candidates]
     if not any(reached):
         raise Unrepairable(str(error), path=files.path(names.SNAPSHOT))
-    return candidates[reached.index(max(reached))]
+    store, origin = candidates[reached.index(max(reached))]
+    return _Start(store, origin, claimed_sequence)
 
 
 def _empty_start(segments: Sequence[SegmentContents], claimed_store: str | None) -> Iterator[tuple[UntypedStore, str]]:

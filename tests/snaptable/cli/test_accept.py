@@ -30,7 +30,7 @@ from snaptable.maintenance.external_edit import examine
 from snaptable.maintenance.models import validator_of
 
 
-def accepted(directory: Path, *words: str, sequence: int = 9, schema: bool = True) -> Rows:
+def check_accepted(directory: Path, *words: str, sequence: int = 9, schema: bool = True) -> Rows:
     """Check that an edit is shown, taken over after a yes, and part of an unbroken history; return the rows."""
     arguments = ["--schema", SCHEMA] if schema else []
     expect_refusal(directory, SnapshotEdited, f"snaptable accept {directory}")
@@ -57,7 +57,7 @@ def test_changed_added_and_removed(directory: Path, states: list[Rows]) -> None:
     edit(snapshot, '"note":"märk"', '"note":"mörk"')
     edit(snapshot, '"zoe": {"id":"zoe","email":"z@x","note":""}', '"new": {"id":"new"}')
     edit(snapshot, '"text":"one"', '"text":"uno"')
-    rows = accepted(
+    rows = check_accepted(
         directory, "users", '~ "ann"', 'note: "märk" -> "mörk"', '- "zoe"', '+ "new"', 'text: "one" -> "uno"'
     )
     assert list(rows["users"]) == ["ann", "bob", "new"]
@@ -70,7 +70,7 @@ def test_the_commit_is_a_commit(directory: Path, states: list[Rows]) -> None:
     """Ensure the journal holds the edit as one frame that follows the last one, and the store goes on from there."""
     assert states
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
-    accepted(directory, 'note: "plain" -> "other"')
+    check_accepted(directory, 'note: "plain" -> "other"')
     lines = (directory / JOURNAL / "9.jsonl").read_text().splitlines()
     frame = json.loads(lines[1])
     assert frame["frame"] == [9, 9]
@@ -94,10 +94,10 @@ def test_laid_out_anew(directory: Path, states: list[Rows], layout: dict[str, ob
     path = directory / SNAPSHOT
     text = json.dumps(json.loads(path.read_bytes()), **layout)  # type: ignore[arg-type]
     path.write_text(text)
-    assert accepted(directory, "no row was changed", sequence=8) == states[8]
+    assert check_accepted(directory, "no row was changed", sequence=8) == states[8]
     path.write_text(text.replace("plain", "other"))
     shutil.rmtree(directory.parent / "rebuilt")
-    assert accepted(directory, 'note: "plain" -> "other"')["users"]["bob"]["note"] == "other"
+    assert check_accepted(directory, 'note: "plain" -> "other"')["users"]["bob"]["note"] == "other"
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
@@ -107,7 +107,7 @@ def test_with_jq(directory: Path, states: list[Rows], options: list[str]) -> Non
     path = directory / SNAPSHOT
     path.write_bytes(subprocess.run(["jq", *options, str(path)], capture_output=True, check=True).stdout)
     changed = "jq" in options[0]
-    rows = accepted(directory, '"plain" -> "jq"' if changed else "no row was changed", sequence=8 + changed)
+    rows = check_accepted(directory, '"plain" -> "jq"' if changed else "no row was changed", sequence=8 + changed)
     assert rows["posts"] == states[8]["posts"]
     assert rows["users"]["bob"]["note"] == ("jq" if changed else "plain")
 
@@ -119,7 +119,7 @@ def test_header_and_checksum_do_not_matter(directory: Path, states: list[Rows]) 
     path.write_bytes(
         re.sub(rb',\n"checksum".*', b"\n}\n", data, flags=re.DOTALL).replace(b'"users": 3', b'"users": 99')
     )
-    assert accepted(directory, "no row was changed", sequence=8) == states[8]
+    assert check_accepted(directory, "no row was changed", sequence=8) == states[8]
     assert parse_snapshot(path.read_bytes())
 
 
@@ -127,7 +127,7 @@ def test_a_number_that_was_never_given_out(directory: Path, states: list[Rows]) 
     """Ensure a numbered row added by hand moves the counter, so that its number is not given out again."""
     assert states
     edit(directory / SNAPSHOT, '"1": {"id":1', '"40": {"id":40,"user_id":"bob"},\n"1": {"id":1')
-    assert list(accepted(directory, '+ "40"')["posts"]) == ["1", "2", "40"]
+    assert list(check_accepted(directory, '+ "40"')["posts"]) == ["1", "2", "40"]
     with Store(directory, fsync=False) as db:
         assert db.posts.insert(Post(user_id="bob")).id == 41
 
@@ -182,7 +182,7 @@ def test_without_a_schema_it_warns(directory: Path, states: list[Rows]) -> None:
     """Ensure an edit is taken over without models too, saying that types were not checked."""
     assert states
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
-    accepted(directory, "were not checked", schema=False)
+    check_accepted(directory, "were not checked", schema=False)
 
 
 def test_as_a_process(directory: Path, states: list[Rows]) -> None:
@@ -197,7 +197,7 @@ def test_as_a_process(directory: Path, states: list[Rows]) -> None:
 def test_newer_commits_stay(behind: Path, states: list[Rows]) -> None:
     """Ensure an edit of a snapshot that a kill left behind the journal is added to the commits it did not hold."""
     edit(behind / SNAPSHOT, '"note":"plain"', '"note":"other"')
-    rows = accepted(behind, 'note: "plain" -> "other"', "6 commits of the journal")
+    rows = check_accepted(behind, 'note: "plain" -> "other"', "6 commits of the journal")
     assert rows["posts"] == states[8]["posts"]
     assert rows["users"]["bob"]["note"] == "other"
     assert "zoe" in rows["users"]
@@ -283,7 +283,7 @@ def test_where_history_does_not_reach_back(directory: Path, states: list[Rows]) 
     (directory / JOURNAL / "1.jsonl").unlink()
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
     before = contents(directory)
-    rows = accepted(directory, "only the new content", "4 users, 2 posts", sequence=10)
+    rows = check_accepted(directory, "only the new content", "4 users, 2 posts", sequence=10)
     nothing_lost(directory, before)
     assert rows["users"]["bob"]["note"] == "other"
     with Store(directory, fsync=False) as db:

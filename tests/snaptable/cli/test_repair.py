@@ -29,7 +29,7 @@ def same(found: Rows, expected: Rows) -> bool:
     return [list(rows.items()) for rows in found.values()] == [list(rows.items()) for rows in expected.values()]
 
 
-def repaired(directory: Path, expected: Rows | None, *words: str) -> None:
+def check_repaired(directory: Path, expected: Rows | None, *words: str) -> None:
     """Check a repair: said first and nothing done without a yes; then it opens with these rows, and nothing is lost."""
     for arguments, answer in ((["--dry-run"], ""), ([], ""), ([], "n\n"), ([], "maybe\n")):
         unchanged(directory, "repair", directory, *arguments, answer=answer).says(*words)
@@ -59,13 +59,13 @@ def test_a_torn_end(behind: Path, states: list[Rows]) -> None:
     """Ensure a torn end is cut off and kept, and every whole commit stays."""
     path = behind / JOURNAL / "1.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    repaired(behind, states[7], "cut at byte", "No acknowledged commit is lost")
+    check_repaired(behind, states[7], "cut at byte", "No acknowledged commit is lost")
 
 
 def test_damage_in_the_middle(behind: Path, states: list[Rows]) -> None:
     """Ensure what verifies up to the damage stays, and each commit behind it is named by sequence, table and key."""
     damage(behind / JOURNAL / "1.jsonl", b'"eve"', b'"EVE"')
-    repaired(
+    check_repaired(
         behind, states[4], "sequence 5, ", "'EVE'", "damaged", "sequence 6, 20", "posts '3'", "sequence 8, 20", "'zoe'"
     )
 
@@ -73,13 +73,13 @@ def test_damage_in_the_middle(behind: Path, states: list[Rows]) -> None:
 def test_damage_that_cannot_be_read(behind: Path, states: list[Rows]) -> None:
     """Ensure a commit of which nothing readable is left is named by its sequence."""
     damage(behind / JOURNAL / "1.jsonl", b'{"sequence":5', b'{"sequ\xffnce"5')
-    repaired(behind, states[4], "sequence 5: nothing readable is left", "sequence 8, 20")
+    check_repaired(behind, states[4], "sequence 5: nothing readable is left", "sequence 8, 20")
 
 
 def test_damage_before_the_snapshot(behind: Path, states: list[Rows]) -> None:
     """Ensure commits behind damage are saved where the snapshot bridges it: each names the one before it."""
     damage(behind / JOURNAL / "1.jsonl", b'"one"', b'"ONE"')
-    repaired(behind, states[8], "No acknowledged commit is lost", "commits 3 to 8")
+    check_repaired(behind, states[8], "No acknowledged commit is lost", "commits 3 to 8")
 
 
 @pytest.mark.usefixtures("small_segments")
@@ -88,7 +88,9 @@ def test_damaged_history(directory: Path) -> None:
     with Store(directory, fsync=False) as db:
         states = fill(db)
     damage(directory / JOURNAL / "3.jsonl", b'"changes"', b'"CHANGES"')
-    repaired(directory, states[8], "3.jsonl is set aside", "1.jsonl is set aside", "No acknowledged commit is lost")
+    check_repaired(
+        directory, states[8], "3.jsonl is set aside", "1.jsonl is set aside", "No acknowledged commit is lost"
+    )
     assert [path.name for path in segments(directory)][:2] == ["4.jsonl", "5.jsonl"]
 
 
@@ -101,14 +103,14 @@ def test_files_behind_damage(directory: Path) -> None:
         states += fill(db, first=2)[1:]
         copy = killed(db, keep=second)
     damage(copy / JOURNAL / "4.jsonl", b'"changes"', b'"CHANGES"')
-    repaired(copy, states[3], "5.jsonl is set aside", "sequence 5, 20", "sequence 8, 20")
+    check_repaired(copy, states[3], "5.jsonl is set aside", "sequence 5, 20", "sequence 8, 20")
     assert not (copy / JOURNAL / "5.jsonl").exists()
 
 
 def test_a_damaged_header(behind: Path, states: list[Rows]) -> None:
     """Ensure a file whose header is damaged is set aside, and what its lines say is named with a doubt."""
     damage(behind / JOURNAL / "1.jsonl", b'"salt":"', b'"SALT":"')
-    repaired(behind, states[2], "1.jsonl is set aside", "sequence 3, 20", "users 'zoe'", "damaged")
+    check_repaired(behind, states[2], "1.jsonl is set aside", "sequence 3, 20", "users 'zoe'", "damaged")
 
 
 @pytest.mark.usefixtures("small_segments")
@@ -122,26 +124,26 @@ def test_a_gap(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fill(db, first=2)
         copy = killed(db, keep=second)
     assert command("check", copy).says("missing between", f"snaptable repair {copy}").status == 1
-    repaired(copy, states[2], "set aside", "sequence 8, 20", "sequences 3 to")
+    check_repaired(copy, states[2], "set aside", "sequence 8, 20", "sequences 3 to")
 
 
 def test_a_journal_of_another_store(behind: Path, directory: Path, states: list[Rows]) -> None:
     """Ensure the snapshot goes on alone, and the foreign commits are named."""
     assert states
     shutil.copy(directory / JOURNAL / "1.jsonl", behind / JOURNAL / "1.jsonl")
-    repaired(behind, states[2], "another store", "sequence 1, 20", "sequence 8, 20")
+    check_repaired(behind, states[2], "another store", "sequence 1, 20", "sequence 8, 20")
 
 
 def test_a_write_that_failed_does_not_come_back(haunted: Path) -> None:
     """Ensure a frame that was given up is not followed, when the file that superseded it is damaged."""
-    repaired(haunted, None, "sequence 2, 20", "'b'")
+    check_repaired(haunted, None, "sequence 2, 20", "'b'")
     assert list(opened(haunted)["users"]) == ["a"]
 
 
 def test_a_write_that_failed_behind_damage_does_not_come_back(haunted: Path) -> None:
     """Ensure a frame that was given up is not followed either where damage in front of it is bridged."""
     damage(haunted / JOURNAL / "1.jsonl", b'"id":"a"', b'"id":"x"')
-    repaired(haunted, None, "set aside")
+    check_repaired(haunted, None, "set aside")
     assert list(opened(haunted)["users"]) == ["a"]
 
 
@@ -152,20 +154,20 @@ def test_a_write_that_failed_behind_damage_does_not_come_back(haunted: Path) -> 
 def test_a_damaged_snapshot_is_rebuilt(directory: Path, states: list[Rows], bad: bytes) -> None:
     """Ensure a journal that reaches back to the start rebuilds a snapshot, also one of no bytes."""
     (directory / SNAPSHOT).write_bytes(bad)
-    repaired(directory, states[8], "written anew", "not whole", "No acknowledged commit is lost")
+    check_repaired(directory, states[8], "written anew", "not whole", "No acknowledged commit is lost")
 
 
 def test_a_damaged_edit_is_spoken_of(directory: Path, states: list[Rows]) -> None:
     """Ensure that a repair says it drops an edit that is not JSON any more, and how to keep the edit."""
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other')
-    repaired(directory, states[8], "line 5 is damaged, and a repair drops the edit", f"accept {directory}")
+    check_repaired(directory, states[8], "line 5 is damaged, and a repair drops the edit", f"accept {directory}")
 
 
 def test_an_older_state(behind: Path, states: list[Rows]) -> None:
     """Ensure a damaged snapshot beside a damaged journal goes back to what verifies, and the rest is named."""
     (behind / SNAPSHOT).write_bytes((behind / SNAPSHOT).read_bytes()[:200])
     damage(behind / JOURNAL / "1.jsonl", b'"eve"', b'"EVE"')
-    repaired(behind, states[4], "sequence 4", "sequence 5, ", "sequence 8, ")
+    check_repaired(behind, states[4], "sequence 4", "sequence 5, ", "sequence 8, ")
 
 
 def test_commits_that_only_the_snapshot_held(directory: Path, states: list[Rows]) -> None:
@@ -174,21 +176,21 @@ def test_commits_that_only_the_snapshot_held(directory: Path, states: list[Rows]
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:6]))
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"plain')
-    repaired(directory, states[5], "sequences 6 to 8: nothing readable is left")
+    check_repaired(directory, states[5], "sequences 6 to 8: nothing readable is left")
 
 
 def test_a_snapshot_that_was_never_renamed(directory: Path, states: list[Rows]) -> None:
     """Ensure a whole snapshot that a crash left under its temporary name is used where nothing else leads anywhere."""
     (directory / SNAPSHOT).rename(directory / f".db_snapshot.{'a' * 32}.tmp")
     damage(directory / JOURNAL / "1.jsonl", b'"one"', b'"ONE"')
-    repaired(directory, states[8], "that a crash left", "No acknowledged commit is lost")
+    check_repaired(directory, states[8], "that a crash left", "No acknowledged commit is lost")
 
 
 def test_leftovers(directory: Path, states: list[Rows]) -> None:
     """Ensure files that were never finished are set aside."""
     (directory / f".db_snapshot.{'a' * 32}.tmp").write_bytes(b"half")
     (directory / JOURNAL / f".segment.{'b' * 32}.tmp").write_bytes(b"half a header")
-    repaired(directory, states[8], ".tmp", "set aside")
+    check_repaired(directory, states[8], ".tmp", "set aside")
 
 
 def test_nothing_is_safe(directory: Path, states: list[Rows]) -> None:

@@ -57,7 +57,7 @@ def test_a_crash_at_any_point(directory: Path, harm: Callable[[Path], None], mod
         fill(db, first=2)
         copy = killed(db, keep=second)
     harm(copy)
-    repeated_after_a_crash(copy, model)
+    assert repeated_after_a_crash(copy, model)
 
 
 @pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
