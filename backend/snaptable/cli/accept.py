@@ -22,7 +22,8 @@ from snaptable.cli.schema_option import add_schema, load_schema
 from snaptable.maintenance.acceptance import accept_edit, discard_edit
 from snaptable.maintenance.differences import Difference
 from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
-from snaptable.maintenance.external_edit import Edit, examine, examine_discarding
+from snaptable.maintenance.edit import Edit
+from snaptable.maintenance.external_edit import examine, examine_discarding
 from snaptable.maintenance.models import validator_of
 from snaptable.maintenance.untyped import UntypedStore
 

@@ -1,7 +1,7 @@
 """An edit accepted: the commit appended, the snapshot written anew, the edited file kept."""
 
 from snaptable.changes import Commit
-from snaptable.maintenance.external_edit import Edit
+from snaptable.maintenance.edit import Edit
 from snaptable.maintenance.shared_steps import quarantine_once, verify_result, write_snapshot
 from snaptable.maintenance.untyped import UntypedStore
 from snaptable.storage.disk import names

@@ -12,20 +12,20 @@ the journal ends with back to the file's rows. So does one of a file that was pu
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snaptable.changes import Change, Commit, Delete, Insert, Replace
-from snaptable.errors import CorruptJournal, CorruptSnapshot
+from snaptable.errors import CorruptSnapshot
 from snaptable.maintenance.differences import Difference, compare, is_same
+from snaptable.maintenance.edit import Edit, Validate, commit_between, compose, last_numbers, validated_rows
 from snaptable.maintenance.edited_snapshot import EditedSnapshot, is_as_written, read_edited, refuse_edit
-from snaptable.maintenance.journal_contents import frames_after, newest_close, read_segments
+from snaptable.maintenance.journal_contents import frames_after, read_segments
+from snaptable.maintenance.put_back import apply_journal, examine_put_back
 from snaptable.maintenance.row_problems import RowProblem
 from snaptable.maintenance.untyped import (
     Rows,
     UntypedStore,
     empty_store,
-    highest_number,
     load_untyped,
     pages_of,
     rows_of,
@@ -33,45 +33,8 @@ from snaptable.maintenance.untyped import (
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import format as journal_format
-from snaptable.storage.journal.format import Frame
-from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import TablePages
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A snapshot's rows as the models write them, or what in them doesn't fit the models."""
-
-    rows: Rows
-    problems: Sequence[RowProblem] = ()
-
-
-Validate = Callable[[bytes], Validation]
-"""Takes a snapshot's bytes and loads them into the models."""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """An edit that can be accepted.
-
-    Attributes:
-        data: the bytes of the edited file.
-        store: the state that the commit is added to; if the base is unknown, the state that the file holds.
-        differences: the rows that were changed, if that is known.
-        commit: what is added to the state, None if no row was changed.
-        newer_commits: number of commits that the journal holds beyond the edited file; they stay.
-        is_base_known: whether the state before the edit is known.
-        put_back: sequence and time of an older snapshot that was put back; None if the file was edited.
-    """
-
-    data: bytes
-    store: UntypedStore
-    differences: Sequence[Difference] = ()
-    commit: Commit | None = None
-    newer_commits: int = 0
-    is_base_known: bool = True
-    put_back: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +61,7 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
     path = str(files.path(names.SNAPSHOT))
     if is_as_written(path, data):
         store = load_untyped(path, data)
-        return _examine_put_back(files, read_edited(path, data), store, rows_of(store.pages), validate)
+        return examine_put_back(files, read_edited(path, data), store, rows_of(store.pages), validate)
     edited = read_edited(path, data)
     # 2. The state it was made from.
     base = _rebuild_base(files, edited.header)
@@ -109,7 +72,7 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
     if base.newer_commits and not differences:
         store = UntypedStore(pages_of(base.rows, {}), edited.header.store, edited.header.sequence)
         store.head_digest = edited.header.head_digest
-        put_back = _examine_put_back(files, edited, store, base.rows, validate)
+        put_back = examine_put_back(files, edited, store, base.rows, validate)
         if put_back is not None:
             return put_back
     _check_keys(edited, base.rows, differences)
@@ -119,10 +82,10 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
     target = _apply_differences(edited, present, differences)
     # 5. The result, as the models write it.
     if validate:
-        numbers = _last_numbers(edited.header, base.store.pages.numbered, target)
-        target = _validated(edited, present, target, numbers, validate)
+        numbers = last_numbers(edited.header, base.store.pages.numbered, target)
+        target = validated_rows(edited, present, target, numbers, validate)
     # 6. The commit that leads there.
-    commit = _commit_between(base.store, present, target, edited.header)
+    commit = commit_between(base.store, present, target, edited.header)
     return Edit(data, base.store, differences, commit, base.newer_commits)
 
 
@@ -202,118 +165,6 @@ def _apply_differences(edited: EditedSnapshot, present: Rows, differences: Seque
     return target
 
 
-def _validated(
-    edited: EditedSnapshot, present: Rows, target: Rows, numbers: Mapping[str, int], validate: Validate
-) -> Rows:
-    """Return rows as the models write them, as far as they differ from the present ones.
-
-    Raises:
-        SchemaMismatch: they don't fit the models.
-    """
-    validation = validate(_compose(edited.header, target, numbers))
-    refuse_edit(edited.path, edited.data, validation.problems)
-    return {
-        table: {
-            key: row if row == present.get(table, {}).get(key) else validation.rows[table][key]
-            for key, row in rows.items()
-        }
-        for table, rows in target.items()
-        if rows or table in validation.rows
-    }
-
-
-def _compose(header: SnapshotHeader, rows: Rows, numbers: Mapping[str, int]) -> bytes:
-    """Return rows as the bytes of a snapshot."""
-    pages = pages_of(rows, numbers)
-    whole = SnapshotHeader(header.store, header.sequence, header.saved_at, pages.counts(), header.head_digest, numbers)
-    return b"".join(snapshot_format.compose(whole, pages.render()))
-
-
-def _last_numbers(header: SnapshotHeader, known: Mapping[str, int], rows: Rows) -> dict[str, int]:
-    """Return the last number given out in each table that numbers its keys: never below a key that is there."""
-    pages = pages_of(rows, {})
-    return {
-        table: max(last, header.numbered.get(table, 0), highest_number(pages, table))
-        for table, last in {**header.numbered, **known}.items()
-    }
-
-
-def _commit_between(store: UntypedStore, present: Rows, target: Rows, header: SnapshotHeader) -> Commit | None:
-    """Return the commit that leads from the present rows to others, None if they are the same."""
-    changes = tuple(_change_of(difference) for difference in compare(present, target))
-    if not changes:
-        return None
-    known = store.pages.numbered
-    numbers = _last_numbers(header, known, target)
-    moved = {table: last for table, last in numbers.items() if known.get(table) != last}
-    return Commit(store.sequence + 1, changes, moved)
-
-
-def _change_of(difference: Difference) -> Change:
-    if difference.after is None:
-        return Delete(difference.table, difference.key)
-    kind = Insert if difference.before is None else Replace
-    return kind(difference.table, difference.key, difference.after)
-
-
-# ── put back ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _examine_put_back(
-    files: Files, edited: EditedSnapshot, store: UntypedStore, rows: Rows, validate: Validate | None
-) -> Edit | None:
-    """Return the edit that goes back to the rows of an older snapshot; None if the snapshot is not older.
-
-    Args:
-        files: the store's directory.
-        edited: the content of the file.
-        store: the state of the file; the journal behind it is applied.
-        rows: the rows of this state.
-        validate: checks the rows against the models, None if there are none.
-
-    Raises:
-        CorruptJournal: the journal doesn't lead from the file to its last clean close.
-        SchemaMismatch: the rows don't fit the models.
-    """
-    header, before = edited.header, store.sequence
-    close = _apply_journal(files, store)
-    if close is None or close.last <= before:
-        return None
-    present, target = rows_of(store.pages), {table: dict(by_key) for table, by_key in rows.items()}
-    if validate:
-        numbers = _last_numbers(header, store.pages.numbered, target)
-        target = _validated(edited, present, target, numbers, validate)
-    return Edit(
-        edited.data,
-        store,
-        list(compare(present, target)),
-        _commit_between(store, present, target, header),
-        store.sequence - before,
-        put_back=(before, header.saved_at),
-    )
-
-
-def _apply_journal(files: Files, store: UntypedStore) -> Frame | None:
-    """Apply the journal behind a state, and return the mark of its last clean close.
-
-    Raises:
-        CorruptJournal: it holds commits that the state doesn't lead to.
-    """
-    segments = read_segments(files)
-    for frame in frames_after(store, segments):
-        store.apply_frame(frame)
-    close = newest_close(segments)
-    newest = max((frame.last for segment in segments for frame in segment.whole_frames), default=0)
-    if close is not None and max(newest, close.last) > store.sequence:
-        raise CorruptJournal(
-            f"{files.path(names.JOURNAL)} holds commits up to sequence {max(newest, close.last)}, and doesn't lead "
-            f"there from the snapshot of sequence {store.sequence}; {names.command('repair', files.root)} says what "
-            f"can be saved",
-            path=files.path(names.JOURNAL),
-        )
-    return close
-
-
 # ── discarded ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -334,7 +185,7 @@ def examine_discarding(files: Files, data: bytes) -> UntypedStore | None:
     # 1. A whole snapshot: the journal behind it, if that was closed later.
     if is_as_written(path, data):
         store = load_untyped(path, data)
-        before, close = store.sequence, _apply_journal(files, store)
+        before, close = store.sequence, apply_journal(files, store)
         return store if close is not None and close.last > before else None
     # 2. An edited one: the journal from its start.
     edited = read_edited(path, data, strictly=False)
@@ -370,9 +221,9 @@ def _examine_without_base(files: Files, edited: EditedSnapshot, validate: Valida
             f"before the edit back; to give them up, move {files.path(names.JOURNAL)} away",
             path=edited.path,
         )
-    rows, numbers = edited.rows, _last_numbers(header, {}, edited.rows)
+    rows, numbers = edited.rows, last_numbers(header, {}, edited.rows)
     if validate:
-        validation = validate(_compose(header, rows, numbers))
+        validation = validate(compose(header, rows, numbers))
         refuse_edit(edited.path, edited.data, validation.problems)
         rows = validation.rows
     digest = secrets.token_hex(16)  # of no frame: a journal of the former history can't follow it

@@ -5,7 +5,7 @@ The only module of the tools that knows models, and the engine that loads them.
 
 from snaptable.database import Database
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch
-from snaptable.maintenance.external_edit import Validate, Validation
+from snaptable.maintenance.edit import Validate, Validation
 from snaptable.maintenance.findings import Finding
 from snaptable.maintenance.row_problems import RowProblem
 from snaptable.maintenance.stable_read import read_until_stable

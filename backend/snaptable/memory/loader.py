@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from snaptable.changes import Change, Delete, FillIn, Insert
 from snaptable.codec import Codec
-from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch
+from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch, listed
 from snaptable.memory import constraints
 from snaptable.memory.page_decoder import PageDecoder
 from snaptable.memory.rows import TableRows
@@ -266,14 +266,11 @@ class TableLoader:
         self._progress(self._to_index - reported)
 
     def _refuse(self, where: str, *, path: str | None = None) -> NoReturn:
-        lines = [self._lines.get(problem) for problem in self.problems[:MOST_PROBLEMS]]
-        texts = [
-            f"line {line}: {problem}" if line else problem for line, problem in zip(lines, self.problems, strict=False)
-        ]
-        shown = "\n  ".join(texts)
-        more = f"\n  … and {len(self.problems) - MOST_PROBLEMS} more" if len(self.problems) > MOST_PROBLEMS else ""
+        lines = [self._lines.get(problem) for problem in self.problems]
+        texts = [f"line {line}: {text}" if line else text for line, text in zip(lines, self.problems, strict=True)]
+        heading = f"{where}: what is stored does not fit the models; nothing was changed:"
         raise SchemaMismatch(
-            f"{where}: what is stored does not fit the models; nothing was changed:\n  {shown}{more}",
+            "\n  ".join([heading, *listed(texts, MOST_PROBLEMS)]),
             path=path,
             line=next(filter(None, lines), None),
         )
