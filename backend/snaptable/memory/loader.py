@@ -195,7 +195,7 @@ class TableLoader:
         """Return the key that a journalled text stands for.
 
         Raises:
-            SchemaMismatch: there is no such table.
+            SchemaMismatch: the database doesn't have the table.
         """
         if table not in self.tables:
             raise SchemaMismatch(

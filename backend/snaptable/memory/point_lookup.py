@@ -123,6 +123,7 @@ def reader_get(rows: RowsByKey, key_type: type[Key], share: Callable[[BaseModel]
         return get
 
     def get_copy(key: object, /) -> BaseModel | None:
+        """Return a copy of the row of a key, or None."""
         row = get(key)
         return row if row is None else share(row)
 
@@ -134,6 +135,7 @@ def _token_get(rows: RowsByKey) -> Get:
     latest = writer_get(rows)
 
     def get(key: object, /) -> BaseModel | None:
+        """Return the row of a key, or None."""
         version = rows.version
         row = latest(key)
         if rows.version is version is not None:

@@ -211,7 +211,7 @@ class MemoryTable:
 
     def _existing(self, key: object) -> BaseModel:
         schema = self._table.schema
-        # A row is no key, and one that holds a list can't even be looked up.
+        # A row can't be a key, and one that holds a list can't even be looked up.
         row = None if type(key) is schema.model else self._table.get(key)
         if row is None:
             raise RowNotFound.of(schema.name, key, schema.key)

@@ -13,7 +13,7 @@ from snaptable.memory.rows import TableRows
 from snaptable.values.row_lines import Key
 
 NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
-"""Table, key, the row before the transaction and the row after it; None where there is no row."""
+"""Table, key, the row before the transaction and the row after it; None if there is no row."""
 
 
 class Transaction:

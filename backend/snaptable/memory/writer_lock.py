@@ -167,6 +167,7 @@ class WriterLock:
         loop = asyncio.get_running_loop()
 
         def resume() -> None:
+            """Wake the task, in its own loop."""
             if waiter and waiter.future and not waiter.future.done():
                 waiter.future.set_result(None)
 

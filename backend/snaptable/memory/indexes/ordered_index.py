@@ -152,6 +152,7 @@ def _entry_function(
     if not any(sort_keys):
 
         def plain(row: BaseModel) -> Entry:
+            """Return the entry of values that sort as they are."""
             entry: Entry = values_of(row)
             return NONE if None in entry else entry
 
@@ -162,12 +163,14 @@ def _entry_function(
         assert sort_key is not None
 
         def keyed_alone(row: BaseModel) -> Entry:
+            """Return the entry of one value with a sort key."""
             value, primary = values_of(row)
             return NONE if value is None else (sort_key(value), primary)
 
         return keyed_alone
 
     def keyed(row: BaseModel) -> Entry:
+        """Return the entry of several values, of which some have sort keys."""
         entry: Entry = values_of(row)
         if None in entry:
             return NONE

@@ -104,7 +104,7 @@ class AccessPath:
         raise NotImplementedError
 
     def count(self, values: Values) -> int:
-        """Return how many rows match; O(rows looked at), less if there is no residual filter."""
+        """Return how many rows match; O(rows looked at), less without a residual filter."""
         return len(self.matching(values))
 
     def batches(self, values: Values, most: int) -> Iterable[list[BaseModel]]:
@@ -282,6 +282,7 @@ def distinct_values(term: IndexableTerm) -> Callable[[Values], Collection[object
     """Return the function that gives the values of a "one of" term, each once."""
 
     def distinct(values: Values) -> Collection[object]:
+        """Return the values of the term among a query's."""
         chosen = values[term.position]
         assert isinstance(chosen, tuple)
         return dict.fromkeys(chosen)

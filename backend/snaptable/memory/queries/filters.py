@@ -52,6 +52,7 @@ class ResidualFilter:
         quick = prepared(values)
 
         def keep(rows: Collection[BaseModel], *beside: Sequence[object]) -> list[BaseModel]:
+            """Return the rows for which all conditions hold."""
             try:
                 return quick(rows, *beside)
             except TypeError:
@@ -98,6 +99,7 @@ class _FilterSource:
         used, converters, sort_keys = self.used, self.converters, self.sort_keys
 
         def prepared(values: Values) -> Filter:
+            """Return the filter of a query's values."""
             if converters:
                 return make(
                     *(converters[at](values[at]) if at in converters else values[at] for at in used), *sort_keys

@@ -53,6 +53,7 @@ def rows_after(rows: list[BaseModel], order: Sequence[Order], position: tuple[ob
     ]
 
     def is_after(row: BaseModel) -> bool:
+        """Return whether a row comes after the position."""
         for value_of, sort_key, descending, bound in steps:
             value = value_of(row)
             if value is None or bound is None:
