@@ -159,8 +159,10 @@ def test_invalid_rows_carry_the_fields(
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_errors_survive_pickling(db: Shelf, again: Callable[[Any], Any]) -> None:
     """Ensure that every error comes out of another process as it went in, with the rows in it."""
-    works = [work for work, *_ in (*VIOLATIONS.values(), *INVALID.values())]
-    for work in (*works, lambda db: db.authors["bob"]):
+    works: list[Callable[[Shelf], object]] = [violation[0] for violation in VIOLATIONS.values()]
+    works += [case[0] for case in INVALID.values()]
+    works.append(lambda db: db.authors["bob"])
+    for work in works:
         with pytest.raises(SnaptableError) as raised:
             work(db)
         error = again(raised.value)
