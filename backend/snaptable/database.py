@@ -129,6 +129,10 @@ class Database:
     def open(self) -> Self:
         """Open the database, and return it: lock, load, verify, replay, index, check; O(n).
 
+        What the models have and the file does not is filled in by the fields' defaults, validated, saved as one commit
+        before this returns, and logged. With read_only=True nothing is saved, so a field whose default factory would
+        have to invent values is a SchemaMismatch.
+
         Raises:
             OpenError: it can't be opened; the subclasses say why. Its files are as they were, but for a torn end of
                 the journal, which is kept in `quarantine/`.

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from tests.snaptable.support import files_of, refuses
 
 from snaptable import Database, OpenError, Row, SchemaError, SchemaMismatch, Table, Unique, new_id, utc_now
+from snaptable.cli.main import main
 
 numbers = count()
 
@@ -178,6 +179,29 @@ def test_a_read_only_opening_invents_nothing(old: Path) -> None:
     assert files_of(old) == files
     first = rows_of(new, old)
     assert rows_of(new, old, read_only=True) == first
+
+
+class Tagged(Row):
+    id: int
+    token: str = Field(default_factory=new_id)
+    city: str = "Bern"
+
+
+class TaggedUsers(Database):
+    users: Table[Tagged]
+
+
+def test_check_says_what_would_be_filled_in(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no problem, and `check` changes nothing."""
+    files = files_of(old)
+    assert main(["check", str(old), "--schema", f"{__name__}:TaggedUsers"]) == 0
+    told = capsys.readouterr().out
+    assert "notice: db_snapshot.json: opening would fill in users.token, users.city of 2 rows" in told
+    assert files_of(old) == files
+    with TaggedUsers(old, banner=False) as db:
+        db.users.count()
+    assert main(["check", str(old), "--schema", f"{__name__}:TaggedUsers"]) == 0
+    assert "fill in" not in capsys.readouterr().out
 
 
 def test_a_stop_gap_file_is_filled_in_and_saved_too(tmp_path: Path) -> None:

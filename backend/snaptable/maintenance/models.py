@@ -14,6 +14,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.storage.disk.files import Files
 from snaptable.storage.disk.names import JOURNAL, SNAPSHOT
+from snaptable.storage.fill_ins import described
 from snaptable.storage.recovery import load_snapshot, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
@@ -57,9 +58,11 @@ def _loader_of(models: Models) -> TableLoader:
 def check_models(files: Files, models: Models) -> list[Finding]:
     """Return what in a store, which would open without models, doesn't fit them; O(n).
 
+    What opening it for writing would fill in, because the models have it and the file does not, is a notice.
+
     Read again if a writer changed the files meanwhile.
     """
-    return read_until_stable(files, lambda: _check_models(files, models), bool)
+    return read_until_stable(files, lambda: _check_models(files, models), _has_problem)
 
 
 def _check_models(files: Files, models: Models) -> list[Finding]:
@@ -76,7 +79,12 @@ def _check_models(files: Files, models: Models) -> list[Finding]:
         return [Finding("problem", SNAPSHOT, str(error), error.offset, error.line)]
     except OSError as error:
         return [Finding("problem", SNAPSHOT, str(error))]
-    return []
+    lines = described(loader.fill_ins.values(), ("opening would fill in", "opening would rewrite"))
+    return [Finding("notice", SNAPSHOT, line) for line in lines]
+
+
+def _has_problem(findings: list[Finding]) -> bool:
+    return any(finding.severity == "problem" for finding in findings)
 
 
 def _finding_of(files: Files, snapshot: bytes | None, problem: RowProblem) -> Finding:
