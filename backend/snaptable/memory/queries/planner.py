@@ -51,6 +51,8 @@ class PreparedQuery:
         only = self._paths[0]
         self._only = only if len(self._paths) == 1 and not isinstance(only, RangeScan) else None
         """The path, if neither values nor rows could change it."""
+        self._exact = next((path for path in self._paths if self._is_exact(path)), None)
+        """A path that looks at no row but those wanted, in the order wanted: no other looks at fewer."""
         self._all = ResidualFilter(self.conditions) if self.conditions else None
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,12 +111,19 @@ class PreparedQuery:
     def _choose(self, wanted: Select, after: Position | None) -> AccessPath:
         values = wanted.values
         paths = self._paths_for(values) if self._compared or self._prefixes else self._paths
+        if self._exact is not None and paths is self._paths:
+            exact = self._exact.bind(values, after)
+            if exact is not None and self._is_exact(exact) and (after is None or exact.after_cursor):
+                return exact
         if len(paths) == 1:
             only = paths[0].bind(values, after)
             assert only is not None
             return only
         bound = (path.bind(values, after) for path in paths)
         return min((path for path in bound if path is not None), key=lambda path: self._cost(path, wanted))
+
+    def _is_exact(self, path: AccessPath) -> bool:
+        return not path.residual_count and (path.ordered or not self.order)
 
     def _paths_for(self, values: Values) -> Paths:
         """Return the paths that values allow: no index answers a comparison with NaN, nor an empty prefix."""
