@@ -102,7 +102,7 @@ OWNER = Owner(id=SECRET, email=SECRET)
         (UniqueViolation(SECRET, table="owners", fields=("email",), value=SECRET, other=OWNER), ["/email"]),
         (UniqueViolation(SECRET, table="owners", fields=("a", "b"), value=(SECRET, 1), other=OWNER), ["/a", "/b"]),
         (ForeignKeyViolation(SECRET, table="things", key=SECRET, fields=("owner_id",), value=SECRET), ["/owner_id"]),
-        (ForeignKeyViolation(SECRET, table="things", key=SECRET, fields=("owner_id",), value=SECRET, other=OWNER), []),
+        (ForeignKeyViolation(SECRET, table="owners", key=SECRET, fields=("id",), value=SECRET, other=OWNER), []),
     ],
 )
 def test_a_violated_constraint_is_409_and_names_table_and_fields(
@@ -120,6 +120,39 @@ def test_a_violated_constraint_is_409_and_names_table_and_fields(
     assert (body["table"], body["fields"]) == (error.table, list(error.fields))
     assert [item["pointer"] for item in body.get("errors", [])] == pointers
     assert all(item["in"] == "body" for item in body.get("errors", []))
+
+
+CONFLICTS: list[tuple[Callable[[Things], object], str, list[str], list[str]]] = [
+    (lambda db: db.owners.insert(Owner(id=SECRET, email="c@example.org")), "owners", ["id"], ["/id"]),
+    (
+        lambda db: db.owners.insert(Owner(id="o3", email=f"{SECRET}@example.org")), "owners", ["email"], ["/email"],
+    ),
+    (
+        lambda db: db.things.insert(Thing(id="t2", owner_id=SECRET, name=SECRET, size=2)),
+        "things", ["owner_id", "name"], ["/owner_id", "/name"],
+    ),
+    (
+        lambda db: db.things.insert(Thing(id="t2", owner_id=f"{SECRET}-none", name="x", size=2)),
+        "things", ["owner_id"], ["/owner_id"],
+    ),
+    (lambda db: db.owners.delete(SECRET), "owners", ["id"], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "name", "fields", "pointers"), CONFLICTS)
+def test_the_store_says_which_fields_clash(
+    db: Things,
+    ask: Callable[[Callable[[], object]], httpx2.Response],
+    change: Callable[[Things], object],
+    name: str,
+    fields: list[str],
+    pointers: list[str],
+) -> None:
+    """Ensure the same for every kind of violation that a real store raises."""
+    body = problem(ask(lambda: change(db)), 409)
+    assert (body["table"], body["fields"]) == (name, fields)
+    assert [error["pointer"] for error in body.get("errors", [])] == pointers
+    assert all(error["in"] == "body" for error in body.get("errors", []))
 
 
 def test_a_missing_row_is_404(db: Things, ask: Callable[[Callable[[], object]], httpx2.Response]) -> None:
