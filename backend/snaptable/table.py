@@ -76,8 +76,10 @@ class Table(Generic[M]):
         >>> db.users["ann"].age
         31
         """
-        # A row is no key, and one that holds a list can't even be looked up.
-        row = None if type(key) is self.model else self.get(key)
+        try:
+            row = self.get(key)
+        except TypeError:
+            row = None  # what can't be hashed, such as a row that holds a list, is not a key
         if row is None:
             raise RowNotFound.of(self.name, key, self.schema.key)
         return row
