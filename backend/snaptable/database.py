@@ -75,10 +75,9 @@ class Database:
         """Name the database; nothing is opened yet.
 
         Args:
-            url: a directory, which is made if it is missing, or "memory:" for a database that keeps nothing.
-            snapshot: when `db_snapshot.json` follows a write: "auto" (before the write returns, up to 4 MiB of data;
-                within a second, past that; very large data at the disk's pace), "always" (before the write returns)
-                or "background" (within a second).
+            url: a directory, made if it is missing, or "memory:" for a database that keeps nothing.
+            snapshot: when `db_snapshot.json` follows a write: "always" (before the write returns), "background"
+                (within a second; very large data at the disk's pace), "auto" ("always" up to 4 MiB of data).
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
             read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too.
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.
@@ -95,9 +94,8 @@ class Database:
         self._engine: Engine | None = None
         self._directory: Path | None = None
         self._closing = threading.Lock()
-        self._tables: dict[str, Table[Any]] = {
-            name: Table(schema, type(self).__name__) for name, schema in self.__schemas__.items()
-        }
+        name = type(self).__name__
+        self._tables: dict[str, Table[Any]] = {key: Table(each, name) for key, each in self.__schemas__.items()}
         self.__dict__.update(self._tables)
 
     def __repr__(self) -> str:

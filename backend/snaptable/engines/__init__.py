@@ -39,7 +39,7 @@ def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy) -> No
     Raises:
         OpenError: the URL is one of another library's, and would become a directory of that name here; says what to
             write, and never repeats the URL, which may hold a password.
-        ValueError: there is no such `snapshot`.
+        ValueError: `snapshot` is none of the policies.
     """
     if snapshot not in get_args(SnapshotPolicy):
         raise ValueError(f"snapshot is one of {', '.join(get_args(SnapshotPolicy))}; not {snapshot!r}")
