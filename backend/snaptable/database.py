@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 from snaptable import schema_builder
 from snaptable.contract import Engine, SnapshotPolicy, Status
 from snaptable.declarations import Declaration, declared_tables
-from snaptable.engines import EngineOptions, Filesystem, check_arguments, open_engine
+from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.schema import TableSchema
@@ -143,7 +143,14 @@ class Database:
         if self._engine is not None:
             raise OpenError(f"{self!r} is open already")
         options = EngineOptions(
-            self.url, self.__schemas__, self._policy, self._read_only, self._banner, self._files, self.import_legacy
+            self.url,
+            self.__schemas__,
+            self._policy,
+            self._read_only,
+            self._banner,
+            self._files,
+            self.import_legacy,
+            import_name(type(self)),
         )
         engine = open_engine(options)
         self._directory = engine.directory

@@ -18,7 +18,7 @@ from snaptable.cli.common import (
     describe_number,
     say,
 )
-from snaptable.cli.schema_option import add_schema, load_schema
+from snaptable.cli.schema_option import add_schema, load_last, load_schema
 from snaptable.maintenance.acceptance import accept_edit, discard_edit
 from snaptable.maintenance.differences import Difference
 from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
@@ -54,19 +54,26 @@ def add(commands: Subcommands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show the edit, ask, accept or discard it; return 0 if the snapshot is as the library writes it now."""
     directory = StoreDirectory(options.directory)
-    models = load_schema(options.schema)
+    models, last = load_schema(options.schema), directory.last_models()
     with directory.locked():
         data = directory.read_snapshot()
         if data is None:
             raise UsageError(f"there is no {SNAPSHOT} in {directory.root}; see {directory.command('repair')}")
         if options.discard:
             return _discard(directory, data, yes=options.yes)
-        edit = examine(directory.files, data, validator_of(models) if models else None)
+        edit, checked = examine(directory.files, data, validator_of(models) if models else None), ""
         if edit is None:
             return _say_no_edit(directory)
         if models is None:
-            say("Warning: without --schema MODULE:DATABASE types and constraints were not checked.")
+            # Imported only now that there is an edit, and while the lock keeps the module from opening the store.
+            models, checked = load_last(last)
+            edit = examine(directory.files, data, validator_of(models)) if models else edit
+        assert edit is not None
+        if models is None:
+            say(f"Warning: {checked}")
             say("If rows break them, the store will be refused when it is opened.")
+        elif checked:
+            say(checked)
         _print_edit(directory, edit, None if options.all else MAX_ROWS)
         if not ask("Take it over?", yes=options.yes):
             return EXIT_FAILED

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from snaptable import Database, SchemaError
@@ -14,6 +15,24 @@ def add_schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--schema", metavar="MODULE:DATABASE", help="check rows against the models too, e.g. app.main:Library"
     )
+
+
+def load_last(name: str) -> tuple[type[Database] | None, str]:
+    """Return the Database class that opened a store last, if it can be imported here, and what to say of that.
+
+    Args:
+        name: the class as `module:Class`, "" if it is unknown.
+    """
+    if not name:
+        return None, "without --schema MODULE:DATABASE types and constraints were not checked."
+    try:
+        with redirect_stdout(sys.stderr):
+            models = load_schema(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module does, the command goes on without
+        reason = str(error).removeprefix(f"--schema {name}: ")
+        last = f"{name}, which opened the store last, can't be imported here ({reason})"
+        return None, f"types and constraints were not checked: {last}; see --schema MODULE:DATABASE."
+    return models, f"Checked against {name}, which opened the store last; --schema MODULE:DATABASE names others."
 
 
 def load_schema(name: str | None) -> type[Database] | None:

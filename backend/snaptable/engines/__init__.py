@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
-from snaptable.engines.options import EngineOptions, Filesystem
+from snaptable.engines.options import EngineOptions, Filesystem, import_name
 from snaptable.errors import OpenError, SnaptableError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "OpenObserver",
     "check_arguments",
     "engine_of",
+    "import_name",
     "observe_opens",
     "open_engine",
 ]

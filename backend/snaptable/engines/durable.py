@@ -77,6 +77,7 @@ class DurableEngine(InMemory):
             options.import_legacy,
             options.snapshot,
             options.read_only,
+            options.models,
         )
         callbacks = CommitCallbacks[UndoRecords](self.memory.became_durable, self.memory.failed, dict)
         with without_garbage_collection(), progress:

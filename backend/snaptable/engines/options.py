@@ -25,6 +25,15 @@ class Filesystem(Protocol):
         """
 
 
+def import_name(cls: type) -> str:
+    """Return how a class is imported, as `module:Class`; "" for one made in a function, or in the program's own file.
+
+    Importing that would run the program once more.
+    """
+    is_importable = cls.__module__ != "__main__" and "." not in cls.__qualname__
+    return f"{cls.__module__}:{cls.__qualname__}" if is_importable else ""
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How an engine is opened."""
@@ -39,3 +48,5 @@ class EngineOptions:
     """Returns the disk for an absolute directory."""
     import_legacy: "Callable[[LegacySnapshot], None]"
     """Converts the rows of a snapshot of the older format, in place."""
+    models: str = ""
+    """The Database class as `module:Class`, "" if it can't be imported by a name."""

@@ -9,7 +9,7 @@ from snaptable.errors import OpenError
 from snaptable.maintenance.stable_read import fingerprint
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
-from snaptable.storage.disk.lock import Lock
+from snaptable.storage.disk.lock import Lock, last_models
 from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT, program
 from snaptable.storage.store import check_directories, read_snapshot
 
@@ -58,6 +58,10 @@ class StoreDirectory:
     def command(self, verb: str) -> str:
         """Return the shell command that calls one of the tools on this directory."""
         return names.command(verb, self.root)
+
+    def last_models(self) -> str:
+        """Return the Database class that opened the store last, as `module:Class`; "" if that is unknown."""
+        return last_models(self.files)
 
     def read_snapshot(self) -> bytes | None:
         """Return the snapshot's bytes, None if there is none."""

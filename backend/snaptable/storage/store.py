@@ -43,6 +43,7 @@ class OpenOptions:
         convert_legacy: the application's conversion of a legacy snapshot.
         policy: when a commit waits for its snapshot.
         read_only: take no lock and change nothing.
+        models: the Database class, as `module:Class`; noted in the lock file.
     """
 
     files: Files
@@ -51,6 +52,7 @@ class OpenOptions:
     convert_legacy: Callable[[LegacySnapshot], None]
     policy: Policy
     read_only: bool
+    models: str = ""
 
 
 class Store(Generic[U]):
@@ -141,6 +143,7 @@ class Store(Generic[U]):
                 recovery = legacy.import_legacy(files, snapshot, pages, target, options.convert_legacy)
             store = cls(files, recovery, existed=snapshot is not None or recovery.store is not None)
             store._lock = lock
+            lock.note_models(options.models)
             # 4. Files that were never finished.
             remove_leftovers(files)
             # 5. Torn ends set aside, a fresh snapshot if anything was in doubt; then ready.

@@ -1,13 +1,15 @@
 """`snaptable accept`: an edit is shown, asked about, checked, and becomes a commit like any other."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.snaptable.cli.support import SCHEMA, command, nothing_lost, process, unchanged
+from tests.snaptable.cli.support import ROOT, SCHEMA, command, nothing_lost, process, unchanged
 from tests.snaptable.maintenance.support import contents, edit, fill, lift
 from tests.snaptable.storage.support import (
     JOURNAL,
@@ -34,6 +36,8 @@ def check_accepted(directory: Path, *words: str, sequence: int = 9, schema: bool
     """Check that an edit is shown, taken over after a yes, and part of an unbroken history; return the rows."""
     arguments = ["--schema", SCHEMA] if schema else []
     expect_refusal(directory, SnapshotEdited, f"snaptable accept {directory}")
+    if not schema:
+        forget_models(directory)
     for answer in ("", "n\n"):
         assert unchanged(directory, "accept", directory, *arguments, answer=answer).says(*words).status == 1
     before = contents(directory)
@@ -49,6 +53,11 @@ def check_accepted(directory: Path, *words: str, sequence: int = 9, schema: bool
         (rebuilt / SNAPSHOT).unlink()
         assert opened(rebuilt) == rows
     return rows
+
+
+def forget_models(directory: Path) -> None:
+    """Forget which models opened a store last."""
+    (directory / "db.lock").write_bytes(b"")
 
 
 def test_changed_added_and_removed(directory: Path, states: list[Rows]) -> None:
@@ -271,8 +280,71 @@ def test_the_first_line_says_what_was_not_checked(directory: Path, states: list[
     """Ensure that without models the warning comes before the changes, not behind them."""
     assert states
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
+    forget_models(directory)
     result = unchanged(directory, "accept", directory, answer="n\n")
     assert "were not checked" in result.out.splitlines()[0]
+
+
+def test_the_models_that_opened_the_store_last_are_used(directory: Path, states: list[Rows]) -> None:
+    """Ensure an edit is checked against them without being told to, and that a tool's own lock keeps their name."""
+    assert states
+    edit(directory / SNAPSHOT, '"note":"plain"', '"note":7')
+    for _ in range(2):
+        result = unchanged(directory, "accept", directory, "--yes")
+        assert result.says("users['bob'].note", "valid string", "nothing was changed").status == 1
+    edit(directory / SNAPSHOT, '"note":7', '"note":"x"')
+    result = command("accept", directory, "--yes").says("Done")
+    assert result.out.splitlines()[0].startswith(f"Checked against {SCHEMA}, which opened the store last")
+    assert opened(directory)["users"]["bob"]["note"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.away:Store", "No module named 'gone'"),
+        ("tests.snaptable.storage.support:Gone", "has no attribute 'Gone'"),
+        ("tests.snaptable.storage.support:User", "is not a Database"),
+        ("this", ""),
+    ],
+)
+def test_models_that_can_not_be_imported(directory: Path, states: list[Rows], name: str, reason: str) -> None:
+    """Ensure the first line says which models they were, why they could not be used, and what was not checked."""
+    assert states
+    edit(directory / SNAPSHOT, '"note":"plain"', '"note":7')
+    (directory / "db.lock").write_text(json.dumps({"pid": 1, "host": "x", "since": "", "models": name}))
+    result = unchanged(directory, "accept", directory, answer="n\n")
+    first = result.out.splitlines()[0]
+    assert "were not checked" in first
+    assert name in first
+    assert reason in first
+
+
+def test_a_module_that_opens_the_store_can_not_change_it(directory: Path, tmp_path: Path) -> None:
+    """Ensure models are imported only if there is an edit, and while the store is locked."""
+    (tmp_path / "opener.py").write_text(
+        "from tests.snaptable.storage.support import Store, User\n"
+        f"class Mine(Store): pass\nwith Mine({str(directory)!r}) as db: db.users.insert(User())\n"
+    )
+    code = "import opener"
+    for _ in range(2):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    rows = opened_by(directory)
+    assert len(rows) == 2
+    for change in ("", "x"):
+        path = directory / SNAPSHOT
+        path.write_text(path.read_text().replace('"note":""', f'"note":"{change}"', 1))
+        line = [sys.executable, "-m", "snaptable", "accept", str(directory)]
+        result = subprocess.run(line, env=environment, input="n\n", capture_output=True, text=True, check=False)
+        assert ("in use" in result.stdout) == bool(change), result
+        assert result.returncode == bool(change)
+    path.write_text(path.read_text().replace('"note":"x"', '"note":""'))
+    assert opened_by(directory) == rows
+
+
+def opened_by(directory: Path) -> Rows:
+    """Return the users in a store's snapshot, without opening it."""
+    return parse_snapshot((directory / SNAPSHOT).read_bytes())[1]["users"]
 
 
 def test_where_history_does_not_reach_back(directory: Path, states: list[Rows]) -> None:

@@ -38,6 +38,7 @@ class Lock:
             path = files.path(names.LOCK)
             raise OpenError(f"{path} can't be locked: {error}", path=path) from error
         try:
+            self._models = last_models(files)
             self._note_holder()
             files.inspect(names.LOCK)
             self._inode = files.inode(names.LOCK)
@@ -45,9 +46,17 @@ class Lock:
             self._held.release()
             raise
 
+    def note_models(self, models: str) -> None:
+        """Note the Database class that opened the store, as `module:Class`, for tools; "" keeps the one before."""
+        if models and models != self._models:
+            self._models = models
+            self._note_holder()
+
     def _note_holder(self) -> None:
         since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        holder: dict[str, object] = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        if self._models:
+            holder["models"] = self._models
         try:
             self._files.overwrite(names.LOCK, json.dumps(holder).encode() + b"\n")
         except OSError:
@@ -72,6 +81,15 @@ class Lock:
     def release(self) -> None:
         """Let other processes open the store."""
         self._held.release()
+
+
+def last_models(files: Files) -> str:
+    """Return the Database class that last opened a store, as `module:Class`; "" if that is unknown."""
+    try:
+        models = json.loads(files.read(names.LOCK)).get("models", "")
+    except (OSError, ValueError, AttributeError, UnsafeDirectory):
+        return ""
+    return models if isinstance(models, str) else ""
 
 
 def _refusal(files: Files, advice: str) -> str:
