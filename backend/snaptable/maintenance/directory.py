@@ -51,7 +51,8 @@ class StoreDirectory:
         owner = self.root.stat().st_uid
         if os.name != "nt" and owner != os.geteuid():
             raise NotAStore(
-                f"{self.root} belongs to user {owner}: call this as that user, e.g. sudo -u '#{owner}' …",
+                f"{self.root} belongs to user {owner}: call this as that user, e.g. sudo -u '#{owner}' … "
+                f"(container: exec --user {owner})",
                 path=self.root,
             )
 

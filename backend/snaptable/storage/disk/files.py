@@ -363,12 +363,9 @@ class Files:
             status = os.lstat(self._prefix + name)
         except FileNotFoundError:
             return None
-        reason = unsafe_file(status)
+        reason = unsafe_file(self.path(name), status)
         if reason is not None:
-            path = self.path(name)
-            raise UnsafeDirectory(
-                f"{path} {reason}; move it away, the store keeps its files as plain files of its own", path=path
-            )
+            raise UnsafeDirectory(reason, path=self.path(name))
         return _identity(status)
 
     def exposed(self, name: str) -> str | None:

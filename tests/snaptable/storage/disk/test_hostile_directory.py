@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from snaptable import OpenError, SnaptableError, UnsafeDirectory
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
 LOCK = "db.lock"
+ROOT = Path(__file__).parents[4]
 Plant = Callable[[Path, Path], None]
 
 
@@ -242,3 +245,51 @@ def test_planted_while_it_is_open(store: Store, tmp_path: Path, name: str) -> No
     else:
         assert ids(store) == ["a"]
     assert [path.read_text() for path in elsewhere.iterdir()] == ["mine"]
+
+
+def test_the_advice_on_hard_links_works(directory: Path) -> None:
+    """Ensure the command that the message names makes a store of `cp -al` open, file by file, its twin untouched."""
+    with Store(directory, fsync=False) as db:
+        db.users.insert(User(id="a"))
+    shutil.copytree(directory, twin := directory.parent / "it's a twin", copy_function=os.link)
+    before = tree(directory)
+    for _ in range(9):
+        try:
+            with Store(twin, fsync=False) as db:
+                db.users.insert(User(id="b"))
+            break
+        except UnsafeDirectory as error:
+            command = str(error).partition("bytes of its own: ")[2]
+            subprocess.run(command, shell=True, check=True)
+    assert list(opened(twin)["users"]) == ["a", "b"]
+    assert tree(directory) == before
+
+
+@root_only
+def test_the_advice_on_a_volume_of_another_user_works(tmp_path: Path) -> None:
+    """Ensure a process whose group may write to a volume of root's is told of a directory below it, which works."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, 0, NOBODY)
+    volume.chmod(0o2775)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(0o755)
+    program = (
+        "import os, sys\n"
+        "from tests.snaptable.storage.support import Store, User\n"
+        "with Store(sys.argv[2], fsync=False) as db: db.users.insert(User())\n"  # what is imported late
+        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+        "with Store(sys.argv[1], fsync=False) as db: db.users.insert(User())\n"
+    )
+    refusal = subprocess.run(
+        [sys.executable, "-c", program, str(volume), str(tmp_path / "1")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = ("belongs to user 0", "--user 0", f"chown -R {NOBODY} {volume}", f"such as {volume / 'store'}")
+    assert [word for word in words if word not in refusal.stderr] == [], refusal.stderr
+    store = str(volume / "store")
+    subprocess.run([sys.executable, "-c", program, store, str(tmp_path / "2")], cwd=ROOT, check=True)
