@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 SnapshotPolicy = Literal["auto", "always", "background"]
 """When `db_snapshot.json` follows a write: see `Database`."""
+WRITER_TIMEOUT = 30.0
+"""Seconds that a write waits for another transaction at most, if the program says nothing else."""
 
 
 # ── what is asked, and what is answered ─────────────────────────────────────────────────────────────────────────────

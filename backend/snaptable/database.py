@@ -11,7 +11,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from snaptable import schema_builder
-from snaptable.contract import Engine, SnapshotPolicy, Status
+from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.declarations import Declaration, declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
@@ -69,6 +69,7 @@ class Database:
         snapshot: SnapshotPolicy = "auto",
         fsync: bool = True,
         read_only: bool = False,
+        writer_timeout: float = WRITER_TIMEOUT,
         banner: bool = True,
         filesystem: Filesystem | None = None,
     ) -> None:
@@ -80,16 +81,19 @@ class Database:
                 (within a second; very large data at the disk's pace), "auto" ("always" up to 4 MiB of data).
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
             read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too.
+            writer_timeout: seconds after which a write that waits for another thread's or task's transaction gives up
+                with a TransactionError; the log names who is waited for after 1 s.
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.
             filesystem: what gives the disk for the directory, called with it and `fsync`; None for the real one.
 
         Raises:
             OpenError: the URL is neither a directory nor "memory:".
-            ValueError: another `snapshot`.
+            ValueError: another `snapshot`, or a `writer_timeout` that is not above 0.
         """
-        check_arguments(url, snapshot)
+        check_arguments(url, snapshot, writer_timeout)
         self.url = os.fspath(url)
         self._policy: SnapshotPolicy = snapshot
+        self._writer_timeout = writer_timeout
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem
         self._engine: Engine | None = None
         self._directory: Path | None = None
@@ -148,6 +152,7 @@ class Database:
             self._policy,
             self._read_only,
             self._banner,
+            self._writer_timeout,
             self._files,
             self.import_legacy,
             import_name(type(self)),

@@ -34,14 +34,16 @@ _POSTGRES = ("postgresql", "postgres")
 _LIKE_MEMORY = (":memory:", "memory", ":memory", "memory://")
 
 
-def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy) -> None:
+def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy, writer_timeout: float) -> None:
     """Check what a database is made with.
 
     Raises:
         OpenError: the URL is one of another library's, and would become a directory of that name here; says what to
             write, and never repeats the URL, which may hold a password.
-        ValueError: `snapshot` is none of the policies.
+        ValueError: `snapshot` is none of the policies, or `writer_timeout` is not a number of seconds above 0.
     """
+    if not 0 < writer_timeout < float("inf"):
+        raise ValueError(f"writer_timeout is a number of seconds above 0; not {writer_timeout!r}")
     if snapshot not in get_args(SnapshotPolicy):
         raise ValueError(f"snapshot is one of {', '.join(get_args(SnapshotPolicy))}; not {snapshot!r}")
     _check_url(url)

@@ -33,7 +33,7 @@ class DurableEngine(InMemory):
     """Tables in memory, and the open store that they are loaded from and committed to. Made by `open`."""
 
     def __init__(self, options: EngineOptions, directory: Path) -> None:
-        super().__init__(options.schemas)
+        super().__init__(options)
         self.directory: Path | None = directory
         self.store: Store[UndoRecords]
         self._pid = os.getpid()

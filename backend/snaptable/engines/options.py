@@ -44,6 +44,8 @@ class EngineOptions:
     snapshot: SnapshotPolicy
     read_only: bool
     banner: bool
+    writer_timeout: float
+    """Seconds after which a wait for the writer ends in a TransactionError."""
     files: "Callable[[Path], Files]"
     """Returns the disk for an absolute directory."""
     import_legacy: "Callable[[LegacySnapshot], None]"

@@ -1,7 +1,7 @@
 """The engine in memory as the contract has it, and the one that keeps nothing: "memory:"."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,6 @@ from snaptable.errors import ReadOnlyStore, TransactionError
 from snaptable.memory.commit_log import VolatileLog
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.table import MemoryTable
-from snaptable.schema import TableSchema
 
 T = TypeVar("T")
 
@@ -21,8 +20,8 @@ T = TypeVar("T")
 class InMemory:
     """What both engines in memory share: tables, transactions, checks."""
 
-    def __init__(self, schemas: Mapping[str, TableSchema]) -> None:
-        self.memory = MemoryEngine(schemas)
+    def __init__(self, options: EngineOptions) -> None:
+        self.memory = MemoryEngine(options.schemas, options.writer_timeout)
         self._tables = {name: MemoryTable(self.memory, rows) for name, rows in self.memory.tables.items()}
 
     @property
@@ -30,11 +29,9 @@ class InMemory:
         """The operations of each table, by name."""
         return self._tables
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Return the context of a transaction, or of a savepoint."""
-        with self.memory.transaction():
-            yield
+        return self.memory.transaction()
 
     def run(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Call a function, once, as one transaction."""
@@ -82,7 +79,7 @@ class VolatileEngine(InMemory):
     directory: Path | None = None
 
     def __init__(self, options: EngineOptions) -> None:
-        super().__init__(options.schemas)
+        super().__init__(options)
         refusal = ReadOnlyStore("the database was opened with read_only=True") if options.read_only else None
         self.keep_nothing(refusal)
 

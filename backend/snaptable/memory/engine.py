@@ -5,6 +5,7 @@ records released. The writer lock is held for a transaction; the latch, which gu
 one query.
 """
 
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
@@ -12,9 +13,11 @@ from types import CoroutineType, TracebackType
 from typing import TypeVar
 
 from snaptable.changes import Commit
+from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
+from snaptable.memory.owner import Place, place_of_caller
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.memory.writer_lock import WriterLock
@@ -26,15 +29,20 @@ T = TypeVar("T")
 class MemoryEngine:
     """The tables of a database, its transactions, and their commits."""
 
-    def __init__(self, schemas: Mapping[str, TableSchema]) -> None:
-        """Begin with empty tables; there is nothing to write to until `log` is set."""
+    def __init__(self, schemas: Mapping[str, TableSchema], writer_timeout: float = WRITER_TIMEOUT) -> None:
+        """Begin with empty tables; there is nothing to write to until `log` is set.
+
+        Args:
+            schemas: the tables, in declared order.
+            writer_timeout: seconds after which a wait for the writer lock ends in a TransactionError.
+        """
         self.latch = threading.RLock()
         self.tables = {name: TableRows(schema, self.latch, self.in_transaction) for name, schema in schemas.items()}
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""
         self.log: AnyCommitLog | None = None
         self.open_transaction: Transaction | None = None
-        self._writer_lock = WriterLock(self._reap_dead_owner)
+        self._writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,8 +59,12 @@ class MemoryEngine:
         """
         return WriteContext(self)
 
-    def transaction(self) -> "TransactionContext":
+    def transaction(self) -> "UserTransaction":
         """Return the context of `with db.transaction()`."""
+        return UserTransaction(self)
+
+    def savepoint(self) -> "TransactionContext":
+        """Return the context of a part of the caller's transaction that is rolled back by itself."""
         return TransactionContext(self)
 
     def check_writable(self) -> None:
@@ -75,7 +87,7 @@ class MemoryEngine:
             TypeError: the function returned an awaitable; it was rolled back. Otherwise as `commit`.
         """
         if self.in_transaction():
-            with self.transaction():
+            with self.savepoint():
                 return _not_awaitable(call())
         log = self._opened_log()
         owner = await self._writer_lock.acquire_async()
@@ -90,9 +102,18 @@ class MemoryEngine:
             await log.wait_async(batch)
         return result
 
-    def begin(self) -> Transaction:
-        """Acquire the writer lock and open a transaction; blocks while another one is open."""
-        self._writer_lock.acquire()
+    def begin(self, place: Place | None = None) -> Transaction:
+        """Acquire the writer lock and open a transaction; blocks while another one is open.
+
+        Args:
+            place: where the program began it, if the program decides when it ends.
+
+        Raises:
+            TransactionError: waiting for the open transaction would not end, or took too long.
+        """
+        owner = self._writer_lock.acquire()
+        if place is not None:
+            owner.place = place
         return self._open_transaction()
 
     def _open_transaction(self) -> Transaction:
@@ -101,6 +122,16 @@ class MemoryEngine:
             self._opened_log()
         self.open_transaction = Transaction(self.latch)
         return self.open_transaction
+
+    def check_left_by_owner(self, transaction: Transaction) -> None:
+        """Roll a transaction back if the caller is not the thread or task that began it.
+
+        Raises:
+            TransactionError: it is not; the transaction was rolled back, and the next writer can go on.
+        """
+        if self.open_transaction is transaction and not self._writer_lock.held_by_me():
+            self.roll_back(transaction)
+            raise TransactionError(_LEFT_ELSEWHERE)
 
     def commit(self, transaction: Transaction) -> None:
         """Commit, and return when it is durable.
@@ -229,10 +260,19 @@ class TransactionContext:
     Leaving the block commits, and returns when that is durable; an exception rolls back to where the block began.
     """
 
-    __slots__ = ("_engine", "_savepoint", "_transaction")
+    __slots__ = ("_engine", "_savepoint", "transaction")
+
+    _savepoint: int | None
+    transaction: Transaction
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
+
+    def begin(self, place: Place | None = None) -> Transaction:
+        """Begin a transaction; `place` is where in the program, if the program decides when it ends."""
+        self._savepoint = None
+        self.transaction = self._engine.begin(place)
+        return self.transaction
 
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
@@ -240,11 +280,11 @@ class TransactionContext:
         if engine.in_transaction():
             transaction = engine.open_transaction
             assert transaction is not None
-            self._savepoint: int | None = transaction.savepoint()
+            self._savepoint = transaction.savepoint()
         else:
             self._savepoint = None
             transaction = engine.begin()
-        self._transaction = transaction
+        self.transaction = transaction
         return transaction
 
     def __exit__(
@@ -253,11 +293,42 @@ class TransactionContext:
         """Commit, or roll back to where the block began."""
         if self._savepoint is not None:
             if kind is not None:
-                self._transaction.roll_back_to(self._savepoint)
+                self.transaction.roll_back_to(self._savepoint)
         elif kind is None:
-            self._engine.commit(self._transaction)
+            self._engine.commit(self.transaction)
         else:
-            self._engine.roll_back(self._transaction)
+            self._engine.roll_back(self.transaction)
+
+
+class UserTransaction:
+    """What `with db.transaction()` enters: left by the thread and task that began it, or rolled back."""
+
+    __slots__ = ("_context", "_engine")
+
+    def __init__(self, engine: MemoryEngine) -> None:
+        self._engine = engine
+        self._context = TransactionContext(engine)
+
+    def __enter__(self) -> None:
+        """Begin, and note where in the program that was."""
+        if self._engine.in_transaction():
+            self._context.__enter__()
+        else:
+            self._context.begin(place_of_caller(sys._getframe(1)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back to where the block began."""
+        self._engine.check_left_by_owner(self._context.transaction)
+        self._context.__exit__(kind, error, trace)
+
+
+_LEFT_ELSEWHERE = (
+    "a transaction was left by another thread or task than the one that began it, and was rolled back: a dependency "
+    "with a `yield` may be entered and left on different threads. Begin and leave it in one function, or use "
+    "db.run(fn, …)"
+)
 
 
 class WriteContext(TransactionContext):

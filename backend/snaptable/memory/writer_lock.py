@@ -5,24 +5,23 @@ Here the longest waiting one is next. A waiting thread is only woken, not given 
 first. Handing it over would make everyone wait until the system runs the sleeper, and the queue would never drain. A
 thread that has waited `FAIRNESS_DELAY` seconds, and a task at any time, is handed the lock.
 
-Waiters look now and then whether the owner is still alive: a thread that died, or a task that ended, with a transaction
-open must not block the store for ever.
+No wait is without an end. Waiters look now and then whether the owner is still alive: a thread that died, or a task
+that ended, with a transaction open must not block the store. They tell in the log who holds the lock, and give up after
+a time (`memory.stalls` says when and why), because the owner may be waiting for them.
 """
 
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from snaptable.errors import TransactionError
+from snaptable.memory import stalls
+from snaptable.memory.owner import Owner, on_event_loop
 
 if TYPE_CHECKING:
     import asyncio
-
-T = TypeVar("T")
 
 LIVENESS_INTERVAL = 0.1
 """Seconds between two looks at whether the owner is still alive."""
@@ -30,71 +29,32 @@ FAIRNESS_DELAY = 0.02
 """Seconds after which a waiting thread is no longer overtaken."""
 
 
-class Owner:
-    """The thread, and on an event loop the task, that a transaction belongs to."""
-
-    __slots__ = ("in_sync_call", "started", "task", "thread")
-
-    def __init__(self) -> None:
-        self.thread = threading.current_thread()
-        self.task = current_task()
-        self.started = False
-        """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
-        self.in_sync_call = False
-        """Whether it is inside a plain function, so that no other task of its thread can be running."""
-
-    def is_caller(self) -> bool:
-        """Return whether the caller is the owner; a task that the owner started is not."""
-        return self.thread is threading.current_thread() and (self.in_sync_call or self.task is current_task())
-
-    def is_of_my_thread(self) -> bool:
-        """Return whether the owner runs in the caller's thread, so that blocking would be for ever."""
-        return self.thread is threading.current_thread()
-
-    def is_dead(self) -> bool:
-        """Return whether the owner ended without releasing the lock."""
-        if self.task is not None and (self.task.done() or self.task.get_loop().is_closed()):
-            return True
-        return not self.thread.is_alive()
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Call a plain function as the owner; within it, whatever task is asked about counts as the owner's."""
-        self.in_sync_call = True
-        try:
-            return function()
-        finally:
-            self.in_sync_call = False
-
-
-def current_task() -> "asyncio.Task[object] | None":
-    """Return the asyncio task that is running, None outside an event loop."""
-    # If no module imported asyncio, no loop runs; importing it here would cost every program without tasks 60 ms.
-    module: ModuleType | None = sys.modules.get("asyncio")
-    loop = None if module is None else module._get_running_loop()
-    if module is None or loop is None:
-        return None
-    task: asyncio.Task[object] | None = module.current_task(loop)
-    return task
-
-
 class _Waiter:
     """A place in the queue: a thread waits on a lock, a task on a future."""
 
-    __slots__ = ("future", "owner", "since", "wake")
+    __slots__ = ("future", "observed", "owner", "since", "wake")
 
-    def __init__(self, owner: Owner, wake: Callable[[], object]) -> None:
+    def __init__(self, owner: Owner, wake: Callable[[], object], *, blocks_loop: bool) -> None:
         self.owner = owner
         self.wake = wake
         self.since = time.monotonic()
+        self.observed = stalls.Observation(blocks_loop=blocks_loop)
+        """What was seen of the owners that were waited for."""
         self.future: asyncio.Future[None] | None = None
 
 
 class WriterLock:
     """The right to write: held by one owner at a time, by and large first come, first served."""
 
-    def __init__(self, reap_dead_owner: Callable[[], None]) -> None:
-        """Begin with the lock free; `reap_dead_owner` rolls back what an owner that died left open."""
+    def __init__(self, reap_dead_owner: Callable[[], None], timeout: float) -> None:
+        """Begin with the lock free.
+
+        Args:
+            reap_dead_owner: rolls back what an owner that died left open.
+            timeout: seconds after which whoever waits gives up.
+        """
         self.owner: Owner | None = None
+        self._timeout = timeout
         self._waiting: deque[_Waiter] = deque()
         self._handed_to: _Waiter | None = None
         self._mutex = threading.Lock()
@@ -105,11 +65,12 @@ class WriterLock:
         owner = self.owner
         return owner is not None and owner.is_caller()
 
-    def acquire(self) -> None:
-        """Take the lock; blocks the thread while another owner holds it.
+    def acquire(self) -> Owner:
+        """Take the lock; blocks the thread while another owner holds it. Return the owner, the caller.
 
         Raises:
-            TransactionError: another task of this event loop has a transaction open across an await.
+            TransactionError: another task of this event loop has a transaction open across an await, the event loop
+                would wait for another thread's transaction, or the owner did not release the lock in time.
         """
         me = Owner()
         with self._mutex:
@@ -119,12 +80,14 @@ class WriterLock:
         if not free:
             self._wait(me)
         me.started = True
+        return me
 
     async def acquire_async(self) -> Owner:
         """Take the lock without blocking the event loop while a thread holds it; return the owner, the present task.
 
         Raises:
-            TransactionError: another task of this event loop has a transaction open across an await.
+            TransactionError: another task of this event loop has a transaction open across an await, or the owner
+                did not release the lock in time.
         """
         me = Owner()
         with self._mutex:
@@ -154,6 +117,7 @@ class WriterLock:
             while waiter is not None and self.owner is not me:
                 if not woken.acquire(timeout=LIVENESS_INTERVAL):
                     self._replace_dead_owner()
+                    self._check_stall(waiter)
                 elif self._acquire_or_requeue(waiter):
                     return
         except BaseException:
@@ -177,10 +141,24 @@ class WriterLock:
                 waiter.future = loop.create_future()
                 if self.owner is not me and not (await asyncio.wait((waiter.future,), timeout=LIVENESS_INTERVAL))[0]:
                     self._replace_dead_owner()
-        except asyncio.CancelledError:
-            assert waiter is not None
-            self._leave(waiter)
+                    self._check_stall(waiter)
+        except (asyncio.CancelledError, TransactionError):
+            if waiter is not None:
+                self._leave(waiter)
             raise
+
+    def _check_stall(self, waiter: _Waiter) -> None:
+        """Log a wait that takes long, and end one that would not.
+
+        Raises:
+            TransactionError: naming the owner, since when it holds the lock, and what to write instead.
+        """
+        owner = self.owner
+        if owner is None or owner is waiter.owner:
+            return
+        reason = waiter.observed.look(owner, time.monotonic() - waiter.since, self._timeout)
+        if reason is not None:
+            raise TransactionError(reason)
 
     def _acquire_or_queue(self, me: Owner, wake: Callable[[], object], *, blocks_loop: bool) -> _Waiter | None:
         """Take the lock, or return the place in the queue; None if the lock was taken."""
@@ -201,7 +179,7 @@ class WriterLock:
                     self._waiting.appendleft(self._handed_to)
                     self.owner = me
                     return None
-            waiter = _Waiter(me, wake)
+            waiter = _Waiter(me, wake, blocks_loop=blocks_loop and on_event_loop())
             self._waiting.append(waiter)
             return waiter
 

@@ -1,0 +1,94 @@
+"""The owner of a transaction: a thread, and on an event loop a task; and the line of the program that began it."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+_PACKAGE = str(Path(__file__).parents[1] / "x")[:-1]
+"""The folder of this package, with the separator at its end."""
+
+
+class Place(NamedTuple):
+    """The line of the program that began a transaction, and when."""
+
+    code: CodeType
+    line: int
+    since: float
+    """When that was, in seconds of `time.monotonic`."""
+
+    def __str__(self) -> str:
+        return f"{self.code.co_qualname} ({Path(self.code.co_filename).name}:{self.line})"
+
+
+def place_of_caller(frame: FrameType | None) -> Place | None:
+    """Return the first place outside this package, and outside contextlib, from a frame outwards; O(depth)."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and not name.endswith("contextlib.py"):
+            return Place(frame.f_code, frame.f_lineno, time.monotonic())
+        frame = frame.f_back
+    return None
+
+
+class Owner:
+    """The thread, and on an event loop the task, that a transaction belongs to."""
+
+    __slots__ = ("in_sync_call", "place", "started", "task", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.task = current_task()
+        self.started = False
+        """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
+        self.in_sync_call = False
+        """Whether it is inside a plain function, so that no other task of its thread can be running."""
+        self.place: Place | None = None
+        """Where the program began the transaction; None for a single write, which ends by itself."""
+
+    def is_caller(self) -> bool:
+        """Return whether the caller is the owner; a task that the owner started is not."""
+        return self.thread is threading.current_thread() and (self.in_sync_call or self.task is current_task())
+
+    def is_of_my_thread(self) -> bool:
+        """Return whether the owner runs in the caller's thread, so that blocking would be for ever."""
+        return self.thread is threading.current_thread()
+
+    def is_dead(self) -> bool:
+        """Return whether the owner ended without releasing the lock."""
+        if self.task is not None and (self.task.done() or self.task.get_loop().is_closed()):
+            return True
+        return not self.thread.is_alive()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a plain function as the owner; within it, whatever task is asked about counts as the owner's."""
+        self.in_sync_call = True
+        try:
+            return function()
+        finally:
+            self.in_sync_call = False
+
+
+def on_event_loop() -> bool:
+    """Return whether an event loop runs in the calling thread."""
+    # If no module imported asyncio, no loop runs; importing it here would cost every program without tasks 60 ms.
+    module: ModuleType | None = sys.modules.get("asyncio")
+    return module is not None and module._get_running_loop() is not None
+
+
+def current_task() -> "asyncio.Task[object] | None":
+    """Return the asyncio task that is running, None outside an event loop."""
+    module: ModuleType | None = sys.modules.get("asyncio")
+    loop = None if module is None else module._get_running_loop()
+    if module is None or loop is None:
+        return None
+    task: asyncio.Task[object] | None = module.current_task(loop)
+    return task
