@@ -31,30 +31,30 @@ from app.tables import Document
 from snaptable.storage.disk.files import Files
 
 
-class Named(set[str]):
+class Referenced(set[str]):
     """Names of blobs that rows refer to."""
 
 
 @pytest.fixture
-def named() -> Named:
+def referenced() -> Referenced:
     """Give an empty set of names."""
-    return Named()
+    return Referenced()
 
 
 @pytest.fixture
-def blobs(tmp_path: Path, named: Named) -> Blobs:
+def blobs(tmp_path: Path, referenced: Referenced) -> Blobs:
     """Give an empty directory of blobs."""
-    return Blobs(Files(tmp_path), named.__contains__)
+    return Blobs(Files(tmp_path), referenced.__contains__)
 
 
 def put(blobs: Blobs, data: bytes) -> str:
     """Store bytes and return their name."""
-    with blobs.stage(io.BytesIO(data), 10_000) as incoming:
-        incoming.publish()
-        return incoming.sha256
+    with blobs.stage(io.BytesIO(data), 10_000) as staged:
+        staged.publish()
+        return staged.sha256
 
 
-def test_a_held_blob_is_collected_when_let_go(blobs: Blobs) -> None:
+def test_a_pinned_blob_is_collected_when_its_last_pin_goes(blobs: Blobs) -> None:
     """Ensure that a download is not cut short by a delete, and the bytes go afterwards."""
     name = put(blobs, b"bytes")
     with blobs.pinned(name), blobs.pinned(name):
@@ -63,31 +63,31 @@ def test_a_held_blob_is_collected_when_let_go(blobs: Blobs) -> None:
     assert not blobs.path(name).exists()
 
 
-def test_an_upload_of_what_is_being_collected_wins(blobs: Blobs, named: Named) -> None:
-    """Ensure that bytes named again while a delete waits are not removed."""
+def test_an_upload_of_what_is_being_collected_wins(blobs: Blobs, referenced: Referenced) -> None:
+    """Ensure that bytes that are referred to again while a delete waits are not removed."""
     name = put(blobs, b"bytes")
     with blobs.pinned(name):
         blobs.collect(name)
-        named.add(name)
+        referenced.add(name)
     assert blobs.path(name).exists()
-    named.clear()
+    referenced.clear()
     blobs.collect(name)
     assert not blobs.path(name).exists()
 
 
-def test_uploads_and_deletes_of_one_blob_never_lose_it(blobs: Blobs, named: Named) -> None:
+def test_uploads_and_deletes_of_one_blob_never_lose_it(blobs: Blobs, referenced: Referenced) -> None:
     """Ensure, under contention, that a name committed always has its bytes."""
     lost = []
 
     def work() -> None:
         for _ in range(50):
-            with blobs.stage(io.BytesIO(b"same"), 100) as incoming, blobs.pinned(incoming.sha256):
-                incoming.publish()
-                named.add(incoming.sha256)
-                if not blobs.path(incoming.sha256).exists():
+            with blobs.stage(io.BytesIO(b"same"), 100) as staged, blobs.pinned(staged.sha256):
+                staged.publish()
+                referenced.add(staged.sha256)
+                if not blobs.path(staged.sha256).exists():
                     lost.append(1)
-                named.discard(incoming.sha256)
-                blobs.collect(incoming.sha256)
+                referenced.discard(staged.sha256)
+                blobs.collect(staged.sha256)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -102,8 +102,8 @@ def test_what_is_not_published_leaves_nothing(blobs: Blobs) -> None:
     """Ensure that refused and failed uploads are cleaned up."""
     with pytest.raises(TooLarge):
         blobs.stage(io.BytesIO(b"x" * 11), 10)
-    with blobs.stage(io.BytesIO(b"x" * 10), 10) as incoming:
-        assert incoming.size == 10
+    with blobs.stage(io.BytesIO(b"x" * 10), 10) as staged:
+        assert staged.size == 10
     assert list(blobs.directory.iterdir()) == []
 
 
@@ -282,10 +282,10 @@ def test_an_upload_whose_client_has_gone_is_finished_all_the_same(
     resources = Resources(Settings(_env_file=None, **options))
     publishing, publish = threading.Event(), StagedBlob.publish
 
-    def slow(incoming: StagedBlob) -> None:
+    def slow(staged: StagedBlob) -> None:
         publishing.set()
         time.sleep(0.2)
-        publish(incoming)
+        publish(staged)
 
     monkeypatch.setattr(StagedBlob, "publish", slow)
 
