@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from app.files.blobs import Blobs
@@ -29,7 +30,7 @@ _TIMES = {
 def import_rows(old: LegacySnapshot) -> None:
     """Convert every row in place; set aside rows without an owner, report what does not fit.
 
-    Bytes are stored last, and only if nothing was reported so far.
+    Bytes are stored once every row fits, what the tables demand included.
     """
     _add_keys(old)
     _convert_users(old)
@@ -37,8 +38,7 @@ def import_rows(old: LegacySnapshot) -> None:
     _fill_gaps(old)
     _convert_times(old)
     contents = _extract_contents(old)
-    if not old.problems:
-        _store_blobs(old, contents)
+    old.before_saving(lambda: _store_blobs(old.directory, contents))
 
 
 def _rows(old: LegacySnapshot, table: str) -> list[tuple[str, LegacyRow]]:
@@ -164,9 +164,21 @@ def _count(old: LegacySnapshot, key: str, data: bytes) -> int:
         return 1
 
 
-def _store_blobs(old: LegacySnapshot, contents: list[bytes]) -> None:
-    """Write the bytes as blobs, synced, before any row refers to them."""
-    blobs = Blobs(Files(old.directory), lambda _: True)
-    for data in contents:
-        with blobs.stage(io.BytesIO(data), len(data)) as staged:
-            staged.publish()
+def _store_blobs(directory: Path, contents: list[bytes]) -> None:
+    """Write the bytes as blobs, synced, before any row refers to them; if that fails, remove them again.
+
+    Raises:
+        OSError: not all of them could be written.
+    """
+    blobs = Blobs(Files(directory), lambda _: False)
+    added: list[str] = []
+    try:
+        for data in contents:
+            with blobs.stage(io.BytesIO(data), len(data)) as staged:
+                if not blobs.path(staged.sha256).exists():
+                    added.append(staged.sha256)
+                staged.publish()
+    except BaseException:
+        for sha256 in added:
+            blobs.collect(sha256)
+        raise

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,9 @@ import bcrypt
 import pytest
 from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, Process, as_data_url, make_pdf, run_to_end
+
+from app.files.blobs import StagedBlob
+from snaptable import OpenError
 
 ANN, BOB, GONE = (f"{n}0000000-0000-4000-8000-000000000000" for n in "abc")
 PAPER, SCAN, LOST = (f"{n}1111111-1111-4111-8111-111111111111" for n in "abc")
@@ -172,6 +176,7 @@ MISFITS: list[tuple[str, list[str], Any, list[str]]] = [
     ("coordinates", ["extractions", "e1", "coordinates"], {"x": 1}, ["extractions", "e1", "coordinates"]),
     ("field", ["users", ANN, "role"], "admin", ["users", ANN, "role"]),
     ("pages", ["documents", PAPER, "total_pages"], "three", ["documents", PAPER, "total_pages"]),
+    ("last row", ["annotations", "a1", "page_num"], "two", ["annotations", "a1", "page_num"]),
 ]
 
 
@@ -190,6 +195,41 @@ def test_a_row_that_does_not_fit_is_reported_and_nothing_changed(
         assert word in output
     assert "Traceback" not in output
     assert (tmp_path / "data" / "db_snapshot.json").read_bytes() == before
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {"db_snapshot.json", "db.lock"}
+
+
+@pytest.mark.parametrize(("table", "value"), [("documents", []), ("users", None), ("annotations", "none")])
+def test_a_table_that_is_none_is_named(start: Start, old: Json, tmp_path: Path, table: str, value: object) -> None:
+    """Ensure that a list, null or text in the place of a table is refused by its name."""
+    before = put(tmp_path, old | {table: value})
+    with pytest.raises(OpenError, match=f'"{table}" is'):
+        start()
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"db_snapshot.json", "db.lock"}
+    assert (tmp_path / "data" / "db_snapshot.json").read_bytes() == before
+
+
+def test_bytes_that_find_no_room_leave_nothing(
+    start: Start, old: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a disk that is full at the second document leaves neither blob nor quarantine, and a retry works."""
+    before = put(tmp_path, old)
+    publish = StagedBlob.publish
+    published: list[str] = []
+
+    def fail_at_second(staged: StagedBlob) -> None:
+        if published:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        published.append(staged.sha256)
+        publish(staged)
+
+    monkeypatch.setattr(StagedBlob, "publish", fail_at_second)
+    with pytest.raises(OpenError, match=r"could not be taken over: .*No space left"):
+        start()
+    assert published
+    files = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name != "db.lock"]
+    assert [path.read_bytes() for path in files] == [before]
+    monkeypatch.undo()
+    assert start().get("/health").json()["rows"]["documents"] == 2
 
 
 def test_a_real_server_takes_over_and_survives_a_kill_at_once(old: Json, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class LegacySnapshot:
         self.directory = directory
         self.problems: list[str] = []
         self.quarantined: list[dict[str, object]] = []
+        self._deferred: list[Callable[[], object]] = []
 
     def problem(self, table: str, key: str, field: str, reason: str) -> None:
         """Report a row that can't be imported."""
@@ -51,6 +52,19 @@ class LegacySnapshot:
         row = self.tables[table].pop(key)
         self.quarantined.append({"table": table, "key": key, "reason": reason, "row": row})
         logger.warning("%s[%r] was set aside: %s", table, key, reason)
+
+    def before_saving(self, write: Callable[[], object]) -> None:
+        """Have `write` called once every row fits, before the first file of the store is written.
+
+        It writes what the application keeps beside the rows, such as files that the rows name. An OSError that it
+        raises is raised by `open` as an OpenError; nothing was taken over then.
+        """
+        self._deferred.append(write)
+
+    def run_deferred(self) -> None:
+        """Call what was given to `before_saving`, in that order."""
+        for write in self._deferred:
+            write()
 
     def quarantined_json(self) -> bytes:
         """Return the rows set aside as JSON lines."""
@@ -78,11 +92,37 @@ def parse(path: str, data: bytes) -> dict[str, dict[str, Any]]:
         raise _damaged(path, data, error) from None
     if isinstance(plain, dict) and "snaptable" in plain:
         raise damage.explain(path, data, has_header=False)
-    if not isinstance(plain, dict) or not all(isinstance(value, dict) for value in plain.values()):
+    misfits = _not_tables(plain)
+    if misfits:
         raise UnsupportedFormat(
-            f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}", path=path
+            f"{path} is JSON, but neither a snapshot of this library nor of the form {{table: {{key: row}}}}: "
+            f"{misfits}; nothing was changed",
+            path=path,
         )
+    assert isinstance(plain, dict)  # which `_not_tables` would have reported
     return plain
+
+
+def _not_tables(plain: object) -> str:
+    """Return which parts of a file are not tables, in words; empty if all are."""
+    if not isinstance(plain, dict):
+        return f"it is {_KINDS[type(plain)]}"
+    misfits = [
+        f"{json.dumps(name)} is {_KINDS[type(value)]}" for name, value in plain.items() if type(value) is not dict
+    ]
+    more = [f"{len(misfits) - MAX_SHOWN} more"] if len(misfits) > MAX_SHOWN else []
+    return ", ".join(misfits[:MAX_SHOWN] + more)
+
+
+_KINDS = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a truth value",
+    type(None): "null",
+}
+"""What a JSON value that is not an object is called."""
 
 
 def _damaged(path: str, data: bytes, error: Exception) -> CorruptSnapshot:
@@ -170,7 +210,8 @@ def import_legacy(
 
     Raises:
         SchemaMismatch: listing the rows that do not fit, by table, key and field.
-        OpenError: there is a journal beside the file; or as `parse`.
+        OpenError: there is a journal beside the file; what the application keeps beside the rows could not be
+            written; or as `parse`.
     """
     # 1. What the file holds.
     path = str(files.path(names.SNAPSHOT))
@@ -184,7 +225,12 @@ def import_legacy(
     convert(legacy)
     # 3. Each row into its table.
     _import_rows(legacy, pages, target)
-    # 4. The old bytes, and what was set aside, kept before anything is written.
+    # 4. What the application keeps beside the rows.
+    try:
+        legacy.run_deferred()
+    except OSError as error:
+        raise OpenError(f"{path} could not be taken over: {error}; it was left as it is", path=path) from error
+    # 5. The old bytes, and what was set aside, kept before the store's own files are written.
     _keep_originals(files, data, legacy)
     return RecoveryResult()
 

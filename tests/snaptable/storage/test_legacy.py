@@ -190,7 +190,12 @@ def test_missing_maps(directory: Path, missing: str) -> None:
         ('{"users": {"1": {"id": "1", "email": "a"}}},', CorruptSnapshot, ["byte"]),
         ('{"users": [{"id": "1"}]}', UnsupportedFormat, []),
         ('[{"id": "1"}]', UnsupportedFormat, []),
-        ('{"users": {}, "version": 3}', UnsupportedFormat, []),
+        ('{"users": {}, "version": 3}', UnsupportedFormat, ['"version" is a number']),
+        ('{"users": {}, "documents": []}', UnsupportedFormat, ['"documents" is a list']),
+        ('{"users": null, "documents": {}}', UnsupportedFormat, ['"users" is null']),
+        ('{"users": "", "documents": true}', UnsupportedFormat, ['"users" is a text', '"documents" is a truth value']),
+        ('"users"', UnsupportedFormat, ["it is a text"]),
+        ("null", UnsupportedFormat, ["it is null"]),
     ],
 )
 def test_a_file_that_is_not_of_the_format(directory: Path, text: str, kind: type[OpenError], words: list[str]) -> None:
@@ -254,6 +259,49 @@ def test_a_problem_the_application_reports(directory: Path) -> None:
         pytest.fail("it was taken over")
     for word in ("users", "'1'", "email", "is bad", "'2'", "age"):
         assert word in str(raised.value)
+    assert tree(directory) == before
+
+
+class KeepingMore(Archive):
+    """Keep a file beside the rows."""
+
+    def import_legacy(self, old: LegacySnapshot) -> None:
+        """Ask for the file to be written."""
+        old.before_saving(lambda: (old.directory / "extra").write_text("kept"))
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        changed(documents={**OLD["documents"], "d9": {"id": "d9", "user_id": "1", "filename": None}}),
+        changed(documents={**OLD["documents"], "d9": {"id": "d9", "user_id": "gone", "filename": "a.pdf"}}),
+        changed(users={**OLD["users"], "3": {"id": "3", "email": "b@x"}}),
+    ],
+    ids=["type", "foreign key", "unique"],
+)
+def test_nothing_beside_the_rows_is_written_before_all_fit(directory: Path, plain: Plain) -> None:
+    """Ensure what the application keeps beside the rows is written after the last row, and the constraints, fit."""
+    put(directory, plain)
+    before = tree(directory)
+    with pytest.raises(SchemaMismatch), KeepingMore(directory, fsync=False):
+        pytest.fail("it was taken over")
+    assert tree(directory) == before
+    put(directory, OLD)
+    with KeepingMore(directory, fsync=False):
+        assert (directory / "extra").read_text() == "kept"
+
+
+def test_what_cannot_be_kept_beside_the_rows_refuses_the_file(directory: Path) -> None:
+    """Ensure an OSError of the application's own files leaves the old file as it is, and says what failed."""
+
+    class Full(Archive):
+        def import_legacy(self, old: LegacySnapshot) -> None:
+            old.before_saving(lambda: (old.directory / "missing" / "extra").write_text(""))
+
+    put(directory, OLD)
+    before = tree(directory)
+    with pytest.raises(OpenError, match=r"could not be taken over.*missing"), Full(directory, fsync=False):
+        pytest.fail("it was taken over")
     assert tree(directory) == before
 
 
