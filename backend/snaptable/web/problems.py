@@ -272,6 +272,7 @@ def _document_problems(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, JsonValue]:
+        """Return FastAPI's document, with the schema."""
         document = generate()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
         return document

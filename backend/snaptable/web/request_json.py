@@ -25,6 +25,7 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            """Answer the request."""
             return await handler(_StrictRequest(request.scope, request.receive))
 
         return handle

@@ -48,6 +48,7 @@ def _shape(model: type[BaseModel]) -> object:
     document = model.model_json_schema(mode="serialization")
 
     def strip(schema: object, enclosing: tuple[str, ...] = ()) -> object:
+        """Return a schema's shape; `enclosing` are the types it stands in, the outermost first."""
         if isinstance(schema, list):
             return [strip(part, enclosing) for part in schema]
         if not isinstance(schema, dict):
