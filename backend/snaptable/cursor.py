@@ -7,12 +7,12 @@ from hashlib import blake2b
 from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.errors import InvalidCursor
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
-_write = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Cursors:
@@ -27,15 +27,15 @@ class Cursors:
         self.order = order
         self._values_of = [attrgetter(item.column.name) for item in order]
         self._adapters = [_column_adapter(item.column.model, item.column.name) for item in order]
+        self._writers = [adapter.serializer.to_json for adapter in self._adapters]
         self._shape = blake2b(repr((table, where, order)).encode("utf-8", "surrogatepass"), digest_size=8)
 
     def encode(self, values: tuple[object, ...], row: BaseModel) -> str:
         """Return the cursor behind a row of the query with these values."""
         position = [
-            adapter.dump_json(value_of(row)).decode()
-            for adapter, value_of in zip(self._adapters, self._values_of, strict=True)
+            write(value_of(row)).decode() for write, value_of in zip(self._writers, self._values_of, strict=True)
         ]
-        return urlsafe_b64encode(_write([self._fingerprint(values), *position]).encode()).rstrip(b"=").decode()
+        return urlsafe_b64encode(to_json([self._fingerprint(values), *position])).rstrip(b"=").decode()
 
     def decode(self, values: tuple[object, ...], cursor: str) -> tuple[object, ...]:
         """Return the row's values of the order's columns that a cursor stands behind.
