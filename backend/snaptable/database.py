@@ -16,6 +16,7 @@ from snaptable.declarations import Declaration, declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
+from snaptable.openings import Opening, close_abandoned, close_all
 from snaptable.schema import TableSchema
 from snaptable.table import Table
 
@@ -31,7 +32,8 @@ class Database:
     """Base of a database class: annotate attributes `name: Table[Model]`, and each is a table of that name.
 
     Making an object does no I/O; `with`, or `open()` and `close()`, do. The same object can be opened again. A program
-    that ends without closing loses nothing: what a write returned from is on the disk.
+    that ends without closing loses nothing: what a write returned from is on the disk. A database that nothing refers
+    to any more, no table and no query of it either, closes itself.
 
     >>> class User(Row):
     ...     id: str
@@ -96,6 +98,7 @@ class Database:
         self._writer_timeout = writer_timeout
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem
         self._engine: Engine | None = None
+        self._opening: Opening | None = None
         self._directory: Path | None = None
         self._closing = threading.Lock()
         name = type(self).__name__
@@ -146,6 +149,7 @@ class Database:
         """
         if self._engine is not None:
             raise OpenError(f"{self!r} is open already")
+        close_abandoned()  # one of them may have this directory
         options = EngineOptions(
             self.url,
             self.__schemas__,
@@ -159,8 +163,9 @@ class Database:
         )
         engine = open_engine(options)
         self._directory = engine.directory
+        self._opening = Opening(engine)
         for name, table in self._tables.items():
-            table._bind(engine.tables[name])
+            table._bind(engine.tables[name], self._opening)
         self._engine = engine
         _open_databases.add(self)
         report_open(self)
@@ -202,6 +207,9 @@ class Database:
             for table in self._tables.values():
                 table._bind(None)
             self._engine = None
+            if self._opening is not None:
+                self._opening.end()
+                self._opening = None
         _open_databases.discard(self)
         # 3. The last snapshot, and the mark of a clean close.
         engine.close()
@@ -297,16 +305,13 @@ _open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    """Close what the program left open; every commit is durable anyway, this saves the last snapshot.
-
-    Not in a fork, whose locks may be held by threads that it doesn't have, nor if that would mean to wait for a
-    transaction, which a thread that runs to the end may never finish.
-    """
-    for database in list(_open_databases):
+    """Close what the program left open; every commit is durable anyway, this saves the last snapshot."""
+    for database in tuple(_open_databases):
         engine = database._engine
         if engine is not None and engine.can_close_at_exit():
             with suppress(Exception):
                 database.close()
+    close_all()
 
 
 atexit.register(_close_all)

@@ -40,7 +40,7 @@ class QuerySource(Generic[M]):
         engine: the open engine's operations; each raises DatabaseClosed while the database is closed.
     """
 
-    __slots__ = ("_checked", "_closed", "engine", "schema")
+    __slots__ = ("_checked", "_closed", "_opening", "engine", "schema")
 
     def __init__(self, schema: TableSchema, database: str) -> None:
         """Begin closed; `database` is the class's name, for messages."""
@@ -48,12 +48,14 @@ class QuerySource(Generic[M]):
         # An object that refuses everything, rather than None: no operation has to look first.
         self._closed = cast("TableEngine[M]", _Closed(schema.name, database))
         self.engine: TableEngine[M] = self._closed
+        self._opening: object = None
+        """Keeps the engine from being closed while a table or a query is referred to, though its Database is not."""
         self._checked: set[PredicateTemplate | Order] = set()
         """Terms and orderings that are known to be of this table's columns: a few for each column."""
 
-    def bind(self, engine: TableEngine[M] | None) -> None:
-        """Connect the table to an open engine, or to none."""
-        self.engine = self._closed if engine is None else engine
+    def bind(self, engine: TableEngine[M] | None, opening: object) -> None:
+        """Connect the table to an open engine, or to none; the engine is closed when nothing refers to `opening`."""
+        self.engine, self._opening = self._closed if engine is None else engine, opening
 
     def resolve(
         self, conditions: tuple[object, ...], equals: Mapping[str, object]

@@ -47,9 +47,9 @@ class Table(Generic[M]):
             return f"<Table {self.name} of {self.model.__name__} (closed)>"
         return f"<Table {self.name}: {count:,} row{'s' * (count != 1)} of {self.model.__name__}>"
 
-    def _bind(self, engine: TableEngine[M] | None) -> None:
-        """Connect the table to an open engine, or to none; called by `Database`."""
-        self._source.bind(engine)
+    def _bind(self, engine: TableEngine[M] | None, opening: object = None) -> None:
+        """Connect the table to an open engine, or to none; called by `Database`, which is open as long as `opening`."""
+        self._source.bind(engine, opening)
         if engine is None:
             self.__dict__.pop("get", None)
         else:

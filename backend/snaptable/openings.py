@@ -1,0 +1,107 @@
+"""One opening of a database, which closes itself when nothing refers to it: no Database, no table, no query.
+
+A finalizer may run at any instruction of any thread, also inside the engine's own locks. So it only notes the engine
+and starts a thread, which closes it; opening a database waits for the closings that are under way. A thread of the
+`threading` module would not do: starting it takes a lock that the interrupted instruction may hold.
+"""
+
+import _thread
+import logging
+import threading
+import time
+import weakref
+from contextlib import suppress
+
+from snaptable.contract import Engine
+
+logger = logging.getLogger("snaptable")
+
+PAUSE = 0.1
+"""Seconds until it is tried again to close an engine that has a transaction open."""
+
+
+class Opening:
+    """One opening of a database: referred to by the Database, its tables and its queries, never by its engine.
+
+    Attributes:
+        engine: what was opened.
+    """
+
+    __slots__ = ("__weakref__", "_finalizer", "engine")
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._finalizer = weakref.finalize(self, _abandon, engine)
+        # At exit everything is closed in order, by `close_all`.
+        self._finalizer.atexit = False
+        _openings.add(self)
+
+    def end(self) -> None:
+        """Take note that the engine is closed by somebody who refers to it."""
+        self._finalizer.detach()
+        _openings.discard(self)
+
+
+class _Abandoned:
+    """An engine that nothing refers to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._mutex = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> bool:
+        """Return whether the engine is closed now; False if that would mean to wait for a transaction."""
+        if not self._engine.can_close_at_exit():
+            return False
+        with self._mutex:
+            if not self._is_closed:
+                self._is_closed = True
+                _close(self._engine)
+                _abandoned.remove(self)
+        return True
+
+    def close_in_time(self) -> None:
+        """Close the engine as soon as no transaction is open; runs in a thread of its own."""
+        while not self.close():
+            time.sleep(PAUSE)
+
+
+_openings: "weakref.WeakSet[Opening]" = weakref.WeakSet()
+_abandoned: list[_Abandoned] = []
+
+
+def _abandon(engine: Engine) -> None:
+    """Have an engine closed that nothing refers to; for finalizers: takes no lock."""
+    abandoned = _Abandoned(engine)
+    _abandoned.append(abandoned)
+    # Without another thread, as at the end of the program, the next opening closes it, or `close_all`.
+    with suppress(RuntimeError):
+        _thread.start_new_thread(abandoned.close_in_time, ())
+
+
+def close_abandoned() -> None:
+    """Close the engines that nothing refers to, and return when those are closed that have no transaction open."""
+    for abandoned in tuple(_abandoned):
+        abandoned.close()
+
+
+def close_all() -> None:
+    """Close what is open still, at the end of the program.
+
+    Not in a fork, whose locks may be held by threads that it doesn't have, nor if that would mean to wait for a
+    transaction, which a thread that runs to the end may never finish.
+    """
+    close_abandoned()
+    for opening in tuple(_openings):
+        if opening.engine.can_close_at_exit():
+            opening.end()
+            _close(opening.engine)
+
+
+def _close(engine: Engine) -> None:
+    try:
+        engine.stop()
+        engine.close()
+    except Exception as error:  # noqa: BLE001 - nobody is left to be told
+        logger.error("A database that nothing refers to could not be closed: %s", error)  # noqa: TRY400
