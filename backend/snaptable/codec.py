@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer
 
 from snaptable.errors import InvalidRow
-from snaptable.schema import TableSchema
+from snaptable.schema import TableSchema, defined_again
 from snaptable.values import value_types
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 
@@ -85,11 +85,13 @@ class Codec:
         """Return the field values of a row that a caller made, not to be changed; cached properties are left out.
 
         Raises:
-            InvalidRow: the row is of another class than the table's model.
+            InvalidRow: the row is of another class than the table's model, perhaps one that was defined again.
         """
         if type(row) is not self.model:
             raise InvalidRow(
-                f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}", table=self.table
+                f"{self.table} holds rows of {self.model.__name__}, not of {type(row).__name__}"
+                f"{defined_again(self.model, type(row))}",
+                table=self.table,
             )
         if not self._cached:
             return row.__dict__

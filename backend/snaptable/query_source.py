@@ -16,7 +16,7 @@ from snaptable.conditions import (
 )
 from snaptable.contract import M, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery
-from snaptable.schema import TableSchema
+from snaptable.schema import TableSchema, defined_again
 
 
 class _Closed:
@@ -110,4 +110,7 @@ class QuerySource(Generic[M]):
     def _check_column(self, column: Column) -> None:
         schema = self.schema
         if not issubclass(schema.model, column.model) or column.name not in schema.columns:
-            raise InvalidQuery(f"{column!r} is not a column of {schema.name}, which holds {schema.model.__name__}")
+            raise InvalidQuery(
+                f"{column!r} is not a column of {schema.name}, which holds {schema.model.__name__}"
+                f"{defined_again(schema.model, column.model)}"
+            )

@@ -243,6 +243,16 @@ class ReferenceSchema:
     on_delete: OnDelete
 
 
+def defined_again(model: type, given: type) -> str:
+    """Return what explains that one of two classes is not the other, though it has its name; "" if it has not."""
+    if model is given or (model.__module__, model.__qualname__) != (given.__module__, given.__qualname__):
+        return ""
+    return (
+        f": {model.__name__} was defined again (a notebook's cell was run again, or a module reloaded), and this is "
+        f"the other class of that name; use the new one, also in the classes that refer to it and in the Database"
+    )
+
+
 @dataclass
 class TableSchema:
     """One table: its model, its key, its indexes, its foreign keys, and those that refer to it."""

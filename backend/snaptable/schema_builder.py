@@ -24,6 +24,7 @@ from snaptable.schema import (
     Row,
     TableSchema,
     Unique,
+    defined_again,
     not_numbered,
 )
 from snaptable.values import bulk_validator, core_schemas, value_types
@@ -268,7 +269,8 @@ def _target(table: str, field: str, key: ForeignKey, tables: Mapping[str, TableS
     model = key.target.__name__
     holders = [schema for schema in tables.values() if schema.model is key.target]
     if not holders:
-        raise _error(table, field, f"no table of {database} holds {model}")
+        again = (defined_again(schema.model, key.target) for schema in tables.values())
+        raise _error(table, field, f"no table of {database} holds {model}{next(filter(None, again), '')}")
     if len(holders) > 1:
         names = " and ".join(repr(schema.name) for schema in holders)
         raise _error(table, field, f"{model} is in {names}; name the table: ForeignKey('{holders[0].name}')")
