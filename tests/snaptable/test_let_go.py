@@ -134,6 +134,34 @@ def test_the_last_reference_may_go_anywhere(tmp_path: Path) -> None:
         assert [note.text for note in db.notes] == ["thread", "loop"]
 
 
+def test_a_lock_of_this_very_process_is_told_with_the_line_that_opened(tmp_path: Path) -> None:
+    """By the first line outside the library, whichever of the ways to open was used; not once it is closed."""
+    line = sys._getframe().f_lineno + 1
+    with Notes(tmp_path) as db:
+        with pytest.raises(StoreLocked) as refused:
+            Notes(tmp_path).open()
+        assert f"this process ({os.getpid()}) has it open; {__file__}:{line} opened it" in str(refused.value)
+        db.close()
+        line = sys._getframe().f_lineno + 1
+        db.open()
+        with pytest.raises(StoreLocked, match=f":{line} opened it"):
+            Notes(tmp_path).open()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork here")
+def test_a_fork_is_told_of_its_parent(tmp_path: Path) -> None:
+    """A child that opens the store of its parent is another process."""
+    with Notes(tmp_path):
+        child = os.fork()
+        if not child:
+            try:
+                Notes(tmp_path).open()
+            except StoreLocked as error:
+                os._exit(0 if f"process {os.getppid()} on" in str(error) else 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork here")
 def test_a_fork_that_forgets_it_leaves_it_to_its_parent(tmp_path: Path) -> None:
     """The references of a forked child are not those of the process that opened the store."""

@@ -8,13 +8,12 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from snaptable.callers import frame_of_caller
+
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
-
-_PACKAGE = str(Path(__file__).parents[1] / "x")[:-1]
-"""The folder of this package, with the separator at its end."""
 
 
 class Place(NamedTuple):
@@ -30,13 +29,9 @@ class Place(NamedTuple):
 
 
 def place_of_caller(frame: FrameType | None) -> Place | None:
-    """Return the first place outside this package, and outside contextlib, from a frame outwards; O(depth)."""
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and not name.endswith("contextlib.py"):
-            return Place(frame.f_code, frame.f_lineno, time.monotonic())
-        frame = frame.f_back
-    return None
+    """Return the first place outside this package, from a frame outwards; O(depth)."""
+    caller = frame_of_caller(frame)
+    return None if caller is None else Place(caller.f_code, caller.f_lineno, time.monotonic())
 
 
 class Owner:

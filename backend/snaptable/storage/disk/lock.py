@@ -1,18 +1,24 @@
 """The lock that excludes other writers: held from open to close, released by the kernel when the process dies.
 
 The lock itself is the kernel's (flock, through filelock) on `db.lock`; the text in that file only tells people who
-holds it. The file is never removed: a lock on a removed file excludes no other process.
+holds it. The file is never removed: a lock on a removed file excludes no other process. Of its own locks a process
+knows more: the line of the program that opened the store.
 """
 
 import json
 import os
 import socket
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from snaptable.callers import frame_of_caller
 from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
+
+_opened_here: dict[tuple[int, int] | None, tuple[int, str]] = {}
+"""By the inode of a locked file: the process that locked it, which a fork is not, and the line that opened the store."""
 
 
 class Lock:
@@ -45,6 +51,7 @@ class Lock:
         except BaseException:
             self._held.release()
             raise
+        _opened_here[self._inode] = (os.getpid(), _line_of_caller())
 
     def note_models(self, models: str) -> None:
         """Note the Database class that opened the store, as `module:Class`, for tools; "" keeps the one before."""
@@ -80,7 +87,14 @@ class Lock:
 
     def release(self) -> None:
         """Let other processes open the store."""
+        _opened_here.pop(self._inode, None)
         self._held.release()
+
+
+def _line_of_caller() -> str:
+    """Return the file and line of the program that opens a store."""
+    caller = frame_of_caller(sys._getframe(1))
+    return "an unknown place" if caller is None else f"{caller.f_code.co_filename}:{caller.f_lineno}"
 
 
 def last_models(files: Files) -> str:
@@ -94,11 +108,15 @@ def last_models(files: Files) -> str:
 
 def _refusal(files: Files, advice: str) -> str:
     """Return the message for a store that is locked."""
+    opener, line = _opened_here.get(files.inode(names.LOCK), (0, ""))
+    if opener == os.getpid():
+        return (
+            f"{files.root} is in use: this process ({opener}) has it open; {line} opened it. Close that Database first, "
+            f"or use it. One that nothing refers to closes itself, but a notebook's Out[…] and a traceback refer to it"
+        )
     try:
         holder = json.loads(files.read(names.LOCK))
         pid, host, since = holder["pid"], holder["host"], holder["since"]
     except (OSError, ValueError, KeyError, TypeError, UnsafeDirectory):
         return f"{files.root} is in use by another process; {advice}"
-    if pid == os.getpid() and host == socket.gethostname():
-        return f"{files.root} is in use: this process ({pid}) has it open, since {since}; close that Database first"
     return f"{files.root} is in use by process {pid} on {host}, since {since}; {advice}"
