@@ -18,7 +18,7 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 
 _opened_here: dict[tuple[int, int] | None, tuple[int, str]] = {}
-"""By the inode of a locked file: the process that locked it, which a fork is not, and the line that opened the store."""
+"""By the inode of a locked file: the process that locked it (a fork is another), and the line that opened the store."""
 
 
 class Lock:
@@ -111,8 +111,8 @@ def _refusal(files: Files, advice: str) -> str:
     opener, line = _opened_here.get(files.inode(names.LOCK), (0, ""))
     if opener == os.getpid():
         return (
-            f"{files.root} is in use: this process ({opener}) has it open; {line} opened it. Close that Database first, "
-            f"or use it. One that nothing refers to closes itself, but a notebook's Out[…] and a traceback refer to it"
+            f"{files.root} is in use: this process ({opener}) has it open; {line} opened it. Close that Database "
+            f"first, or use it. One that nothing refers to closes itself, but a notebook's Out[…] and a traceback refer to it"
         )
     try:
         holder = json.loads(files.read(names.LOCK))
