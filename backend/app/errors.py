@@ -59,5 +59,9 @@ class ContentMissing(ServiceError):
     """A document whose bytes are gone from the disk, which no action of ours does."""
 
 
+class ContentDamaged(ServiceError):
+    """A document whose bytes on the disk are not those that were uploaded."""
+
+
 class TooBusy(ServiceError):
     """One caller more than may wait for the same slow work."""

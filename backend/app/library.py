@@ -1,6 +1,7 @@
 """The backend's database, and how a file of the older stop-gap becomes one."""
 
 from app import legacy_import
+from app.files import blobs
 from app.tables import Annotation, Document, Extraction, Session, User
 from snaptable import Database, Index, LegacySnapshot, Table, table
 
@@ -21,3 +22,10 @@ class Library(Database):
     def import_legacy(self, old: LegacySnapshot) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""
         legacy_import.import_rows(old)
+
+    def check(self) -> list[str]:
+        """Return what is wrong, as `Database.check`, and which documents' bytes are missing or damaged; O(bytes)."""
+        if self.directory is None:
+            return super().check()
+        rows = self.documents.where().all()
+        return super().check() + blobs.problems(self.directory, [(row.id, row.sha256, row.size) for row in rows])

@@ -1,4 +1,4 @@
-"""The command `backend`: read the options, open the store, serve until told to stop."""
+"""The command `backend`: read the options, open the store, serve until told to stop; `backend check` verifies it."""
 
 import argparse
 import logging
@@ -22,14 +22,23 @@ EPILOG = "Each option can also be set as an environment variable, or in a file .
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
 
+CHECK = "check"
+COMMANDS = """Left out: serve. `check`: verify the store's rows, constraints and indexes, and the bytes of every
+document against their SHA-256; the store may be in use, and nothing is changed."""
+
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server, and return the exit status: 0 after a stop, 1 if it could not start, 2 for a wrong option."""
-    settings = _parse(arguments)
+    """Run the server, and return the exit status: 0 after a stop, 1 if it could not start, 2 for a wrong option.
+
+    Of a check: 0 if all is sound, 1 if not.
+    """
+    command, settings = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    if command == CHECK:
+        return _check(settings)
     resources = Resources(settings)
     try:
         with bind(settings.host, settings.port) as listener:
@@ -50,20 +59,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check(settings: Settings) -> int:
+    """Write what is wrong with the store, a problem a line, and return the exit status."""
+    try:
+        with Library(settings.data_dir, read_only=True, banner=False) as db:
+            problems = db.check()
+            documents = db.documents.count()
+    except OpenError as error:
+        return _fail(f"cannot open the store: {error}")
+    summary = f"{len(problems)} problems" if problems else "sound"
+    lines = [f"{settings.data_dir}: {summary}; {documents} documents verified", *(f"  {line}" for line in problems)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_FAILED if problems else 0
+
+
 def _fail(reason: str) -> int:
     """Write in one line why the server did not start, and return the exit status."""
     sys.stderr.write(f"backend: {reason}\n")
     return EXIT_FAILED
 
 
-def _parse(arguments: Sequence[str] | None) -> Settings:
-    """Return the options over the environment; what is wrong with either ends the program with status 2."""
+def _parse(arguments: Sequence[str] | None) -> tuple[str | None, Settings]:
+    """Return the command, and the options over the environment; what is wrong with these ends with status 2."""
     parser = argparse.ArgumentParser(prog="backend", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("command", nargs="?", choices=[CHECK], help=COMMANDS)
     for name, field in Settings.model_fields.items():
         _add_option(parser, name, field)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    command = given.pop("command", None)
     try:
-        return Settings(**given)
+        return command, Settings(**given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         option = str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"

@@ -24,15 +24,15 @@ Json = dict[str, Any]
 
 
 @cache
-def make_pdf(pages: int = 3, *, password: str | None = None, title: str = "") -> bytes:
-    """Return a real PDF of blank pages; a title makes its bytes differ."""
+def make_pdf(pages: int = 3, *, password: str | None = None, owner: str | None = None, title: str = "") -> bytes:
+    """Return a real PDF of blank pages; a title makes its bytes differ, and an owner's password encrypts it too."""
     writer = PdfWriter()
     for _ in range(pages):
         writer.add_blank_page(width=200, height=300)
     if title:
         writer.add_metadata({"/Title": title})
-    if password:
-        writer.encrypt(password, algorithm="RC4-128")
+    if password or owner:
+        writer.encrypt(password or "", owner, algorithm="RC4-128")
     target = io.BytesIO()
     writer.write(target)
     return target.getvalue()

@@ -198,3 +198,18 @@ def test_rows_hold_the_canonical_address(client: TestClient, tmp_path: Path) -> 
     users = json.loads(text)["users"].values()
     assert [user["email"] for user in users] == ["ann@example.org"]
     assert all(user["password_hash"].startswith("$argon2id$") for user in users)
+
+
+@pytest.mark.parametrize(
+    ("registered", "typed"),
+    [("pa\u0308ssword", "p\u00e4ssword"), ("p\u00e4ssword", "pa\u0308ssword"), ("passwo\uff52d", "password")],
+)
+def test_passwords_compare_in_one_unicode_form(client: TestClient, registered: str, typed: str) -> None:
+    """Ensure that a password opens however a keyboard composes it."""
+    body = {"email": "uni@example.org", "password": registered}
+    assert client.post("/api/auth/register", json=body).status_code == 201
+    for password in (registered, typed):
+        login = client.post("/api/auth/login", data={"username": "uni@example.org", "password": password})
+        assert login.status_code == 200, login.text
+    wrong = client.post("/api/auth/login", data={"username": "uni@example.org", "password": "passwort"})
+    assert wrong.status_code == 401

@@ -1,6 +1,7 @@
 """Uploading, downloading and deleting documents."""
 
 import hashlib
+import io
 import json
 import os
 import stat
@@ -11,6 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import Api, Json, check_problem, handwritten_pdf, make_pdf, pointers
+
+from app.files.blobs import Blobs
+from app.main import main
+from snaptable.storage.disk.files import Files
 
 
 def blobs(directory: Path) -> list[str]:
@@ -38,6 +43,78 @@ def test_an_upload_is_described_and_given_back(ann: Api) -> None:
 def test_a_handwritten_pdf_is_one(ann: Api) -> None:
     """Ensure that a minimal file, made by no library, counts."""
     assert ann.upload(handwritten_pdf())["total_pages"] == 1
+
+
+def test_a_pdf_with_an_owner_password_only_is_one(ann: Api) -> None:
+    """Ensure that what every reader opens without asking is taken, and given back as it came."""
+    pdf = make_pdf(2, owner="secret")
+    document = ann.upload(pdf)
+    assert document["total_pages"] == 2
+    assert ann.get(f"/api/documents/{document['id']}/content").content == pdf
+
+
+def test_a_pdf_that_asks_for_a_password_says_so(ann: Api) -> None:
+    """Ensure that the password is named as what is in the way."""
+    for pdf in (make_pdf(2, password="user"), make_pdf(2, password="user", owner="owner")):
+        files = {"file": ("a.pdf", pdf, "application/pdf")}
+        response = ann.post("/api/documents", files=files)
+        assert pointers(response) == ["/file"]
+        assert "password" in response.text
+
+
+def damage(path: Path, how: str) -> None:
+    """Change a blob in one way."""
+    data = path.read_bytes()
+    changed = {"flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "short": data[:-1], "long": data + b"x"}
+    path.write_bytes(changed.get(how, b""))
+
+
+@pytest.mark.parametrize("how", ["flipped", "short", "long", "empty"])
+@pytest.mark.parametrize("served_before", [True, False])
+def test_damaged_bytes_are_never_served(
+    ann: Api, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str, served_before: bool
+) -> None:
+    """Ensure 500 in the place of other bytes, whole or in part, and that an upload of the right ones heals them."""
+    document = ann.upload()
+    path = tmp_path / "data" / "blobs" / document["sha256"]
+    content = f"/api/documents/{document['id']}/content"
+    if served_before:
+        os.utime(path, (1, 1))
+        assert ann.get(content).status_code == 200
+    damage(path, how)
+    for headers in ({}, {"Range": "bytes=0-3"}):
+        assert "damaged" in check_problem(ann.get(content, headers=headers), 500)["detail"]
+    assert document["sha256"] in caplog.text
+    ann.upload()
+    assert ann.get(content).content == make_pdf()
+
+
+def test_what_was_verified_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that an untouched blob is hashed at the first download only."""
+    store = Blobs(Files(tmp_path), lambda _: True)
+    with store.stage(io.BytesIO(b"bytes"), 10) as staged:
+        staged.publish()
+    monkeypatch.setattr("app.files.blobs.SETTLED_SECONDS", -1.0)
+    store.verify(staged.sha256)
+    monkeypatch.setattr("app.files.blobs._digest", lambda _: pytest.fail("it was read again"))
+    store.verify(staged.sha256)
+
+
+def test_a_check_verifies_the_bytes(ann: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ensure that `backend check`, beside a running server, names documents whose bytes are damaged or missing."""
+    intact, damaged, missing = (ann.upload(make_pdf(title=title)) for title in ("a", "b", "c"))
+    command = ["check", f"--data-dir={tmp_path / 'data'}"]
+    assert main(command) == 0
+    damage(tmp_path / "data" / "blobs" / damaged["sha256"], "flipped")
+    (tmp_path / "data" / "blobs" / missing["sha256"]).unlink()
+    capsys.readouterr()
+    assert main(command) == 1
+    output = capsys.readouterr().out
+    assert "2 problems" in output
+    assert intact["id"] not in output
+    for document, word in ((damaged, "damaged"), (missing, "missing")):
+        (line,) = [line for line in output.splitlines() if document["id"] in line]
+        assert word in line
 
 
 def test_bytes_are_stored_by_hash_beside_the_snapshot(ann: Api, tmp_path: Path) -> None:

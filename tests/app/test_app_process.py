@@ -154,7 +154,7 @@ def test_a_wrong_option_is_told(option: str) -> None:
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     """Ensure that BACKEND_ variables count, and options come before them."""
-    code = "from app.main import _parse; s = _parse(['--port=5']); print(s.port, s.data_dir, s.fsync)"
+    code = "from app.main import _parse; _, s = _parse(['--port=5']); print(s.port, s.data_dir, s.fsync)"
     settings = {"BACKEND_PORT": "7", "BACKEND_DATA_DIR": "elsewhere", "BACKEND_FSYNC": "false"}
     output = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **settings}, cwd=tmp_path, capture_output=True, check=True

@@ -12,6 +12,8 @@ from typing import Any
 import bcrypt
 import pytest
 import uvicorn
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
 from app.api.content import content_disposition
@@ -143,6 +145,19 @@ def test_long_passwords_of_old_still_open(passwords: Passwords, length: int) -> 
     password = "é" * (length // 2)
     stored = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
     assert asyncio.run(passwords.verify(password, stored)).right
+    passwords.close()
+
+
+def test_a_hash_of_another_form_opens_and_is_replaced(passwords: Passwords) -> None:
+    """Ensure that a hash made of a decomposed password opens with just that, and gives way to one of NFKC."""
+    typed, composed = "pa\u0308ssword", "p\u00e4ssword"
+    old = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),)).hash(typed)
+    assert not asyncio.run(passwords.verify(composed, old)).right
+    verification = asyncio.run(passwords.verify(typed, old))
+    assert verification.right
+    assert verification.new_hash is not None
+    assert asyncio.run(passwords.verify(composed, verification.new_hash)).right
+    assert not asyncio.run(passwords.verify(typed, None)).right
     passwords.close()
 
 

@@ -1,11 +1,13 @@
 """A document's bytes as a response."""
 
+import asyncio
 import re
 from urllib.parse import quote
 
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from app.errors import ContentMissing
 from app.files.blobs import Blobs
 from app.tables import Document
 from snaptable.web import Problem
@@ -43,10 +45,19 @@ class PdfResponse(FileResponse):
         super().__init__(path, headers=headers, media_type=self.media_type, stat_result=path.stat())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the bytes; a Range we don't serve is ignored, as HTTP allows, and all of them are sent."""
+        """Send the bytes, verified; a Range we don't serve is ignored, as HTTP allows, and all of them are sent.
+
+        Raises:
+            ContentDamaged: the bytes are not those that were uploaded; nothing was sent.
+            ContentMissing: the blob was removed from outside meanwhile.
+        """
         if not self._ranged:
             scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
         with self._blobs.pinned(self._sha256):
+            try:
+                await asyncio.to_thread(self._blobs.verify, self._sha256)
+            except FileNotFoundError:
+                raise ContentMissing(f"the bytes {self._sha256} are missing") from None
             await super().__call__(scope, receive, send)
 
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from app.api.dependencies import CHALLENGE
 from app.errors import (
+    ContentDamaged,
     ContentMissing,
     EmailTaken,
     FieldRefused,
@@ -57,4 +58,7 @@ def _problem_of(error: ServiceError) -> Problem:
         case ContentMissing():
             logger.error("%s", error)
             return Problem(500, "The bytes of this document are missing on the server.")
+        case ContentDamaged():
+            logger.error("%s", error)
+            return Problem(500, "The bytes of this document are damaged on the server; upload it again.")
     raise error

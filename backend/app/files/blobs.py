@@ -8,14 +8,16 @@ it. Files are written as the store writes its own: see `snaptable.storage.disk.a
 import contextlib
 import hashlib
 import logging
+import os
 import secrets
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from app.errors import TooLarge
+from app.errors import ContentDamaged, TooLarge
 from snaptable.storage.disk.atomic_write import PendingFile
 from snaptable.storage.disk.files import Files
 
@@ -23,6 +25,8 @@ FOLDER = "blobs"
 CHUNK = 1024 * 1024
 """Bytes of an upload that are in memory at a time."""
 TEMPORARY = ".incoming-"
+SETTLED_SECONDS = 2.0
+"""Age from which a file's times tell that it was not changed since: clocks of file systems tick coarsely."""
 
 logger = logging.getLogger("app.blobs")
 
@@ -45,6 +49,7 @@ class Blobs:
         self._is_referenced = is_referenced
         self._pins: Counter[str] = Counter()
         self._pending_removal: set[str] = set()
+        self._verified: dict[str, tuple[int, ...]] = {}
         self._lock = threading.Lock()
         files.make_directory(FOLDER)
 
@@ -56,6 +61,27 @@ class Blobs:
     def path(self, sha256: str) -> Path:
         """Return where the blob is, or would be."""
         return self.files.path(_name(sha256))
+
+    def verify(self, sha256: str) -> None:
+        """Make sure that the bytes of a blob are those of its name; O(size) once, and again when the file changed.
+
+        A change is seen by the file's identity, size and times. What a disk changes by itself shows at the next start,
+        or by `problems`, which always reads every byte.
+
+        Raises:
+            FileNotFoundError: there is no such blob.
+            ContentDamaged: there is, with other bytes.
+        """
+        path = self.path(sha256)
+        before = path.stat()
+        if self._verified.get(sha256) == _identity(before):
+            return
+        self._verified.pop(sha256, None)
+        found = _digest(path)
+        if found != sha256:
+            raise ContentDamaged(f"{path} is damaged: the SHA-256 of its bytes is {found}; it is not served")
+        if time.time() - max(before.st_mtime, before.st_ctime) > SETTLED_SECONDS:
+            self._verified[sha256] = _identity(before)
 
     def stage(self, source: BinaryIO, limit: int) -> "StagedBlob":
         """Copy `source` into a temporary file here, hashing it on the way.
@@ -103,6 +129,7 @@ class Blobs:
     def _remove_unreferenced(self, sha256: str) -> None:
         """Remove the file unless a row refers to it; not synced, as `sweep` removes what comes back after a crash."""
         if not self._is_referenced(sha256):
+            self._verified.pop(sha256, None)
             with contextlib.suppress(FileNotFoundError):
                 self.files.remove(_name(sha256))
 
@@ -180,6 +207,49 @@ class StagedBlob:
     def discard(self) -> None:
         """Remove the temporary file, if it is still one; never raises."""
         self._pending.discard()
+
+
+def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list[str]:
+    """Return which documents' blobs are missing, or hold other bytes than their name says; O(bytes), changes nothing.
+
+    Args:
+        directory: the store's.
+        documents: key, SHA-256 and size of each.
+    """
+    verdicts: dict[str, str | None] = {}
+    found: list[str] = []
+    for key, sha256, size in documents:
+        path = directory / FOLDER / sha256
+        if sha256 not in verdicts:
+            verdicts[sha256] = _verdict(path, sha256)
+        verdict = verdicts[sha256]
+        if verdict is None and (actual := path.stat().st_size) != size:
+            verdict = f"has {actual} bytes, and the row says {size}"
+        if verdict is not None:
+            found.append(f"documents[{key!r}]: {path} {verdict}")
+    return found
+
+
+def _verdict(path: Path, sha256: str) -> str | None:
+    """Return what is wrong with a blob; None if its bytes are those of its name."""
+    try:
+        actual = _digest(path)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    return None if actual == sha256 else f"is damaged: the SHA-256 of its bytes is {actual}"
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, which is never in memory whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """Return what differs once a file was replaced or written to."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _name(name: str) -> str:

@@ -47,8 +47,9 @@ def _count(file: BinaryIO) -> int:
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = PdfReader(file)
-    if reader.is_encrypted:
-        raise NotAPdf("This PDF is encrypted; remove its password first.")
+    # A PDF with an owner's password only is encrypted too, and opens without any: it says what readers may do with it.
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise NotAPdf("This PDF is encrypted; remove the password that it asks for when it is opened.")
     return len(reader.pages)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,8 +43,17 @@ class LegacyBcrypt(BcryptHasher):
             return False
 
 
+def normalized(password: str) -> str:
+    """Return the form in which a password is compared: NFKC (RFC 8265 has NFC; browsers and phones differ in more)."""
+    return unicodedata.normalize("NFKC", password)
+
+
 class Passwords:
-    """The hashing of passwords with argon2, and the verification of these hashes and of the older bcrypt ones."""
+    """The hashing of passwords with argon2, and the verification of these hashes and of the older bcrypt ones.
+
+    Passwords are compared in Unicode's form NFKC: what is typed the same may arrive composed or decomposed, depending
+    on keyboard and system. A hash that was made of another form opens too, and is outdated.
+    """
 
     def __init__(self, *, memory_kib: int, passes: int, lanes: int, workers: int = 2, waiting: int = 128) -> None:
         """Start nothing yet.
@@ -67,7 +77,7 @@ class Passwords:
         Raises:
             TooBusy: too many callers are waiting.
         """
-        return await self._run(lambda: self._hashes.hash(password))
+        return await self._run(lambda: self._hashes.hash(normalized(password)))
 
     async def verify(self, password: str, stored: str | None) -> Verification:
         """Compare with a stored hash; None, for an unknown user, takes as long and is never right.
@@ -84,8 +94,11 @@ class Passwords:
         self._pool.shutdown(cancel_futures=True)
 
     def _verify(self, password: str, stored: str | None) -> Verification:
+        plain = normalized(password)
         try:
-            right, new_hash = self._hashes.verify_and_update(password, stored or self._dummy)
+            right, new_hash = self._hashes.verify_and_update(plain, stored or self._dummy)
+            if not right and plain != password and self._hashes.verify(password, stored or self._dummy):
+                right, new_hash = True, self._hashes.hash(plain)
         except UnknownHashError:
             return Verification(right=False)
         return Verification(right and stored is not None, new_hash)
