@@ -1,11 +1,13 @@
 """The backend's settings: environment variables `BACKEND_…`, a `.env` file, options of the same names."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -35,4 +37,28 @@ class Settings(BaseSettings):
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")
     access_log: bool = Field(default=True, description="Log every request.")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API from a browser, comma-separated; none is closed."
+    )
     trusted_proxies: str = Field("", description="Proxies whose X-Forwarded-For is believed, comma-separated.")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, text: str) -> str:
+        """Refuse what no browser sends as an origin: it would silently allow nothing."""
+        for origin in _listed(text):
+            if origin == "*":
+                raise ValueError("name the origins; `*` would let every page that a user visits call this API")
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin; write it as a browser does: https://app.example.org")
+        return text
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may call the API."""
+        return _listed(self.cors_origins)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that separates them by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.types import Scope
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import annotations, auth, documents, extractions, health
+from app.api.content import IS_HEAD
 from app.api.docs import add_docs
 from app.api.problems import install_service_problems
 from app.resources import Resources
@@ -27,10 +29,60 @@ TAGS = [
 """In the order of /docs."""
 
 
+CORS_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+CORS_HEADERS = ("Authorization", "Content-Type", "Range", "If-Range")
+CORS_EXPOSED = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Retry-After")
+"""What a page may ask and read. Cookies are never sent: a token is all that logs in."""
+
+
+class Backend(FastAPI):
+    """FastAPI whose answers carry the headers of CORS, those to a defect of ours too."""
+
+    origins: tuple[str, ...] = ()
+    """The origins whose pages may call; none is closed."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the middleware, that of CORS around all: `add_middleware` puts it inside of what answers a 500."""
+        stack = super().build_middleware_stack()
+        if not self.origins:
+            return stack
+        return CORSMiddleware(
+            stack,
+            allow_origins=self.origins,
+            allow_methods=CORS_METHODS,
+            allow_headers=CORS_HEADERS,
+            expose_headers=CORS_EXPOSED,
+        )
+
+
+class HeadAsGet:
+    """ASGI middleware that answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; servers send the body of no answer to HEAD, whatever the application gives."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            send = _without_body(send)
+            scope = {**scope, "method": "GET", IS_HEAD: True}
+        await self.app(scope, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that leaves bodies out; their length stays in the headers."""
+
+    async def send_without(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_without
+
+
 def create_app(settings: Settings | None = None, resources: Resources | None = None) -> FastAPI:
     """Return the application; the store is opened when it starts, unless `resources` are open already."""
     resources = resources or Resources(settings or Settings())
-    app = FastAPI(
+    app = Backend(
         title="Services",
         version="1",
         description="Users, documents, extractions and annotations, on snaptable.",
@@ -42,6 +94,7 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,  # generated clients name their methods after it
     )
+    app.origins = resources.settings.origins
     app.state.resources = resources
     app.state.db = resources.db
     # Routes are tried in this order: the busiest first.
@@ -51,6 +104,7 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
     install_problems(app)
     install_service_problems(app)
     app.add_middleware(BodyLimit, limit_of=_BodyLimits(resources.settings))
+    app.add_middleware(HeadAsGet)
     return app
 
 
