@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from snaptable import Database, Row, Table
+from snaptable.storage.disk import atomic_write
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.snapshot import checkpointer
 
@@ -47,7 +48,7 @@ def test_the_snapshot_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     db = Notes(tmp_path).open()
     for number in range(0, 10, 2):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpointer, "replace", interrupted(checkpointer.replace, after=after))
+            patch.setattr(checkpointer, "replace", interrupted(atomic_write.replace, after=after))
             with pytest.raises(KeyboardInterrupt):
                 db.notes.insert(Note(id=number))
         db.notes.insert(Note(id=number + 1))

@@ -112,7 +112,8 @@ def _refusal(files: Files, advice: str) -> str:
     if opener == os.getpid():
         return (
             f"{files.root} is in use: this process ({opener}) has it open; {line} opened it. Close that Database "
-            f"first, or use it. One that nothing refers to closes itself; a notebook's Out[…] and a traceback refer to it"
+            f"first, or use it. One that nothing refers to closes itself, but a notebook's Out[…] and a traceback "
+            f"refer to it"
         )
     try:
         holder = json.loads(files.read(names.LOCK))

@@ -128,7 +128,7 @@ class Checkpointer:
             self._background.run(self._sync_name_in_background, DELAY)
 
     def try_again(self) -> None:
-        """Have the background write the snapshot that an exception such as KeyboardInterrupt kept from being written."""
+        """Have the background write the snapshot that an interruption kept from being written."""
         self._background.run(self._checkpoint_in_background, DELAY)
 
     # ── on demand ───────────────────────────────────────────────────────────────────────────────────────────────────
