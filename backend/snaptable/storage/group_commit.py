@@ -155,12 +155,11 @@ class GroupCommit(Generic[U]):
         """Make a batch durable, with the leader lock held; does nothing if that was done, or failed, meanwhile.
 
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
-        a failed write; after that memory and pages may be half-way, so nothing is ever written from them again. Once
-        every reader may see it they are whole: only the snapshot was interrupted, and is written later.
+        a failed write; after that memory and pages may be half-way, so nothing is ever written from them again.
         """
         if batch.done:
             return
-        durable = shown = False
+        durable = False
         try:
             self._close_batch(batch)
             # 1. Still the owner? A lock file that was removed or replaced excludes no other process.
@@ -174,13 +173,9 @@ class GroupCommit(Generic[U]):
             self.checkpointer.apply(batch.commits, self._segment.head_digest)
             # 5. Every reader may see it.
             self._callbacks.durable(batch)
-            shown = True
             # 6. The snapshot, if a write waits for it. Its failure takes nothing back: the frame is durable.
             self.checkpointer.after_commit()
         except BaseException as error:
-            if shown:
-                self.checkpointer.try_again()
-                raise
             if durable:
                 self._poison(error)
                 raise
@@ -261,8 +256,6 @@ class GroupCommit(Generic[U]):
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
         # A full disk passes once there is room; a disk that failed needs a person.
         self._transient = not isinstance(cause, OSError) or cause.errno in DISK_FULL
-        if not isinstance(cause, OSError):
-            self._last_resume = float("-inf")  # an interruption says nothing of the disk: the next write need not pause
         self._segment.drop()
         return ReadOnlyStore(
             f"writes are refused since a write to the journal failed ({cause}); rows can still be read. "

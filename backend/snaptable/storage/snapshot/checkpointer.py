@@ -127,10 +127,6 @@ class Checkpointer:
         else:
             self._background.run(self._sync_name_in_background, DELAY)
 
-    def try_again(self) -> None:
-        """Have the background write the snapshot that an interruption kept from being written."""
-        self._background.run(self._checkpoint_in_background, DELAY)
-
     # ── on demand ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def checkpoint(self) -> None:
