@@ -89,7 +89,7 @@ class OrderedIndex:
             values: of the first fields, or of those behind `head`.
             head: the beginning of the bound, if it is known.
         """
-        sort_keys = self.sort_keys[len(head) :]
+        sort_keys = self.sort_keys[len(head) :] if head else self.sort_keys
         # zip stops at the last value: a bound is the beginning of an entry.
         keys = [
             value if sort_key is None else sort_key(value) for value, sort_key in zip(values, sort_keys, strict=False)

@@ -111,14 +111,14 @@ class PreparedQuery:
     def _choose(self, wanted: Select, after: Position | None) -> AccessPath:
         values = wanted.values
         paths = self._paths_for(values) if self._compared or self._prefixes else self._paths
-        if self._exact is not None and paths is self._paths:
-            exact = self._exact.bind(values, after)
-            if exact is not None and self._is_exact(exact) and (after is None or exact.after_cursor):
-                return exact
         if len(paths) == 1:
             only = paths[0].bind(values, after)
             assert only is not None
             return only
+        if self._exact is not None and paths is self._paths:
+            exact = self._exact.bind(values, after)
+            if exact is not None and self._is_exact(exact) and (after is None or exact.after_cursor):
+                return exact
         bound = (path.bind(values, after) for path in paths)
         return min((path for path in bound if path is not None), key=lambda path: self._cost(path, wanted))
 
@@ -127,9 +127,14 @@ class PreparedQuery:
 
     def _paths_for(self, values: Values) -> Paths:
         """Return the paths that values allow: no index answers a comparison with NaN, nor an empty prefix."""
-        without = [at for at in self._compared if values[at] != values[at]]
-        without += [at for at in self._prefixes if not values[at]]
-        return self._paths_without(tuple(without)) if without else self._paths
+        without: tuple[int, ...] = ()
+        for at in self._compared:
+            if values[at] != values[at]:
+                without += (at,)
+        for at in self._prefixes:
+            if not values[at]:
+                without += (at,)
+        return self._paths_without(without) if without else self._paths
 
     def _cost(self, path: AccessPath, wanted: Select) -> float:
         sort = 1.5 if self.order and not path.ordered else 1.0
