@@ -20,6 +20,7 @@ Every error is a SnaptableError; `snaptable.errors` shows them on one page.
 
 from typing import TYPE_CHECKING
 
+from snaptable.attribution import attribution
 from snaptable.conditions import asc, contains, desc, one_of, starts_with
 from snaptable.contract import Page, Plan, Status
 from snaptable.database import Database
@@ -106,6 +107,7 @@ __all__ = [
     "UnsupportedFormat",
     "WriteFailed",
     "asc",
+    "attribution",
     "contains",
     "desc",
     "new_id",

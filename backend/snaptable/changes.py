@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from snaptable.attribution import Attribution
+
 Key = Any
 """A primary key, or its text if the model is not known: whatever carries changes does not look at it."""
 
@@ -23,19 +25,30 @@ class Insert:
 
 @dataclass(slots=True)
 class Replace:
-    """A row in the place of the one with the same key."""
+    """A row in the place of the one with the same key.
+
+    Attributes:
+        table, key: the row.
+        row: its JSON.
+        before: a JSON object with the former values of the fields that differ; None in a journal written before
+            changes remembered what was there.
+        added: the fields that the row before did not have.
+    """
 
     table: str
     key: Key
     row: bytes
+    before: bytes | None = None
+    added: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Delete:
-    """A row that is gone."""
+    """A row that is gone; `before` is its JSON, None in a journal written before changes remembered what was there."""
 
     table: str
     key: Key
+    before: bytes | None = None
 
 
 Change = Insert | Replace | Delete
@@ -48,6 +61,7 @@ class FillIn:
     Attributes:
         table, key: the row.
         row: its JSON, as it is now.
+        before: a JSON object with the former values of the changed fields.
         added: the fields that the file did not have.
         changed: those that the models write otherwise.
         invented: the fields among them that may get another value each time: by a default factory, or a validator.
@@ -56,6 +70,7 @@ class FillIn:
     table: str
     key: Key
     row: bytes
+    before: bytes
     added: tuple[str, ...]
     changed: tuple[str, ...]
     invented: tuple[str, ...]
@@ -63,9 +78,20 @@ class FillIn:
 
 @dataclass(slots=True)
 class Commit:
-    """A transaction's net changes under one sequence number."""
+    """A transaction's net changes under one sequence number.
+
+    Attributes:
+        sequence: 1, 2, 3, …, without gaps.
+        changes: each row that it changed, once.
+        numbered: the last number given out, by table that numbers its keys, if this commit moved it.
+        attribution: who made it, and why; None if nothing says so.
+        undoes: the commits that it takes back.
+        migrations: the names of the migrations that it applied.
+    """
 
     sequence: int
     changes: tuple[Change, ...]
     numbered: Mapping[str, int]
-    """The last number given out, by table that numbers its keys, if this commit moved it."""
+    attribution: Attribution | None = None
+    undoes: tuple[int, ...] = ()
+    migrations: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from snaptable.maintenance.untyped import Rows
+from snaptable.values.row_lines import row_json
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Difference:
             for name in _union(old, new)
             if (name in old) != (name in new) or _canonical(old[name]) != _canonical(new[name])
         ]
+
+    @property
+    def former_values(self) -> bytes:
+        """A JSON object with the values that the fields which changed, or are gone, had before."""
+        old, names = _fields_of(self.before), {field.name for field in self.fields}
+        return row_json({name: value for name, value in old.items() if name in names})
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The fields that the row did not have before."""
+        return tuple(field.name for field in self.fields if field.before is None)
 
 
 def compare(before: Rows, after: Rows) -> Iterator[Difference]:

@@ -96,6 +96,7 @@ def commit_between(store: UntypedStore, present: Rows, target: Rows, header: Sna
 
 def _change_of(difference: Difference) -> Change:
     if difference.after is None:
-        return Delete(difference.table, difference.key)
-    kind = Insert if difference.before is None else Replace
-    return kind(difference.table, difference.key, difference.after)
+        return Delete(difference.table, difference.key, difference.before)
+    if difference.before is None:
+        return Insert(difference.table, difference.key, difference.after)
+    return Replace(difference.table, difference.key, difference.after, difference.former_values, difference.added)

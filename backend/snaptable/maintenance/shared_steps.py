@@ -24,7 +24,9 @@ def write_snapshot(files: Files, store: UntypedStore) -> None:
         OSError: the old snapshot is in its place.
     """
     assert store.id is not None
-    Checkpointer(files, store.id, store.pages, sequence=store.sequence, head_digest=store.head_digest).checkpoint()
+    Checkpointer(
+        files, store.id, store.pages, sequence=store.sequence, head_digest=store.head_digest, clock=store.clock()
+    ).checkpoint()
 
 
 def verify_result(files: Files, store: UntypedStore) -> None:

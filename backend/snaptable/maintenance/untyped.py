@@ -10,6 +10,7 @@ from itertools import islice
 from snaptable.changes import Change, Commit, Insert
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
+from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import GENESIS, Frame
 from snaptable.storage.journal.reader import Ending
@@ -40,6 +41,7 @@ class UntypedStore:
         id: the store's id, None before its first commit.
         sequence: sequence of its last commit.
         head_digest: digest of the journal frame that holds this commit.
+        at: the time of that frame, or of the snapshot; "" if there is neither.
         header: header of the snapshot that was read, None if there was none.
         is_closed: whether the last process closed the store cleanly.
         is_torn: whether the journal ends in bytes that are not a whole frame.
@@ -49,6 +51,7 @@ class UntypedStore:
     id: str | None
     sequence: int = 0
     head_digest: str = GENESIS
+    at: str = ""
     header: snapshot_format.SnapshotHeader | None = None
     is_closed: bool = True
     is_torn: bool = False
@@ -61,10 +64,15 @@ class UntypedStore:
             state.store,
             state.sequence,
             state.head_digest,
+            state.at,
             state.header,
             is_closed=state.ending is Ending.CLOSED,
             is_torn=state.ending is Ending.TORN,
         )
+
+    def clock(self) -> StoreClock:
+        """Return what gives the times of files that are written from here on."""
+        return StoreClock(self.at)
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""
@@ -83,7 +91,7 @@ class UntypedStore:
                 replay_commit(commit, where, self.pages, loader)
             except InapplicableChange as error:
                 raise CorruptJournal(f"{where}: {error}") from None
-        self.sequence, self.head_digest = frame.last, frame.digest
+        self.sequence, self.head_digest, self.at = frame.last, frame.digest, frame.at
 
     def apply_commit(self, commit: Commit, digest: str) -> None:
         """Apply the commit that follows, and take the digest of its frame."""

@@ -166,7 +166,7 @@ class MemoryEngine:
             # 4. The next sequence.
             changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
-            commit = Commit(self.sequence + 1, changes, numbered)
+            commit = Commit(self.sequence + 1, changes, numbered, transaction.attribution)
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = commit.sequence

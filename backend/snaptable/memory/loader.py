@@ -29,6 +29,7 @@ from snaptable.values.row_lines import (
     lines_with_offsets,
     parse_line,
 )
+from snaptable.values.row_lines import row_json as encode_json
 
 MOST_PROBLEMS = 50
 """Problems that a message lists."""
@@ -175,13 +176,18 @@ class TableLoader:
             return
         before, after = json.loads(data), json.loads(row_json)
         added = tuple(name for name in after if name not in before)
-        changed = tuple(name for name in after if name in before and after[name] != before[name])
+        changed = tuple(
+            name for name in after if name in before and not codec.is_written_alike(name, before[name], after[name])
+        )
         if added or changed:
             invented = [name for name in (*added, *changed) if core_schemas.invents(codec.model, name)]
             if not codec.plain:
                 again = json.loads(codec.complete(data)[1])
                 invented += [name for name in after if again.get(name) != after[name] and name not in invented]
-            self.fill_ins[codec.table, key] = FillIn(codec.table, key, row_json, added, changed, tuple(invented))
+            former = encode_json({name: before[name] for name in changed})
+            self.fill_ins[codec.table, key] = FillIn(
+                codec.table, key, row_json, former, added, changed, tuple(invented)
+            )
 
     def _advance(self, size: int) -> None:
         """Report bytes that were read, and set some aside for building indexes."""

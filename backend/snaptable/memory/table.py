@@ -203,8 +203,7 @@ class MemoryTable:
         return self._change(transaction, self._existing(key), *table.codec.store(values))
 
     def _change(self, transaction: Transaction, before: BaseModel, after: BaseModel, row_json: bytes) -> BaseModel:
-        # Equal is not enough: the same instant can be written with another offset, and that is a change.
-        if before == after and row_json == self._table.codec.encode(before):
+        if self._table.codec.is_same_row(before, after, row_json):
             return before
         transaction.change(self._table, self._table.key_of(before), before, after, row_json)
         return after

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from pydantic import BaseModel
 
+from snaptable.attribution import current_attribution
 from snaptable.changes import Change, Delete, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.rows import TableRows
@@ -19,12 +20,14 @@ NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
 class Transaction:
     """The changes of one transaction. Not thread-safe by itself: the writer lock and the latch guard it."""
 
-    __slots__ = ("_changes", "_row_json", "failure", "latch", "undo")
+    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "undo")
 
     def __init__(self, latch: AbstractContextManager[object]) -> None:
         """Begin without changes; `latch` is the engine's."""
         self.latch = latch
         self.undo: UndoRecords = {}
+        self.attribution = current_attribution()
+        """Who makes the commit, and why."""
         self.failure: Exception | None = None
         """Why it was rolled back from outside: the commits it was built on could not be made durable."""
         self._changes: list[tuple[TableRows, Key, BaseModel | None, bool]] = []
@@ -106,8 +109,7 @@ class Transaction:
         return changed
 
     def _differs(self, table: TableRows, key: Key, before: BaseModel, after: BaseModel) -> bool:
-        # Equal is not enough: the same instant can be written with another offset, and that is a change.
-        return before != after or self.row_json(table, key, after) != table.codec.encode(before)
+        return not table.codec.is_same_row(before, after, self.row_json(table, key, after))
 
     def pass_undo_to(self, batch: CommitBatch) -> None:
         """Pass the undo records to the batch that will make the changes durable."""
@@ -130,6 +132,8 @@ class Transaction:
     def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> Change:
         """Return a net change in its engine-neutral form."""
         if after is None:
-            return Delete(table.name, key)
-        kind = Insert if before is None else Replace
-        return kind(table.name, key, self.row_json(table, key, after))
+            assert before is not None
+            return Delete(table.name, key, table.codec.dump(before))
+        if before is None:
+            return Insert(table.name, key, self.row_json(table, key, after))
+        return Replace(table.name, key, self.row_json(table, key, after), table.codec.former_values(before, after))

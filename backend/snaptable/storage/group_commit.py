@@ -202,9 +202,13 @@ class GroupCommit(Generic[U]):
         """Return the segment to write to: a new one if the present one is large."""
         if self._segment.size >= SEGMENT_BYTES:
             self._segment.finish()
-            self._segment = Segment(self._files, self.checkpointer.store, self.sequence + 1, self._segment.head_digest)
+            self._segment = self._new_segment(self._segment.head_digest)
             self._prune()
         return self._segment
+
+    def _new_segment(self, previous_digest: str) -> Segment:
+        store, clock = self.checkpointer.store, self.checkpointer.clock
+        return Segment(self._files, store, self.sequence + 1, previous_digest, clock)
 
     def _prune(self) -> None:
         try:
@@ -317,7 +321,7 @@ class GroupCommit(Generic[U]):
         if self._segment.first == self.sequence + 1:
             journal_directory.keep_copy(self._files, self._segment.first)
         # 3. A new segment; recovery ignores what the old one holds behind its beginning.
-        segment = Segment(self._files, self.checkpointer.store, self.sequence + 1, self.checkpointer.head_digest)
+        segment = self._new_segment(self.checkpointer.head_digest)
         segment.begin()
         self._segment = segment
         self._transient, self.refusal = False, None

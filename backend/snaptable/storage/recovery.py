@@ -77,6 +77,7 @@ class RecoveryResult:
         store: id of the store; None if there is none yet.
         sequence: the last commit.
         head_digest: digest of the frame that holds it.
+        at: the time of that frame, or of the snapshot; "" if there is neither.
         header: header of the snapshot; None if there is none.
         snapshot_bytes: size of the snapshot.
         replayed: how many commits only the journal held.
@@ -87,6 +88,7 @@ class RecoveryResult:
     store: str | None = None
     sequence: int = 0
     head_digest: str = GENESIS
+    at: str = ""
     header: SnapshotHeader | None = None
     snapshot_bytes: int = 0
     replayed: int = 0
@@ -96,7 +98,7 @@ class RecoveryResult:
     @classmethod
     def of_snapshot(cls, header: SnapshotHeader, size: int) -> "RecoveryResult":
         """Return the state of a snapshot of `size` bytes, without a journal."""
-        return cls(header.store, header.sequence, header.head_digest, header, size)
+        return cls(header.store, header.sequence, header.head_digest, header.saved_at, header, size)
 
     @property
     def closed_cleanly(self) -> bool:
@@ -236,6 +238,7 @@ class _Replay:
             store=segment.header.store,
             sequence=segment.last_sequence,
             head_digest=segment.head_digest,
+            at=max(self._start.at, segment.last_at),
             header=self._start.header,
             snapshot_bytes=self._start.snapshot_bytes,
             replayed=self._replayed,

@@ -14,6 +14,7 @@ from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, Snapsho
 from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
+from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
@@ -161,13 +162,20 @@ class Store(Generic[U]):
         files, recovery = self.files, self.recovery
         store = recovery.store or str(uuid4())
         # 1. The snapshot that is there.
+        clock = StoreClock(recovery.at)
         checkpointer = Checkpointer(
-            files, store, pages, options.policy, sequence=recovery.sequence, head_digest=recovery.head_digest
+            files,
+            store,
+            pages,
+            options.policy,
+            sequence=recovery.sequence,
+            head_digest=recovery.head_digest,
+            clock=clock,
         )
         if recovery.header is not None:
             checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
         # 2. All that was recovered, on the disk for certain.
-        segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest)
+        segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock)
         start = _Start(files, recovery, checkpointer, segment)
         group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks)
         try:
@@ -189,7 +197,7 @@ class Store(Generic[U]):
         assert group_commit is not None
         try:
             if self.recovery.store is not None:  # a legacy file's rows are in the first snapshot, whole
-                changes = tuple(Replace(each.table, each.key, each.row) for each in filled_in)
+                changes = tuple(Replace(each.table, each.key, each.row, each.before, each.added) for each in filled_in)
                 batch = group_commit.enqueue(Commit(group_commit.sequence + 1, changes, {}), lambda _: None)
                 group_commit.wait(batch)
             elif group_commit.refusal is not None:

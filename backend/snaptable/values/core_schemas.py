@@ -129,6 +129,12 @@ def invents(model: type[BaseModel], field: str) -> bool:
     return any(factory not in _PURE_FACTORIES for factory in factories)
 
 
+@lru_cache(maxsize=1024)
+def holds_sets(model: type[BaseModel], field: str) -> bool:
+    """Return whether a value of a field may hold a set anywhere in it; O(n)."""
+    return any(part.path[:1] == (field,) and part.node.get("type") in ("set", "frozenset") for part in _parts(model))
+
+
 # ── walking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

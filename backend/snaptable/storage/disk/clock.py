@@ -1,5 +1,6 @@
 """The present time, as files spell it."""
 
+import threading
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,6 +10,24 @@ def timestamp() -> str:
     """Return the present time in UTC, to the microsecond: `2026-11-20T12:00:00.000000Z`."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+
+
+class StoreClock:
+    """The times that a store's frames and snapshots are given: they never go back, whatever the machine's clock does.
+
+    So a time always means one state: the last commit that was not made later.
+    """
+
+    def __init__(self, last: str = "") -> None:
+        """Begin behind a time that the store has given already; "" for none."""
+        self._last = last
+        self._mutex = threading.Lock()
+
+    def timestamp(self) -> str:
+        """Return the present time, or the last one given if the machine's clock was set back; O(1)."""
+        with self._mutex:
+            self._last = max(self._last, timestamp())
+            return self._last
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from snaptable.attribution import Attribution
 from snaptable.changes import Change, Commit, Delete, Insert, Replace
 from snaptable.values.row_lines import key_json, row_json
 
@@ -152,16 +153,31 @@ def _frame_head(span: bytes, at: str, previous_digest: str) -> bytes:
 def encode_commit(commit: Commit) -> bytes:
     """Return a commit as it stands in a frame."""
     changes = b",".join(map(encode_change, commit.changes))
-    numbered = b',"numbered":%b' % json.dumps(dict(commit.numbered)).encode() if commit.numbered else b""
-    return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, numbered)
+    return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, _encode_members(commit))
+
+
+def _encode_members(commit: Commit) -> bytes:
+    """Return the members of a commit that stand only where there is something to say."""
+    if not (commit.numbered or commit.attribution or commit.undoes or commit.migrations):
+        return b""
+    by = commit.attribution or Attribution()
+    members = {
+        "numbered": dict(commit.numbered), "actor": by.actor, "note": by.note, "via": by.via,
+        "undoes": commit.undoes, "migrations": commit.migrations,
+    }  # fmt: skip
+    return b"," + row_json({name: value for name, value in members.items() if value})[1:-1]
 
 
 def encode_change(change: Change) -> bytes:
     """Return a change as it stands in a frame."""
     opening, key = _opening(_VERBS[type(change)], change.table), key_json(change.key)
+    if isinstance(change, Insert):
+        return b'%b%b,"row":%b}' % (opening, key, change.row)
+    before = b"" if change.before is None else b',"before":%b' % change.before
     if isinstance(change, Delete):
-        return b"%b%b}" % (opening, key)
-    return b'%b%b,"row":%b}' % (opening, key, change.row)
+        return b"%b%b%b}" % (opening, key, before)
+    added = b',"added":%b' % row_json(change.added) if change.added else b""
+    return b'%b%b,"row":%b%b%b}' % (opening, key, change.row, before, added)
 
 
 @lru_cache(maxsize=256)
@@ -233,9 +249,21 @@ def decode_commit(plain: Mapping[str, Any]) -> Commit:
     """
     try:
         changes = tuple(map(decode_change, plain["changes"]))
-        return Commit(int(plain["sequence"]), changes, plain.get("numbered", {}))
+        return Commit(
+            int(plain["sequence"]),
+            changes,
+            plain.get("numbered", {}),
+            _decode_attribution(plain),
+            tuple(plain.get("undoes", ())),
+            tuple(plain.get("migrations", ())),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a commit: {error!r}") from None
+
+
+def _decode_attribution(plain: Mapping[str, Any]) -> Attribution | None:
+    actor, note, via = plain.get("actor"), plain.get("note"), plain.get("via")
+    return Attribution(actor, note, via) if actor or note or via else None
 
 
 def decode_change(plain: Mapping[str, Any]) -> Change:
@@ -245,7 +273,9 @@ def decode_change(plain: Mapping[str, Any]) -> Change:
         ValueError, KeyError, TypeError: it is not a change.
     """
     key = plain["key"]
+    if "insert" in plain:
+        return Insert(plain["insert"], key, row_json(plain["row"]))
+    before = row_json(plain["before"]) if "before" in plain else None
     if "delete" in plain:
-        return Delete(plain["delete"], key)
-    row = row_json(plain["row"])
-    return Insert(plain["insert"], key, row) if "insert" in plain else Replace(plain["replace"], key, row)
+        return Delete(plain["delete"], key, before)
+    return Replace(plain["replace"], key, row_json(plain["row"]), before, tuple(plain.get("added", ())))

@@ -46,6 +46,7 @@ class SegmentReader:
         header: its first line.
         last_sequence: the last sequence of the frames read so far.
         head_digest: digest of the frame that ends there.
+        last_at: the time of the last line read so far; "" if there was none.
         end: where the last line that verifies ends.
         ending: how the file ends; None until all frames were read.
         clean_close: the mark of a clean close that was read so far; None if there was none.
@@ -70,6 +71,7 @@ class SegmentReader:
         self.path, self.data, self.first, self.following = path, data, first, following
         self.header, self.end = self._read_header()
         self.last_sequence, self.head_digest = first - 1, self.header.previous_digest
+        self.last_at = ""
         self.ending: Ending | None = None
         self.clean_close: Frame | None = None
         self._checkpoint_sequence = checkpoint_sequence
@@ -130,7 +132,7 @@ class SegmentReader:
                 self.last_sequence, self.head_digest = frame.last, frame.digest
             else:
                 self.clean_close = frame
-            digest, self._closed, self.end = frame.digest, frame.closed, frame.end
+            digest, self._closed, self.end, self.last_at = frame.digest, frame.closed, frame.end, frame.at
         self.ending = self._find_ending()
 
     def _is_given_up(self, frame: Frame) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from snaptable.changes import Commit
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
-from snaptable.storage.disk.clock import timestamp
+from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import File, Files, sync
 from snaptable.storage.journal.format import SegmentHeader, encode_close, encode_frame, encode_header
 
@@ -23,7 +23,7 @@ class Segment:
         size: bytes up to the end of the last frame; 0 before the file exists.
     """
 
-    def __init__(self, files: Files, store: str, first: int, previous_digest: str) -> None:
+    def __init__(self, files: Files, store: str, first: int, previous_digest: str, clock: StoreClock) -> None:
         """Prepare a segment; its file is created by `begin`, or with the first write.
 
         Args:
@@ -31,13 +31,14 @@ class Segment:
             store: the store's id.
             first: sequence of the first commit it will hold.
             previous_digest: digest of the frame before that.
+            clock: gives the times of its frames.
         """
         self.first = first
         self.head_digest = previous_digest
         self.size = 0
         self._allocated = 0
         self._has_unsynced_cut = False
-        self._files = files
+        self._files, self._clock = files, clock
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
         self._salt = secrets.token_bytes(16)
         self._file: File | None = None
@@ -61,7 +62,7 @@ class Segment:
         self._files.check_directory(names.JOURNAL)
         lines, head_digest = [self._header], self.head_digest
         if commits:
-            line, head_digest = encode_frame(commits, timestamp(), head_digest, self._salt)
+            line, head_digest = encode_frame(commits, self._clock.timestamp(), head_digest, self._salt)
             lines.append(line)
         replace_durably(self._files, names.temporary_segment(), self._name, lines)
         self._file = self._files.append(self._name)
@@ -75,7 +76,7 @@ class Segment:
             OSError: it could not be written; `truncate_to_last_frame` restores the file.
             SyncFailed: it is unknown whether it is on the disk.
         """
-        self._write(*encode_frame(commits, timestamp(), self.head_digest, self._salt))
+        self._write(*encode_frame(commits, self._clock.timestamp(), self.head_digest, self._salt))
 
     def close(self, sequence: int) -> None:
         """Mark the journal as closed cleanly at a sequence: damage found here later is not a torn tail.
@@ -92,7 +93,7 @@ class Segment:
                 if self._has_unsynced_cut:
                     sync(self._file.sync)
                 # 2. The mark.
-                self._write(*encode_close(sequence, timestamp(), self.head_digest, self._salt), last=True)
+                self._write(*encode_close(sequence, self._clock.timestamp(), self.head_digest, self._salt), last=True)
             finally:
                 self.drop()
 

@@ -20,7 +20,7 @@ from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace
-from snaptable.storage.disk.clock import timestamp
+from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import File, Files, Identity, sync
 from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.snapshot import format as snapshot_format
@@ -60,6 +60,7 @@ class Checkpointer:
         policy: when a commit waits for its snapshot.
         sequence: the last commit that the pages hold.
         head_digest: digest of the frame that holds it.
+        clock: gives the times of snapshots and frames.
         saved: the snapshot that has the name.
         error: why the last attempt to save failed; None since one succeeded.
         check_ownership: called before anything is written; raises ReadOnlyStore if another process may be writing.
@@ -74,10 +75,11 @@ class Checkpointer:
         *,
         sequence: int,
         head_digest: str,
+        clock: StoreClock,
     ) -> None:
         """Begin with a state, of which no snapshot need be on the disk."""
         self.files, self.store, self.pages, self.policy = files, store, pages, policy
-        self.sequence, self.head_digest = sequence, head_digest
+        self.sequence, self.head_digest, self.clock = sequence, head_digest, clock
         self.saved = self._last_durable_name = SavedSnapshot()
         """The snapshot that the name is known to stand for after a power cut: what `saved` was."""
         self.error: str | None = None
@@ -204,7 +206,8 @@ class Checkpointer:
             if not self._consistent:
                 raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
             counts, numbered = self.pages.counts(), dict(self.pages.numbered)
-            header = SnapshotHeader(self.store, self.sequence, timestamp(), counts, self.head_digest, numbered)
+            now = self.clock.timestamp()
+            header = SnapshotHeader(self.store, self.sequence, now, counts, self.head_digest, numbered)
             return header, self.pages.mark(), self.pages.size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:

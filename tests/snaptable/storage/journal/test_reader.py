@@ -6,6 +6,7 @@ import pytest
 from tests.snaptable.storage.support import JOURNAL, Store, User, killed
 
 from snaptable import CorruptJournal, OpenError
+from snaptable.attribution import Attribution
 from snaptable.changes import Commit, Delete, Insert, Replace
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
@@ -30,10 +31,27 @@ def journal(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 def test_a_commit_comes_back_as_it_was_encoded() -> None:
     """Ensure every kind of change survives encoding and decoding, keys as text, rows as the bytes they were."""
     row = '{"id":"ä\\"\\\\","n":1.0,"deep":[{"x":null}]}'.encode()
-    changes = (Insert("t", 'ä"\\', row), Replace("other table", "k", b"{}"), Delete("t", "7"))
-    for numbered in ({}, {"t": 7}):
-        commit = Commit(12, changes, numbered)
+    changes = (
+        Insert("t", 'ä"\\', row),
+        Replace("other table", "k", b"{}"),
+        Replace("t", "k", b'{"a":1}', b'{"a":2,"b":null}', ("c",)),
+        Delete("t", "7"),
+        Delete("t", "8", row),
+    )
+    by = Attribution("ann", 'why "not"', "PATCH /é")
+    for commit in (
+        Commit(12, changes, {}),
+        Commit(12, changes, {"t": 7}),
+        Commit(12, changes, {"t": 7}, by, (3, 9), ("split names",)),
+        Commit(12, (), {}, Attribution(via="import")),
+    ):
         assert decode_commit(parse_strictly(encode_commit(commit))) == commit
+
+
+def test_unknown_members_are_ignored() -> None:
+    """Ensure commits and changes of a later version, which say more, are read for what is known of them."""
+    plain = {"sequence": 1, "changes": [{"insert": "t", "key": "a", "row": {}, "new": 1}], "newer": [2]}
+    assert decode_commit(plain) == Commit(1, (Insert("t", "a", b"{}"),), {})
 
 
 @pytest.mark.parametrize(
@@ -59,8 +77,8 @@ def test_commits_after_a_sequence(journal: Files, after: int) -> None:
 def test_commits_hold_what_was_changed(journal: Files) -> None:
     """Ensure the changes of a commit are decoded: kind, table, key, and the row's JSON."""
     *_, updated, deleted = JournalReader(journal).commits()
-    assert updated.changes == (Replace("users", "0", b'{"id":"0","email":null,"note":"changed"}'),)
-    assert deleted.changes == (Delete("users", "1"),)
+    assert updated.changes == (Replace("users", "0", b'{"id":"0","email":null,"note":"changed"}', b'{"note":""}'),)
+    assert deleted.changes == (Delete("users", "1", b'{"id":"1","email":null,"note":""}'),)
 
 
 def test_how_it_ends(directory: Path, tmp_path: Path) -> None:

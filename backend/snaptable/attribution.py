@@ -1,0 +1,72 @@
+"""Attribution: who made a commit, why, and by which way; kept with the commit in the journal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who made a commit, and why.
+
+    Attributes:
+        actor: who: a user's name or address, a job; None if nothing says so.
+        note: why, in words.
+        via: by which way: a request's method and path, a command.
+    """
+
+    actor: str | None = None
+    note: str | None = None
+    via: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the journal can't hold."""
+        for name in ("actor", "note", "via"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_text(name, value)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a str or None; not of {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds a lone surrogate, which is not UTF-8") from None
+
+
+_current: ContextVar[Attribution | None] = ContextVar("snaptable.attribution", default=None)
+current_attribution = _current.get
+"""Returns the attribution of the caller's thread or task; None outside of any; O(1)."""
+
+
+@contextmanager
+def attribution(*, actor: str | None = None, note: str | None = None, via: str | None = None) -> Iterator[None]:
+    """Attribute the commits of a `with` block, in this thread or task: who made them, why, and by which way.
+
+    What is left out is taken from the block around this one. An insert, a transaction or a `db.run` takes the
+    attribution that holds where it begins. Costs nothing a row.
+
+    Raises:
+        TypeError, ValueError: one of them is no text, or no UTF-8.
+
+    >>> from snaptable import attribution
+    >>> with attribution(actor="ann@example.org", note="spring cleaning"):
+    ...     db.users.delete("ben")
+    User(id='ben', age=25)
+    """
+    outer = _current.get() or Attribution()
+    inner = Attribution(actor=actor, note=note, via=via)
+    token = _current.set(merged(outer, inner))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def merged(outer: Attribution, inner: Attribution) -> Attribution:
+    """Return an attribution with the members of the inner one, and of the outer one where that has none."""
+    given = {name: value for name in ("actor", "note", "via") if (value := getattr(inner, name)) is not None}
+    return replace(outer, **given)
