@@ -1,4 +1,4 @@
-"""Insert, Replace, Delete, Commit: what happened, in the form that is journalled, replayed, diffed and published.
+"""Insert, Replace, Delete, CommitRecord: what happened, in the form that is journalled, replayed, diffed and published.
 
 Engine-neutral: a row is its JSON, on one line, as the codec wrote it. None of these is changed once it is made; they
 are not frozen because a frozen dataclass takes three times as long to make, and each commit makes two.
@@ -51,7 +51,7 @@ class Delete:
     before: bytes | None = None
 
 
-Change = Insert | Replace | Delete
+ChangeRecord = Insert | Replace | Delete
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FillIn:
 
 
 @dataclass(slots=True)
-class Commit:
+class CommitRecord:
     """A transaction's net changes under one sequence number.
 
     Attributes:
@@ -90,7 +90,7 @@ class Commit:
     """
 
     sequence: int
-    changes: tuple[Change, ...]
+    changes: tuple[ChangeRecord, ...]
     numbered: Mapping[str, int]
     attribution: Attribution | None = None
     undoes: tuple[int, ...] = ()

@@ -1,6 +1,6 @@
 """An edit accepted: the commit appended, the snapshot written anew, the edited file kept."""
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.maintenance.edit import Edit
 from snaptable.maintenance.shared_steps import quarantine_once, verify_result, write_snapshot
 from snaptable.maintenance.untyped import UntypedStore
@@ -57,7 +57,7 @@ def discard_edit(files: Files, data: bytes, store: UntypedStore) -> list[str]:
     return kept
 
 
-def _append_commit(files: Files, store: UntypedStore, commit: Commit, kept: list[str]) -> Segment:
+def _append_commit(files: Files, store: UntypedStore, commit: CommitRecord, kept: list[str]) -> Segment:
     """Append a commit to the journal, in a file of its own, and apply it to the state."""
     assert store.id is not None
     segment = Segment(files, store.id, commit.sequence, store.head_digest, store.clock())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from snaptable.changes import Change, Commit, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.maintenance.differences import Difference, compare
 from snaptable.maintenance.edited_snapshot import EditedSnapshot, refuse_edit
 from snaptable.maintenance.row_problems import RowProblem
@@ -41,7 +41,7 @@ class Edit:
     data: bytes
     store: UntypedStore
     differences: Sequence[Difference] = ()
-    commit: Commit | None = None
+    commit: CommitRecord | None = None
     newer_commits: int = 0
     is_base_known: bool = True
     put_back: tuple[int, str] | None = None
@@ -83,7 +83,7 @@ def last_numbers(header: SnapshotHeader, known: Mapping[str, int], rows: Rows) -
     }
 
 
-def commit_between(store: UntypedStore, present: Rows, target: Rows, header: SnapshotHeader) -> Commit | None:
+def commit_between(store: UntypedStore, present: Rows, target: Rows, header: SnapshotHeader) -> CommitRecord | None:
     """Return the commit that leads from the present rows to others, None if they are the same."""
     changes = tuple(_change_of(difference) for difference in compare(present, target))
     if not changes:
@@ -91,10 +91,10 @@ def commit_between(store: UntypedStore, present: Rows, target: Rows, header: Sna
     known = store.pages.numbered
     numbers = last_numbers(header, known, target)
     moved = {table: last for table, last in numbers.items() if known.get(table) != last}
-    return Commit(store.sequence + 1, changes, moved)
+    return CommitRecord(store.sequence + 1, changes, moved)
 
 
-def _change_of(difference: Difference) -> Change:
+def _change_of(difference: Difference) -> ChangeRecord:
     if difference.after is None:
         return Delete(difference.table, difference.key, difference.before)
     if difference.before is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from snaptable.changes import Change, Commit, Insert
+from snaptable.changes import ChangeRecord, CommitRecord, Insert
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.disk.clock import StoreClock
@@ -93,7 +93,7 @@ class UntypedStore:
                 raise CorruptJournal(f"{where}: {error}") from None
         self.sequence, self.head_digest, self.at = frame.last, frame.digest, frame.at
 
-    def apply_commit(self, commit: Commit, digest: str) -> None:
+    def apply_commit(self, commit: CommitRecord, digest: str) -> None:
         """Apply the commit that follows, and take the digest of its frame."""
         for change in commit.changes:
             self.pages.tables.setdefault(change.table, TablePages())
@@ -159,7 +159,7 @@ class UntypedLoader:
         self._pages.tables.setdefault(table, TablePages())
         return text
 
-    def apply(self, change: Change, key: str, where: str) -> Change:  # noqa: ARG002 - the text is the key
+    def apply(self, change: ChangeRecord, key: str, where: str) -> ChangeRecord:  # noqa: ARG002 - the text is the key
         """Return a journalled change as it is."""
         return change
 

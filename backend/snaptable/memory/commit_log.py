@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
 
@@ -28,7 +28,7 @@ class CommitLog(Protocol[B]):
     def refusal(self) -> Exception | None:
         """Why writes are refused at the moment; None while they are accepted."""
 
-    def enqueue(self, commit: Commit, join: Callable[[B], None]) -> B:
+    def enqueue(self, commit: CommitRecord, join: Callable[[B], None]) -> B:
         """Add a commit to the open batch and return that; `join(batch)` runs before the batch can close.
 
         Raises:
@@ -72,7 +72,7 @@ class VolatileLog:
         self.refusal = refusal
         self._on_durable = on_durable
 
-    def enqueue(self, commit: Commit, join: Callable[[VolatileBatch], None]) -> VolatileBatch:  # noqa: ARG002 - not kept
+    def enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch:  # noqa: ARG002 - not kept
         """Show the commit to every reader."""
         batch = VolatileBatch()
         join(batch)

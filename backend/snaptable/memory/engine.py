@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TypeVar
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
@@ -166,7 +166,7 @@ class MemoryEngine:
             # 4. The next sequence.
             changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
-            commit = Commit(self.sequence + 1, changes, numbered, transaction.attribution)
+            commit = CommitRecord(self.sequence + 1, changes, numbered, transaction.attribution)
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = commit.sequence

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol, cast
 
 from pydantic import BaseModel
 
-from snaptable.changes import Change, Delete, FillIn, Insert
+from snaptable.changes import ChangeRecord, Delete, FillIn, Insert
 from snaptable.codec import Codec
 from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch, listed
 from snaptable.memory import constraints
@@ -211,7 +211,7 @@ class TableLoader:
             )
         return self.tables[table].schema.parse_key(text)
 
-    def apply(self, change: Change, key: Key, where: str) -> Change:
+    def apply(self, change: ChangeRecord, key: Key, where: str) -> ChangeRecord:
         """Apply a journalled change, and return it as it would be written today.
 
         Raises:

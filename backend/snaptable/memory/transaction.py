@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pydantic import BaseModel
 
 from snaptable.attribution import current_attribution
-from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, Delete, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.rows import TableRows
 from snaptable.values.row_lines import Key
@@ -129,7 +129,7 @@ class Transaction:
             data = self._row_json[table, key] = table.codec.encode(row)
         return data
 
-    def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> Change:
+    def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> ChangeRecord:
         """Return a net change in its engine-neutral form."""
         if after is None:
             assert before is not None

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +32,7 @@ class CommitBatch(Generic[U]):
     __slots__ = ("_mutex", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "undo")
 
     def __init__(self, undo: U) -> None:
-        self.commits: list[Commit] = []
+        self.commits: list[CommitRecord] = []
         self.undo = undo
         self.error: Exception | None = None
         self.done = False

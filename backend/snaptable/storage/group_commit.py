@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.commit_batch import CommitBatch, U
@@ -84,7 +84,7 @@ class GroupCommit(Generic[U]):
 
     # ── commits arrive ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def enqueue(self, commit: Commit, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U]:
+    def enqueue(self, commit: CommitRecord, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U]:
         """Add a commit to the open batch, and return that.
 
         Args:

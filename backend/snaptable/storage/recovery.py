@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from snaptable.changes import Change, Commit, Insert, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Insert, Key
 from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
@@ -46,7 +46,7 @@ class RecoveryTarget(Protocol):
             SchemaMismatch: the table is unknown.
         """
 
-    def apply(self, change: Change, key: Key, where: str) -> Change:
+    def apply(self, change: ChangeRecord, key: Key, where: str) -> ChangeRecord:
         """Apply a journalled change, and return it as it would be written today.
 
         Args:
@@ -304,7 +304,7 @@ class InapplicableChange(ValueError):
     """A journalled change that does not fit the rows: an insertion of a row that is there, or a change of none."""
 
 
-def replay_commit(commit: Commit, where: str, pages: Pages, target: RecoveryTarget) -> None:
+def replay_commit(commit: CommitRecord, where: str, pages: Pages, target: RecoveryTarget) -> None:
     """Apply a journalled commit to rows and pages.
 
     Args:
@@ -318,10 +318,10 @@ def replay_commit(commit: Commit, where: str, pages: Pages, target: RecoveryTarg
         SchemaMismatch: a row does not fit its model, or the table is unknown.
     """
     changes = tuple(_replay_change(change, where, pages, target) for change in commit.changes)
-    pages.apply(Commit(commit.sequence, changes, commit.numbered))
+    pages.apply(CommitRecord(commit.sequence, changes, commit.numbered))
 
 
-def _replay_change(change: Change, where: str, pages: Pages, target: RecoveryTarget) -> Change:
+def _replay_change(change: ChangeRecord, where: str, pages: Pages, target: RecoveryTarget) -> ChangeRecord:
     key = target.parse_key(change.table, change.key, where)
     exists = key in pages.tables[change.table]
     if isinstance(change, Insert) == exists:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 from uuid import uuid4
 
-from snaptable.changes import Commit, FillIn, Replace
+from snaptable.changes import CommitRecord, FillIn, Replace
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
 from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import U
@@ -198,7 +198,7 @@ class Store(Generic[U]):
         try:
             if self.recovery.store is not None:  # a legacy file's rows are in the first snapshot, whole
                 changes = tuple(Replace(each.table, each.key, each.row, each.before, each.added) for each in filled_in)
-                batch = group_commit.enqueue(Commit(group_commit.sequence + 1, changes, {}), lambda _: None)
+                batch = group_commit.enqueue(CommitRecord(group_commit.sequence + 1, changes, {}), lambda _: None)
                 group_commit.wait(batch)
             elif group_commit.refusal is not None:
                 raise group_commit.refusal

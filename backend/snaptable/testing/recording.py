@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.database import Database
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.errors import SnaptableError
@@ -203,7 +203,7 @@ class RecordingLog:
         """Why writes are refused."""
         return self._log.refusal
 
-    def enqueue(self, commit: Commit, join: Callable[[Batch], None]) -> Batch:
+    def enqueue(self, commit: CommitRecord, join: Callable[[Batch], None]) -> Batch:
         """Record the commit and the rows after it, and enqueue it."""
         rows: Rows = {name: table.live() for name, table in self._engine.tables.items()}
         with self._mutex:

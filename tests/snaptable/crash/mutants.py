@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.snaptable.crash import faults, search
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.memory.engine import MemoryEngine
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
@@ -103,7 +103,7 @@ def failed_sync_retried(patch: Patch) -> None:
 def frames_one_by_one(patch: Patch) -> None:
     """Write a frame for each commit, and sync them together."""
 
-    def append(segment: Segment, commits: Sequence[Commit]) -> None:
+    def append(segment: Segment, commits: Sequence[CommitRecord]) -> None:
         with Patch.context() as inner:
             inner.setattr(segment_module, "sync", lambda *_: None)
             inner.setattr(files, "sync", lambda *_: None)
@@ -111,7 +111,7 @@ def frames_one_by_one(patch: Patch) -> None:
                 write_frame(segment, commit)
         write_frame(segment, commits[-1])
 
-    def write_frame(segment: Segment, commit: Commit) -> None:
+    def write_frame(segment: Segment, commit: CommitRecord) -> None:
         segment._write(*journal_format.encode_frame([commit], timestamp(), segment.head_digest, segment._salt))
 
     patch.setattr(Segment, "append", append)
@@ -189,7 +189,7 @@ def write_errors_swallowed(patch: Patch) -> None:
     """Take a write that failed for one that did not."""
     original = Segment.append
 
-    def append(segment: Segment, commits: Sequence[Commit]) -> None:
+    def append(segment: Segment, commits: Sequence[CommitRecord]) -> None:
         with suppress(OSError):
             original(segment, commits)
 
@@ -255,7 +255,7 @@ def acknowledged_before_durable(patch: Patch) -> None:
     """Answer a write before its frame is written: that is done with the next one."""
     append, close = Segment.append, Segment.close
 
-    def late_append(segment: Segment, commits: Sequence[Commit]) -> None:
+    def late_append(segment: Segment, commits: Sequence[CommitRecord]) -> None:
         earlier, segment.__dict__["late"] = segment.__dict__.get("late"), commits
         if earlier:
             append(segment, earlier)

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Any
 
 from snaptable.attribution import Attribution
-from snaptable.changes import Change, Commit, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.values.row_lines import key_json, row_json
 
 GENESIS = "0" * 32
@@ -32,7 +32,7 @@ _FRAME_HEAD = re.compile(
     rb'(?:"commits":|"sequence":([0-9]+))'
 )
 """How a frame begins, up to its commits; matched only with lines whose digest was verified."""
-_VERBS: dict[type[Change], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
+_VERBS: dict[type[ChangeRecord], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Frame:
     line: bytes
 
     @cached_property
-    def commits(self) -> tuple[Commit, ...]:
+    def commits(self) -> tuple[CommitRecord, ...]:
         """Its commits, as `decode_commit` returns them; parsed at the first use, so never if a snapshot covers them.
 
         Raises:
@@ -127,7 +127,7 @@ def encode_header(header: SegmentHeader) -> bytes:
     return sign(b'{"snaptable":' + json.dumps(members, separators=(",", ":")).encode(), header.salt)[0]
 
 
-def encode_frame(commits: Sequence[Commit], at: str, previous_digest: str, salt: bytes) -> tuple[bytes, str]:
+def encode_frame(commits: Sequence[CommitRecord], at: str, previous_digest: str, salt: bytes) -> tuple[bytes, str]:
     """Return the line of a frame, and its digest.
 
     Args:
@@ -150,13 +150,13 @@ def _frame_head(span: bytes, at: str, previous_digest: str) -> bytes:
     return b'{"frame":%b,"at":"%b","previous":"%b"' % (span, at.encode(), previous_digest.encode())
 
 
-def encode_commit(commit: Commit) -> bytes:
+def encode_commit(commit: CommitRecord) -> bytes:
     """Return a commit as it stands in a frame."""
     changes = b",".join(map(encode_change, commit.changes))
     return b'{"sequence":%d,"changes":[%b]%b}' % (commit.sequence, changes, _encode_members(commit))
 
 
-def _encode_members(commit: Commit) -> bytes:
+def _encode_members(commit: CommitRecord) -> bytes:
     """Return the members of a commit that stand only where there is something to say."""
     if not (commit.numbered or commit.attribution or commit.undoes or commit.migrations):
         return b""
@@ -168,7 +168,7 @@ def _encode_members(commit: Commit) -> bytes:
     return b"," + row_json({name: value for name, value in members.items() if value})[1:-1]
 
 
-def encode_change(change: Change) -> bytes:
+def encode_change(change: ChangeRecord) -> bytes:
     """Return a change as it stands in a frame."""
     opening, key = _opening(_VERBS[type(change)], change.table), key_json(change.key)
     if isinstance(change, Insert):
@@ -239,7 +239,7 @@ def _decode_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | Non
     return Frame(start, end, int(first), int(last), previous.decode(), digest, at.decode(), closed, line)
 
 
-def decode_commit(plain: Mapping[str, Any]) -> Commit:
+def decode_commit(plain: Mapping[str, Any]) -> CommitRecord:
     """Return a commit from the parsed JSON of a frame.
 
     Keys are the texts that the journal holds, rows their JSON: what they mean is known only to the tables' models.
@@ -249,7 +249,7 @@ def decode_commit(plain: Mapping[str, Any]) -> Commit:
     """
     try:
         changes = tuple(map(decode_change, plain["changes"]))
-        return Commit(
+        return CommitRecord(
             int(plain["sequence"]),
             changes,
             plain.get("numbered", {}),
@@ -266,7 +266,7 @@ def _decode_attribution(plain: Mapping[str, Any]) -> Attribution | None:
     return Attribution(actor, note, via) if actor or note or via else None
 
 
-def decode_change(plain: Mapping[str, Any]) -> Change:
+def decode_change(plain: Mapping[str, Any]) -> ChangeRecord:
     """Return a change from its parsed JSON, its key as text.
 
     Raises:

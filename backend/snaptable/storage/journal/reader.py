@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.errors import CorruptJournal, OpenError, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
@@ -265,7 +265,7 @@ class JournalReader:
         for segment in self.segments():
             yield from segment.frames()
 
-    def commits(self) -> Iterator[Commit]:
+    def commits(self) -> Iterator[CommitRecord]:
         """Yield the commits after the given sequence, in order; O(n). Raises as `frames`."""
         for frame in self.frames():
             if frame.last > self._after:
@@ -282,7 +282,7 @@ class CommitSummary:
     """The keys it changed, by table."""
 
     @classmethod
-    def of(cls, commit: Commit, at: str) -> "CommitSummary":
+    def of(cls, commit: CommitRecord, at: str) -> "CommitSummary":
         """Return the summary of a commit that was written at a time."""
         rows: dict[str, list[str]] = {}
         for change in commit.changes:

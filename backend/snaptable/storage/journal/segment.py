@@ -6,7 +6,7 @@
 import secrets
 from collections.abc import Sequence
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.clock import StoreClock
@@ -44,7 +44,7 @@ class Segment:
         self._file: File | None = None
         self._header = encode_header(SegmentHeader(store, self._salt, first, previous_digest, names.FORMAT))
 
-    def begin(self, commits: Sequence[Commit] = ()) -> None:
+    def begin(self, commits: Sequence[CommitRecord] = ()) -> None:
         """Create the file with its header, and return when it and its name are on the disk.
 
         Commits, if there are any, are its first frame, and are there with the file or not at all.
@@ -69,7 +69,7 @@ class Segment:
         self.size = self._allocated = sum(map(len, lines))
         self.head_digest = head_digest
 
-    def append(self, commits: Sequence[Commit]) -> None:
+    def append(self, commits: Sequence[CommitRecord]) -> None:
         """Write commits as one frame, and return when it is on the disk.
 
         Raises:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from snaptable.changes import Commit
+from snaptable.changes import CommitRecord
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.disk import names
@@ -102,7 +102,7 @@ class Checkpointer:
 
     # ── after each commit ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def apply(self, commits: Sequence[Commit], head_digest: str) -> None:
+    def apply(self, commits: Sequence[CommitRecord], head_digest: str) -> None:
         """Apply commits that just became durable to the pages."""
         with self._pages_lock:
             consistent, self._consistent = self._consistent, False

@@ -10,7 +10,7 @@ snapshot only marks the groups; it is copy on write: a group that changes before
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
-from snaptable.changes import Change, Commit, Delete, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Key
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.values.row_lines import SEPARATOR, find_line, line_start
 
@@ -159,7 +159,7 @@ class TablePages:
         self.size += page.size
         self._last = page
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: ChangeRecord) -> None:
         """Apply a change of one row; O(page)."""
         start = line_start(change.key)
         page = self._page_of.get(change.key)
@@ -234,12 +234,12 @@ class Pages:
         """Bytes of all rows."""
         return sum(table.size for table in self.tables.values())
 
-    def apply(self, commit: Commit) -> None:
+    def apply(self, commit: CommitRecord) -> None:
         """Apply a commit; O(page) a change."""
         self.apply_changes(commit.changes)
         self.numbered.update(commit.numbered)
 
-    def apply_changes(self, changes: Iterable[Change]) -> None:
+    def apply_changes(self, changes: Iterable[ChangeRecord]) -> None:
         """Apply changes of rows, in order."""
         for change in changes:
             self.tables[change.table].apply(change)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from snaptable import Database, ForeignKey, Row, Table, attribution
-from snaptable.changes import Commit, Delete, Insert, Replace
+from snaptable.changes import CommitRecord, Delete, Insert, Replace
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.reader import JournalReader
 
@@ -73,7 +73,7 @@ def _apply(db: Store, kind: str, key: int, values: dict[str, Any]) -> None:
         db.owners.delete(key)
 
 
-def _take_back(state: State, commit: Commit) -> None:
+def _take_back(state: State, commit: CommitRecord) -> None:
     for change in reversed(commit.changes):
         rows = state[change.table]
         if isinstance(change, Insert):

@@ -7,7 +7,7 @@ from tests.snaptable.storage.support import JOURNAL, Store, User, killed
 
 from snaptable import CorruptJournal, OpenError
 from snaptable.attribution import Attribution
-from snaptable.changes import Commit, Delete, Insert, Replace
+from snaptable.changes import CommitRecord, Delete, Insert, Replace
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import decode_commit, encode_commit
@@ -40,10 +40,10 @@ def test_a_commit_comes_back_as_it_was_encoded() -> None:
     )
     by = Attribution("ann", 'why "not"', "PATCH /é")
     for commit in (
-        Commit(12, changes, {}),
-        Commit(12, changes, {"t": 7}),
-        Commit(12, changes, {"t": 7}, by, (3, 9), ("split names",)),
-        Commit(12, (), {}, Attribution(via="import")),
+        CommitRecord(12, changes, {}),
+        CommitRecord(12, changes, {"t": 7}),
+        CommitRecord(12, changes, {"t": 7}, by, (3, 9), ("split names",)),
+        CommitRecord(12, (), {}, Attribution(via="import")),
     ):
         assert decode_commit(parse_strictly(encode_commit(commit))) == commit
 
@@ -51,7 +51,7 @@ def test_a_commit_comes_back_as_it_was_encoded() -> None:
 def test_unknown_members_are_ignored() -> None:
     """Ensure commits and changes of a later version, which say more, are read for what is known of them."""
     plain = {"sequence": 1, "changes": [{"insert": "t", "key": "a", "row": {}, "new": 1}], "newer": [2]}
-    assert decode_commit(plain) == Commit(1, (Insert("t", "a", b"{}"),), {})
+    assert decode_commit(plain) == CommitRecord(1, (Insert("t", "a", b"{}"),), {})
 
 
 @pytest.mark.parametrize(

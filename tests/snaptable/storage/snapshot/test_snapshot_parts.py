@@ -9,7 +9,7 @@ import pytest
 from tests.snaptable.storage.conftest import Open
 from tests.snaptable.storage.support import SNAPSHOT, User, checksum, read_snapshot, rows_of
 
-from snaptable.changes import Change, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, Delete, Insert, Replace
 from snaptable.engines import engine_of
 from snaptable.storage.disk.files import Files
 from snaptable.storage.group_commit import GroupCommit
@@ -29,9 +29,9 @@ def test_a_checksum_is_put_together(length: int) -> None:
         assert part_of_file.after(zlib.crc32(start)) == zlib.crc32(start + part)
 
 
-def _changes(chance: random.Random, rows: dict[str, bytes], count: int) -> list[Change]:
+def _changes(chance: random.Random, rows: dict[str, bytes], count: int) -> list[ChangeRecord]:
     """Return random changes, and bring the rows up to them."""
-    made: list[Change] = []
+    made: list[ChangeRecord] = []
     for _ in range(count):
         row = b'{"x":"%s"}' % (b"y" * chance.randrange(900))
         key = chance.choice(list(rows)) if rows and chance.random() < 0.7 else f"new {len(made)} {chance.random()}"
