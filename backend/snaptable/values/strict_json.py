@@ -1,4 +1,7 @@
-"""Strict JSON: what parsers let pass, and would not come back as it was, is refused."""
+"""Strict JSON: what parsers let pass, and would not come back as it was, is refused.
+
+Every text, refused or not, takes time in proportion to its size: texts come from strangers and from damaged files.
+"""
 
 import json
 import re
@@ -9,6 +12,8 @@ MAX_DEPTH = 100
 
 FILE_DEPTH = MAX_DEPTH + 2
 """Nesting of a snapshot: its rows lie two levels down."""
+MAX_QUOTED = 80
+"""Characters of the text that a message repeats."""
 
 
 class NotStrict(ValueError):
@@ -24,7 +29,7 @@ class NotStrict(ValueError):
 
 
 def parse_strictly(text: str | bytes, max_depth: int = FILE_DEPTH) -> Any:
-    """Return the value of a JSON text, refusing what JSON parsers let pass.
+    """Return the value of a JSON text, refusing what JSON parsers let pass; O(size), refused or not.
 
     Raises:
         NotStrict: a key twice in an object, NaN or an infinity, a number beyond a float, half of a surrogate pair,
@@ -41,7 +46,9 @@ def parse_strictly(text: str | bytes, max_depth: int = FILE_DEPTH) -> Any:
     return value
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A string, or a bracket. A string without an end reaches to the text's: were it no match, the search would begin anew
+at each further quote."""
 
 
 def _check_depth(text: str, max_depth: int) -> None:
@@ -58,10 +65,17 @@ def _check_depth(text: str, max_depth: int) -> None:
 def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NotStrict("a key stands twice in one object", f": {json.dumps(twice)}")
+        raise NotStrict("a key stands twice in one object", f": {_quoted(json.dumps(_first_repeated(pairs)))}")
     return unique
+
+
+def _first_repeated(pairs: list[tuple[str, object]]) -> str:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -71,8 +85,13 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise NotStrict("a number is beyond what a float holds", f": {text}")
+        raise NotStrict("a number is beyond what a float holds", f": {_quoted(text)}")
     return value
+
+
+def _quoted(text: str) -> str:
+    """Return a part of the text as a message repeats it: cut, as it may be a megabyte."""
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 def _check_surrogates(value: object) -> None:
