@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 import snaptable
 from snaptable import Database, Query, Table
+from snaptable.history import History
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,8 +100,8 @@ def test_a_changed_model_opens_after_jq_and_accept(tmp_path: Path) -> None:
 
 
 def public_methods() -> Iterator[str]:
-    """Return the names of all that a user may call or read on a table, a query and a database."""
-    for owner in (Table, Query, Database):
+    """Return the names of all that a user may call or read on a table, a query, a database and its history."""
+    for owner in (Table, Query, Database, History):
         yield from (name for name in vars(owner) if not name.startswith("_"))
 
 

@@ -57,16 +57,15 @@ def attribution(*, actor: str | None = None, note: str | None = None, via: str |
     ...     db.users.delete("ben")
     User(id='ben', age=25)
     """
-    outer = _current.get() or Attribution()
     inner = Attribution(actor=actor, note=note, via=via)
-    token = _current.set(merged(outer, inner))
+    token = _current.set(merged(_current.get(), inner))
     try:
         yield
     finally:
         _current.reset(token)
 
 
-def merged(outer: Attribution, inner: Attribution) -> Attribution:
+def merged(outer: Attribution | None, inner: Attribution) -> Attribution:
     """Return an attribution with the members of the inner one, and of the outer one where that has none."""
     given = {name: value for name in ("actor", "note", "via") if (value := getattr(inner, name)) is not None}
-    return replace(outer, **given)
+    return replace(outer or Attribution(), **given)

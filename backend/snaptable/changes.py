@@ -76,6 +76,14 @@ class FillIn:
     invented: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TimedCommit:
+    """A commit as it is remembered, with its time in UTC as files spell it."""
+
+    at: str
+    record: "CommitRecord"
+
+
 @dataclass(slots=True)
 class CommitRecord:
     """A transaction's net changes under one sequence number.

@@ -4,17 +4,22 @@ Two engines answer it: `memory`, with `storage` behind it, and PostgreSQL in tim
 each sentence here means; it runs on every engine.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from snaptable.attribution import Attribution
+from snaptable.changes import Key, TimedCommit
 from snaptable.conditions import Order, PredicateTemplates
+from snaptable.retention import HistoryStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from snaptable.errors import ConstraintError
 
 M = TypeVar("M", bound="BaseModel")
 T = TypeVar("T")
@@ -103,6 +108,7 @@ class Status:
     """Why the last snapshot could not be saved; None once one could."""
     rows: dict[str, int] = field(default_factory=dict)
     """Number of rows by table."""
+    history: HistoryStatus | None = None
 
 
 # ── one table ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,6 +197,54 @@ class TableEngine(Protocol[M]):
         """Remove every row of a query, all or none; return how many rows the query gave."""
 
 
+# ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CommitSource(Protocol):
+    """The durable commits that an engine remembers."""
+
+    @property
+    def sequence(self) -> int:
+        """The last durable commit that readers see."""
+
+    @property
+    def first(self) -> int:
+        """The earliest moment that can be reached; 0 while every commit is kept."""
+
+    def status(self) -> HistoryStatus:
+        """Return how far back the past can be seen; O(files)."""
+
+    def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+        """Yield the commits with after < sequence <= until, newest first; ends early where older ones are gone."""
+
+    def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+        """Yield the same commits in order; begins later where older ones are gone."""
+
+    def last_until(self, at: str) -> int | None:
+        """Return the last commit that was not made later than a time, as files spell it; None if none is known."""
+
+
+@dataclass(frozen=True)
+class RowState:
+    """A row as it is to be.
+
+    Attributes:
+        table, key: the row.
+        row: its JSON; None for no row.
+    """
+
+    table: str
+    key: Key
+    row: bytes | None
+
+
+@dataclass
+class CommitNumber:
+    """The number of a commit: None until it was made, if it is the caller's to make, and if nothing changed."""
+
+    sequence: int | None = None
+
+
 # ── the database ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -219,12 +273,16 @@ class Engine(Protocol):
     def directory(self) -> Path | None:
         """Where the engine keeps its files, absolute; None for an engine without files of its own."""
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, attribution: Attribution | None = None) -> AbstractContextManager[None]:
         """Return a context that begins a transaction, and commits it, or rolls it back for an exception.
 
         Inside a transaction of the caller's it is a savepoint: an exception rolls back to where it began.
 
+        Args:
+            attribution: who makes it, and why, before what holds around it.
+
         Raises:
+            ValueError: on entering: an attribution of a savepoint.
             TransactionError: it was left by another thread or task than the one that began it, or waiting for the
                 other transaction would hold the event loop for ever.
         """
@@ -241,6 +299,43 @@ class Engine(Protocol):
 
     def in_transaction(self) -> bool:
         """Return whether the calling thread or task is inside a transaction of its own."""
+
+    @property
+    def commits(self) -> CommitSource:
+        """What the engine remembers of its commits."""
+
+    def row_json(self, table: str, key: Key) -> bytes | None:
+        """Return the JSON of a row as the caller sees it, None if there is none; O(row)."""
+
+    def rows_json(self, table: str) -> Mapping[Key, bytes]:
+        """Return the JSON of every row of a table as of the last durable commit; O(n)."""
+
+    def writing(self, note: str | None, undoes: tuple[int, ...]) -> AbstractContextManager[CommitNumber]:
+        """Return the context of a transaction, or of a part of the caller's, that says in its commit what it is for.
+
+        Leaving it sets the commit's number. Raises as `transaction`, and ReadOnlyStore on entering.
+        """
+
+    def put(self, states: Iterable[RowState]) -> "list[ConstraintError]":
+        """Put rows into the states given, inside `writing`; return every constraint that doesn't hold then.
+
+        Nothing is taken along: `on_delete` isn't followed.
+        """
+
+    def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> "Engine":
+        """Return an engine with the rows of an earlier commit, which shares with this one those that are the same.
+
+        Args:
+            sequence: the commit that it holds.
+            states: called with the last durable commit; gives the rows that were otherwise at `sequence`.
+            writable: whether it may be changed; it keeps nothing beyond memory.
+        """
+
+    def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each commit became durable; return what ends that.
+
+        The function must be quick, and not raise.
+        """
 
     def persist(self) -> None:
         """Save a snapshot now and return once it is durable; an engine without snapshots does nothing.

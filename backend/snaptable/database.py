@@ -11,16 +11,19 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from snaptable import schema_builder
+from snaptable.attribution import Attribution
 from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.declarations import Declaration, declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.openings import Opening, close_abandoned, close_all
+from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import TableSchema
 from snaptable.table import Table
 
 if TYPE_CHECKING:
+    from snaptable.history import History
     from snaptable.storage.disk.files import Files
     from snaptable.storage.legacy import LegacySnapshot
 
@@ -73,6 +76,8 @@ class Database:
         read_only: bool = False,
         writer_timeout: float = WRITER_TIMEOUT,
         banner: bool = True,
+        history_bytes: int = HISTORY_BYTES,
+        history_days: float | None = None,
         filesystem: Filesystem | None = None,
     ) -> None:
         """Name the database; nothing is opened yet.
@@ -86,13 +91,16 @@ class Database:
             writer_timeout: seconds after which a write that waits for another thread's or task's transaction gives up
                 with a TransactionError; the log names who is waited for after 1 s.
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.
+            history_bytes: how much of the past is kept, in bytes of the journal (256 MiB); 0 for none.
+            history_days: how long it is kept at most; None for as long as there is room.
             filesystem: what gives the disk for the directory, called with it and `fsync`; None for the real one.
 
         Raises:
             OpenError: the URL is neither a directory nor "memory:".
-            ValueError: another `snapshot`, or a `writer_timeout` that is not above 0.
+            ValueError: another `snapshot`, or a number that is no bound.
         """
         check_arguments(url, snapshot, writer_timeout)
+        self._retention = Retention(history_bytes, history_days)
         self.url = os.fspath(url)
         self._policy: SnapshotPolicy = snapshot
         self._writer_timeout = writer_timeout
@@ -101,6 +109,9 @@ class Database:
         self._opening: Opening | None = None
         self._directory: Path | None = None
         self._closing = threading.Lock()
+        self._is_copy = False
+        self.fork_base: int | None = None
+        """The commit that a fork began with; None for any other database."""
         name = type(self).__name__
         self._tables: dict[str, Table[Any]] = {key: Table(each, name) for key, each in self.__schemas__.items()}
         self.__dict__.update(self._tables)
@@ -149,6 +160,8 @@ class Database:
         """
         if self._engine is not None:
             raise OpenError(f"{self!r} is open already")
+        if self._is_copy:
+            raise OpenError(f"{self!r} is a copy in memory, which is gone once it was closed; take another")
         close_abandoned()  # one of them may have this directory
         options = EngineOptions(
             self.url,
@@ -160,16 +173,20 @@ class Database:
             self._files,
             self.import_legacy,
             import_name(type(self)),
+            self._retention,
         )
-        engine = open_engine(options)
+        self._attach(open_engine(options))
+        _open_databases.add(self)
+        report_open(self)
+        return self
+
+    def _attach(self, engine: Engine) -> None:
+        """Answer from an open engine."""
         self._directory = engine.directory
         self._opening = Opening(engine)
         for name, table in self._tables.items():
             table._bind(engine.tables[name], self._opening)
         self._engine = engine
-        _open_databases.add(self)
-        report_open(self)
-        return self
 
     def _files(self, directory: Path) -> "Files":
         """Return the disk of the directory: a test tool's, else the one given, else the real one."""
@@ -215,8 +232,8 @@ class Database:
         engine.close()
 
     def __enter__(self) -> Self:
-        """Open the database."""
-        return self.open()
+        """Open the database; a past or a fork is open already."""
+        return self if self._is_copy and self.is_open else self.open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -231,14 +248,19 @@ class Database:
             raise DatabaseClosed(f"{self!r} is not open: use `with {type(self).__name__}(…) as db`, or db.open()")
         return self._engine
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, actor: str | None = None, note: str | None = None) -> AbstractContextManager[None]:
         """Return a context in which all changes happen together or not at all; nested, a savepoint.
 
         Leaving it commits and returns when that is durable; an exception rolls back. One transaction is open at a
         time; others wait. Don't await inside: a task that waits for another's transaction would hold the loop, so it
         raises TransactionError instead. Costs O(changes), and one sync of the disk.
 
+        Args:
+            actor: who makes it, kept with the commit; before what `attribution` says.
+            note: why, likewise. Neither for a savepoint.
+
         Raises:
+            ValueError: on entering: an actor or a note for a savepoint; it is the whole commit that has them.
             ConstraintError: on leaving: a unique or foreign key would be broken; everything was rolled back.
             WriteFailed: on leaving: it could not be made durable; everything was rolled back.
             ReadOnlyStore: at the first write.
@@ -250,7 +272,8 @@ class Database:
         User(id='ann', age=32)
         User(id='ben', age=25)
         """
-        return self._opened().transaction()
+        given = None if actor is None and note is None else Attribution(actor, note)
+        return self._opened().transaction(given)
 
     async def run(self, fn: "Callable[Concatenate[Self, P], T]", /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(db, *args)` as one transaction, and return its result when that is durable.
@@ -267,6 +290,27 @@ class Database:
         User(id='ann', age=32)
         """
         return await self._opened().run(lambda: fn(self, *args, **kwargs))
+
+    # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def history(self) -> "History[Self]":
+        """The past: commits and who made them, earlier states, undo, restore, forks, and commits as they happen.
+
+        >>> [change.kind for commit in db.history for change in commit.changes]
+        ['insert', 'insert']
+        """
+        from snaptable.history import History  # a program that never looks back doesn't pay for it at its start
+
+        return History(self)
+
+    def _copy_over(self, engine: Engine, name: str, fork_base: int | None) -> Self:
+        """Return an open database of this class over an engine with rows of this one; called by `History`."""
+        copy = type(self).__new__(type(self))
+        Database.__init__(copy, "memory:", banner=False)
+        copy.url, copy._is_copy, copy.fork_base = f"{self.url}, {name}", True, fork_base
+        copy._attach(engine)
+        return copy
 
     # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────
 

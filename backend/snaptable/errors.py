@@ -22,6 +22,9 @@
     ├── TransactionError      (also a RuntimeError) a transaction used where it is not open, or would wait for itself
     ├── WriteFailed           the journal could not be written; the cause is the OSError
     ├── ReadOnlyStore         writes are refused: opened so, or after a failed sync
+    ├── HistoryError          what history can't do
+    │   ├── HistoryGone           the moment lies before what is kept
+    │   └── UndoConflict          rows changed since; lists every conflict, and nothing was written
     └── DatabaseClosed        used before open() or after close()
 
 Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
@@ -31,6 +34,7 @@ row's values: values may be secrets, and messages end up in logs. The attribute 
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -122,6 +126,7 @@ class ConstraintError(_DataError):
         table, key, fields: the row that would break the constraint, and the fields it is about.
         value: the value of `fields`; a tuple if there are several.
         other: the row in the way, None if there is none.
+        other_table: its table.
     """
 
     def __init__(
@@ -133,10 +138,12 @@ class ConstraintError(_DataError):
         fields: tuple[str, ...] = (),
         value: object = None,
         other: "BaseModel | None" = None,
+        other_table: str | None = None,
     ) -> None:
         super().__init__(message, table=table, key=key, fields=fields)
         self.value = value
         self.other = other
+        self.other_table = other_table if other_table is not None or other is None else table
 
 
 class DuplicateKey(ConstraintError):
@@ -197,6 +204,64 @@ class ReadOnlyStore(SnaptableError):
 
 class DatabaseClosed(SnaptableError):
     """A database used before open() or after close()."""
+
+
+class HistoryError(SnaptableError):
+    """Something that history can't do."""
+
+
+class HistoryGone(HistoryError):
+    """A moment before the first one that can be reached.
+
+    Attributes:
+        first: that first moment.
+    """
+
+    def __init__(self, message: str = "", *, first: int | None = None) -> None:
+        super().__init__(message)
+        self.first = first
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What is in the way of taking a change back.
+
+    Attributes:
+        table, key: the row that would be changed.
+        field: the field, None if it is about the whole row.
+        kind: "changed since", "key taken", "unique", "still referenced", "refers to missing".
+        then: the value that the change left; None for no row.
+        now: the value there is; None for no row.
+        by: the commit that changed it since, None if it isn't known or none did.
+        other: the row in the way, as (table, key), for "unique" and "still referenced".
+    """
+
+    table: str
+    key: object
+    field: str | None
+    kind: str
+    then: object = None
+    now: object = None
+    by: int | None = None
+    other: tuple[str, object] | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.table} {self.key}" + (f" {self.field}" if self.field else "")
+        by = f" by commit {self.by}" if self.by is not None else ""
+        other = f" ({self.other[0]} {self.other[1]})" if self.other else ""
+        return f"{place}: {self.kind}{by}{other}"
+
+
+class UndoConflict(HistoryError):
+    """An undo, a restore or a merge in whose way later changes or constraints are; nothing was written.
+
+    Attributes:
+        conflicts: all of them.
+    """
+
+    def __init__(self, message: str = "", *, conflicts: Sequence[Conflict] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 def listed(items: Sequence[str], most: int) -> list[str]:

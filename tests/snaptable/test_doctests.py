@@ -10,7 +10,19 @@ import pytest
 import snaptable
 from snaptable import Database, Row, Table
 
-MODULES = ["", "contract", "conditions", "database", "declarations", "errors", "query", "schema", "table"]
+MODULES = [
+    "",
+    "attribution",
+    "contract",
+    "conditions",
+    "database",
+    "declarations",
+    "errors",
+    "history.history",
+    "query",
+    "schema",
+    "table",
+]
 
 
 class User(Row):

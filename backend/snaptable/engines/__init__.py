@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
 from snaptable.engines.options import EngineOptions, Filesystem, import_name
-from snaptable.errors import OpenError, SnaptableError
+from snaptable.errors import OpenError, ReadOnlyStore, SnaptableError
 
 if TYPE_CHECKING:
     from snaptable.storage.legacy import LegacySnapshot
@@ -92,8 +92,10 @@ def open_engine(options: EngineOptions) -> Engine:
     """
     if options.url == MEMORY:
         from snaptable.engines.volatile import VolatileEngine
+        from snaptable.memory.engine import MemoryEngine
 
-        return VolatileEngine(options)
+        refusal = ReadOnlyStore("the database was opened with read_only=True") if options.read_only else None
+        return VolatileEngine(MemoryEngine(options.schemas, options.writer_timeout), refusal, options.retention)
     from snaptable.engines.durable import DurableEngine
 
     conversion = _Conversion(options.import_legacy)

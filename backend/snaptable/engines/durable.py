@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from snaptable.contract import Status
+from snaptable.contract import CommitSource, Status
 from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import InMemory
 from snaptable.errors import OpenError, ReadOnlyStore, WriteFailed
 from snaptable.memory.commit_log import UndoRecords
+from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.group_commit import CommitCallbacks
+from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.store import OpenOptions, Store
 
 logger = logging.getLogger("snaptable")
@@ -33,9 +35,10 @@ class DurableEngine(InMemory):
     """Tables in memory, and the open store that they are loaded from and committed to. Made by `open`."""
 
     def __init__(self, options: EngineOptions, directory: Path) -> None:
-        super().__init__(options)
+        super().__init__(MemoryEngine(options.schemas, options.writer_timeout))
         self.directory: Path | None = directory
         self.store: Store[UndoRecords]
+        self._commits: JournalCommits
         self._pid = os.getpid()
 
     @classmethod
@@ -52,13 +55,14 @@ class DurableEngine(InMemory):
         # 2. The rows, verified and indexed.
         engine = cls(options, directory)
         engine.store = engine._load(options, options.files(directory))
+        engine._commits = JournalCommits(engine.store.files, engine.last_visible)
         # 3. Where commits go from here on.
-        engine.memory.sequence = engine.store.recovery.sequence
+        engine.memory.begin_at(engine.store.recovery.sequence)
         if engine.store.group_commit is not None:
-            engine.memory.sequence = engine.store.group_commit.sequence
+            engine.memory.begin_at(engine.store.group_commit.sequence)
             engine.memory.log = engine.store.group_commit
         else:
-            engine.keep_nothing(ReadOnlyStore(f"{directory} was opened with read_only=True"))
+            engine.refuse_writes(ReadOnlyStore(f"{directory} was opened with read_only=True"))
         # 4. What there is.
         engine._log_recovered(_shown(options))
         return engine
@@ -78,10 +82,16 @@ class DurableEngine(InMemory):
             options.snapshot,
             options.read_only,
             options.models,
+            options.retention,
         )
         callbacks = CommitCallbacks[UndoRecords](self.memory.became_durable, self.memory.failed, dict)
         with without_garbage_collection(), progress:
             return Store.open(opening, callbacks)
+
+    @property
+    def commits(self) -> CommitSource:
+        """What the journal keeps of the commits."""
+        return self._commits
 
     def _log_recovered(self, shown: str) -> None:
         if not self.store.existed:
@@ -106,7 +116,7 @@ class DurableEngine(InMemory):
         """Return how the tables, the journal and the snapshot are doing; O(tables)."""
         status, group_commit = super().status(), self.store.group_commit
         if group_commit is None:
-            return status
+            return replace(status, history=self.commits.status())
         checkpointer = group_commit.checkpointer
         saved = checkpointer.saved
         return replace(
@@ -116,6 +126,7 @@ class DurableEngine(InMemory):
             snapshot_saved_at=datetime.fromisoformat(saved.saved_at) if saved.saved_at else None,
             snapshot_bytes=saved.size,
             snapshot_error=checkpointer.error,
+            history=self.commits.status(),
         )
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from snaptable.contract import SnapshotPolicy
+from snaptable.retention import USUAL, Retention
 from snaptable.schema import TableSchema
 
 if TYPE_CHECKING:
@@ -52,3 +53,5 @@ class EngineOptions:
     """Converts the rows of a snapshot of the older format, in place."""
     models: str = ""
     """The Database class as `module:Class`, "" if it can't be imported by a name."""
+    retention: Retention = USUAL
+    """How much of the past is kept."""

@@ -1,18 +1,24 @@
 """The engine in memory as the contract has it, and the one that keeps nothing: "memory:"."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from snaptable.contract import EVERYTHING, Status, TableEngine
-from snaptable.engines.options import EngineOptions
-from snaptable.errors import ReadOnlyStore, TransactionError
-from snaptable.memory.commit_log import VolatileLog
+from snaptable.attribution import Attribution
+from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
+from snaptable.errors import ConstraintError, ReadOnlyStore, TransactionError
+from snaptable.memory import constraints
+from snaptable.memory.commit_log import RememberedCommits, VolatileLog
 from snaptable.memory.engine import MemoryEngine
+from snaptable.memory.rows import TableRows
 from snaptable.memory.table import MemoryTable
+from snaptable.memory.transaction import Transaction
+from snaptable.retention import USUAL, Retention
+from snaptable.values.row_lines import Key
 
 T = TypeVar("T")
 
@@ -20,8 +26,8 @@ T = TypeVar("T")
 class InMemory:
     """What both engines in memory share: tables, transactions, checks."""
 
-    def __init__(self, options: EngineOptions) -> None:
-        self.memory = MemoryEngine(options.schemas, options.writer_timeout)
+    def __init__(self, memory: MemoryEngine) -> None:
+        self.memory = memory
         self._tables = {name: MemoryTable(self.memory, rows) for name, rows in self.memory.tables.items()}
 
     @property
@@ -29,9 +35,9 @@ class InMemory:
         """The operations of each table, by name."""
         return self._tables
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, attribution: Attribution | None = None) -> AbstractContextManager[None]:
         """Return the context of a transaction, or of a savepoint."""
-        return self.memory.transaction()
+        return self.memory.transaction(attribution)
 
     def run(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Call a function, once, as one transaction."""
@@ -49,9 +55,73 @@ class InMemory:
         """Return what is wrong with indexes and constraints; O(n log n)."""
         return self.memory.problems()
 
-    def keep_nothing(self, refusal: ReadOnlyStore | None) -> None:
-        """Let commits be durable at once; with a refusal, let there be none."""
-        self.memory.log = VolatileLog(self.memory.became_durable, refusal=refusal)
+    def refuse_writes(self, refusal: ReadOnlyStore) -> None:
+        """Let there be no commits."""
+        remembered = RememberedCommits(self.last_visible, self.memory.sequence)
+        self.memory.log = VolatileLog(self.memory.became_durable, remembered, refusal=refusal)
+
+    def last_visible(self) -> int:
+        """Return the last commit that every reader sees."""
+        return self.memory.durable_sequence
+
+    # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each commit becomes durable; return what ends that."""
+        return self.memory.on_durable(call)
+
+    def row_json(self, table: str, key: Key) -> bytes | None:
+        """Return the JSON of a row as the caller sees it, None if there is none."""
+        rows = self.memory.tables[table]
+        row = rows.rows.get(key)
+        return None if row is None else rows.codec.dump(row)
+
+    def rows_json(self, table: str) -> Mapping[Key, bytes]:
+        """Return the JSON of every row of a table as of the last durable commit; O(n)."""
+        rows = self.memory.tables[table]
+        with self.memory.latch:
+            durable = rows.durable_rows()
+        return {key: rows.codec.dump(row) for key, row in durable.items()}
+
+    @contextmanager
+    def writing(self, note: str | None, undoes: tuple[int, ...]) -> Iterator[CommitNumber]:
+        """Return the context of a transaction, or of a part of the caller's, that says what it is for."""
+        number, joined = CommitNumber(), self.memory.in_transaction()
+        with self.memory.write() as transaction:
+            yield number
+            transaction.take_note(note, undoes)
+        if not joined:
+            number.sequence = transaction.sequence
+
+    def put(self, states: Iterable[RowState]) -> list[ConstraintError]:
+        """Put rows into states, inside `writing`; return every constraint that doesn't hold then. O(rows)."""
+        transaction = self.memory.open_transaction
+        assert transaction is not None
+        for state in states:
+            _put(self.memory.tables[state.table], transaction, state)
+        return list(constraints.violations(self.memory.tables, transaction.net_changes()))
+
+    def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> "CopyEngine":
+        """Return an engine with the rows of an earlier commit, which shares with this one those that are the same."""
+        memory = self.memory
+        codecs = {name: rows.codec for name, rows in memory.tables.items()}
+        copy = MemoryEngine({name: codec.schema for name, codec in codecs.items()}, memory.writer_timeout, codecs)
+        # 1. The present rows: sharing them costs a copy of the dictionary, in C.
+        with memory.latch:
+            present = memory.durable_sequence
+            tables = {name: (rows.durable_rows(), rows.last_number) for name, rows in memory.tables.items()}
+        # 2. Those that were otherwise, each decoded once.
+        for state in states(present):
+            rows = tables[state.table][0]
+            if state.row is None:
+                rows.pop(state.key, None)
+            else:
+                rows[state.key] = codecs[state.table].decode(state.row, state.key)
+        # 3. The indexes are built when they are first asked for.
+        for name, (rows, last_number) in tables.items():
+            copy.tables[name].adopt(rows, last_number)
+        copy.begin_at(sequence)
+        return CopyEngine(copy, writable=writable)
 
     def refuse_in_transaction(self) -> None:
         """Raise TransactionError inside a transaction: a snapshot would hold half of it."""
@@ -73,15 +143,37 @@ class InMemory:
         )
 
 
+def _put(rows: TableRows, transaction: Transaction, state: RowState) -> None:
+    """Put a row into a state."""
+    before, after, row_json = rows.get(state.key), None, None
+    if state.row is not None:
+        after, row_json = rows.codec.store(rows.codec.values_of(rows.codec.decode(state.row, state.key)))
+        if rows.schema.numbered and isinstance(state.key, int):
+            rows.use_number(state.key)
+    if before is not None or after is not None:
+        transaction.change(rows, state.key, before, after, row_json)
+
+
 class VolatileEngine(InMemory):
     """The engine of "memory:": every commit is as durable as it will ever be."""
 
     directory: Path | None = None
 
-    def __init__(self, options: EngineOptions) -> None:
-        super().__init__(options)
-        refusal = ReadOnlyStore("the database was opened with read_only=True") if options.read_only else None
-        self.keep_nothing(refusal)
+    def __init__(
+        self, memory: MemoryEngine, refusal: ReadOnlyStore | None = None, retention: Retention = USUAL
+    ) -> None:
+        super().__init__(memory)
+        self._remembered = RememberedCommits(self.last_visible, memory.sequence, retention)
+        memory.log = VolatileLog(memory.became_durable, self._remembered, refusal=refusal)
+
+    @property
+    def commits(self) -> CommitSource:
+        """The commits since it was opened."""
+        return self._remembered
+
+    def status(self) -> Status:
+        """Return how the tables are doing; O(tables)."""
+        return replace(super().status(), history=self._remembered.status())
 
     def persist(self) -> None:
         """Do nothing: there is nowhere to save to."""
@@ -93,3 +185,11 @@ class VolatileEngine(InMemory):
     def can_close_at_exit(self) -> bool:
         """Return whether no transaction is open."""
         return self.memory.open_transaction is None
+
+
+class CopyEngine(VolatileEngine):
+    """The rows of another engine at a commit: a past, which refuses writes, or a fork, which keeps them in memory."""
+
+    def __init__(self, memory: MemoryEngine, *, writable: bool) -> None:
+        refusal = None if writable else ReadOnlyStore(f"this is the past, as of commit {memory.sequence}")
+        super().__init__(memory, refusal)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from snaptable.changes import ChangeRecord, CommitRecord, Insert
+from snaptable.clock import StoreClock
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
-from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import GENESIS, Frame
 from snaptable.storage.journal.reader import Ending

@@ -1,11 +1,15 @@
 """What the engine needs of whatever makes commits durable, and the log of a database that keeps nothing."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import CommitRecord, TimedCommit
+from snaptable.clock import StoreClock
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
+from snaptable.retention import USUAL, HistoryStatus, Retention
 
 UndoRecords = dict[TableRows, BeforeImages]
 """For each table that changed, the rows it had before."""
@@ -13,6 +17,10 @@ UndoRecords = dict[TableRows, BeforeImages]
 
 class CommitBatch(Protocol):
     """The commits that one sync makes durable, as the engine sees them."""
+
+    @property
+    def last_sequence(self) -> int:
+        """Its last commit."""
 
     undo: UndoRecords
     """What readers are shown, and a failure restores, until the batch is durable. Belongs to the engine."""
@@ -52,29 +60,99 @@ AnyCommitLog = CommitLog[Any]
 """A log with whichever batches it makes itself: the engine only hands them back to it."""
 
 
+class RememberedCommits:
+    """The commits of a database that keeps nothing but in memory, up to a size; the oldest are forgotten."""
+
+    def __init__(self, last_visible: Callable[[], int], first: int = 0, retention: Retention = USUAL) -> None:
+        """Begin without commits.
+
+        Args:
+            last_visible: gives the last commit that readers see.
+            first: the earliest moment that can be reached: the one it begins with.
+            retention: how much is remembered, in bytes of rows.
+        """
+        self.first = first
+        self._last_visible, self._retention = last_visible, retention
+        self._commits: deque[TimedCommit] = deque()
+        self._size = 0
+        self._clock = StoreClock()
+
+    @property
+    def sequence(self) -> int:
+        """The last commit that readers see."""
+        return self._last_visible()
+
+    def add(self, commit: CommitRecord) -> None:
+        """Remember a commit, and forget the oldest if there are too many; O(changes)."""
+        self._commits.append(TimedCommit(self._clock.timestamp(), commit))
+        self._size += _size_of(commit)
+        while self._size > self._retention.max_bytes and self._commits:
+            forgotten = self._commits.popleft().record
+            self._size -= _size_of(forgotten)
+            self.first = forgotten.sequence
+
+    def status(self) -> HistoryStatus:
+        """Return how far back the past can be seen; O(1)."""
+        oldest = next(iter(tuple(self._commits)), None)
+        since = None if oldest is None else datetime.fromisoformat(oldest.at)
+        return HistoryStatus(self.first, since, self._size)
+
+    def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+        """Yield commits, the last first; O(commits)."""
+        return reversed(list(self.oldest_first(after, until)))
+
+    def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+        """Yield commits in order; O(commits)."""
+        return iter([commit for commit in tuple(self._commits) if after < commit.record.sequence <= until])
+
+    def last_until(self, at: str) -> int | None:
+        """Return the last commit that was not made later than a time; None if none is known; O(commits)."""
+        known = (each.record.sequence for each in reversed(tuple(self._commits)) if each.at <= at)
+        return next(known, None)
+
+
+COMMIT_BYTES = 512
+"""What a commit takes beside its rows, about."""
+
+
+def _size_of(commit: CommitRecord) -> int:
+    parts = (getattr(change, name, None) for change in commit.changes for name in ("row", "before"))
+    return COMMIT_BYTES + sum(len(part) for part in parts if part)
+
+
 class VolatileBatch:
     """A commit that is as durable as it will ever be."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_sequence: int) -> None:
+        self.last_sequence = last_sequence
         self.undo: UndoRecords = {}
 
 
 class VolatileLog:
     """The log of a database that keeps nothing: every commit counts as durable at once."""
 
-    def __init__(self, on_durable: Callable[[VolatileBatch], None], *, refusal: Exception | None = None) -> None:
+    def __init__(
+        self,
+        on_durable: Callable[[VolatileBatch], None],
+        commits: RememberedCommits,
+        *,
+        refusal: Exception | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             on_durable: called with each batch.
+            commits: what remembers them.
             refusal: why writes are refused, for a database that was opened to read only.
         """
         self.refusal = refusal
+        self.commits = commits
         self._on_durable = on_durable
 
-    def enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch:  # noqa: ARG002 - not kept
+    def enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch:
         """Show the commit to every reader."""
-        batch = VolatileBatch()
+        self.commits.add(commit)
+        batch = VolatileBatch(commit.sequence)
         join(batch)
         self._on_durable(batch)
         return batch

@@ -20,15 +20,22 @@ def check(tables: Tables, net: Sequence[NetChange]) -> None:
     Raises:
         UniqueViolation, ForeignKeyViolation: naming table, rows and field.
     """
+    for violation in violations(tables, net):
+        raise violation
+
+
+def violations(tables: Tables, net: Sequence[NetChange]) -> Iterator[UniqueViolation | ForeignKeyViolation]:
+    """Yield every constraint that net changes break, as an error; O(changes)."""
     for table, key, before, after in net:
         if after is None:
-            _check_unreferenced(tables, table, key)
+            yield from _references_left(tables, table, key)
         elif table.schema.references:
-            _check_references(tables, table, key, before, after)
+            yield from _missing_references(tables, table, key, before, after)
     for table in {change[0] for change in net}:
         for index in table.unique:
             if index.clashes:
-                raise next(clashes(table))
+                yield from clashes(table)
+                break
 
 
 def clashes(table: TableRows) -> Iterator[UniqueViolation]:
@@ -48,13 +55,15 @@ def clashes(table: TableRows) -> Iterator[UniqueViolation]:
             )
 
 
-def _check_references(tables: Tables, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel) -> None:
+def _missing_references(
+    tables: Tables, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel
+) -> Iterator[ForeignKeyViolation]:
     for reference in table.schema.references:
         value = getattr(after, reference.field)
         if value is None or (before is not None and getattr(before, reference.field) == value):
             continue
         if tables[reference.target].get(value) is None:
-            raise ForeignKeyViolation(
+            yield ForeignKeyViolation(
                 f"{_missing(table, key, reference, value)}; nothing was written",
                 table=table.name,
                 key=key,
@@ -67,19 +76,20 @@ def _missing(table: TableRows, key: Key, reference: ReferenceSchema, value: Key)
     return f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {value!r}"
 
 
-def _check_unreferenced(tables: Tables, table: TableRows, key: Key) -> None:
+def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[ForeignKeyViolation]:
     for reference in table.schema.referenced_by:
         child = tables[reference.table]
         rows = child.by_field[reference.field].lookup(key)
-        if rows:
-            raise ForeignKeyViolation(
+        for row in list(rows):
+            yield ForeignKeyViolation(
                 f"{table.name}[{key!r}] can't be deleted: {len(rows)} row(s) of {child.name} refer to it by "
-                f"{reference.field}, the first is {child.name}[{child.key_of(rows[0])!r}]; nothing was written",
+                f"{reference.field}, the first is {child.name}[{child.key_of(row)!r}]; nothing was written",
                 table=table.name,
                 key=key,
                 fields=(table.schema.key,),
                 value=key,
-                other=child.codec.share(rows[0]),
+                other=child.codec.share(row),
+                other_table=child.name,
             )
 
 

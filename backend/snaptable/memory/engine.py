@@ -12,7 +12,9 @@ from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TypeVar
 
+from snaptable.attribution import Attribution, merged
 from snaptable.changes import CommitRecord
+from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
@@ -29,20 +31,35 @@ T = TypeVar("T")
 class MemoryEngine:
     """The tables of a database, its transactions, and their commits."""
 
-    def __init__(self, schemas: Mapping[str, TableSchema], writer_timeout: float = WRITER_TIMEOUT) -> None:
+    def __init__(
+        self,
+        schemas: Mapping[str, TableSchema],
+        writer_timeout: float = WRITER_TIMEOUT,
+        codecs: Mapping[str, Codec] | None = None,
+    ) -> None:
         """Begin with empty tables; there is nothing to write to until `log` is set.
 
         Args:
             schemas: the tables, in declared order.
             writer_timeout: seconds after which a wait for the writer lock ends in a TransactionError.
+            codecs: those of another engine of the same tables; None to make them.
         """
         self.latch = threading.RLock()
-        self.tables = {name: TableRows(schema, self.latch, self.in_transaction) for name, schema in schemas.items()}
+        codecs = codecs or {name: Codec(schema) for name, schema in schemas.items()}
+        self.tables = {name: TableRows(codec, self.latch, self.in_transaction) for name, codec in codecs.items()}
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""
+        self.durable_sequence = 0
+        """The last commit that every reader sees."""
         self.log: AnyCommitLog | None = None
         self.open_transaction: Transaction | None = None
+        self._on_durable: tuple[Callable[[], None], ...] = ()
+        self.writer_timeout = writer_timeout
         self._writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
+
+    def begin_at(self, sequence: int) -> None:
+        """Begin behind a commit: the rows that were loaded hold it."""
+        self.sequence = self.durable_sequence = sequence
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -59,9 +76,9 @@ class MemoryEngine:
         """
         return WriteContext(self)
 
-    def transaction(self) -> "UserTransaction":
+    def transaction(self, attribution: Attribution | None = None) -> "UserTransaction":
         """Return the context of `with db.transaction()`."""
-        return UserTransaction(self)
+        return UserTransaction(self, attribution)
 
     def savepoint(self) -> "TransactionContext":
         """Return the context of a part of the caller's transaction that is rolled back by itself."""
@@ -166,10 +183,11 @@ class MemoryEngine:
             # 4. The next sequence.
             changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
-            commit = CommitRecord(self.sequence + 1, changes, numbered, transaction.attribution)
+            by, undoes = transaction.attribution, transaction.undoes
+            commit = CommitRecord(self.sequence + 1, changes, numbered, by, undoes)
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
-            self.sequence = commit.sequence
+            self.sequence = transaction.sequence = commit.sequence
             # 6. The next writer.
             self.open_transaction = None
         self._writer_lock.release()
@@ -216,6 +234,20 @@ class MemoryEngine:
         with self.latch:
             for table, images in batch.undo.items():
                 table.release_undo(images)
+            self.durable_sequence = batch.last_sequence
+            for call in self._on_durable:
+                call()
+
+    def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called, under the latch, after each batch became durable; return what ends that."""
+        with self.latch:
+            self._on_durable = (*self._on_durable, call)
+
+        def end() -> None:
+            with self.latch:
+                self._on_durable = tuple([each for each in self._on_durable if each is not call])
+
+        return end
 
     def failed(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
         """Undo batches that could not be made durable, newest first, and the open transaction, which is built on them.
@@ -303,18 +335,22 @@ class TransactionContext:
 class UserTransaction:
     """What `with db.transaction()` enters: left by the thread and task that began it, or rolled back."""
 
-    __slots__ = ("_context", "_engine")
+    __slots__ = ("_attribution", "_context", "_engine")
 
-    def __init__(self, engine: MemoryEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: MemoryEngine, attribution: Attribution | None) -> None:
+        self._engine, self._attribution = engine, attribution
         self._context = TransactionContext(engine)
 
     def __enter__(self) -> None:
         """Begin, and note where in the program that was."""
-        if self._engine.in_transaction():
+        if not self._engine.in_transaction():
+            transaction = self._context.begin(place_of_caller(sys._getframe(1)))
+            if self._attribution is not None:
+                transaction.attribution = merged(transaction.attribution, self._attribution)
+        elif self._attribution is None:
             self._context.__enter__()
         else:
-            self._context.begin(place_of_caller(sys._getframe(1)))
+            raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -16,8 +16,9 @@ Invariants:
 4. Without undo records there are no tombstones.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from operator import attrgetter
 from typing import cast
 
@@ -28,26 +29,19 @@ from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.point_lookup import BeforeImages, Get, SettledRows, writer_get
-from snaptable.schema import TableSchema
 from snaptable.values.row_lines import Key
 
 
 class TableRows:
     """The rows of one table by key, in order of insertion, and every index over them."""
 
-    def __init__(
-        self, schema: TableSchema, latch: AbstractContextManager[object], in_transaction: Callable[[], bool]
-    ) -> None:
+    def __init__(self, codec: Codec, latch: AbstractContextManager[object], in_transaction: Callable[[], bool]) -> None:
         """Begin without rows; the engine's `latch`, and what tells whether the caller is its writer."""
-        self.schema = schema
-        self.name = schema.name
-        self.codec = Codec(schema)
-        self.key_of: Callable[[BaseModel], Key] = attrgetter(schema.key)
-        self.indexes: tuple[AnyIndex, ...] = tuple(make_index(index, schema) for index in schema.indexes)
-        self.unique = [index for index in self.indexes if isinstance(index, HashIndex) and index.kind == "unique"]
-        self.by_field = {
-            index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"
-        }
+        self.codec = codec
+        self.schema = codec.schema
+        self.name = codec.table
+        self.key_of: Callable[[BaseModel], Key] = attrgetter(codec.key)
+        self._indexes_on_demand = False
         self.rows = SettledRows(latch, in_transaction)
         self.get: Get = writer_get(self.rows)
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
@@ -59,6 +53,28 @@ class TableRows:
 
     def __len__(self) -> int:
         return len(self.rows) - self.tombstones
+
+    # ── the indexes: made when they are first asked for ─────────────────────────────────────────────────────────────
+
+    @cached_property
+    def indexes(self) -> tuple[AnyIndex, ...]:
+        """Every index; those of a copy are built now, over the rows that it was made with. O(n log n) then."""
+        indexes = tuple(make_index(index, self.schema) for index in self.schema.indexes)
+        if self._indexes_on_demand:
+            rows = self.live()
+            for index in indexes:
+                index.load(rows)
+        return indexes
+
+    @cached_property
+    def unique(self) -> list[HashIndex]:
+        """The indexes whose values may not repeat."""
+        return [index for index in self.indexes if isinstance(index, HashIndex) and index.kind == "unique"]
+
+    @cached_property
+    def by_field(self) -> dict[str, AnyIndex]:
+        """The indexes over a single field, by its name."""
+        return {index.names[0]: index for index in self.indexes if len(index.names) == 1 and index.kind != "each"}
 
     # ── reading, as the writer sees it ──────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +190,21 @@ class TableRows:
             del self.rows[key]
         else:
             self.rows[key] = row
+
+    def durable_rows(self) -> dict[Key, BaseModel]:
+        """Return a copy of the rows that every reader sees, in order of insertion; O(n), in C as a rule. Latched."""
+        rows = dict(self.rows)
+        for images in reversed(self.rows.undo_records):
+            rows.update(images)
+        if self.rows.undo_records:
+            return {key: row for key, row in rows.items() if row is not None}
+        return cast("dict[Key, BaseModel]", rows)
+
+    def adopt(self, rows: Mapping[Key, BaseModel], last_number: int) -> None:
+        """Begin with rows that another table validated; the indexes are built when they are first asked for."""
+        self.rows.update(rows)
+        self.last_number = last_number
+        self._indexes_on_demand = True
 
     def build_indexes(self) -> Iterator[int]:
         """Build the indexes over the loaded rows, one at a time; yield the number of rows after each. O(n log n)."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from pydantic import BaseModel
 
-from snaptable.attribution import current_attribution
+from snaptable.attribution import Attribution, current_attribution, merged
 from snaptable.changes import ChangeRecord, Delete, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.rows import TableRows
@@ -20,7 +20,7 @@ NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
 class Transaction:
     """The changes of one transaction. Not thread-safe by itself: the writer lock and the latch guard it."""
 
-    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "undo")
+    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "sequence", "undo", "undoes")
 
     def __init__(self, latch: AbstractContextManager[object]) -> None:
         """Begin without changes; `latch` is the engine's."""
@@ -28,6 +28,10 @@ class Transaction:
         self.undo: UndoRecords = {}
         self.attribution = current_attribution()
         """Who makes the commit, and why."""
+        self.undoes: tuple[int, ...] = ()
+        """The commits that it takes back."""
+        self.sequence: int | None = None
+        """Its commit's; None before that, and if nothing changed."""
         self.failure: Exception | None = None
         """Why it was rolled back from outside: the commits it was built on could not be made durable."""
         self._changes: list[tuple[TableRows, Key, BaseModel | None, bool]] = []
@@ -61,6 +65,12 @@ class Transaction:
                 self._row_json[table, key] = row_json
             else:
                 self._row_json.pop((table, key), None)
+
+    def take_note(self, note: str | None, undoes: tuple[int, ...]) -> None:
+        """Say in the commit why it was made, if there is a note, and which commits it takes back."""
+        self.undoes = (*self.undoes, *undoes)
+        if note is not None:
+            self.attribution = merged(self.attribution, Attribution(note=note))
 
     def savepoint(self) -> int:
         """Return the present point, to roll back to; O(1)."""

@@ -42,6 +42,11 @@ class CommitBatch(Generic[U]):
         self._threads: deque[threading.Lock] = deque()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
+    @property
+    def last_sequence(self) -> int:
+        """Its last commit."""
+        return self.commits[-1].sequence
+
     def claim(self) -> bool:
         """Return True to the first caller only: it leads."""
         return self._unclaimed.acquire(blocking=False)

@@ -18,6 +18,7 @@ from typing import Generic
 
 from snaptable.changes import CommitRecord
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
+from snaptable.retention import Retention
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.commit_batch import CommitBatch, U
 from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
@@ -61,13 +62,20 @@ class GroupCommit(Generic[U]):
     """
 
     def __init__(
-        self, files: Files, lock: Lock, checkpointer: Checkpointer, segment: Segment, callbacks: CommitCallbacks[U]
+        self,
+        files: Files,
+        lock: Lock,
+        checkpointer: Checkpointer,
+        segment: Segment,
+        callbacks: CommitCallbacks[U],
+        retention: Retention,
     ) -> None:
         self.sequence = checkpointer.sequence
         self.refusal: Exception | None = None
         self.checkpointer = checkpointer
         checkpointer.check_ownership = self.check_ownership
         self._files, self._lock, self._segment, self._callbacks = files, lock, segment, callbacks
+        self._retention = retention
         self._leader_lock = threading.Lock()
         self._mutex = threading.Lock()
         self._open: CommitBatch[U] | None = None
@@ -212,7 +220,7 @@ class GroupCommit(Generic[U]):
 
     def _prune(self) -> None:
         try:
-            journal_directory.prune(self._files, self.checkpointer.saved.sequence)
+            journal_directory.prune(self._files, self.checkpointer.saved.sequence, self._retention)
         except (OSError, SnaptableError) as error:
             # Old history that stays costs room on the disk, not data: not worth failing a write.
             logger.warning("Old journal files could not be removed: %s", error)

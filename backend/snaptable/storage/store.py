@@ -10,11 +10,12 @@ from typing import Generic
 from uuid import uuid4
 
 from snaptable.changes import CommitRecord, FillIn, Replace
+from snaptable.clock import StoreClock
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
+from snaptable.retention import USUAL, Retention
 from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
-from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
@@ -45,6 +46,7 @@ class OpenOptions:
         policy: when a commit waits for its snapshot.
         read_only: take no lock and change nothing.
         models: the Database class, as `module:Class`; noted in the lock file.
+        retention: how much of the past is kept.
     """
 
     files: Files
@@ -54,6 +56,7 @@ class OpenOptions:
     policy: Policy
     read_only: bool
     models: str = ""
+    retention: Retention = USUAL
 
 
 class Store(Generic[U]):
@@ -177,7 +180,7 @@ class Store(Generic[U]):
         # 2. All that was recovered, on the disk for certain.
         segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock)
         start = _Start(files, recovery, checkpointer, segment)
-        group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks)
+        group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks, options.retention)
         try:
             start.run()
         except OSError as error:

@@ -116,9 +116,8 @@ def test_a_damaged_header(behind: Path, states: list[Rows]) -> None:
 @pytest.mark.usefixtures("small_segments")
 def test_a_gap(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure an older copy of the snapshot goes on alone, and the commits behind the gap are named."""
-    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 0)
     monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
-    with Store(directory, fsync=False) as db:
+    with Store(directory, fsync=False, history_bytes=0) as db:
         states = fill(db, last=2)
         second = (directory / SNAPSHOT).read_bytes()
         fill(db, first=2)

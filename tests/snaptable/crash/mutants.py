@@ -16,11 +16,11 @@ import pytest
 from tests.snaptable.crash import faults, search
 
 from snaptable.changes import CommitRecord
+from snaptable.clock import timestamp
 from snaptable.memory.engine import MemoryEngine
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import atomic_write, files, names
-from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
@@ -164,8 +164,8 @@ def empty_segment_removed_first(patch: Patch) -> None:
 def segment_removed_too_early(patch: Patch) -> None:
     """Remove history that no snapshot covers."""
     original = journal_directory.prune
-    patch.setattr(journal_directory, "HISTORY_BYTES", 0)
-    patch.setattr(journal_directory, "prune", lambda files, _: original(files, 10**18))
+    search.keep_history(patch, 0)
+    patch.setattr(journal_directory, "prune", lambda files, _, retention: original(files, 10**18, retention))
 
 
 def half_frame_left(patch: Patch) -> None:

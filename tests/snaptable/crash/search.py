@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partialmethod
 from pathlib import Path
 from typing import Annotated
 
@@ -204,12 +205,18 @@ SEGMENT_BYTES = {"rolling": 600, "rolling journal": 600, "pruned": 600, "rolled 
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 
 
+def keep_history(patch: pytest.MonkeyPatch, count: int) -> None:
+    """Let a shelf keep so many bytes of history."""
+    patch.setattr(Shelf, "__init__", partialmethod(Database.__init__, history_bytes=count))
+
+
 @contextmanager
 def configured(name: str) -> Iterator[Workload]:
     """Set the sizes that a workload is made for, and keep the background from saving at times of its own; give it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(group_commit, "SEGMENT_BYTES", SEGMENT_BYTES.get(name, group_commit.SEGMENT_BYTES))
-        patch.setattr(journal_directory, "HISTORY_BYTES", HISTORY_BYTES.get(name, journal_directory.HISTORY_BYTES))
+        if name in HISTORY_BYTES:
+            keep_history(patch, HISTORY_BYTES[name])
         patch.setattr(journal_directory, "LEAST_BYTES", 0)
         patch.setattr(group_commit, "RESUME_PAUSE", 0.0)
         patch.setattr(checkpointer, "DELAY", 3600.0)

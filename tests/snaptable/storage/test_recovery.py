@@ -170,9 +170,8 @@ def test_a_missing_journal_file_is_a_gap(open_store: Open) -> None:
 @pytest.mark.usefixtures("small_segments")
 def test_an_old_backup_beside_a_pruned_journal_is_refused(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure an older snapshot whose next commits are gone from the journal is refused, not opened with a hole."""
-    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 1_000)
     monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
-    db = open_store()
+    db = open_store(history_bytes=1_000)
     assert db.directory is not None
     oldest = (db.directory / SNAPSHOT).read_bytes()
     for number in range(40):
@@ -191,9 +190,8 @@ def test_an_old_backup_beside_a_pruned_journal_is_refused(open_store: Open, monk
 @pytest.mark.usefixtures("small_segments")
 def test_history_is_kept_up_to_the_bound(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure journal files that the snapshot covers are kept, the newest ones, up to the bound, and no longer."""
-    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 4_000)
     monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
-    db = open_store()
+    db = open_store(history_bytes=4_000)
     assert db.directory is not None
     for number in range(60):
         db.users.insert(User(id=str(number)))
@@ -209,20 +207,18 @@ def test_history_is_kept_up_to_the_bound(open_store: Open, monkeypatch: pytest.M
 @pytest.mark.usefixtures("small_segments")
 def test_no_file_goes_that_the_snapshot_does_not_cover(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure the bound never removes a commit that is nowhere else."""
-    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 0)
     monkeypatch.setattr(journal_directory, "LEAST_BYTES", 1)
-    db = open_store(snapshot="background")
+    db = open_store(snapshot="background", history_bytes=0)
     for number in range(40):
         db.users.insert(User(id=str(number)))
         if number % 10 == 9:
             assert len(opened(killed(db))["users"]) == number + 1
 
 
-def test_many_short_runs_do_not_leave_many_files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_short_runs_do_not_leave_many_files(directory: Path) -> None:
     """Ensure runs with one commit each are bounded too, though their files are tiny."""
-    monkeypatch.setattr(journal_directory, "HISTORY_BYTES", 10 * journal_directory.LEAST_BYTES)
     for number in range(40):
-        with Store(directory, fsync=False) as db:
+        with Store(directory, fsync=False, history_bytes=10 * journal_directory.LEAST_BYTES) as db:
             db.users.insert(User(id=str(number)))
     assert len(segments(directory)) <= 12
     assert len(opened(directory)["users"]) == 40

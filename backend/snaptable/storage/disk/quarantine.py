@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
+from snaptable.clock import timestamp
 from snaptable.storage.disk import names
-from snaptable.storage.disk.clock import timestamp
 from snaptable.storage.disk.files import Files
 
 

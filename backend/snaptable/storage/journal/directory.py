@@ -1,9 +1,12 @@
 """The directory of the journal: which segments there are, which are kept as history, which are removed."""
 
 import logging
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from snaptable.retention import Retention
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import Files, sync
@@ -11,8 +14,7 @@ from snaptable.storage.disk.quarantine import keep_bytes
 
 logger = logging.getLogger("snaptable")
 
-HISTORY_BYTES = 64 << 20
-"""How many bytes of the journal are kept of what the snapshot covers."""
+_LINE_TIME = re.compile(rb'^\{"frame":(?:\[\d+,\d+\]|"closed"),"at":"([^"]*)"', re.MULTILINE)
 LEAST_BYTES = 1 << 16
 """What a segment counts at least, so that a thousand short runs don't leave a thousand files."""
 
@@ -39,22 +41,23 @@ def read(files: Files, first: int) -> bytes:
     return files.read(path_of(first)).rstrip(b"\0")
 
 
-def prune(files: Files, checkpoint_sequence: int) -> None:
-    """Remove the oldest segments, as far as they are beyond the bound and the snapshot covers them.
+def prune(files: Files, checkpoint_sequence: int, retention: Retention) -> None:
+    """Remove the oldest segments, as far as they are beyond the bounds and the snapshot covers them.
 
     Args:
         files: the store's directory.
         checkpoint_sequence: the snapshot's sequence.
+        retention: how much is kept of what the snapshot covers.
 
     Raises:
         OSError: not all of them were removed; nothing is lost.
     """
     covered = [first for first, following in pairwise(segments(files)) if following - 1 <= checkpoint_sequence]
     sizes = {first: max(LEAST_BYTES, _size(files, first)) for first in covered}
-    excess = sum(sizes.values()) - HISTORY_BYTES
+    excess = sum(sizes.values()) - retention.max_bytes
     expired = []
     for first in covered:
-        if excess <= 0:
+        if excess <= 0 and not _is_older(files, first, retention.max_days):
             break
         expired.append(first)
         excess -= sizes[first]
@@ -63,6 +66,20 @@ def prune(files: Files, checkpoint_sequence: int) -> None:
         sync(files.sync_directory)
     # The oldest first: a crash between two removals leaves a shorter history, not one with a gap.
     remove(files, expired)
+
+
+def _is_older(files: Files, first: int, days: float | None) -> bool:
+    """Return whether every commit of a segment is older than some days, by the time of its last line."""
+    if days is None:
+        return False
+    bound = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+    times = _LINE_TIME.findall(read(files, first))
+    return bool(times) and max(times) < bound
+
+
+def total_size(files: Files) -> int:
+    """Return the bytes of all segments; O(segments)."""
+    return sum(_size(files, first) for first in segments(files))
 
 
 def _size(files: Files, first: int) -> int:

@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Sequence
 
 from snaptable.changes import CommitRecord
+from snaptable.clock import StoreClock
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
-from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import File, Files, sync
 from snaptable.storage.journal.format import SegmentHeader, encode_close, encode_frame, encode_header
 

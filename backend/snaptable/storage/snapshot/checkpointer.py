@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from snaptable.changes import CommitRecord
+from snaptable.clock import StoreClock
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace
-from snaptable.storage.disk.clock import StoreClock
 from snaptable.storage.disk.files import File, Files, Identity, sync
 from snaptable.storage.disk.quarantine import keep_bytes
 from snaptable.storage.snapshot import format as snapshot_format

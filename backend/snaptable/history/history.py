@@ -1,0 +1,390 @@
+"""History: what a database's `history` gives."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+
+from snaptable.changes import Key, TimedCommit
+from snaptable.contract import CommitSource, Engine, RowState
+from snaptable.errors import HistoryError
+from snaptable.history.feed import Feed
+from snaptable.history.moments import Moment, sequence_of
+from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
+from snaptable.history.revert import Manner, Reverter, Steps
+from snaptable.history.rewind import former_json, gone, later_json, touched
+from snaptable.history.states import RowsOf, compared, rows_of_engine, rows_of_file
+from snaptable.history.three_way import Step
+from snaptable.schema import TableSchema
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """A database, as its history sees it."""
+
+    __schemas__: ClassVar[dict[str, TableSchema]]
+    fork_base: int | None
+
+    def _opened(self) -> Engine: ...
+
+    def _copy_over(self, engine: Engine, name: str, fork_base: int | None) -> Self: ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open."""
+
+
+D = TypeVar("D", bound=Subject)
+
+
+class History(Generic[D]):
+    """The past of a database: its commits, its earlier states, and the way back.
+
+    A moment is a sequence or an aware time. **`at(57)` is the state after commit 57**; `undo(57)` takes back what
+    commit 57 did; `restore(at=57)` makes the state after commit 57 the present one. All goes back as far as commits
+    are kept (`first`). Undo, restore and merge are ordinary commits: they are checked like any, and can be undone.
+    """
+
+    def __init__(self, database: D) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        source = self._source
+        return f"<History of {self._database!r}: commits {source.first + 1} to {source.sequence}>"
+
+    @property
+    def _engine(self) -> Engine:
+        return self._database._opened()
+
+    @property
+    def _source(self) -> CommitSource:
+        return self._engine.commits
+
+    # ── what there is ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def sequence(self) -> int:
+        """The last durable commit; 0 before the first.
+
+        >>> db.history.sequence
+        1
+        """
+        return self._source.sequence
+
+    @property
+    def first(self) -> int:
+        """The earliest moment that can be reached; 0 while every commit is kept.
+
+        >>> db.history.first
+        0
+        """
+        return self._source.first
+
+    def commits(
+        self,
+        table: str | None = None,
+        key: object = None,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        actor: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool = False,
+    ) -> Iterator[Commit]:
+        """Return an iterator over commits, the newest first; read as it is consumed, never counted.
+
+        Args:
+            table: only those that changed rows of a table.
+            key: only those that changed the row of this key there.
+            since: only those after a moment.
+            until: only those up to a moment.
+            actor: only those that somebody made.
+            limit: at most so many.
+            oldest_first: in order.
+
+        Raises:
+            ValueError: a key without a table, a negative limit, or a moment that is none; see `at`.
+            HistoryGone: `since` lies before what is kept.
+
+        >>> [commit.sequence for commit in db.history.commits("users", "ann")]
+        [1]
+        """
+        if key is not None and table is None:
+            raise ValueError("name the table of the key")
+        if table is not None:
+            self._check_table(table)
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit is 0 or above; not {limit}")
+        source = self._source
+        after = source.first if since is None else sequence_of(since, source)
+        last = source.sequence if until is None else sequence_of(until, source)
+        found = source.oldest_first(after, last) if oldest_first else source.newest_first(after, last)
+        matching = (commit for commit in map(self._shown, found) if commit.touches(table, key))
+        return islice((commit for commit in matching if actor is None or commit.actor == actor), limit)
+
+    def __iter__(self) -> Iterator[Commit]:
+        """Iterate over all commits, the newest first."""
+        return self.commits()
+
+    def _shown(self, timed: TimedCommit) -> Commit:
+        return Commit.of(timed, self._database.__schemas__)
+
+    def _check_table(self, table: str) -> TableSchema:
+        schema = self._database.__schemas__.get(table)
+        if schema is None:
+            raise ValueError(f"the database has no table {table!r}; it has {', '.join(self._database.__schemas__)}")
+        return schema
+
+    # ── earlier states ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def at(self, moment: Moment) -> D:
+        """Return the database as it was at a moment: read only, of the same class, open; `with` or `close()` ends it.
+
+        It shares its rows with the present. O(rows) to copy a dictionary and O(commits since); an index is built when a
+        query first needs one of its table.
+
+        Raises:
+            ValueError: a moment later than now, a negative sequence, a naive time.
+            HistoryGone: it lies before what is kept.
+
+        >>> with db.history.at(0) as past:
+        ...     past.users.count()
+        0
+        """
+        sequence = sequence_of(moment, self._source)
+        engine = self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=False)
+        return self._database._copy_over(engine, f"as of commit {sequence}", None)
+
+    def fork(self, at: Moment | None = None) -> D:
+        """Return a copy of the database in memory, as of a moment or of now, that can be written to; costs as `at`.
+
+        Nothing that happens there is kept, unless `merge` brings it back.
+
+        Raises:
+            ValueError, HistoryGone: as `at`.
+
+        >>> with db.history.fork() as copy:
+        ...     copy.users.delete("ben")
+        ...     print(db.history.diff(copy))
+        User(id='ben', age=25)
+        - users ben
+        """
+        source = self._source
+        sequence = source.sequence if at is None else sequence_of(at, source)
+        engine = self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=True)
+        return self._database._copy_over(engine, f"forked from commit {sequence}", sequence)
+
+    def _states_at(self, sequence: int, present: int) -> Iterator[RowState]:
+        schemas = self._database.__schemas__
+        for (table, text), (oldest, _) in touched(self._source, sequence, present, schemas).items():
+            yield RowState(table, typed_key(schemas[table], text), former_json(oldest))
+
+    def diff(
+        self,
+        a: "Moment | Subject | Path",
+        b: "Moment | Subject | Path | None" = None,
+        *,
+        tables: Collection[str] | None = None,
+    ) -> Diff:
+        """Return what changed from one state to another: moments, databases (pasts, forks), snapshot files.
+
+        Args:
+            a: the first state. A fork of this database alone: what changed in the fork since it began.
+            b: the second one; None for now.
+            tables: only these.
+
+        O(commits between) for two moments of this database, O(n) otherwise.
+
+        Raises:
+            ValueError, HistoryGone: as `at`.
+
+        >>> db.history.diff(0).counts
+        {'users': {'insert': 2, 'replace': 0, 'delete': 0}}
+        """
+        names = [name for name in self._database.__schemas__ if tables is None or name in tables]
+        if b is None and isinstance(a, Subject) and a.fork_base is not None:
+            return History(a)._between(a.fork_base, a._opened().commits.sequence, names)
+        if isinstance(a, (int, datetime)) and (b is None or isinstance(b, (int, datetime))):
+            last = self.sequence if b is None else sequence_of(b, self._source)
+            return self._between(sequence_of(a, self._source), last, names)
+        schemas = {name: self._database.__schemas__[name] for name in names}
+        return Diff(tuple(compared(schemas, self._rows_of(a), self._rows_of(b))))
+
+    def _between(self, first: int, second: int, names: Collection[str]) -> Diff:
+        changes = list(self._net(min(first, second), max(first, second), names))
+        return Diff(tuple(change if first <= second else change.inverse for change in changes))
+
+    def _net(self, after: int, until: int, names: Collection[str]) -> Iterator[Change]:
+        schemas = self._database.__schemas__
+        for (table, text), (oldest, newest) in touched(self._source, after, until, names).items():
+            key = typed_key(schemas[table], text)
+            change = Change.between(table, key, former_json(oldest), later_json(newest))
+            if change is not None:
+                yield change
+
+    def _rows_of(self, state: "Moment | Subject | Path | None") -> RowsOf:
+        if isinstance(state, Path):
+            return rows_of_file(state)
+        if isinstance(state, (int, datetime)):
+            return rows_of_engine(self.at(state)._opened())
+        return rows_of_engine((state or self._database)._opened())
+
+    # ── the way back ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def undo(
+        self,
+        *sequences: int,
+        note: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+        cascade: bool = False,
+    ) -> Revert:
+        """Take back what commits did, as one ordinary commit; by field, so that later changes of others stay.
+
+        Of an insert: the row goes, if it is still as it was inserted. Of a replace: each field that the commit wrote,
+        and that is still so, gets its former value. Of a delete: the row comes back, with all that went with it.
+
+        Args:
+            sequences: which; the newest is taken back first.
+            note: why, kept with the commit.
+            dry_run: change nothing, and return what it would do.
+            force: override later changes; never a constraint.
+            cascade: delete rows that refer to those that go, too.
+
+        Raises:
+            UndoConflict: listing every conflict; nothing was written. Not in a dry run.
+            ValueError: a sequence that wasn't reached, or none given.
+            HistoryGone: a commit that isn't kept any more.
+
+        >>> db.users.delete("ben")
+        User(id='ben', age=25)
+        >>> print(db.history.undo(db.history.sequence))
+        removes 0, puts back 1, changes 0
+        """
+        if not sequences:
+            raise ValueError("name the commits to undo")
+        ordered = sorted(set(sequences), reverse=True)
+        steps = [step for sequence in ordered for step in self._steps_back(sequence)]
+        how = Manner(note, tuple(reversed(ordered)), dry_run, force, cascade)
+        return self._revert(lambda: steps, how)
+
+    def _steps_back(self, sequence: int) -> Iterator[Step]:
+        source = self._source
+        if sequence_of(sequence, source) == 0 or sequence <= source.first:
+            raise ValueError("there is no commit 0") if sequence == 0 else gone(source, sequence - 1)
+        commit = next(iter(source.newest_first(sequence - 1, sequence)), None)
+        if commit is None:
+            raise gone(source, sequence - 1)
+        if commit.record.migrations:
+            raise HistoryError(f"commit {sequence} is a migration, which can't be undone")
+        for change in reversed(commit.record.changes):
+            key = typed_key(self._check_table(change.table), change.key)
+            yield Step(change.table, key, later_json(change), former_json(change))
+
+    def restore(
+        self,
+        at: Moment,
+        table: str | None = None,
+        key: object = None,
+        *,
+        note: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> Revert:
+        """Make rows what they were at a moment, as one ordinary commit: all, those of a table, or one.
+
+        Args:
+            at: the moment.
+            table: only its rows.
+            key: only this row of it.
+            note: why, kept with the commit.
+            dry_run: change nothing, and return what it would do.
+            force: as `undo`; a restore has no later changes to override.
+
+        Raises:
+            UndoConflict: a constraint would be broken, each is listed; nothing was written.
+            ValueError, HistoryGone: as `at`.
+
+        >>> db.users.update("ann", age=99)
+        User(id='ann', age=99)
+        >>> print(db.history.restore(1, "users", "ann"))
+        removes 0, puts back 0, changes 1
+        """
+        if key is not None and table is None:
+            raise ValueError("name the table of the key")
+        names = self._database.__schemas__ if table is None else {table: self._check_table(table)}
+        sequence = sequence_of(at, self._source)
+        engine = self._engine
+
+        def steps() -> list[Step]:
+            states = touched(engine.commits, sequence, engine.commits.sequence, names)
+            wanted = [place for place in states if key is None or place[1] == str(key)]
+            keys = [(name, typed_key(names[name], text), former_json(states[name, text][0])) for name, text in wanted]
+            return [Step(name, each, engine.row_json(name, each), former) for name, each, former in keys]
+
+        return self._revert(steps, Manner(note, (), dry_run, force))
+
+    def merge(self, fork: D, *, note: str | None = None, dry_run: bool = False, force: bool = False) -> Revert:
+        """Bring what changed in a fork of this database into it, as one commit; by field, as `undo`.
+
+        Args:
+            fork: what `fork()` gave.
+            note: why, kept with the commit.
+            dry_run: change nothing, and return what it would do.
+            force: override what changed here since the fork began; never a constraint.
+
+        Raises:
+            UndoConflict: listing every conflict; nothing was written. Not in a dry run.
+            HistoryError: it is not a fork of a database of this class.
+
+        >>> with db.history.fork() as copy:
+        ...     copy.users.update("ben", age=26)
+        ...     print(db.history.merge(copy))
+        User(id='ben', age=26)
+        removes 0, puts back 0, changes 1
+        """
+        base = fork.fork_base
+        if base is None or type(fork) is not type(self._database):
+            raise HistoryError(f"{fork!r} is not a fork of a {type(self._database).__name__}")
+        schemas, source = self._database.__schemas__, fork._opened().commits
+        steps = [
+            Step(table, typed_key(schemas[table], text), former_json(oldest), later_json(newest))
+            for (table, text), (oldest, newest) in touched(source, base, source.sequence).items()
+        ]
+        return self._revert(lambda: steps, Manner(note, (), dry_run, force))
+
+    def _revert(self, steps: Steps, how: Manner) -> Revert:
+        return Reverter(self._engine, self._database.__schemas__, self._changed_by).carry_out(steps, how)
+
+    def _changed_by(self, table: str, key: Key) -> int | None:
+        last = next(self.commits(table, key, limit=1), None)
+        return None if last is None else last.sequence
+
+    # ── as it happens ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def follow(self, since: Moment | None = None, *, tables: Collection[str] | None = None) -> Feed:
+        """Return the commits after a moment, in order, and then each as it becomes durable: for `for` and `async for`.
+
+        It ends when it, or the database, is closed.
+
+        Args:
+            since: the moment; None for now.
+            tables: only commits that change rows of these.
+
+        Raises:
+            ValueError, HistoryGone: as `at`; while it is read too, if commits that weren't read yet are gone.
+
+        >>> with db.history.follow(since=0) as feed:
+        ...     next(iter(feed)).sequence
+        1
+        """
+        for table in tables or ():
+            self._check_table(table)
+        engine = self._engine
+        place = engine.commits.sequence if since is None else sequence_of(since, engine.commits)
+
+        def read(after: int, until: int) -> Iterator[Commit]:
+            return map(self._shown, engine.commits.oldest_first(after, until))
+
+        return Feed(engine, lambda: self._database.is_open, read, place, tables)

@@ -1,0 +1,198 @@
+"""Commit, Change, Diff, Revert: the past as people are shown it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from snaptable.changes import ChangeRecord, Delete, Insert, Key, TimedCommit
+from snaptable.errors import Conflict
+from snaptable.history.rewind import former_row
+from snaptable.schema import TableSchema
+
+Fields = dict[str, object]
+"""A row as a JSON object."""
+Kind = Literal["insert", "replace", "delete"]
+SIGNS: dict[str, str] = {"insert": "+", "replace": "~", "delete": "-"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to a row.
+
+    Attributes:
+        table, key: the row.
+        kind: "insert", "replace" or "delete".
+        before: the row before, as a JSON object; None if there was none.
+        after: the row after; None if there is none.
+    """
+
+    table: str
+    key: Key
+    kind: Kind
+    before: Fields | None
+    after: Fields | None
+
+    @classmethod
+    def between(cls, table: str, key: Key, before: bytes | None, after: bytes | None) -> "Change | None":
+        """Return the change from one state of a row, as JSON, to another; None if they say the same."""
+        if before == after:
+            return None
+        old = None if before is None else json.loads(before)
+        new = None if after is None else json.loads(after)
+        if old is not None and new is not None and not _differing(old, new):
+            return None
+        kind: Kind = "insert" if old is None else "delete" if new is None else "replace"
+        return cls(table, key, kind, old, new)
+
+    @property
+    def fields(self) -> dict[str, tuple[object, object]]:
+        """The fields that differ, each with its value before and after; None where there is none."""
+        old, new = self.before or {}, self.after or {}
+        return {name: (old.get(name), new.get(name)) for name in _differing(old, new)}
+
+    @property
+    def inverse(self) -> "Change":
+        """The change that takes this one back."""
+        kind: Kind = "insert" if self.kind == "delete" else "delete" if self.kind == "insert" else "replace"
+        return Change(self.table, self.key, kind, self.after, self.before)
+
+    def __str__(self) -> str:
+        line = f"{SIGNS[self.kind]} {self.table} {self.key}"
+        if self.kind != "replace":
+            return line
+        return line + "".join(f"   {name} {_shown(old)} → {_shown(new)}" for name, (old, new) in self.fields.items())
+
+
+def _differing(old: Fields, new: Fields) -> list[str]:
+    names = dict.fromkeys((*old, *new))
+    return [name for name in names if (name in old) != (name in new) or not same_json(old[name], new[name])]
+
+
+def same_json(first: object, second: object) -> bool:
+    """Return whether two parsed JSON values are the same: 1, 1.0 and true are three values."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A transaction that was committed.
+
+    Attributes:
+        sequence: its number.
+        at: when, in UTC; never before the commit before it.
+        actor: who made it; None if nothing said so.
+        note: why; None likewise.
+        via: by which way; None likewise.
+        undoes: the commits that it took back.
+        migrations: the migrations that it applied.
+    """
+
+    sequence: int
+    at: datetime
+    actor: str | None
+    note: str | None
+    via: str | None
+    undoes: tuple[int, ...]
+    migrations: tuple[str, ...]
+    _records: tuple[ChangeRecord, ...]
+    _schemas: Mapping[str, TableSchema]
+
+    @classmethod
+    def of(cls, timed: TimedCommit, schemas: Mapping[str, TableSchema]) -> "Commit":
+        """Return a commit as people see it."""
+        record, by = timed.record, timed.record.attribution
+        at = datetime.fromisoformat(timed.at)
+        actor, note, via = (by.actor, by.note, by.via) if by else (None, None, None)
+        return cls(
+            record.sequence, at, actor, note, via, record.undoes, record.migrations, record.changes, schemas
+        )  # fmt: skip
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """What it changed, each row once; rows of tables that the models don't have any more are left out."""
+        return tuple(_change_of(record, self._schemas[record.table]) for record in self._records if self._knows(record))
+
+    def _knows(self, record: ChangeRecord) -> bool:
+        return record.table in self._schemas
+
+    def touches(self, table: str | None, key: object = None) -> bool:
+        """Return whether it changed a row of a table, or the row of a key there; O(changes)."""
+        return table is None or any(
+            record.table == table and (key is None or str(record.key) == str(key)) for record in self._records
+        )
+
+    def __str__(self) -> str:
+        head = f"#{self.sequence}  {self.at:%Y-%m-%d %H:%M:%S}"
+        head += "".join(f"  {text}" for text in (self.actor, self.via) if text)
+        head += f'  "{self.note}"' if self.note else ""
+        return "\n".join([head, *(f"  {change}" for change in self.changes)])
+
+    def __repr__(self) -> str:
+        return f"<Commit {self.sequence}: {len(self._records)} changes>"
+
+
+def _change_of(record: ChangeRecord, schema: TableSchema) -> Change:
+    kind: Kind = "insert" if isinstance(record, Insert) else "delete" if isinstance(record, Delete) else "replace"
+    before = former_row(record)
+    after = None if isinstance(record, Delete) else json.loads(record.row)
+    return Change(record.table, typed_key(schema, record.key), kind, before, after)
+
+
+def typed_key(schema: TableSchema, key: Key) -> Key:
+    """Return a key of the table's type; the journal has its text."""
+    return schema.parse_key(key) if isinstance(key, str) else key
+
+
+@dataclass(frozen=True)
+class Diff:
+    """The rows in which two states differ; iterates over changes, from the first state to the second."""
+
+    changes: tuple[Change, ...]
+
+    def __iter__(self) -> Iterator[Change]:
+        """Iterate over the changes, by table."""
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        """Return the number of rows that differ."""
+        return len(self.changes)
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many rows differ, by table and kind; tables without any are left out."""
+        counts: dict[str, dict[str, int]] = {}
+        for change in self.changes:
+            of_table = counts.setdefault(change.table, {"insert": 0, "replace": 0, "delete": 0})
+            of_table[change.kind] += 1
+        return counts
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.changes)) or "no differences"
+
+
+@dataclass(frozen=True)
+class Revert:
+    """What an undo, a restore or a merge did, or would do.
+
+    Attributes:
+        changes: the rows that it changes.
+        conflicts: what is, or was overridden, in the way.
+        commit: the sequence of its commit; None in a dry run, inside a transaction, and if there was nothing to do.
+    """
+
+    changes: tuple[Change, ...]
+    conflicts: tuple[Conflict, ...]
+    commit: int | None
+
+    def __str__(self) -> str:
+        counts = {kind: sum(change.kind == kind for change in self.changes) for kind in SIGNS}
+        lines = [f"removes {counts['delete']}, puts back {counts['insert']}, changes {counts['replace']}"]
+        return "\n".join([*lines, *(f"conflict: {conflict}" for conflict in self.conflicts)])

@@ -1,0 +1,87 @@
+"""What rows were at an earlier commit: the present, with the commits after it taken back.
+
+Each change says what there was before it. So of the changes to a row after a commit only the oldest counts: the row's
+state at the commit is what that one says was there before.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from typing import cast
+
+from snaptable.changes import ChangeRecord, Delete, Insert, Key
+from snaptable.contract import CommitSource
+from snaptable.errors import HistoryGone
+from snaptable.values.row_lines import row_json
+
+RowKey = tuple[str, Key]
+"""A table's name and a row's key; of a commit from a file, the key's text."""
+
+
+def former_row(change: ChangeRecord) -> dict[str, object] | None:
+    """Return the row before a change, as a JSON object; None if there was none. O(row).
+
+    Raises:
+        HistoryGone: the change is from a journal that did not remember what was there before.
+    """
+    if isinstance(change, Insert):
+        return None
+    if change.before is None:
+        raise HistoryGone(
+            f"what {change.table} {change.key} was before is not known: it was changed by a version of the library "
+            f"that did not keep it"
+        )
+    before = cast("dict[str, object]", json.loads(change.before))
+    if isinstance(change, Delete):
+        return before
+    now = cast("dict[str, object]", json.loads(change.row))
+    return {name: before.get(name, value) for name, value in now.items() if name not in change.added} | before
+
+
+def former_json(change: ChangeRecord) -> bytes | None:
+    """Return the JSON of the row before a change, None if there was none; raises as `former_row`."""
+    if isinstance(change, Delete) and change.before is not None:
+        return change.before
+    row = former_row(change)
+    return None if row is None else row_json(row)
+
+
+def later_json(change: ChangeRecord) -> bytes | None:
+    """Return the JSON of the row after a change, None if there is none."""
+    return None if isinstance(change, Delete) else change.row
+
+
+def touched(
+    source: CommitSource, after: int, until: int, tables: Collection[str] | None = None
+) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
+    """Return the oldest and the newest change of each row that changed with after < sequence <= until; O(changes).
+
+    Raises:
+        HistoryGone: commits of that range are gone.
+    """
+    changes: dict[RowKey, tuple[ChangeRecord, ChangeRecord]] = {}
+    for record in _complete(source, after, until):
+        for change in record:
+            if tables is None or change.table in tables:
+                place = (change.table, str(change.key))
+                newest = changes.get(place, (change, change))[1]
+                changes[place] = (change, newest)
+    return changes
+
+
+def _complete(source: CommitSource, after: int, until: int) -> Iterator[tuple[ChangeRecord, ...]]:
+    """Yield the changes of every commit of a range, newest first; raise HistoryGone where one is missing."""
+    expected = until
+    for timed in source.newest_first(after, until):
+        sequence = timed.record.sequence
+        if sequence != expected:
+            break
+        expected -= 1
+        yield timed.record.changes
+    if expected != after:
+        raise gone(source, after)
+
+
+def gone(source: CommitSource, moment: int) -> HistoryGone:
+    """Return the error for a moment that can't be reached any more."""
+    first = source.first
+    return HistoryGone(f"the state at {moment} can't be reached any more; the first that can is {first}", first=first)

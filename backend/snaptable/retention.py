@@ -1,0 +1,43 @@
+"""How much of the past is kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+HISTORY_BYTES = 256 << 20
+"""How many bytes of commits are kept, if the program says nothing else."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How much of the past is kept, of what the snapshot covers; whole journal files go, the oldest first.
+
+    Attributes:
+        max_bytes: bytes of the journal; 0 for none.
+        max_days: days since it was committed; None without that bound.
+    """
+
+    max_bytes: int = HISTORY_BYTES
+    max_days: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no bound."""
+        if type(self.max_bytes) is not int or self.max_bytes < 0:
+            raise ValueError(f"history_bytes is a number of bytes, 0 or above; not {self.max_bytes!r}")
+        if self.max_days is not None and not 0 < self.max_days < float("inf"):
+            raise ValueError(f"history_days is a number of days above 0, or None; not {self.max_days!r}")
+
+
+@dataclass(frozen=True)
+class HistoryStatus:
+    """How far back the past can be seen."""
+
+    first: int
+    """The earliest moment that can be reached; 0 while every commit is kept."""
+    since: datetime | None
+    """When the first commit that is kept was made; None if none is."""
+    bytes: int
+    """What it takes: of the disk, or of memory."""
+
+
+USUAL = Retention()
+"""What is kept if the program says nothing else."""

@@ -1,0 +1,108 @@
+"""The feed: every commit once, in order, for threads and tasks, from any place, until it is closed."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snaptable import Database, HistoryGone, Row, Table
+from snaptable.history import Feed
+
+
+class Note(Row):
+    id: int | None = None
+    text: str = ""
+
+
+class Other(Row):
+    id: str
+
+
+class Notes(Database):
+    notes: Table[Note]
+    others: Table[Other]
+
+
+@pytest.fixture(params=["memory:", "file"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Notes]:
+    """Give an open store of either engine."""
+    with Notes("memory:" if request.param == "memory:" else tmp_path / "data", fsync=False, banner=False) as db:
+        yield db
+
+
+def take(feed: Feed, count: int) -> list[int]:
+    """Return the numbers of the next commits."""
+    found: list[int] = []
+    for commit in feed:
+        found.append(commit.sequence)
+        if len(found) == count:
+            break
+    return found
+
+
+def test_what_was_and_what_comes(db: Notes) -> None:
+    """Ensure a feed begins where it is told, and goes on with commits of other threads, none left out."""
+    for _ in range(3):
+        db.notes.insert(Note())
+    with db.history.follow(since=1) as feed, db.history.follow() as news:
+        assert take(feed, 2) == [2, 3]
+        writer = threading.Thread(target=lambda: [db.notes.insert(Note()) for _ in range(50)])
+        writer.start()
+        assert take(feed, 50) == list(range(4, 54))
+        writer.join()
+        assert take(news, 50) == list(range(4, 54))
+        assert feed.place == 53
+
+
+def test_only_some_tables(db: Notes) -> None:
+    """Ensure commits of other tables are passed over, and the place moves past them."""
+    with db.history.follow(tables=["others"]) as feed:
+        db.notes.insert(Note())
+        db.others.insert(Other(id="a"))
+        assert take(feed, 1) == [2]
+    with pytest.raises(ValueError, match="no table 'nobody'"):
+        db.history.follow(tables=["nobody"])
+
+
+def test_for_tasks(db: Notes) -> None:
+    """Ensure tasks get every commit while the loop goes on, and a closed feed ends the iteration."""
+
+    async def read(feed: Feed) -> list[int]:
+        return [commit.sequence async for commit in feed]
+
+    async def run() -> list[list[int]]:
+        feeds = [db.history.follow(since=0) for _ in range(3)]
+        readers = [asyncio.create_task(read(feed)) for feed in feeds]
+        for _ in range(20):
+            await db.run(lambda db: db.notes.insert(Note()))
+        while any(feed.place < 20 for feed in feeds):  # noqa: ASYNC110 - a feed has no event of this loop
+            await asyncio.sleep(0.01)
+        for feed in feeds:
+            feed.close()
+        return await asyncio.gather(*readers)
+
+    assert asyncio.run(run()) == [list(range(1, 21))] * 3
+
+
+def test_it_ends_with_the_database(db: Notes) -> None:
+    """Ensure a reader that waits ends when the database is closed."""
+    found: list[int] = []
+    feed = db.history.follow(since=0)
+    reader = threading.Thread(target=lambda: found.extend(commit.sequence for commit in feed))
+    reader.start()
+    db.notes.insert(Note())
+    db.close()
+    reader.join(timeout=30)
+    assert not reader.is_alive()
+    assert found in ([1], [])
+
+
+def test_a_place_that_is_gone_is_told() -> None:
+    """Ensure a reader that fell behind what is kept gets an error, not a gap."""
+    with Notes("memory:", history_bytes=5_000) as db, db.history.follow() as feed:
+        for _ in range(100):
+            db.notes.insert(Note())
+        with pytest.raises(HistoryGone):
+            take(feed, 1)
