@@ -47,6 +47,8 @@ class _StoreCheck:
         self.header: snapshot_format.SnapshotHeader | None = None
         self.journal_errors: set[str] = set()
         """Why journal files were refused, to the letter: opening says the same."""
+        self._known: set[tuple[str, str]] = set()
+        """File and reason of each finding."""
 
     def run(self) -> CheckReport:
         """Check everything."""
@@ -74,8 +76,9 @@ class _StoreCheck:
         path = self.files.path(file)
         for prefix in (f"{path}, byte {offset}: ", f"{path}: ", f"{path} "):
             reason = reason.removeprefix(prefix)
-        if any((finding.file, finding.reason) == (file, reason) for finding in self.report.findings):
+        if (file, reason) in self._known:
             return
+        self._known.add((file, reason))
         if offset is None or file != names.SNAPSHOT or self.snapshot is None:
             self.report.findings.append(Finding(severity, file, reason, offset, line))
             return

@@ -100,7 +100,8 @@ def _rebuild_base(files: Files, header: SnapshotHeader) -> _Base | None:
     store = empty_store(header.store)
     frames = frames_after(store, segments)
     digests = {0: journal_format.GENESIS} | {frame.last: frame.digest for frame in frames}
-    is_complete = all(frame.last <= max(digests) for segment in segments for frame in segment.whole_frames)
+    reached = max(digests)
+    is_complete = all(frame.last <= reached for segment in segments for frame in segment.whole_frames)
     if digests.get(header.sequence) != header.head_digest or not is_complete:
         return None
     rows: Rows = {}

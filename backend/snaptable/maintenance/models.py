@@ -3,6 +3,8 @@
 The only module of the tools that knows models, and the engine that loads them.
 """
 
+from collections.abc import Mapping, Sequence
+
 from snaptable.database import Database
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch
 from snaptable.maintenance.edit import Validate, Validation
@@ -19,9 +21,11 @@ from snaptable.storage.recovery import load_snapshot, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
-from snaptable.values.row_lines import find_line, line_start
+from snaptable.values.row_lines import line_key, lines_with_offsets
 
 Models = type[Database]
+Row = tuple[str | None, str | None]
+"""Table and key; None for a problem that is about no row."""
 
 
 def validator_of(models: Models) -> Validate:
@@ -73,8 +77,9 @@ def _check_models(files: Files, models: Models) -> list[Finding]:
         with without_garbage_collection():
             recover(files, snapshot, Pages(tuple(models.__schemas__)), loader)
     except SchemaMismatch as error:
-        problems = map(RowProblem.parse, loader.problems or [str(error)])
-        return [_finding_of(files, snapshot, problem) for problem in problems]
+        problems = [RowProblem.parse(text) for text in loader.problems or [str(error)]]
+        places = _places_of(files, snapshot, problems)
+        return [_finding_of(problem, places) for problem in problems]
     except OpenError as error:
         return [Finding("problem", SNAPSHOT, str(error), error.offset, error.line)]
     except OSError as error:
@@ -87,15 +92,27 @@ def _has_problem(findings: list[Finding]) -> bool:
     return any(finding.severity == "problem" for finding in findings)
 
 
-def _finding_of(files: Files, snapshot: bytes | None, problem: RowProblem) -> Finding:
-    """Return a finding at the row that a problem names: in the snapshot if that holds it, else in the journal."""
-    if problem.table is None or problem.key is None:
-        return Finding("problem", SNAPSHOT, problem.text)
+def _places_of(files: Files, snapshot: bytes | None, problems: Sequence[RowProblem]) -> dict[Row, tuple[int, int]]:
+    """Return offset and line, in the snapshot, of each row that a problem names, as far as it is there; O(n)."""
+    wanted = {(problem.table, problem.key) for problem in problems}
     sections = snapshot_format.read(str(files.path(SNAPSHOT)), snapshot).sections if snapshot else ()
+    places: dict[Row, tuple[int, int]] = {}
     for section in sections:
-        place = find_line(section.data, line_start(problem.key)) if section.table == problem.table else None
-        if place is not None:
-            offset = section.offset + place[0]
-            line = section.line_at(offset)
-            return Finding("problem", SNAPSHOT, problem.text, offset, line, problem.table, problem.key)
-    return Finding("problem", JOURNAL, problem.text, table=problem.table, key=problem.key)
+        if section.table not in {table for table, _ in wanted}:
+            continue
+        line = section.line
+        for offset, row in lines_with_offsets(section.data, section.offset):
+            if (section.table, key := line_key(row)) in wanted:
+                places[section.table, key] = offset, line
+            line += 1
+    return places
+
+
+def _finding_of(problem: RowProblem, places: Mapping[Row, tuple[int, int]]) -> Finding:
+    """Return a finding at the row that a problem names: in the snapshot if that holds it, else in the journal."""
+    row = problem.table, problem.key
+    if None in row:
+        return Finding("problem", SNAPSHOT, problem.text)
+    if row in places:
+        return Finding("problem", SNAPSHOT, problem.text, *places[row], *row)
+    return Finding("problem", JOURNAL, problem.text, None, None, *row)

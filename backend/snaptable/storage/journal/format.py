@@ -32,6 +32,8 @@ _FRAME_HEAD = re.compile(
     rb'(?:"commits":|"sequence":([0-9]+))'
 )
 """How a frame begins, up to its commits; matched only with lines whose digest was verified."""
+_TOKEN_BACKWARDS = re.compile(rb'"(?:[^"]++|"\\(?:\\\\)*+(?!\\))*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A JSON string, or a bracket, in bytes that are read backwards: there a quote is followed by what escapes it."""
 _VERBS: dict[type[ChangeRecord], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
 
 
@@ -198,9 +200,9 @@ def decode_header(data: bytes) -> tuple[SegmentHeader, int] | None:
         header = SegmentHeader(
             plain["store"], bytes.fromhex(plain["salt"]), plain["first"], plain["previous"], plain["format"]
         )
-    except (ValueError, KeyError, TypeError):
+        return (header, end) if verify(line, header.salt) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return (header, end) if verify(line, header.salt) else None
 
 
 def decode_frames(data: bytes, header: SegmentHeader, start: int) -> Iterator[Frame]:
@@ -215,14 +217,28 @@ def decode_frames(data: bytes, header: SegmentHeader, start: int) -> Iterator[Fr
 
 
 def frame_after(data: bytes, header: SegmentHeader, start: int) -> Frame | None:
-    """Return the next whole frame anywhere behind an offset: its presence tells damage from a torn tail."""
-    while (start := data.find(_FRAME, start)) >= 0:
-        end = data.find(b"\n", start) + 1
-        frame = _decode_frame(data, start, end, header.salt) if end else None
+    """Return the next whole frame anywhere behind an offset: its presence tells damage from a torn tail; O(n)."""
+    while (start := data.find(_FRAME, start)) >= 0 and (end := data.find(b"\n", start) + 1):
+        # Rows, and damage, may hold what looks like the beginning of a frame any number of times. But a frame is one
+        # object, which ends with its line: so only one place in a line can be its beginning.
+        if data.find(_FRAME, start + 1, end) >= 0:
+            start = _object_start(data, start, end - 1)
+        frame = _decode_frame(data, start, end, header.salt)
         if frame is not None:
             return frame
-        start += 1
+        start = end
     return None
+
+
+def _object_start(data: bytes, start: int, end: int) -> int:
+    """Return where the JSON object that ends at `end` begins; `start` if that is not behind it."""
+    depth = 0
+    for match in _TOKEN_BACKWARDS.finditer(data[start:end][::-1]):
+        mark = match[0]
+        depth += (mark in b"]}") - (mark in b"[{")
+        if depth <= 0:
+            return end - match.end()
+    return start
 
 
 def _decode_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None:

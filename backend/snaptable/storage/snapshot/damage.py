@@ -20,7 +20,7 @@ _TABLE_LINE = re.compile(rb'^("(?:[^"\\\n]|\\.)*"): \{\r?$', re.MULTILINE)
 BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put before UTF-8: layout, as white space is."""
 _OURS = re.compile(rb'"snaptable"\s*:\s*(?=\{)')
-_FORMAT = re.compile(rb'\{\s*"format"\s*:\s*([0-9]+)')
+_FORMAT = re.compile(rb'\{\s*"format"\s*:\s*([0-9]{1,18})')
 _CHECKSUM = re.compile(rb'"checksum"\s*:\s*"')
 _LONE_BRACE = re.compile(rb"[}\]],?[ \t]*(?:\r?\n|\Z)")
 _CONFLICT_MARKER = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
