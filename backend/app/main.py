@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 from app.api.application import create_app
 from app.library import Library
 from app.resources import Resources
-from app.server import bind, serve
+from app.server import serve
 from app.settings import Settings
 from snaptable import OpenError, StoreLocked
+from snaptable.web.server import bind
 
 __all__ = ["Library", "create_app", "main"]
 

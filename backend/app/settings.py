@@ -36,6 +36,16 @@ class Settings(BaseSettings):
     pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")
+    max_connections: int = Field(4096, gt=0, description="Connections at once; fewer if few files may be open.")
+    address_connections: int = Field(
+        512,
+        ge=0,
+        description="Connections at once of one address, unless it is this machine or a trusted proxy; 0: any.",
+    )
+    head_seconds: float = Field(10.0, gt=0, description="How long a client may take for a request's head.")
+    body_seconds: float = Field(30.0, gt=0, description="Windows in which a body must keep up its least rate.")
+    body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")
+    reader_seconds: float = Field(30.0, gt=0, description="How long an answer waits for a client that takes nothing.")
     access_log: bool = Field(default=True, description="Log every request.")
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API from a browser, comma-separated; none is closed."
@@ -52,6 +62,11 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; write it as a browser does: https://app.example.org")
         return text
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The proxies whose headers are believed."""
+        return _listed(self.trusted_proxies)
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -22,7 +22,13 @@ Requests
 Responses
     `RowResponder`: stored rows, and pages of them, serialised once.
     `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for.
+Serving
+    `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
+    `snaptable.web.server`, which is imported when one of them is asked for. The README beside this file says what to
+    see to before an application is opened to the world.
 """
+
+from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
 from snaptable.web.health import Health, SnapshotHealth, health
@@ -38,6 +44,19 @@ from snaptable.web.problems import (
 from snaptable.web.request_json import StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
 
+if TYPE_CHECKING:
+    from snaptable.web.server import ServerLimits, serve, server_settings
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import the server when it is asked for: a test client needs none."""
+        if name not in ("ServerLimits", "serve", "server_settings"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from snaptable.web import server
+
+        return getattr(server, name)
+
+
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "BodyLimit",
@@ -47,6 +66,7 @@ __all__ = [
     "Listing",
     "Problem",
     "RowResponder",
+    "ServerLimits",
     "SnapshotHealth",
     "StrictRoute",
     "health",
@@ -54,4 +74,6 @@ __all__ = [
     "parse_json",
     "problem_response",
     "problems",
+    "serve",
+    "server_settings",
 ]

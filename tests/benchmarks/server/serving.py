@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.server import Server, bind, configuration
+from app.server import Server, configuration
 from app.settings import Settings
+from snaptable.web.server import bind
 
 HERE = "tests.benchmarks.server"
 BACKEND = ["-m", "app.main", "--no-access-log"]

@@ -1,0 +1,495 @@
+"""The server's limits, against a real process and raw sockets: what is over one ends, and the honest notice nothing."""
+
+import contextlib
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from snaptable.web.server import GuardedProtocol, ServerLimits, server_settings
+
+PROGRAM = Path(__file__).with_name("served_app.py")
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWERED = b"GET 0 1"
+
+
+class Served:
+    """A server process, and what is asked of it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.port = int(process.stdout.readline())
+        self.log = ""
+
+    def connect(self, *, receive_buffer: int = 0) -> socket.socket:
+        """Return a connection, which waits at most ten seconds for anything."""
+        connection = socket.socket()
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
+    def ask(self, request: bytes = GET) -> bytes:
+        """Return all that is answered until the connection ends, if the client sends no more."""
+        with self.connect() as connection:
+            send(connection, request)
+            return rest(connection)
+
+    def is_well(self) -> bool:
+        """Return whether an honest request is answered."""
+        with self.connect() as connection:
+            connection.sendall(GET)
+            return answer(connection).endswith(ANSWERED)
+
+    def memory(self) -> int:
+        """Return the bytes of memory in use."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def descriptors(self) -> int:
+        """Return the number of open files."""
+        return len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
+
+    def stop(self) -> str:
+        """Stop in order, and return the log."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.log += self.process.communicate(timeout=15)[0]
+        return self.log
+
+
+@contextmanager
+def serving(*, open_files: int | None = None, **limits: object) -> Iterator[Served]:
+    """Run a server within limits."""
+
+    def bound() -> None:
+        if open_files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, json.dumps(limits)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=bound,
+    )  # fmt: skip
+    try:
+        served = Served(process)
+        assert served.is_well()
+        yield served
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def usual() -> Iterator[Served]:
+    """Give a server with the default limits."""
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Served]:
+    """Give a server that waits for no client longer than a second."""
+    with serving(head_seconds=1, body_seconds=1, body_rate=10_000, reader_seconds=1) as served:
+        yield served
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send as much as the server takes."""
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(data)
+
+
+def answer(connection: socket.socket) -> bytes:
+    """Return one answer that has a length, and leave the next."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(1)
+    length = re.search(rb"content-length: (\d+)", received)
+    for _ in range(int(length[1]) if length else 0):
+        received += connection.recv(1)
+    return received
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return what comes until the connection ends."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def ends(connection: socket.socket) -> bool:
+    """Return whether the connection ends before the client loses patience."""
+    try:
+        rest(connection)
+    except TimeoutError:
+        return False
+    return True
+
+
+def chunked(*, trailer: bytes = b"") -> bytes:
+    """Return a request with a body in chunks."""
+    return b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + trailer + b"\r\n"
+
+
+# ── heads ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BEGIN = b"GET / HTTP/1.1\r\nHost: x\r\n"
+ENDLESS = {
+    "header lines": (BEGIN, b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n"),
+    "short lines": (BEGIN, b"a:\r\n"),
+    "one value": (BEGIN + b"a: ", b"x" * 1024),
+    "one name": (BEGIN, b"x" * 1024),
+    "the URL": (b"GET /", b"x" * 1024),
+    "the query": (b"GET /?", b"x" * 1024),
+    "trailers": (chunked()[:-2], b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n"),
+    "one trailer": (chunked()[:-2] + b"a: ", b"x" * 1024),
+    "a chunk's extension": (chunked()[:-12] + b"3;", b"x" * 1024),
+    "behind another request": (GET + BEGIN, b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n"),
+    "blank lines": (b"\r\n", b"\r\n" * 512),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_an_endless_head_ends_and_takes_no_memory(usual: Served, kind: str) -> None:
+    """200 MiB of a head: refused after some hundred KiB, in the server's memory a few MiB at most."""
+    begin, piece = ENDLESS[kind]
+    piece *= 65536 // len(piece)
+    before = usual.memory()
+    sent = 0
+    with usual.connect() as connection, contextlib.suppress(ConnectionError, TimeoutError):
+        connection.sendall(begin)
+        while sent < 200 * 1024 * 1024:
+            connection.sendall(piece)
+            sent += len(piece)
+    assert sent < 40 * 1024 * 1024 or kind == "blank lines"
+    assert usual.memory() - before < 16 * 1024 * 1024
+    assert usual.is_well()
+
+
+def test_a_large_head_is_told_its_reason(usual: Served) -> None:
+    """431 as a problem, in one piece or many, although the client sends its head to the end before it reads."""
+    for request in (
+        BEGIN + b"a: " + b"x" * 65_536 + b"\r\n\r\n",
+        BEGIN + b"a: " + b"x" * 1_000_000 + b"\r\n\r\n",
+        BEGIN + b"a: b\r\n" * 256 + b"\r\n",
+        b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ):
+        head, _, body = usual.ask(request).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert b"connection: close" in head
+        assert b"content-type: application/problem+json" in head
+        assert json.loads(body)["status"] == 431
+
+
+def test_a_head_within_the_limits_is_answered(usual: Served) -> None:
+    """64 KiB and 256 lines are no limit for the honest, also where the head came in pieces, with a body behind."""
+    near = BEGIN + b"a: b\r\n" * 200 + b"c: " + b"x" * 63_000 + b"\r\n"
+    body = b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000
+    assert b"GET 0 202" in usual.ask(near + b"Connection: close\r\n\r\n").replace(b"203", b"202")
+    with usual.connect() as connection:
+        for request in (near + body, GET):
+            for begin in range(0, len(request), 7_777):
+                connection.sendall(request[begin : begin + 7_777])
+            assert answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_trailers_are_no_headers(usual: Served) -> None:
+    """An application sees none of them, so they can't pass for headers that a proxy has checked."""
+    request = chunked(trailer=b"Authorization: x\r\nHost: y\r\n").replace(b"Host", b"Connection: close\r\nHost", 1)
+    assert usual.ask(request).endswith(b"POST 3 3")
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nhost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", 200),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    ],
+)
+def test_what_is_no_request_is_400(usual: Served, lines: bytes, status: int) -> None:
+    """One Host for HTTP/1.1 (RFC 9112, 3.2), and one answer to each mistake."""
+    assert re.findall(rb"HTTP/1.1 (\d+) ", usual.ask(lines)) == [b"%d" % status]
+
+
+# ── the honest ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pipelined_requests_are_answered_in_order(usual: Served) -> None:
+    """Three thousand at once: all are answered, and what waits is not parsed before its turn."""
+    requests = b"".join(
+        b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (n, n % 50, b"x" * (n % 50))
+        for n in range(3_000)
+    )
+    before = usual.memory()
+    with usual.connect() as connection:
+        connection.sendall(requests + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answers = re.findall(rb"POST (\d+) 2", rest(connection))
+    assert [int(answer) for answer in answers] == [n % 50 for n in range(3_000)]
+    assert usual.memory() - before < 16 * 1024 * 1024
+
+
+def test_a_refused_request_waits_for_the_answers_before_it(usual: Served) -> None:
+    """Garbage behind requests that are being answered doesn't break into their answers."""
+    answers = usual.ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + GET + b"nonsense\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200"]
+    assert answers.endswith(ANSWERED)
+
+
+def test_a_body_may_come_in_chunks_or_after_100_continue(usual: Served) -> None:
+    """And the connection is there for the next request, of any method."""
+    with usual.connect() as connection:
+        connection.sendall(chunked())
+        assert answer(connection).endswith(b"POST 3 2")
+        expecting = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(expecting)
+        assert answer(connection) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert answer(connection).endswith(b"PUT 3 3")
+        connection.sendall(GET.replace(b"GET", b"HEAD"))
+        assert connection.recv(1000).endswith(b"content-length: 8\r\n\r\n")
+        connection.sendall(b"\r\n" + GET)
+        assert answer(connection).endswith(ANSWERED)
+
+
+def test_an_upgrade_is_answered_as_any_request(usual: Served) -> None:
+    """No WebSocket, no HTTP/2, no line in the log; and what is pipelined behind is answered too."""
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+    requests = upgrade % b"websocket" + upgrade % b"h2c" + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert re.findall(rb"GET 0 (\d)", usual.ask(requests)) == [b"3", b"3", b"2"]
+
+
+def test_a_slow_upload_passes(quick: Served) -> None:
+    """Three windows of a body at the least rate and somewhat more."""
+    with quick.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.15)
+            connection.sendall(b"x" * 5_000)
+        assert answer(connection).endswith(b"POST 100000 2")
+
+
+def test_a_slow_reader_that_reads_gets_all(quick: Served) -> None:
+    """64 MB in ten windows, with a pause in each."""
+    with quick.connect(receive_buffer=65536) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = pauses = 0
+        while piece := connection.recv(1_000_000):
+            received += len(piece)
+            if received > pauses * 6_000_000:
+                pauses += 1
+                time.sleep(0.3)
+    assert pauses > 8
+    assert 64_000_000 < received < 64_001_000
+
+
+def test_a_request_may_take_its_time_in_the_application() -> None:
+    """The windows are for clients: an answer that is slow to be made, and a client that waits for it, are no fault."""
+    with serving(head_seconds=0.2, body_seconds=0.2, reader_seconds=0.2) as served, served.connect() as connection:
+        head = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head)
+        assert answer(connection) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert answer(connection).endswith(b"POST 3 3")
+
+
+# ── deadlines ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def drip(connection: socket.socket, piece: bytes) -> bytes:
+    """Send a piece ten times a second until the connection ends, and return what was answered."""
+    end = time.monotonic() + 10
+    connection.settimeout(0.1)
+    received = b""
+    while time.monotonic() < end:
+        try:
+            connection.sendall(piece)
+            data = connection.recv(1000)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return received
+        if not data:
+            return received
+        received += data
+    raise AssertionError("the connection did not end")
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece", "status"),
+    [
+        (b"", b"", None),
+        (b"G", b"", 408),
+        (BEGIN, b"", 408),
+        (BEGIN, b"a: b\r\n", 408),
+        (BEGIN + b"a: ", b"b", 408),
+        (b"", b"\r\n", 408),
+        (GET + BEGIN, b"a: b\r\n", 408),
+        (GET, b"\r\n", 408),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"", 408),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"x", 408),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 408),
+        (chunked()[:-2], b"a: b\r\n", 408),
+    ],
+)
+def test_a_client_that_stalls_is_ended(quick: Served, begin: bytes, piece: bytes, status: int | None) -> None:
+    """Heads and bodies, on fresh and on kept connections, that stand still or drip: 408 to those who asked."""
+    before = quick.descriptors()
+    with quick.connect() as connection:
+        if begin.startswith(GET):
+            connection.sendall(GET)
+            assert answer(connection).endswith(ANSWERED)
+            begin = begin[len(GET) :]
+        send(connection, begin)
+        received = drip(connection, piece) if piece else rest(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == ([] if status is None else [b"%d" % status])
+    wait_until(lambda: quick.descriptors() <= before)
+
+
+def test_an_answer_that_is_not_read_ends(quick: Served) -> None:
+    """Its connection is cut, and its memory free, whether it is read not at all or a little."""
+    before = quick.descriptors()
+    with ExitStack() as stack:
+        readers = [stack.enter_context(quick.connect(receive_buffer=4096)) for _ in range(5)]
+        for reader in readers:
+            reader.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert readers[0].recv(100)
+        wait_until(lambda: quick.descriptors() >= before + 5)
+        wait_until(lambda: quick.descriptors() <= before)
+    assert quick.is_well()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; ten seconds at most."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+# ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_half_open_connections_keep_nobody_out(plain: bool) -> None:
+    """With 256 files at most, 400 that wait: an honest client is answered at once, and the log stays small."""
+    with serving(open_files=256, plain=plain) as served, ExitStack() as stack:
+        for number in range(400):
+            connection = stack.enter_context(served.connect())
+            send(connection, BEGIN if number % 2 else b"")
+            if number % 50 == 0:
+                assert served.is_well()
+        assert served.is_well()
+        assert served.descriptors() < 256
+        log = served.stop()
+    assert len(log) < 10_000
+    assert "Traceback" not in log
+
+
+def test_accepting_pauses_while_all_are_busy() -> None:
+    """Who can't be answered waits, and is answered when another has been; one line says so."""
+    with serving(connections=4) as served, ExitStack() as stack:
+        slow = [stack.enter_context(served.connect()) for _ in range(12)]
+        for connection in slow:
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert all(rest(connection).endswith(b"GET 0 2") for connection in slow)
+        log = served.stop()
+    assert log.count("connections are in use") == 1
+
+
+def test_a_client_beyond_the_number_is_answered_503_by_another_uvicorn() -> None:
+    """With the settings alone, uvicorn accepts everybody: too many are told."""
+    with serving(connections=4, plain=True) as served, ExitStack() as stack:
+        slow = [stack.enter_context(served.connect()) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        time.sleep(0.2)
+        with served.connect() as late:
+            assert answer(late).startswith(b"HTTP/1.1 503")
+        assert all(rest(connection).endswith(b"GET 0 2") for connection in slow)
+
+
+def test_one_address_has_its_share_only() -> None:
+    """Of two connections of an address, one that waits gives way to a third; ones that are answered don't."""
+    with serving(connections_per_address=2) as served, served.connect() as idle, served.connect() as busy:
+        busy.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        with served.connect() as third:
+            third.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert rest(idle) == b""
+            time.sleep(0.2)  # the third's request has come
+            with served.connect() as fourth:
+                assert answer(fourth).startswith(b"HTTP/1.1 503")
+            assert rest(third).endswith(b"GET 0 2")
+        assert rest(busy).endswith(b"GET 0 2")
+
+
+def test_files_that_run_out_are_told_in_one_line() -> None:
+    """Files may be short in spite of the reserve: accepting pauses, and goes on when there are some again."""
+    with serving(open_files=40, connections=4096) as served:
+        # The capacity is made from the limit; take files away below it, as an application that opens many would.
+        held = [served.connect() for _ in range(3)]
+        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (served.descriptors(), 40))
+        waiting = served.connect()
+        waiting.sendall(GET)
+        time.sleep(1.5)
+        resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        assert answer(waiting).endswith(ANSWERED)
+        for connection in [*held, waiting]:
+            connection.close()
+        log = served.stop()
+    assert log.count("No connection can be accepted") <= 1
+    assert "Traceback" not in log
+    assert len(log) < 5_000
+
+
+def test_a_flood_of_nonsense_is_a_line_a_minute(usual: Served) -> None:
+    """And the line names the address."""
+    with serving() as served:
+        for _ in range(300):
+            served.ask(b"nonsense\r\n\r\n")
+        log = served.stop()
+    assert log.count("\n") == 1
+    assert "127.0.0.1" in log
+    assert "nonsense" not in log
+
+
+# ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["head_bytes", "connections", "body_seconds", "reader_rate"])
+def test_a_limit_of_nothing_is_refused(name: str) -> None:
+    """It would keep everybody out."""
+    with pytest.raises(ValueError, match=name):
+        ServerLimits(**{name: 0})
+
+
+def test_the_settings_are_those_of_uvicorn() -> None:
+    """They make a configuration, without a WebSocket and with our protocol."""
+    config = uvicorn.Config(lambda: None, **server_settings(trusted_proxies=["10.0.0.1"]))
+    assert issubclass(config.http_protocol_class if config.loaded else config.http, GuardedProtocol)  # type: ignore[arg-type]
+    assert config.proxy_headers
+    assert (config.ws, config.backlog, config.forwarded_allow_ips) == ("none", 128, ["10.0.0.1"])
