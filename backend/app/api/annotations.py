@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import Body, Request
 from starlette.responses import Response
 
 from app.api.dependencies import CallerDep
+from app.api.routing import new_router
 from app.api.schemas import AnnotationChanges, AnnotationIn, AnnotationOut, PageOut
 from app.services import annotations
 from app.tables import Annotation
-from snaptable.web import ListParams, RowResponder, StrictRoute, problems
+from snaptable.web import ListParams, RowResponder, problems
 
-router = APIRouter(prefix="/api/annotations", tags=["annotations"], route_class=StrictRoute)
+router = new_router("annotations", "/api/annotations")
 
 listing = ListParams(
     Annotation,

@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.api.dependencies import CallerDep, ResourcesDep, client_address, require_login_form
+from app.api.routing import new_router
 from app.api.schemas import Registration, TokenOut, UserOut
 from app.services import accounts, users
-from snaptable.web import StrictRoute, problems
+from snaptable.web import problems
 
-router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=StrictRoute)
+router = new_router("auth", "/api/auth")
 
 
 @router.post(

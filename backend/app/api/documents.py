@@ -1,6 +1,6 @@
 """Documents: upload, list, show, download, delete."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import JsonValue
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -8,13 +8,14 @@ from starlette.responses import Response
 
 from app.api.content import PdfResponse
 from app.api.dependencies import CallerDep
+from app.api.routing import new_router
 from app.api.schemas import DocumentOut, PageOut
 from app.errors import ContentMissing, StorageFailed
 from app.services import documents, uploads
 from app.tables import Document
-from snaptable.web import FieldError, ListParams, Problem, RowResponder, StrictRoute, parse_json, problems
+from snaptable.web import FieldError, ListParams, Problem, RowResponder, parse_json, problems
 
-router = APIRouter(prefix="/api/documents", tags=["documents"], route_class=StrictRoute)
+router = new_router("documents", "/api/documents")
 
 listing = ListParams(
     Document, ["id", "filename", "total_pages", "size", "sha256", "upload_date"], sort="-upload_date,id"

@@ -1,15 +1,16 @@
 """Extractions: list, show, record, delete."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from app.api.dependencies import CallerDep
+from app.api.routing import new_router
 from app.api.schemas import ExtractionIn, ExtractionOut, PageOut
 from app.services import extractions
 from app.tables import Extraction
-from snaptable.web import ListParams, RowResponder, StrictRoute, problems
+from snaptable.web import ListParams, RowResponder, problems
 
-router = APIRouter(prefix="/api/extractions", tags=["extractions"], route_class=StrictRoute)
+router = new_router("extractions", "/api/extractions")
 
 listing = ListParams(
     Extraction, ["id", "document_id", "field_name", "text", "page", "method", "timestamp"], sort="timestamp,id"

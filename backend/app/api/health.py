@@ -1,11 +1,10 @@
 """Health, for probes and people."""
 
-from fastapi import APIRouter
-
 from app.api.dependencies import ResourcesDep
+from app.api.routing import new_router
 from snaptable.web import Health, health, problems
 
-router = APIRouter(tags=["health"])
+router = new_router("health")
 
 
 @router.get("/health", responses=problems(503), summary="Tell whether the store takes writes")
