@@ -1,6 +1,7 @@
-"""JSON bodies, read strictly: what another parser could read differently, or the store could not keep, is refused."""
+"""Bodies, read strictly: what another parser could read differently, or the store could not keep, is refused."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
+from starlette.types import Scope
 
 from snaptable.values.strict_json import NotStrict, depth_of, parse_strictly
 from snaptable.web.problems import FieldError, Problem
@@ -17,8 +19,18 @@ MAX_DEPTH = 64
 """Nesting of a body; well under what the store takes in a row (100), so that a body that passes here can be stored."""
 
 
+MAX_CONTENT_TYPE = 1000
+"""Bytes of a header Content-Type; the longest boundary of a form has 70."""
+_UTF8 = re.compile(rb"""charset *= *(?:utf-?8|"utf-?8") *(?=;|\Z)""", re.IGNORECASE)
+
+
 class StrictRoute(APIRoute):
-    """A route whose JSON bodies are parsed by `parse_json`: `APIRouter(route_class=StrictRoute)`."""
+    """A route whose bodies are in UTF-8, and whose JSON is parsed by `parse_json`.
+
+    `APIRouter(route_class=StrictRoute)`. A body of another charset is answered 415 before it is read: a form would be
+    decoded by whatever codec of Python's its sender names, and some of them take a time that grows with the square of
+    the size.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, handed a request whose `json()` is strict."""
@@ -26,9 +38,24 @@ class StrictRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             """Answer the request."""
+            _check_charset(request.scope)
             return await handler(_StrictRequest(request.scope, request.receive))
 
         return handle
+
+
+def _check_charset(scope: Scope) -> None:
+    """Refuse a body that says it is not in UTF-8.
+
+    Raises:
+        Problem: 415.
+    """
+    for name, value in scope["headers"]:
+        # In whatever way a parameter is spelled, continued or encoded, its name stands there.
+        if name == b"content-type" and b"charset" in _UTF8.sub(b"", value).lower():
+            raise Problem(415, "Send the body in UTF-8: the header Content-Type names another charset.")
+        if name == b"content-type" and len(value) > MAX_CONTENT_TYPE:
+            raise Problem(415, f"The header Content-Type is longer than {MAX_CONTENT_TYPE} bytes.")
 
 
 class _StrictRequest(Request):

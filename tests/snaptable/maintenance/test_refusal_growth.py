@@ -249,7 +249,7 @@ def test_naming_every_row_costs_at_most_in_proportion(tmp_path: Path, make: Make
     assert_proportional(
         lambda data: read_one(check_models, directory, data, None),
         lambda n: SNAPSHOTS["sealed, an unknown field"](make, n),
-        32_768,
+        131_072,
     )
 
 
