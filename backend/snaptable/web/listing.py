@@ -1,4 +1,8 @@
-"""The query string of a list, turned into a query: `?limit=&cursor=&sort=-upload_date,id&page__gte=2`."""
+"""The query string of a list, turned into a query: `?limit=&cursor=&sort=-upload_date,id&page__gte=2`.
+
+What a stranger can ask is bounded: so many conditions and values that no query costs more than a few of its rows, and
+always in the same order, so that few shapes of queries are prepared.
+"""
 
 import operator
 import re
@@ -6,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from functools import reduce
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from fastapi import Request
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from snaptable import InvalidCursor, Query, Row, asc, desc, one_of, starts_with
+from snaptable import InvalidCursor, Query, Row, asc, contains, desc, one_of, starts_with
 from snaptable.web.problems import FieldError, Problem, pointer_to
 
 RowT = TypeVar("RowT", bound=Row)
@@ -20,6 +26,11 @@ T = TypeVar("T")
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 """Rows of a page."""
+MAX_CONDITIONS = 50
+"""Filters of one request."""
+MAX_VALUES = 200
+"""Values of one filter `__in`."""
+_PAGING = ("limit", "cursor", "sort")
 
 _COMPARISONS: dict[str, Callable[..., bool]] = {
     "": operator.eq,
@@ -30,9 +41,25 @@ _COMPARISONS: dict[str, Callable[..., bool]] = {
     "lte": operator.le,
     "in": one_of,
     "starts_with": starts_with,
+    "contains": contains,
+}
+_DESCRIPTIONS = {
+    "": "equal to.",
+    "ne": "not equal to.",
+    "gt": "greater than.",
+    "gte": "greater than or equal to.",
+    "lt": "less than.",
+    "lte": "less than or equal to.",
+    "in": f"one of these values, separated by commas; at most {MAX_VALUES}.",
+    "isnull": "true for rows without a value, false for those with one.",
+    "starts_with": "the text begins with this, case and all.",
+    "contains": "the text contains this, case and all.",
 }
 _NUMBER = re.compile(r"\s*[-+]?[0-9._]+(e[-+]?[0-9]+)?\s*", re.IGNORECASE)
-_EQUALITIES = ("", "ne", "in")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_LAST_MOMENT = time(23, 59, 59, 999_999, fold=1)
+"""Of a day; where clocks are put back at midnight, the second one."""
+_EQUALITIES = ("", "ne", "in", "isnull")
 _ORDERS = ("gt", "gte", "lt", "lte")
 _ORDERED_TYPES = (int, float, str, datetime, date, time, timedelta, Decimal)
 
@@ -48,7 +75,7 @@ class Listing(Generic[RowT]):
     limit: int
     cursor: str | None
     equals: dict[str, tuple[object, ...]]
-    """The values a field was asked to equal, by `field=` or `field__in=`."""
+    """The values a field was asked to equal, by `field=` or `field__in=`; a whole day is none."""
 
     def page_json(self, query: Query[RowT]) -> tuple[bytes, str | None]:
         """Return the page of `query` that was asked for, as `Query.page_json`.
@@ -91,23 +118,26 @@ class ListParams(Generic[RowT]):
         Raises:
             Problem: 422, naming every parameter that is wrong.
         """
+        if request.scope["query_string"].count(b"&") >= MAX_CONDITIONS + len(_PAGING):
+            raise Problem.invalid(FieldError("", f"A list takes at most {MAX_CONDITIONS} filters.", "query"))
         errors: list[FieldError] = []
-        conditions: list[bool] = []
-        equals: dict[str, tuple[object, ...]] = {}
-        paging = {"limit": "", "cursor": "", "sort": ""}
+        filters = _Filters(self.fields)
+        paging = dict.fromkeys(_PAGING, "")
         for name, text in request.query_params.multi_items():
             try:
                 if name in paging:
                     paging[name] = _only_value(paging[name], text)
                 else:
-                    conditions.append(self._condition(name, text, equals))
+                    filters.add(name, text)
             except ValueError as error:
                 errors.append(_query_error(name, error))
         limit = _parsed("limit", paging["limit"], _limit, errors) or DEFAULT_LIMIT
         order = _parsed("sort", paging["sort"], self._order, errors) or self._default_order
+        if filters.count > MAX_CONDITIONS:
+            errors.append(FieldError("", f"A list takes at most {MAX_CONDITIONS} filters.", "query"))
         if errors:
             raise Problem.invalid(*errors)
-        return Listing(tuple(conditions), order, limit, paging["cursor"] or None, equals)
+        return Listing(filters.conditions(), order, limit, paging["cursor"] or None, filters.equals)
 
     @property
     def openapi(self) -> dict[str, JsonValue]:
@@ -128,20 +158,11 @@ class ListParams(Generic[RowT]):
             parameters.extend(field.parameters())
         return {"parameters": parameters}
 
-    def _condition(self, parameter: str, text: str, equals: dict[str, tuple[object, ...]]) -> bool:
-        """Return the condition of one filter, and add the values it asks to be equal to."""
-        name, _, suffix = parameter.partition("__")
-        field = self.fields.get(name)
-        if field is None or suffix not in field.operators or parameter.endswith("__"):
-            raise ValueError("There is no such parameter.")
-        value = field.parse_many(text) if suffix == "in" else field.parse(text)
-        if suffix in ("", "in"):
-            equals[name] = equals.get(name, ()) + (value if isinstance(value, tuple) else (value,))
-        return _COMPARISONS[suffix](field.column, value)
-
     def _order(self, text: str) -> tuple[object, ...]:
         """Return the ordering of each name; of names that are repeated, the first counts."""
         orders: dict[str, object] = {}
+        if text.count(",") >= MAX_CONDITIONS:
+            raise ValueError(f"A list is sorted by at most {MAX_CONDITIONS} fields.")
         for part in text.split(","):
             name = part.removeprefix("-")
             if name not in self.fields:
@@ -150,21 +171,127 @@ class ListParams(Generic[RowT]):
         return tuple(orders.values())
 
 
+class _Filters:
+    """The filters of one request, as conditions."""
+
+    def __init__(self, fields: dict[str, "_Field"]) -> None:
+        """Begin without any; `fields` are those that may be asked for."""
+        self._fields = fields
+        self._conditions: dict[tuple[str, str], bool] = {}
+        self.equals: dict[str, tuple[object, ...]] = {}
+        """As in `Listing`."""
+        self._equal_to: dict[str, object] = {}
+        """The value of the first equality of each field."""
+        self.count = 0
+        """How many there are; each day of several is one."""
+
+    def conditions(self) -> tuple[bool, ...]:
+        """Return them in one order, whatever the request's: queries are prepared by shape, and cursors fit theirs."""
+        return tuple(self._conditions[key] for key in sorted(self._conditions))
+
+    def add(self, parameter: str, text: str) -> None:
+        """Add one.
+
+        Raises:
+            ValueError: there is no such filter, or its value means nothing.
+        """
+        name, _, suffix = parameter.partition("__")
+        field = self._fields.get(name)
+        if field is None or suffix not in field.operators or parameter.endswith("__"):
+            raise ValueError("There is no such parameter.")
+        days = field.condition_of_days(suffix, text) if field.is_moment else None
+        self.count += 1 if days is None else 1 + text.count(",")
+        if suffix == "isnull":
+            self._conditions[parameter, text] = field.is_null(text)
+        elif days is not None:
+            self._conditions[parameter, text] = days
+        elif suffix == "in":
+            values = field.parse_many(text)
+            self._conditions[parameter, text] = one_of(field.column, values)
+            self.equals[name] = self.equals.get(name, ()) + values
+        elif suffix:
+            self._conditions[parameter, text] = _COMPARISONS[suffix](field.column, field.parse(text))
+        else:
+            self._add_equality(name, field.column, field.parse(text))
+
+    def _add_equality(self, name: str, column: object, value: object) -> None:
+        """Add that a field equals a value; however often it is asked, it is one condition."""
+        self.equals[name] = (*self.equals.get(name, ()), value)
+        if (name, "") not in self._conditions:
+            self._conditions[name, ""] = _COMPARISONS[""](column, value)
+            self._equal_to[name] = value
+        elif self._equal_to[name] != value:
+            self._conditions[name, ""] = one_of(column, ())  # nothing equals two values
+
+
 class _Field:
     """A field that a list can be filtered by: its operators, and the parser of its values."""
 
     def __init__(self, model: type[Row], name: str, zone: tzinfo | None) -> None:
-        annotation = model.model_fields[name].annotation
+        kind = _without_null(model.model_fields[name].annotation)
         self.name = name
-        self.column: object = getattr(model, name)
-        self.operators = _operators(annotation)
-        self._adapter = _adapter(annotation)
-        self._is_time = isinstance(annotation, type) and issubclass(annotation, (date, time, timedelta))
+        self.column: Any = getattr(model, name)
+        self.operators = _operators(kind)
+        self.is_moment = isinstance(kind, type) and issubclass(kind, datetime)
+        """Whether its values are times with a date, so that a date alone means a day."""
+        self._adapter = _adapter(kind)
+        self._is_time = isinstance(kind, type) and issubclass(kind, (date, time, timedelta))
         self._zone = zone
 
+    def is_null(self, text: str) -> bool:
+        """Return the condition that the field is None, or that it isn't.
+
+        Raises:
+            ValueError: the text is neither true nor false.
+        """
+        if text not in ("true", "false"):
+            raise ValueError("This must be true or false.")
+        condition: bool = (self.column == None) if text == "true" else (self.column != None)  # noqa: E711  # a column
+        return condition
+
+    def condition_of_days(self, suffix: str, text: str) -> bool | None:
+        """Return the condition of a filter by days, `2026-11-28`; None if the text names none.
+
+        A day is all of its moments, from the first to the last in the zone of times without an offset: on it (equal),
+        not on it, after it (greater), at its begin or later, before it, at its end or earlier.
+
+        Raises:
+            ValueError: there is no such day, or they are more than `MAX_CONDITIONS`.
+        """
+        parts = _values_of(text) if suffix == "in" else [text]
+        if not any(map(_DAY.fullmatch, parts)):
+            return None
+        if len(parts) > MAX_CONDITIONS:
+            raise ValueError(f"This takes at most {MAX_CONDITIONS} values if one of them is a day.")
+        if suffix in ("", "ne", "in"):
+            among: bool = reduce(operator.or_, map(self._at, parts))
+            return ~among if suffix == "ne" else among  # type: ignore[return-value]  # a condition
+        first, last = self._day(text)
+        return _COMPARISONS[suffix](self.column, last if suffix in ("gt", "lte") else first)
+
+    def _at(self, text: str) -> bool:
+        """Return the condition that the field is on a day, or at a moment."""
+        if not _DAY.fullmatch(text):
+            return _COMPARISONS[""](self.column, self.parse(text))
+        first, last = self._day(text)
+        return (self.column >= first) & (self.column <= last)  # type: ignore[no-any-return]  # a condition
+
+    def _day(self, text: str) -> tuple[datetime, datetime]:
+        """Return the first and the last moment of a day."""
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("There is no such day.") from None
+        zone = self._zone
+        return datetime.combine(day, time.min, tzinfo=zone), datetime.combine(day, _LAST_MOMENT, tzinfo=zone)
+
     def parse_many(self, text: str) -> tuple[object, ...]:
-        """Return the values of a text that separates them by commas."""
-        return tuple(self.parse(part) for part in text.split(","))
+        """Return the values of a text that separates them by commas.
+
+        Raises:
+            ValueError: one is not of the field's type, or there are more than `MAX_VALUES`.
+        """
+        return tuple(map(self.parse, _values_of(text)))
 
     def parse(self, text: str) -> object:
         """Return the value of a text, of the field's type.
@@ -172,6 +299,23 @@ class _Field:
         Raises:
             ValueError: it is not one.
         """
+        try:
+            return self._parse(text)
+        except ValueError:
+            before, blank, after = text.rpartition(" ")
+            if blank and self._is_value(f"{before}+{after}"):
+                detail = "A `+` in an address means a blank: write `%2B` for it, as in 2026-11-28T10:00:00%2B01:00."
+                raise ValueError(detail) from None
+            raise
+
+    def _is_value(self, text: str) -> bool:
+        try:
+            self._parse(text)
+        except ValueError:
+            return False
+        return True
+
+    def _parse(self, text: str) -> object:
         if self._is_time and _NUMBER.fullmatch(text):
             # Pydantic would take it for seconds since 1970; in an address it is a mistake.
             raise ValueError("This is a number, not a time in ISO 8601.")
@@ -186,16 +330,43 @@ class _Field:
     def parameters(self) -> Iterator[JsonValue]:
         """Yield the OpenAPI description of each filter of this field."""
         schema: dict[str, JsonValue] = self._adapter.json_schema()
-        if schema.get("format") == "date-time":
+        note = ""
+        if self.is_moment:
             schema = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+            note = f" A date alone means the whole day{f' in {self._zone}' if self._zone else ''}; write `+` as `%2B`."
         for suffix in self.operators:
             name = f"{self.name}__{suffix}" if suffix else self.name
-            if suffix == "in":
-                values: dict[str, JsonValue] = {"type": "array", "items": schema, "minItems": 1}
-                parameter = _parameter(name, values, "Filter: one of these values, separated by commas.")
-                yield parameter | {"style": "form", "explode": False}
+            description = f"Filter: {_DESCRIPTIONS[suffix]}"
+            if suffix == "isnull":
+                yield _parameter(name, {"type": "boolean"}, description)
+            elif suffix == "in":
+                values: dict[str, JsonValue] = {
+                    "type": "array",
+                    "items": schema,
+                    "minItems": 1,
+                    "maxItems": MAX_VALUES,
+                }
+                yield _parameter(name, values, description + note) | {"style": "form", "explode": False}
             else:
-                yield _parameter(name, schema, f"Filter: {suffix or 'equal to'}.".replace("_", " "))
+                yield _parameter(name, schema, description + note)
+
+
+def _values_of(text: str) -> list[str]:
+    """Return the values of a text that separates them by commas.
+
+    Raises:
+        ValueError: there are more than `MAX_VALUES`.
+    """
+    if text.count(",") >= MAX_VALUES:
+        raise ValueError(f"This takes at most {MAX_VALUES} values.")
+    return text.split(",")
+
+
+def _without_null(annotation: Any) -> Any:
+    """Return a type without None: that a field is null is asked by `__isnull`, no text means it."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    return Union[tuple(part for part in get_args(annotation) if part is not NoneType)]  # noqa: UP007  # of a tuple
 
 
 def _adapter(annotation: Any) -> TypeAdapter[object]:
@@ -210,7 +381,7 @@ def _operators(annotation: object) -> tuple[str, ...]:
     kind = annotation if isinstance(annotation, type) else object
     ordered = kind is not bool and issubclass(kind, _ORDERED_TYPES)
     operators = _EQUALITIES + (_ORDERS if ordered else ())
-    return (*operators, "starts_with") if kind is str else operators
+    return (*operators, "starts_with", "contains") if kind is str else operators
 
 
 def _parameter(name: str, schema: dict[str, JsonValue], description: str) -> dict[str, JsonValue]:

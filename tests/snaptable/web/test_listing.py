@@ -1,12 +1,15 @@
 """The query string of a list, in an application that has nothing else."""
 
+import operator
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 from starlette.responses import Response
 from starlette.testclient import TestClient
@@ -77,6 +80,15 @@ def ids(client: TestClient, **query: Any) -> list[int]:
         ({"at": "2026-01-02T00:00:00"}, [1]),
         ({"at": "2026-01-02T02:00:00+02:00"}, [1]),
         ({"text": "t3"}, [3]),
+        ({"text__isnull": "true"}, [0]),
+        ({"text__isnull": "false", "sort": "id"}, [1, 2, 3, 4, 5]),
+        ({"size__isnull": "true"}, []),
+        ({"text__contains": "3"}, [3]),
+        ({"text__contains": "T3"}, []),
+        ({"text__contains": "t", "sort": "id"}, [1, 2, 3, 4, 5]),
+        ({"text__starts_with": "t", "text__gt": "t3", "sort": "id"}, [4, 5]),
+        ({"text__ne": "t3", "sort": "id"}, [0, 1, 2, 4, 5]),
+        ({"text__in": "t1,t5", "sort": "id"}, [1, 5]),
     ],
 )
 def test_filters_and_orders(client: TestClient, query: dict[str, Any], expected: list[int]) -> None:
@@ -106,6 +118,9 @@ def test_pages_together_are_the_list(client: TestClient, limit: int) -> None:
         ("cursor=nonsense", ["/cursor"]), ("sort=tags", ["/sort"]), ("sort=id,", ["/sort"]), ("sort=", ["/sort"]),
         ("tags=x", ["/tags"]), ("none=1", ["/none"]), ("a~b%2Fc=1", ["/a~0b~1c"]), ("done__gt=true", ["/done__gt"]),
         ("size__starts_with=1", ["/size__starts_with"]), ("size__=1", ["/size__"]), ("at=17", ["/at"]),
+        ("text__isnull=", ["/text__isnull"]), ("text__isnull=1", ["/text__isnull"]),
+        ("size__contains=1", ["/size__contains"]),
+        ("at=2026-02-30", ["/at"]), ("at__gt=2026-13-01", ["/at__gt"]), ("at__in=2026-01-01,x", ["/at__in"]),
         ("price=nan", ["/price"]), ("size=1.5", ["/size"]), ("size=x&limit=0&sort=y", ["/size", "/limit", "/sort"]),
     ],
 )  # fmt: skip
@@ -125,6 +140,114 @@ def test_a_cursor_belongs_to_its_list(client: TestClient) -> None:
     for other in others:
         response = client.get("/items", params={**other, "cursor": cursor})
         assert [error["pointer"] for error in response.json()["errors"]] == ["/cursor"]
+
+
+DAYS = st.dates(date(2025, 12, 30), date(2026, 1, 3)) | st.sampled_from([date.min, date.max])
+MOMENTS = st.one_of(
+    st.tuples(DAYS, st.sampled_from([time.min, time(0, 0, 0, 1), time(12), time.max])).map(
+        lambda parts: datetime.combine(*parts, tzinfo=UTC)
+    ),
+    st.none(),
+)
+COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+class Moment(Row):
+    id: int
+    at: datetime | None
+
+
+class Moments(Database):
+    moments: Table[Moment]
+
+
+def asked(listing: ListParams[Any], query: str, db: Any) -> list[int]:
+    """Return the ids of the rows that a query string gives."""
+    request = Request({"type": "http", "query_string": query.encode(), "headers": []})
+    return [row.id for row in db.where(*listing.read(request).conditions)]
+
+
+@given(st.lists(MOMENTS, max_size=6), DAYS, st.booleans())
+def test_a_bare_date_is_the_whole_day(moments: list[datetime | None], day: date, both: bool) -> None:
+    """Ensure that each operator compares the days, which begin and end in UTC, and None is on none of them."""
+    listing = ListParams(Moment, ["at"], sort="at")
+    with Moments("memory:") as db:
+        db.moments.insert_many(Moment(id=number, at=at) for number, at in enumerate(moments))
+        days = {row.id: row.at.date() if row.at else None for row in db.moments}
+        table = db.moments
+        assert asked(listing, f"at={day}", table) == [key for key, on in days.items() if on == day]
+        assert asked(listing, f"at__ne={day}", table) == [key for key, on in days.items() if on != day]
+        other = moments[0].isoformat() if moments and moments[0] else "2020-01-01"
+        expected = [row.id for row in db.moments if days[row.id] == day or (row.at and row.at.isoformat() == other)]
+        assert asked(listing, f"at__in={day},{quote(other)}", table) == expected
+        for suffix, compare in COMPARISONS.items():
+            expected = [key for key, on in days.items() if on is not None and compare(on, day)]
+            assert asked(listing, f"at__{suffix}={day}", table) == expected, suffix
+
+
+def test_a_day_is_one_of_the_zone() -> None:
+    """Ensure that days begin and end where the list's times do, clocks put back at midnight included."""
+    zone = timezone(timedelta(hours=-5))
+    with Moments("memory:") as db:
+        for number, hour in enumerate((4, 5, 28, 29)):
+            db.moments.create(id=number, at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour))
+        assert asked(ListParams(Moment, ["at"], sort="at", zone=zone), "at=2026-01-01", db.moments) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-02T00:00:00+02:00", "2026-01-02 00:00:00+02:00", "2026-01-02T00:00+0200", "2026-01-02T00:00:00.5+02:00"],
+)
+def test_a_plus_that_became_a_blank_is_pointed_at(client: TestClient, text: str) -> None:
+    """Ensure that a hint tells how to write the offset of a time, if it would be one; and what is written so works."""
+    for query in (f"at={text}", f"at__in=2026-01-01,{text}"):
+        assert client.get("/items?" + query.replace(" ", "%20").replace("+", "%2B")).status_code == 200
+        response = client.get(f"/items?{query.replace(' ', '%20')}")
+        (error,) = response.json()["errors"]
+        assert "%2B" in error["detail"]
+    (error,) = client.get("/items?at=next%20week").json()["errors"]
+    assert "%2B" not in error["detail"]
+
+
+def test_what_one_request_can_ask_is_bounded(client: TestClient) -> None:
+    """Ensure that conditions, values of one filter, and names to sort by have a limit each, and up to it are taken."""
+    assert client.get("/items?" + "&".join(f"id__ne={n + 9}" for n in range(50))).status_code == 200
+    assert client.get(f"/items?id__in={','.join(map(str, range(200)))}").status_code == 200
+    days = ",".join(f"2026-01-{day:02}" for day in range(1, 32))
+    refused = {
+        "&".join(["id=1"] * 51): "",
+        "&".join(f"id__ne={n}" for n in range(51)): "",
+        "&".join(["x=1"] * 16_000): "",
+        f"at__in={days}&at__in={days}": "",
+        f"at__in={days},{days}": "/at__in",
+        f"id__in={','.join(map(str, range(201)))}": "/id__in",
+        f"sort={','.join(['id'] * 51)}": "/sort",
+    }
+    for query, pointer in refused.items():
+        response = client.get(f"/items?{query}")
+        assert response.status_code == 422, query[:40]
+        assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+
+
+def test_a_filter_that_is_repeated_makes_no_shape_of_its_own() -> None:
+    """Ensure that few kinds of queries are prepared, whatever the number and the order of a request's filters."""
+    listing = ListParams(Item, FIELDS, sort="id")
+
+    def shape(query: str) -> object:
+        request = Request({"type": "http", "query_string": query.encode(), "headers": []})
+        return [condition.template for condition in listing.read(request).conditions]  # type: ignore[attr-defined]
+
+    assert shape("id=1") == shape("&".join(["id=1"] * 40))
+    assert len({str(shape("&".join(f"id={n}" for n in range(count)))) for count in range(2, 50)}) == 1
+    assert shape("size=1&price__gt=2&text=a") == shape("text=b&size=2&price__gt=1")
+
+
+def test_equality_that_is_repeated_holds_for_all(client: TestClient) -> None:
+    """Ensure that nothing equals two values, and the same value twice is one."""
+    assert ids(client, id=3, size=0) == [3]
+    assert [item["id"] for item in client.get("/items?id=3&id=3&id=03").json()["items"]] == [3]
+    for query in ("id=3&id=4", "id=3&id=4&id=3", "id=3&id=4&id=4"):
+        assert client.get(f"/items?{query}").json()["items"] == []
 
 
 def test_times_may_stay_naive_or_be_of_another_zone() -> None:
