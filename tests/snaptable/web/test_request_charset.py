@@ -62,7 +62,8 @@ def status_unread(app: FastAPI, path: str, headers: list[tuple[bytes, bytes]]) -
 
     scope: dict[str, Any] = {
         "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": "",
+        "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("test", 80), "client": ("test", 1),
+        "root_path": "",
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
     return statuses[0]
