@@ -64,4 +64,13 @@ class ContentDamaged(ServiceError):
 
 
 class TooBusy(ServiceError):
-    """One caller more than may wait for the same slow work."""
+    """One caller more than may wait for the same slow work, or memory too short for it; nothing was decided.
+
+    Attributes:
+        seconds: until the next attempt is worth making.
+    """
+
+    def __init__(self, seconds: int = 2) -> None:
+        """Take the seconds."""
+        super().__init__(f"too busy; wait {seconds} s")
+        self.seconds = seconds

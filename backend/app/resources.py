@@ -10,7 +10,7 @@ from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.library import Library
 from app.security.login_limits import LoginLimits
-from app.security.passwords import Passwords
+from app.security.passwords import Passwords, bcrypt_cost_of
 from app.services import documents
 from app.services.accounts import AccountResources
 from app.services.uploads import UploadResources
@@ -58,7 +58,7 @@ class Resources:
         pages = PageCounter(settings.pdf_workers, settings.pdf_seconds)
         self.uploads = UploadResources(blobs, pages, settings.max_upload)
         lifetime = timedelta(hours=settings.session_hours)
-        self.accounts = AccountResources(_passwords(settings), _login_limits(settings), lifetime)
+        self.accounts = AccountResources(_passwords(settings, self.db), _login_limits(settings), lifetime)
         self._is_open = True
 
     def _open_blobs(self) -> Blobs:
@@ -107,12 +107,14 @@ class Resources:
             self._temporary = None
 
 
-def _passwords(settings: Settings) -> Passwords:
+def _passwords(settings: Settings, db: Library) -> Passwords:
     return Passwords(
         memory_kib=settings.argon2_memory,
         passes=settings.argon2_passes,
         lanes=settings.argon2_lanes,
         workers=settings.password_workers,
+        patience=settings.password_wait,
+        bcrypt_cost=bcrypt_cost_of(user.password_hash for user in db.users.where().all()),
     )
 
 
@@ -121,5 +123,6 @@ def _login_limits(settings: Settings) -> LoginLimits:
         failures=settings.login_failures,
         window=settings.login_window,
         address_failures=settings.login_address_failures,
+        address_logins=settings.login_address_logins,
         registrations=settings.registrations,
     )

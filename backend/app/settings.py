@@ -27,12 +27,18 @@ class Settings(BaseSettings):
     session_hours: float = Field(24 * 14, gt=0, le=24 * 3650, description="How long a login lasts.")
     login_failures: int = Field(10, gt=0, description="Failed logins allowed on one account from one address a window.")
     login_address_failures: int = Field(100, gt=0, description="Failed logins allowed from one address a window.")
+    login_address_logins: int = Field(
+        1000, gt=0, description="Logins allowed from one address a window, those that succeed included."
+    )
     login_window: int = Field(300, gt=0, description="Length of that window in seconds.")
     registrations: int = Field(300, gt=0, description="Registrations allowed from one address a minute.")
     argon2_memory: int = Field(64 * 1024, ge=8, description="Memory for hashing a password, in KiB.")
     argon2_passes: int = Field(3, ge=1, description="Passes over that memory.")
     argon2_lanes: int = Field(4, ge=1, description="Threads that share the work.")
     password_workers: int = Field(2, ge=1, description="Passwords hashed at the same time.")
+    password_wait: float = Field(
+        10.0, gt=0, description="Seconds that a login or registration waits for its turn before it is answered 503."
+    )
     pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")

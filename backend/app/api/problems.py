@@ -51,7 +51,8 @@ def _problem_of(error: ServiceError) -> Problem:
             headers = {"Retry-After": str(error.seconds)}
             return Problem(429, f"Too many attempts; try again in {error.seconds} seconds.", headers=headers)
         case TooBusy():
-            return Problem(503, "The server is busy; try again in a moment.", headers={"Retry-After": "2"})
+            headers = {"Retry-After": str(error.seconds)}
+            return Problem(503, "The server is busy; try again in a moment.", headers=headers)
         case StorageFailed():
             logger.error("Upload failed: %s", error)
             return Problem(503, "The document could not be stored; nothing was changed.", headers={"Retry-After": "30"})

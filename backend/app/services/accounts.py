@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.errors import EmailTaken, WrongPassword
+from app.errors import EmailTaken, TooBusy, WrongPassword
 from app.library import Library
 from app.security.emails import canonical_email
 from app.security.login_limits import LoginLimits
+from app.security.networks import household_of
 from app.security.passwords import Passwords
 from app.services import users
 from app.tables import User
@@ -40,7 +41,7 @@ async def register(db: Library, resources: AccountResources, email: str, passwor
     if users.by_email(db, email):
         # The look inside the transaction is what counts; this one saves the hashing.
         raise EmailTaken
-    password_hash = await resources.passwords.hash(password)
+    password_hash = await resources.passwords.hash(password, household_of(address))
     return await db.run(users.register, email, password_hash)
 
 
@@ -54,7 +55,13 @@ async def log_in(db: Library, resources: AccountResources, email: str, password:
     email = canonical_email(email)
     attempt = resources.limits.begin_login(email, address)
     user = users.by_email(db, email)
-    verification = await resources.passwords.verify(password, user.password_hash if user else None)
+    try:
+        verification = await resources.passwords.verify(
+            password, user.password_hash if user else None, household_of(address)
+        )
+    except TooBusy:
+        attempt.was_not_made()
+        raise
     if user is None or not verification.right:
         raise WrongPassword
     token = users.new_token()
