@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     )
     max_upload: int = Field(50 * MIB, gt=0, description="Largest document in bytes.")
     max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
+    page_bytes: int = Field(4 * MIB, gt=0, description="Bytes from which on a page of a list ends before its limit.")
     session_hours: float = Field(24 * 14, gt=0, le=24 * 3650, description="How long a login lasts.")
     login_failures: int = Field(10, gt=0, description="Failed logins allowed on one account from one address a window.")
     login_address_failures: int = Field(100, gt=0, description="Failed logins allowed from one address a window.")

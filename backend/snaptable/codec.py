@@ -38,6 +38,8 @@ FieldValues = dict[str, object]
 """Values by field name."""
 
 
+FIRST_ROWS = 4
+"""Rows that are written before it is known how large rows are; then four times as many, and so on."""
 _EXACT_TYPES = frozenset({str, int, bool, type(None), date, UUID, bytes})
 """Types whose equal values are written alike."""
 
@@ -243,6 +245,27 @@ class Codec:
     def array_json(self, rows: Sequence[BaseModel]) -> bytes:
         """Return rows as a JSON array for readers outside, as Pydantic writes it: aliases, computed fields and all."""
         return self._rows_serializer.to_json(rows)
+
+    def array_json_within(self, rows: Sequence[BaseModel], size: int) -> tuple[bytes, int]:
+        """Return as many of the first rows, as `array_json`, as fit into `size` bytes, and how many; at least one.
+
+        However large the others are, not many more are written than fit: the next ones are as many as the size of the
+        ones before lets expect, and no more than four times as many.
+        """
+        parts: list[bytes] = []
+        count, left, step = 0, size - 1, FIRST_ROWS
+        while count < len(rows):
+            some = rows[count : count + step]
+            part = self.array_json(some)[1:-1]
+            if len(part) + 1 > left and count + len(some) > 1:
+                if len(some) == 1:
+                    break
+                step = len(some) // 2
+                continue
+            parts.append(part)
+            count, left = count + len(some), left - len(part) - 1
+            step = max(1, min(FIRST_ROWS * len(some), left * len(some) // (len(part) + 1)))
+        return b"[%b]" % b",".join(parts), count
 
     def dump_all(self, rows: Sequence[BaseModel]) -> bytes:
         """Return the JSON of rows that came from JSON as one array, unchecked: half the cost of one by one."""

@@ -166,8 +166,13 @@ class TableEngine(Protocol[M]):
             InvalidCursor: the cursor is damaged, or was given out for another query.
         """
 
-    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]:
-        """Return the rows of `page` as a JSON array, as Pydantic writes the models, and the next cursor."""
+    def page_json(
+        self, wanted: Select, limit: int, after: str | None, max_bytes: int | None = None
+    ) -> tuple[bytes, str | None]:
+        """Return the rows of `page` as a JSON array, as Pydantic writes the models, and the next cursor.
+
+        A page ends, with a cursor, before the row that would take its JSON beyond `max_bytes`; not before its first.
+        """
 
     def insert(self, row: M) -> M:
         """Add a row, numbering its key if the table does and it is None; return it as stored."""

@@ -184,16 +184,19 @@ class Query(Generic[M]):
         self._check_pages(limit)
         return self._source.engine.page(self._select, limit, after)
 
-    def page_json(self, *, limit: int = 50, after: str | None = None) -> tuple[bytes, str | None]:
+    def page_json(
+        self, *, limit: int = 50, after: str | None = None, max_bytes: int | None = None
+    ) -> tuple[bytes, str | None]:
         """Return the rows of `page` as a JSON array, and the next cursor: what an API sends, without a copy of a row.
 
-        Costs and raises as `page`.
+        With `max_bytes` a page also ends, with a cursor, before the row that would take its JSON beyond that; it holds
+        at least one row. Costs and raises as `page`.
 
         >>> db.users.where(age=25).page_json()
         (b'[{"id":"ben","age":25}]', None)
         """
         self._check_pages(limit)
-        return self._source.engine.page_json(self._select, limit, after)
+        return self._source.engine.page_json(self._select, limit, after, max_bytes)
 
     def _check_pages(self, limit: int) -> None:
         if self._select.offset or self._select.limit is not None:

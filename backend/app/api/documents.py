@@ -76,7 +76,11 @@ async def upload_document(request: Request, caller: CallerDep) -> Response:
 )
 async def list_documents(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the newest first."""
-    return respond.page(listing.read(request).page_json(documents.owned_by(caller.db, caller.user)))
+    return respond.page(
+        listing.read(request).page_json(
+            documents.owned_by(caller.db, caller.user), caller.resources.settings.page_bytes
+        )
+    )
 
 
 @router.get(

@@ -29,7 +29,7 @@ async def list_extractions(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
     wanted = listing.read(request)
     query = extractions.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
-    return respond.page(wanted.page_json(query))
+    return respond.page(wanted.page_json(query, caller.resources.settings.page_bytes))
 
 
 @router.get(

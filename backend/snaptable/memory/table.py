@@ -71,10 +71,17 @@ class MemoryTable:
         rows, next_cursor = self._page(wanted, limit, after)
         return Page(self._shared(rows), next_cursor)
 
-    def page_json(self, wanted: Select, limit: int, after: str | None) -> tuple[bytes, str | None]:
+    def page_json(
+        self, wanted: Select, limit: int, after: str | None, max_bytes: int | None = None
+    ) -> tuple[bytes, str | None]:
         """Return the same page as a JSON array of its rows: no copies, for bytes can't change the store."""
         rows, next_cursor = self._page(wanted, limit, after)
-        return self._table.codec.array_json(rows), next_cursor
+        if max_bytes is None:
+            return self._table.codec.array_json(rows), next_cursor
+        array, count = self._table.codec.array_json_within(rows, max_bytes)
+        if count < len(rows):
+            next_cursor = self._cursors(wanted.where, wanted.order).encode(wanted.values, rows[count - 1])
+        return array, next_cursor
 
     def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
         cursors = self._cursors(wanted.where, wanted.order)

@@ -26,6 +26,9 @@ T = TypeVar("T")
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 """Rows of a page."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of the rows of a page, which ends before, with a cursor, if they are large: what a client does not read stays
+in memory."""
 MAX_CONDITIONS = 50
 """Filters of one request."""
 MAX_VALUES = 200
@@ -77,8 +80,8 @@ class Listing(Generic[RowT]):
     equals: dict[str, tuple[object, ...]]
     """The values a field was asked to equal, by `field=` or `field__in=`; a whole day is none."""
 
-    def page_json(self, query: Query[RowT]) -> tuple[bytes, str | None]:
-        """Return the page of `query` that was asked for, as `Query.page_json`.
+    def page_json(self, query: Query[RowT], max_bytes: int = PAGE_BYTES) -> tuple[bytes, str | None]:
+        """Return the page of `query` that was asked for, as `Query.page_json`; it ends at `max_bytes`.
 
         Raises:
             Problem: 422, the cursor is damaged or was given out for another list.
@@ -86,7 +89,7 @@ class Listing(Generic[RowT]):
         if self.conditions:
             query = query.where(*self.conditions)
         try:
-            return query.order_by(*self.order).page_json(limit=self.limit, after=self.cursor)
+            return query.order_by(*self.order).page_json(limit=self.limit, after=self.cursor, max_bytes=max_bytes)
         except InvalidCursor:
             detail = "This cursor is damaged or belongs to another list."
             raise Problem.invalid(FieldError("/cursor", detail, "query")) from None
@@ -150,7 +153,7 @@ class ListParams(Generic[RowT]):
             "default": self.sort,
         }
         parameters: list[JsonValue] = [
-            _parameter("limit", limit, "How many rows a page holds."),
+            _parameter("limit", limit, "How many rows a page holds at most."),
             _parameter("cursor", {"type": "string", "minLength": 1}, "The `next_cursor` of the page before."),
             _parameter("sort", sort, "Fields to sort by; `-` before one means descending."),
         ]
