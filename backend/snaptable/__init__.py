@@ -20,6 +20,7 @@ Every error is a SnaptableError; `snaptable.errors` shows them on one page.
 
 from typing import TYPE_CHECKING
 
+from snaptable.aggregates import Avg, Count, Group, Max, Min, Sum
 from snaptable.attribution import attribution
 from snaptable.conditions import asc, contains, desc, one_of, starts_with
 from snaptable.contract import Page, Plan, Status
@@ -71,14 +72,17 @@ from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table
 
 __all__ = [
+    "Avg",
     "ConstraintError",
     "CorruptJournal",
     "CorruptSnapshot",
+    "Count",
     "Database",
     "DatabaseClosed",
     "DuplicateKey",
     "ForeignKey",
     "ForeignKeyViolation",
+    "Group",
     "HistoryError",
     "HistoryGone",
     "Index",
@@ -87,6 +91,8 @@ __all__ = [
     "InvalidQuery",
     "InvalidRow",
     "LegacySnapshot",
+    "Max",
+    "Min",
     "MultipleRows",
     "OpenError",
     "Page",
@@ -103,6 +109,7 @@ __all__ = [
     "SnaptableError",
     "Status",
     "StoreLocked",
+    "Sum",
     "Table",
     "TableSchema",
     "TransactionError",

@@ -8,7 +8,7 @@ Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for No
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from snaptable.errors import InvalidQuery
 from snaptable.values import value_types
@@ -262,6 +262,12 @@ class Column:
             raise AttributeError(f"{self!r}.{name}: {advice}")
 
 
+class GroupValue:
+    """What is worked out of many rows, and stands in the place of a column in conditions on groups and their order."""
+
+    __slots__ = ()
+
+
 _NO_NESTED_QUERIES = (
     "no queries into nested values yet; ask for what else there is to ask, and look at the values in Python: "
     "[row for row in db.table.where(…) if …]"
@@ -417,6 +423,8 @@ def as_order(column: object, *, descending: bool = False) -> Order:
     """
     if isinstance(column, Order):
         return column
+    if isinstance(column, GroupValue):
+        return Order(cast(Column, column), descending=descending)
     target = column if type(column) is Column else _column(column)
     try:
         _ = target.sort_key

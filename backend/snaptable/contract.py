@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
 from snaptable.changes import Key, TimedCommit
 from snaptable.conditions import Order, PredicateTemplates
@@ -67,6 +68,8 @@ class Plan:
     """Whether the rows are sorted afterwards, rather than read in order."""
     filters: int = 0
     """How many conditions are checked row by row."""
+    groups: tuple[str, ...] = ()
+    """The columns by which rows are grouped."""
 
     def __str__(self) -> str:
         access = f"scan of {self.table}" if self.index is None else f"{self.table} by index {self.index}"
@@ -74,6 +77,7 @@ class Plan:
         steps = [f"{access}, about {count} expected"]
         steps += [f"filter on {self.filters} condition{'s' * (self.filters > 1)}"] if self.filters else []
         steps += ["sort"] if self.sorts else []
+        steps += [f"group by {', '.join(self.groups)}"] if self.groups else []
         return "; ".join(steps)
 
 
@@ -158,6 +162,17 @@ class TableEngine(Protocol[M]):
 
     def explain(self, wanted: Select) -> Plan:
         """Return how `select` would be answered."""
+
+    def aggregate(self, wanted: Select, grouping: Grouping) -> list[tuple[object, ...]]:
+        """Return the groups of the rows that `select` would give: the values of their columns, then the aggregates.
+
+        Equal values are one key, None too. None is left out of aggregates; of no values a sum is the zero of the
+        column's type, a count is 0, the others are None. Sums of ints and timedeltas are exact, those of Decimals up
+        to 1,000 digits, of floats correct to the last digit but one; means of Decimals have 16 digits at least.
+        """
+
+    def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
+        """Return how `aggregate` would be answered."""
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[M]:
         """Return up to `limit` rows of a query after a cursor, in the query's order, then by the primary key.

@@ -1,15 +1,18 @@
 """Query: what users ask of a table. Immutable and lazy; nothing is evaluated here."""
 
 from collections.abc import Iterator
-from typing import Generic
+from typing import Any
 
+from snaptable.aggregates import Aggregate, Grouping
 from snaptable.conditions import AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.contract import M, Page, Plan, Select
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
+from snaptable.grouped import check_aggregates, natural
 from snaptable.query_source import QuerySource
+from snaptable.questions import Questions
 
 
-class Query(Generic[M]):
+class Query(Questions[M]):
     """A question to a table. Immutable: each method that narrows it returns a new one; nothing runs until asked for.
 
     Without `order_by` the order is not promised. With it, ties are broken by the primary key, in the last direction.
@@ -35,6 +38,9 @@ class Query(Generic[M]):
         steps += [f"limit {asked.limit}"] if asked.limit is not None else []
         steps += [f"offset {asked.offset}"] if asked.offset else []
         return f"<Query {self._source.schema.name}: {', '.join(steps) or 'every row'}>"
+
+    def _asked(self) -> tuple[QuerySource[M], Select]:
+        return self._source, self._select
 
     # ── narrowing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,7 +87,7 @@ class Query(Generic[M]):
         [User(id='ben', age=25)]
         """
         asked = self._select
-        limit = _natural("limit", count)
+        limit = natural("limit", count)
         return Query(self._source, Select(asked.where, asked.values, asked.order, limit, asked.offset))
 
     def offset(self, count: int, /) -> "Query[M]":
@@ -95,7 +101,7 @@ class Query(Generic[M]):
         [User(id='ann', age=31)]
         """
         asked = self._select
-        offset = _natural("offset", count)
+        offset = natural("offset", count)
         return Query(self._source, Select(asked.where, asked.values, asked.order, asked.limit, offset))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,16 +207,24 @@ class Query(Generic[M]):
     def _check_pages(self, limit: int) -> None:
         if self._select.offset or self._select.limit is not None:
             raise InvalidQuery("page() takes its own limit and a cursor; leave limit() and offset() out")
-        if _natural("limit", limit) == 0:
+        if natural("limit", limit) == 0:
             raise ValueError("a page holds at least one row: limit can't be 0")
 
-    def explain(self) -> Plan:
+    def explain(self, *aggregates: Aggregate[Any]) -> Plan:
         """Return how the query would be answered: the index, and the rows it expects to look at; O(1) or O(log n).
+
+        Args:
+            aggregates: asked for in place of the rows.
 
         >>> print(db.users.where(id="ann").explain())
         users by index primary key, about 1 row expected
+        >>> print(db.users.where(User.age > 3).explain(Max(User.id)))
+        scan of users, about 2 rows expected; filter on 1 condition
         """
-        return self._source.engine.explain(self._select)
+        if not aggregates:
+            return self._source.engine.explain(self._select)
+        check_aggregates(self._source, {str(place): one for place, one in enumerate(aggregates)})
+        return self._source.engine.explain_aggregate(self._select, Grouping((), aggregates))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -241,14 +255,6 @@ class Query(Generic[M]):
         1
         """
         return self._source.engine.delete_rows(self._select)
-
-
-def _natural(name: str, value: int) -> int:
-    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, int)):
-        raise InvalidQuery(f"{name} takes an int, not a {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{name} can't be negative: {value}")
-    return value
 
 
 _AS_WRITTEN = {

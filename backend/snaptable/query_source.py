@@ -95,6 +95,20 @@ class QuerySource(Generic[M]):
                 self._checked.add(order)
         return orders
 
+    def column(self, given: object) -> Column:
+        """Return a column of this table as it is.
+
+        Raises:
+            InvalidQuery: it is none.
+        """
+        if not isinstance(given, Column):
+            raise InvalidQuery(
+                f"{self.schema.name}: expected a column, as in {self.schema.model.__name__}.{self.schema.key}; "
+                f"got a {type(given).__name__}"
+            )
+        self._check_column(given)
+        return given
+
     def _column(self, name: str) -> Column:
         column = self.schema.columns.get(name)
         if column is None:
@@ -109,6 +123,8 @@ class QuerySource(Generic[M]):
 
     def _check_column(self, column: Column) -> None:
         schema = self.schema
+        if not isinstance(column, Column):
+            raise InvalidQuery(f"{schema.name}: {column!r} is of many rows: compare it in having() of a group_by()")
         if not issubclass(schema.model, column.model) or column.name not in schema.columns:
             raise InvalidQuery(
                 f"{column!r} is not a column of {schema.name}, which holds {schema.model.__name__}"

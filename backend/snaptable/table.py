@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from operator import length_hint
-from typing import Generic
 
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
 from snaptable.errors import DatabaseClosed, RowNotFound
 from snaptable.progress import Progress
 from snaptable.query import Query
 from snaptable.query_source import QuerySource
+from snaptable.questions import Questions
 from snaptable.schema import TableSchema
 
 
-class Table(Generic[M]):
+class Table(Questions[M]):
     """The rows of one model by primary key, in the order of insertion.
 
     Reads answer from memory and see the last durable state, or the caller's open transaction. Each write is a
@@ -46,6 +46,9 @@ class Table(Generic[M]):
         except DatabaseClosed:
             return f"<Table {self.name} of {self.model.__name__} (closed)>"
         return f"<Table {self.name}: {count:,} row{'s' * (count != 1)} of {self.model.__name__}>"
+
+    def _asked(self) -> tuple[QuerySource[M], Select]:
+        return self._source, EVERYTHING
 
     def _bind(self, engine: TableEngine[M] | None, opening: object = None) -> None:
         """Connect the table to an open engine, or to none; called by `Database`, which is open as long as `opening`."""

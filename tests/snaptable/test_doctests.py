@@ -9,17 +9,22 @@ import pytest
 
 import snaptable
 from snaptable import Database, Row, Table
+from snaptable.grouped import Grouped
+from snaptable.questions import Questions
 
 MODULES = [
     "",
+    "aggregates",
     "attribution",
     "contract",
     "conditions",
     "database",
     "declarations",
     "errors",
+    "grouped",
     "history.history",
     "query",
+    "questions",
     "schema",
     "table",
 ]
@@ -54,13 +59,13 @@ def test_example(example: doctest.DocTest, capsys: pytest.CaptureFixture[str]) -
 
 
 def _public() -> Iterator[tuple[str, object]]:
-    for kind in (Database, Table, snaptable.Query):
+    for kind in (Database, Table, snaptable.Query, Questions, Grouped):
         for name, member in vars(kind).items():
             if not name.startswith("_"):
                 yield f"{kind.__name__}.{name}", member
     for name in ("Row", "PrimaryKey", "Unique", "Index", "ForeignKey", "numbered", "new_id", "utc_now", "table"):
         yield name, getattr(snaptable, name)
-    for name in ("asc", "contains", "desc", "one_of", "starts_with"):
+    for name in ("asc", "contains", "desc", "one_of", "starts_with", "Avg", "Count", "Max", "Min", "Sum"):
         yield name, getattr(snaptable, name)
 
 

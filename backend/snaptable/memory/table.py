@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 
 from pydantic import BaseModel
 
+from snaptable.aggregates import Grouping
 from snaptable.conditions import Order, PredicateTemplates
 from snaptable.contract import Page, Plan, Select
 from snaptable.cursor import Cursors
@@ -12,6 +13,8 @@ from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.point_lookup import Get, reader_get
+from snaptable.memory.queries.aggregated_query import AggregatedQuery
+from snaptable.memory.queries.aggregation import GroupRow
 from snaptable.memory.queries.ordering import complete
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
@@ -65,6 +68,17 @@ class MemoryTable:
         """Return how a query would be answered."""
         with self._latch:
             return self._prepared(wanted.where, wanted.order).plan(wanted)
+
+    def aggregate(self, wanted: Select, grouping: Grouping) -> list[GroupRow]:
+        """Return the groups of a query's rows, as of one state; O(rows looked at) for each aggregate."""
+        with self._latch:
+            before = self._rows.images_for_caller() if self._rows.undo_records else None
+            return AggregatedQuery(self._table, self._prepared, wanted, before).run(grouping)
+
+    def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
+        """Return how `aggregate` would be answered."""
+        with self._latch:
+            return AggregatedQuery(self._table, self._prepared, wanted, None).plan(grouping)
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[BaseModel]:
         """Return a page of a query's rows in a total order."""

@@ -3,7 +3,7 @@
 
 from typing import Annotated, assert_type
 
-from snaptable import Database, ForeignKey, Row, Table, contains, desc, numbered, one_of, starts_with, table
+from snaptable import Count, Database, ForeignKey, Row, Table, contains, desc, numbered, one_of, starts_with, table
 
 
 class User(Row):
@@ -102,3 +102,13 @@ async def serve(db: Library) -> None:
     user = await db.run(add, "ann")
     _: str = user  # type: ignore[assignment]
     await db.run(lambda db: db.nothing)  # type: ignore[attr-defined]
+
+
+def work_out(db: Library) -> None:
+    """Ask for aggregates and groups."""
+    db.documents.sum(Document.user_id)  # type: ignore[type-var]
+    db.documents.avg(Document.tags)  # type: ignore[call-overload]
+    assert_type(db.documents.max(Document.pages), int)  # type: ignore[assert-type]
+    db.documents.aggregate(n=3)  # type: ignore[arg-type]
+    db.documents.group_by(Document.pages).aggregate(Count())  # type: ignore[call-arg]
+    _ = db.documents.group_by(Document.pages).aggregate()[0].key + "a"  # type: ignore[operator]

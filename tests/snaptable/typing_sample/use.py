@@ -3,20 +3,26 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, assert_type
+from typing import Annotated, Any, assert_type
 
 from pydantic import EmailStr, Field
 
 from snaptable import (
+    Avg,
+    Count,
     Database,
     ForeignKey,
+    Group,
     Index,
+    Max,
+    Min,
     Page,
     Plan,
     PrimaryKey,
     Query,
     Row,
     RowNotFound,
+    Sum,
     Table,
     Unique,
     asc,
@@ -121,6 +127,17 @@ def read(db: Library, user: User) -> list[str]:
     db.documents.where(one_of(Document.pages, [1, 2]), contains(Document.tags, "a"))
     db.documents.where(starts_with(Document.filename, "a"), starts_with(Document.title, "b"), Document.public)
     db.documents.where(~Document.public, Document.upload_date <= utc_now(), Document.title != "x", above=None)
+    assert_type(query.sum(Document.pages), int)
+    assert_type(db.documents.avg(Document.pages), float | None)
+    assert_type(query.min(Document.upload_date), datetime | None)
+    assert_type(db.documents.max(Document.title), str | None)
+    assert_type(query.distinct(Document.title), list[str | None])
+    assert_type(query.aggregate(n=Count(), pages=Sum(Document.pages), mean=Avg(Document.pages)), dict[str, Any])
+    groups = db.documents.group_by(Document.user_id).having(Count() > 3, (Max(Document.pages) < 9) | (Count() == 2))
+    assert_type(groups.order_by("-n", desc(Count()), Document.user_id).limit(3).aggregate(n=Count()), list[Group[str]])
+    pairs = query.group_by(Document.user_id, Document.title).aggregate(first=Min(Document.upload_date))
+    assert_type(pairs[0].key, tuple[str, str | None])
+    assert_type(groups.explain(n=Count()), Plan)
     names = [document.filename for document in db.documents]
     try:
         names.append(db.documents["none"].filename)

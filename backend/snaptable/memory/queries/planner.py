@@ -95,6 +95,15 @@ class PreparedQuery:
         now = self._matching(self.table.rows_of(before), values)
         return total - len(now) + len(self._matching(before.values(), values))
 
+    def is_in_order(self, wanted: Select) -> bool:
+        """Return whether the path chosen gives the rows in the order wanted."""
+        return self._choose(wanted, None).ordered
+
+    @property
+    def is_whole_scan(self) -> bool:
+        """Whether every row is wanted, in any order."""
+        return self._all is None and not self.order
+
     def plan(self, wanted: Select) -> Plan:
         """Return the path chosen, for `explain()`."""
         path = self._choose(wanted, wanted.after)
