@@ -135,7 +135,7 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["backend/snaptable", "tests", "tests/benchmarks"])
+@pytest.mark.parametrize("page", ["backend/snaptable", "backend/snaptable/web", "tests", "tests/benchmarks"])
 def test_the_modules_that_a_page_names_are_there(page: str) -> None:
     """A page about the code doesn't outlive the names in it."""
     text = (ROOT / page / "README.md").read_text(encoding="utf-8")

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command, settings = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each form that is not valid
     if command == CHECK:
         return _check(settings)
     resources = Resources(settings)

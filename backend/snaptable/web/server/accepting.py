@@ -101,8 +101,12 @@ class Acceptor:
             self._is_paused = True
             self._loop.remove_reader(self._listener.fileno())
 
-    def _resume(self) -> None:
-        """Accept again, if there is room."""
-        if self._is_paused and not self._is_closed and not self._guard.is_full and self._loop.time() >= self._retry_at:
-            self._is_paused = False
-            self._loop.add_reader(self._listener.fileno(), self._accept)
+    def _resume(self) -> bool:
+        """Accept again if there is room; return whether there is none yet."""
+        if not self._is_paused or self._is_closed:
+            return False
+        if self._guard.is_full or self._loop.time() < self._retry_at:
+            return True
+        self._is_paused = False
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+        return False

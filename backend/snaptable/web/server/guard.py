@@ -61,8 +61,8 @@ class ConnectionGuard:
         self.connecting = 0
         """Connections that were accepted and are not in `connections` yet, such as in a TLS handshake."""
         self.connections: set[GuardedConnection] = set()
-        self.on_room: list[Callable[[], None]] = []
-        """Called when there is room again, and at every look."""
+        self.on_room: list[Callable[[], bool]] = []
+        """Called when there is room again, and at every look; they return whether they still wait for it."""
         self._loop = loop
         self._per_address = min(limits.connections_per_address, max(1, self.capacity // 2))
         self._of_address: Counter[Address] = Counter()
@@ -137,10 +137,13 @@ class ConnectionGuard:
         self._timer = None
         now = self._loop.time()
         for connection in list(self.connections):
-            connection.sweep(now)
-        for notify in self.on_room:
-            notify()
-        if self.connections:
+            try:
+                connection.sweep(now)
+            except Exception:  # a defect of ours must not keep the others for ever
+                logger.exception("A connection was cut, for its time could not be judged.")
+                connection.give_way()
+        still_waiting = [notify() for notify in self.on_room]
+        if self.connections or any(still_waiting):
             self.keep_looking()
 
     def _count_address(self, connection: GuardedConnection) -> bool:

@@ -1,6 +1,7 @@
 """Uvicorn's protocol of HTTP/1.1 with bounds: on heads, on waiting for clients, on what they may leave unread."""
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Iterable
 from typing import Any, ClassVar, NoReturn
@@ -126,13 +127,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or keep it while earlier requests wait for their answers."""
-        if self._stage is Stage.REFUSED:
-            self._discard(data)
-            return
-        self._unset_keepalive_if_required()
-        if self._stage is Stage.BETWEEN:
+        stage = self._stage
+        if stage is Stage.BETWEEN:
             self._stage = Stage.HEAD
             self._since = self.loop.time()
+        elif stage is Stage.REFUSED:
+            self._discard(data)
+            return
         if self.pipeline or self.flow.is_held:
             self._hold(data)
         elif len(data) <= PIECE_BYTES:
@@ -177,27 +178,21 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # ── the parser ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def on_message_begin(self) -> None:
-        """Begin a head; another request may have ended in the same piece."""
-        super().on_message_begin()
-        if self._stage is not Stage.HEAD:
-            self._stage = Stage.HEAD
-            self._since = self.loop.time()
-
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the head is refused."""
-        if self._unparsed > self.limits.head_bytes and self._head_bytes() > self.limits.head_bytes:
+        headers = self.headers
+        if len(headers) > self.limits.head_lines or (
+            self._unparsed > self.limits.head_bytes and self._head_bytes() > self.limits.head_bytes
+        ):
             self._stop(Problem(431, LARGE_HEAD))
-        if len(self.headers) > self.limits.head_lines:
-            self._stop(Problem(431, LARGE_HEAD))
-        hosts = [name for name, _ in self.headers].count(b"host")
+        hosts = [name for name, _ in headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             self._stop(Problem(400, NO_HOST))
         super().on_headers_complete()
-        self._unparsed = self._body_bytes = 0
+        self._unparsed = 0
         self._stage = Stage.BODY
         self._since = BEGINS_WITH_THE_NEXT_SWEEP
-        if not self.parser.should_upgrade():
+        if self.ws_protocol_class is None:  # else uvicorn looks into them once more
             self.headers = []  # trailers are no headers: RFC 9110, 6.5.1
 
     def on_body(self, body: bytes) -> None:
@@ -211,17 +206,30 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._unparsed = 0
         self._stage = Stage.BETWEEN
+        if self.cycle is not None and self.cycle.response_complete:
+            self._since = self.loop.time()
 
     def on_response_complete(self) -> None:
-        """Answer what waits; then parse what was held back."""
-        super().on_response_complete()
-        if self.flow.is_held and not self.pipeline and self._stage is not Stage.REFUSED:
-            held, self._held = self._held, b""
-            self.flow.is_held = False
-            self._unset_keepalive_if_required()
+        """Answer what waits; then parse what was held back.
+
+        Uvicorn would set a timer for an idle connection: the guard's look at all of them takes its place.
+        """
+        if self.pipeline:
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self._since = self.loop.time()
+        if self.flow.read_paused and not self.pipeline and not self.transport.is_closing():
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Parse what was held back, then read again."""
+        held, self._held = self._held, b""
+        self.flow.is_held = False
+        if self._stage is not Stage.REFUSED:
             self._feed_in_pieces(held)
-            if not self.flow.is_held and not self.pipeline:
-                self.flow.resume_reading()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def _head_bytes(self) -> int:
         """Return the size of the head that was parsed, as it was sent without needless blanks."""
@@ -233,8 +241,6 @@ class GuardedProtocol(HttpToolsProtocol):
         """Return since when nothing but a request's head is waited for; None while a request is being answered."""
         if self._is_answering() or self._stage is Stage.BODY or self.transport.get_write_buffer_size():
             return None
-        if self._stage is Stage.BETWEEN and self.timeout_keep_alive_task is not None:
-            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
         return self._since
 
     def give_way(self) -> None:
@@ -250,8 +256,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._sweep_head(now)
         elif self._stage is Stage.BODY:
             self._sweep_body(now)
-        elif self._stage is Stage.REFUSED and not self._is_answering() and now - self._since >= LINGER_SECONDS:
-            self.transport.close()
+        elif not self._is_answering():
+            seconds = LINGER_SECONDS if self._stage is Stage.REFUSED else self.limits.keep_alive_seconds
+            if now - self._since >= seconds:
+                self.transport.close()
 
     def _sweep_head(self, now: float) -> None:
         """End the wait for a head that took too long; one that never began gets no answer, for nobody asked."""
@@ -314,7 +322,6 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer with a problem, behind the answers that are due, and end the connection."""
         stage, self._stage = self._stage, Stage.REFUSED
         self._since, self._body_bytes, self._held = self.loop.time(), 0, b""
-        self._unset_keepalive_if_required()
         self._warn(f"refused {problem.status_code}", f"was answered {problem.status_code}: {problem.detail[:-1]}")
         if stage is Stage.BODY and not self._drop_newest_request():
             self.transport.close()
@@ -343,7 +350,8 @@ class GuardedProtocol(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[problem.status_code] + head + b"\r\n" + bytes(response.body))
         if linger and self.transport.can_write_eof():
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # it has gone, which the transport is about to notice
+                self.transport.write_eof()
         else:
             self.transport.close()
 
