@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from snaptable.aggregates import Avg, Count, Group, Max, Min, Sum
 from snaptable.attribution import attribution
-from snaptable.conditions import asc, contains, desc, one_of, starts_with
+from snaptable.conditions import asc, contains, desc, inserted, one_of, starts_with
 from snaptable.contract import Page, Plan, Status
 from snaptable.database import Database
 from snaptable.declarations import table
@@ -123,6 +123,7 @@ __all__ = [
     "attribution",
     "contains",
     "desc",
+    "inserted",
     "new_id",
     "numbered",
     "one_of",

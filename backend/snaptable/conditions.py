@@ -8,7 +8,7 @@ Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for No
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
 
 from snaptable.errors import InvalidQuery
 from snaptable.values import value_types
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ORDERED: Final = ("<", "<=", ">", ">=")
-OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with")
+IGNORING_CASE: Final = ("contains ignoring case", "starts with ignoring case")
+OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with", *IGNORING_CASE)
 """What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
 
 
@@ -262,6 +263,18 @@ class Column:
             raise AttributeError(f"{self!r}.{name}: {advice}")
 
 
+class InsertedPlace:
+    """A row's place in the order of insertion, in the place of a column in orderings; no two rows share one."""
+
+    def __init__(self) -> None:
+        self.name = "inserted()"
+        self.sort_key = None
+        self.orders = (Order(cast(Column, self), descending=False), Order(cast(Column, self), descending=True))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
 class GroupValue:
     """What is worked out of many rows, and stands in the place of a column in conditions on groups and their order."""
 
@@ -315,23 +328,32 @@ def one_of(column: T, values: Iterable[T]) -> bool:
     return Condition(target.terms["in"], (chosen,))  # type: ignore[return-value]
 
 
-def contains(column: "Iterable[T] | None", item: T) -> bool:
+@overload
+def contains(column: str | None, item: str, *, ignore_case: bool) -> bool: ...
+@overload
+def contains(column: "Iterable[T] | None", item: T) -> bool: ...
+def contains(column: object, item: object, *, ignore_case: bool = False) -> bool:
     """Return the condition that a list, set, tuple or str column contains an item; None contains nothing.
 
-    Of a str column, that the item is a part of the text, case and all. By `Index(each=True)` it costs O(1) plus the
-    rows that contain the item, else O(rows looked at).
+    Of a str column, that the item is a part of the text, case and all, unless `ignore_case`. By `Index(each=True)` it
+    costs O(1) plus the rows that contain the item, else O(rows looked at).
 
     Args:
         column: as in `User.id`.
         item: one item, or a part of the text.
+        ignore_case: of a str column only: whether text is compared by `str.casefold`, row by row.
 
     Raises:
         InvalidQuery: the column holds neither texts nor collections, or no items of this type.
 
     >>> db.users.where(contains(User.id, "nn")).all()
     [User(id='ann', age=31)]
+    >>> db.users.where(contains(User.id, "NN", ignore_case=True)).all()
+    [User(id='ann', age=31)]
     """
     target = _column(column)
+    if ignore_case:
+        return _ignoring_case(target, "contains", item)
     classes = [kind for kind in target.types or () if kind is not type(None)]
     inner = value_types.element(target.annotation)
     if classes and all(issubclass(kind, str) for kind in classes):
@@ -346,14 +368,15 @@ def contains(column: "Iterable[T] | None", item: T) -> bool:
     return Condition(target.terms["contains"], (item,))  # type: ignore[return-value]
 
 
-def starts_with(column: str | None, text: str) -> bool:
-    """Return the condition that a str column begins with a text, case and all; None begins with nothing.
+def starts_with(column: str | None, text: str, *, ignore_case: bool = False) -> bool:
+    """Return the condition that a str column begins with a text; None begins with nothing.
 
     By an ordered index it costs O(log n) plus the rows given, else O(rows looked at).
 
     Args:
         column: as in `User.id`.
         text: "" for every text.
+        ignore_case: whether text is compared by `str.casefold`, row by row.
 
     Raises:
         InvalidQuery: the column holds no text, or `text` is not a str.
@@ -364,9 +387,19 @@ def starts_with(column: str | None, text: str) -> bool:
     target = _column(column)
     if not isinstance(text, str):
         raise InvalidQuery(f"starts_with takes a text, not a {type(text).__name__}")
+    if ignore_case:
+        return _ignoring_case(target, "starts with", text)
     if target.types is not None and str not in target.types:
         raise InvalidQuery(f"{target!r} holds no text")
     return Condition(target.terms["starts with"], (text,))  # type: ignore[return-value]
+
+
+def _ignoring_case(column: Column, operator: str, text: object) -> bool:
+    if not isinstance(text, str):
+        raise InvalidQuery(f"{column!r} can't contain a {type(text).__name__}")
+    if str not in (column.types or ()):
+        raise InvalidQuery(f"{column!r} holds no text, which is all that has upper and lower case")
+    return Condition(column.terms[f"{operator} ignoring case"], (text,))  # type: ignore[return-value]
 
 
 def _column(value: object) -> Column:
@@ -423,6 +456,8 @@ def as_order(column: object, *, descending: bool = False) -> Order:
     """
     if isinstance(column, Order):
         return column
+    if column is INSERTED:
+        return INSERTED.orders[descending]
     if isinstance(column, GroupValue):
         return Order(cast(Column, column), descending=descending)
     target = column if type(column) is Column else _column(column)
@@ -431,3 +466,18 @@ def as_order(column: object, *, descending: bool = False) -> Order:
     except TypeError as error:
         raise InvalidQuery(f"can't sort by {target!r}: {error}") from None
     return target.orders[descending]
+
+
+INSERTED: Final = cast(Column, InsertedPlace())
+
+
+def inserted() -> object:
+    """Return what to sort by for the order of the file, in which rows were inserted; `desc(inserted())` reverses it.
+
+    Without conditions it costs nothing, in both directions; else O(rows of the table) once after a write, and sorting.
+    It is no order for pages: a place is nothing that a cursor could name.
+
+    >>> db.users.order_by(desc(inserted())).all()
+    [User(id='ben', age=25), User(id='ann', age=31)]
+    """
+    return INSERTED

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.conditions import AllOf, AnyOf, Not, PredicateTemplate
+from snaptable.conditions import INSERTED, AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.contract import M, Page, Plan, Select
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 from snaptable.grouped import check_aggregates, natural
@@ -207,6 +207,8 @@ class Query(Questions[M]):
     def _check_pages(self, limit: int) -> None:
         if self._select.offset or self._select.limit is not None:
             raise InvalidQuery("page() takes its own limit and a cursor; leave limit() and offset() out")
+        if any(order.column is INSERTED for order in self._select.order):
+            raise InvalidQuery("pages are sorted by columns: a cursor can't name a place in the order of insertion")
         if natural("limit", limit) == 0:
             raise ValueError("a page holds at least one row: limit can't be 0")
 
@@ -263,6 +265,8 @@ _AS_WRITTEN = {
     "in": "one_of({}, …)",
     "contains": "contains({}, …)",
     "starts with": "starts_with({}, …)",
+    "contains ignoring case": "contains({}, …, ignore_case=True)",
+    "starts with ignoring case": "starts_with({}, …, ignore_case=True)",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Generic, NoReturn, cast
 
 from snaptable.conditions import (
+    INSERTED,
     AllOf,
     Column,
     Condition,
@@ -106,6 +107,8 @@ class QuerySource(Generic[M]):
                 f"{self.schema.name}: expected a column, as in {self.schema.model.__name__}.{self.schema.key}; "
                 f"got a {type(given).__name__}"
             )
+        if type(given) is not Column:
+            raise InvalidQuery(f"{self.schema.name}: {given!r} is not a column of its own")
         self._check_column(given)
         return given
 
@@ -123,6 +126,8 @@ class QuerySource(Generic[M]):
 
     def _check_column(self, column: Column) -> None:
         schema = self.schema
+        if column is INSERTED:
+            return
         if not isinstance(column, Column):
             raise InvalidQuery(f"{schema.name}: {column!r} is of many rows: compare it in having() of a group_by()")
         if not issubclass(schema.model, column.model) or column.name not in schema.columns:

@@ -65,7 +65,7 @@ def _public() -> Iterator[tuple[str, object]]:
                 yield f"{kind.__name__}.{name}", member
     for name in ("Row", "PrimaryKey", "Unique", "Index", "ForeignKey", "numbered", "new_id", "utc_now", "table"):
         yield name, getattr(snaptable, name)
-    for name in ("asc", "contains", "desc", "one_of", "starts_with", "Avg", "Count", "Max", "Min", "Sum"):
+    for name in ("asc", "contains", "desc", "inserted", "one_of", "starts_with", "Avg", "Count", "Max", "Min", "Sum"):
         yield name, getattr(snaptable, name)
 
 

@@ -5,10 +5,13 @@ scan of a column since the table's last change keeps what it read, and those tha
 the cache: while writes and scans alternate nothing is kept, and nothing was spent.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import count
 from operator import attrgetter
 
 from pydantic import BaseModel
+
+from snaptable.values.row_lines import Key
 
 ColumnValues = list[object]
 """The values of one field, parallel to the live rows; never changed."""
@@ -17,11 +20,12 @@ ColumnValues = list[object]
 class ColumnCache:
     """The columns that were scanned since a table's last change; used under the latch."""
 
-    __slots__ = ("_columns", "_scanned")
+    __slots__ = ("_columns", "_places", "_scanned")
 
     def __init__(self) -> None:
         self._columns: dict[str, ColumnValues] = {}
         self._scanned: set[str] = set()
+        self._places: dict[Key, int] | None = None
 
     def get(self, names: Sequence[str]) -> list[ColumnValues] | None:
         """Return these columns; None if one is not cached. O(1)."""
@@ -42,3 +46,9 @@ class ColumnCache:
             if name not in self._columns:
                 self._columns[name] = list(map(attrgetter(name), rows))
         return self.get(names)
+
+    def places(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """Return the place of each key in the order of insertion, tombstones included; O(1), O(n) the first time."""
+        if self._places is None:
+            self._places = dict(zip(keys, count(), strict=False))
+        return self._places

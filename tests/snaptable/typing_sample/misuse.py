@@ -76,7 +76,7 @@ def ask(db: Library) -> None:
     db.documents.where(Document.tags == "a")  # type: ignore[comparison-overlap]
     db.documents.where("pages > 3")  # type: ignore[arg-type]
     db.documents.where(Document.pages > None)  # type: ignore[operator]
-    db.documents.where(contains(Document.pages, 3))  # type: ignore[arg-type]
+    db.documents.where(contains(Document.pages, 3))  # type: ignore[call-overload]
     db.documents.where(one_of(Document.pages, 3))  # type: ignore[arg-type]
     db.documents.where(starts_with(Document.pages, "3"))  # type: ignore[arg-type]
     db.documents.order_by(desc(Document.colour))  # type: ignore[attr-defined]
@@ -102,6 +102,12 @@ async def serve(db: Library) -> None:
     user = await db.run(add, "ann")
     _: str = user  # type: ignore[assignment]
     await db.run(lambda db: db.nothing)  # type: ignore[attr-defined]
+
+
+def sort(db: Library) -> None:
+    """Compare texts, and sort."""
+    db.documents.where(contains(Document.tags, "a", ignore_case=True))  # type: ignore[call-overload]
+    db.documents.where(starts_with(Document.user_id, "a", True))  # type: ignore[call-arg]
 
 
 def work_out(db: Library) -> None:

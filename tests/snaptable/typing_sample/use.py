@@ -28,6 +28,7 @@ from snaptable import (
     asc,
     contains,
     desc,
+    inserted,
     new_id,
     numbered,
     one_of,
@@ -126,6 +127,10 @@ def read(db: Library, user: User) -> list[str]:
     db.documents.where((Document.pages >= 3) & (Document.pages < 9) | ~(Document.title == None))  # noqa: E711
     db.documents.where(one_of(Document.pages, [1, 2]), contains(Document.tags, "a"))
     db.documents.where(starts_with(Document.filename, "a"), starts_with(Document.title, "b"), Document.public)
+    db.documents.where(
+        contains(Document.title, "A", ignore_case=True), starts_with(Document.title, "b", ignore_case=True)
+    )
+    db.documents.order_by(inserted()).order_by(desc(inserted()))
     db.documents.where(~Document.public, Document.upload_date <= utc_now(), Document.title != "x", above=None)
     assert_type(query.sum(Document.pages), int)
     assert_type(db.documents.avg(Document.pages), float | None)

@@ -278,6 +278,22 @@ class FullScan(AccessPath):
         return rows
 
 
+class ReverseScan(FullScan):
+    """Every row, the last inserted first."""
+
+    def batches(self, values: Values, most: int) -> Iterator[list[BaseModel]]:  # noqa: ARG002 - whatever is asked
+        """Yield all rows, in lists of at most `most`."""
+        return batched(self._table.scan_backwards(), most)
+
+    def matching(self, values: Values) -> list[BaseModel]:
+        """Return every row that matches."""
+        return super().matching(values)[::-1]
+
+    def first(self, values: Values, count: int) -> list[BaseModel]:
+        """Return the first `count` rows that match, or some more."""
+        return AccessPath.first(self, values, count)
+
+
 def distinct_values(term: IndexableTerm) -> Callable[[Values], Collection[object]]:
     """Return the function that gives the values of a "one of" term, each once."""
 
@@ -290,7 +306,7 @@ def distinct_values(term: IndexableTerm) -> Callable[[Values], Collection[object
     return distinct
 
 
-def batched(rows: Collection[BaseModel], most: int) -> Iterator[list[BaseModel]]:
+def batched(rows: Iterable[BaseModel], most: int) -> Iterator[list[BaseModel]]:
     """Yield rows in lists of at most `most`."""
     remaining = iter(rows)
     while batch := list(islice(remaining, most)):

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping, number_kind
-from snaptable.conditions import AllOf, Column, Not, PredicateTemplate, Term
+from snaptable.conditions import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
 from snaptable.errors import InvalidQuery
 from snaptable.values import value_types
 
@@ -198,6 +198,10 @@ def _compares(term: Term, mine: Any, value: Any) -> bool:
         return isinstance(mine, str) and value in mine
     if operator == "starts with":
         return isinstance(mine, str) and mine.startswith(value)
+    if operator in IGNORING_CASE:
+        whole = isinstance(mine, str) and mine.casefold()
+        part = value.casefold()
+        return whole is not False and (part in whole if operator.startswith("contains") else whole.startswith(part))
     if operator not in ("==", "!="):
         if mine is None:
             return False

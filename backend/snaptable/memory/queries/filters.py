@@ -141,6 +141,10 @@ class _FilterSource:
                 return f"contains({name}, {self.value()})"
             case "starts with":
                 return f"isinstance({name}, str) and {name}.startswith({self.value()})"
+            case "contains ignoring case":
+                return f"isinstance({name}, str) and {self.value(str.casefold)} in {name}.casefold()"
+            case "starts with ignoring case":
+                return f"isinstance({name}, str) and {name}.casefold().startswith({self.value(str.casefold)})"
         guard = f"{name} is not None and " if value_types.is_optional(column.annotation) else ""
         sort_key = column.sort_key
         # Plain enums don't compare at all, so they always go by their sort keys; times only if they fail to compare.

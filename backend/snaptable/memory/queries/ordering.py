@@ -1,35 +1,47 @@
 """The order of rows: by columns, None last in both directions, ties by the primary key in the last direction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.conditions import Column, Order
+from snaptable.conditions import INSERTED, Column, Order
 from snaptable.values import value_types
+
+Places = Callable[[], Callable[[BaseModel], int]]
+"""Returns the function from a row to its place in the order of insertion; O(n) once after a change."""
 
 
 def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
-    """Return the ordering cut behind the primary key, which is added, in the last direction, if it is missing."""
+    """Return the ordering cut behind what no two rows share: the primary key, which is added if need be, or the place.
+
+    It is added in the last direction.
+    """
     kept: list[Order] = []
     for item in order:
         if all(item.column.name != other.column.name for other in kept):
             kept.append(item)
-        if item.column.name == key.name:
+        if item.column is INSERTED or item.column.name == key.name:
             return tuple(kept)
     return (*kept, key.orders[bool(order) and order[-1].descending])
 
 
-def sort_rows(rows: list[BaseModel], order: Sequence[Order]) -> list[BaseModel]:
+def sort_rows(rows: list[BaseModel], order: Sequence[Order], places: Places) -> list[BaseModel]:
     """Return the rows sorted by a complete ordering; O(n log n)."""
     # Column by column, the last first, is quicker than by tuples: those compare each pair of values twice.
     for item in reversed(order):
-        rows = _sort_by(rows, item)
+        rows = _sort_by(rows, item, places)
     return rows
 
 
-def _sort_by(rows: list[BaseModel], item: Order) -> list[BaseModel]:
-    value_of = attrgetter(item.column.name)
+def value_reader(item: Order, places: Places) -> Callable[[BaseModel], Any]:
+    """Return the function from a row to what an ordering sorts by, but for the sort key."""
+    return places() if item.column is INSERTED else attrgetter(item.column.name)
+
+
+def _sort_by(rows: list[BaseModel], item: Order, places: Places) -> list[BaseModel]:
+    value_of = value_reader(item, places)
     sort_key = item.column.sort_key
     if sort_key is None or sort_key is value_types.microseconds:
         try:

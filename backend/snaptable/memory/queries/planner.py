@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from snaptable.conditions import Order, PredicateTemplates
+from snaptable.conditions import INSERTED, Order, PredicateTemplates
 from snaptable.contract import Plan, Select
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
@@ -25,10 +25,12 @@ from snaptable.memory.queries.access_paths import (
     KeyInLookup,
     KeyLookup,
     Position,
+    ReverseScan,
 )
 from snaptable.memory.queries.filters import ResidualFilter, Values, placed
 from snaptable.memory.queries.ordering import complete, rows_after, sort_rows
 from snaptable.memory.queries.range_scan import RangeScan
+from snaptable.memory.queries.top_k import top_rows
 from snaptable.memory.rows import TableRows
 
 RESIDUAL_GUESS = 8
@@ -80,8 +82,10 @@ class PreparedQuery:
                 sorts, after_cursor = bool(self.order), False
         if after is not None and not after_cursor:
             rows = rows_after(rows, self.order, after)
-        if sorts:
-            rows = sort_rows(rows, self.order)
+        if sorts and limit is not None:
+            rows = top_rows(rows, self.order, offset + limit, self.table.places)
+        elif sorts:
+            rows = sort_rows(rows, self.order, self.table.places)
         if limit is not None:
             return rows[offset : offset + limit]
         return rows[offset:] if offset else rows
@@ -174,8 +178,16 @@ class PreparedQuery:
             paths.append(path)
         if not any(path.covered_conditions or (isinstance(path, RangeScan) and path.is_certain) for path in paths):
             # Beside such a path a scan looks at no fewer rows, and covers and orders nothing.
-            paths.append(FullScan(self.table, self.conditions))
+            paths.append(self._scan())
         return tuple(paths)
+
+    def _scan(self) -> FullScan:
+        """Return the scan of the whole table, which may be wanted in its own order, in either direction."""
+        by_place = bool(self.order) and self.order[0].column is INSERTED
+        descending = by_place and self.order[0].descending
+        scan = ReverseScan(self.table, self.conditions) if descending else FullScan(self.table, self.conditions)
+        scan.ordered = by_place
+        return scan
 
     def _candidates(self, terms: IndexableTerms) -> Iterator[tuple[AccessPath, bool]]:
         """Yield the paths but for the scan, and whether each finds one row at the most."""

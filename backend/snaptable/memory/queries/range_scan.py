@@ -5,7 +5,7 @@ from itertools import chain
 
 from pydantic import BaseModel
 
-from snaptable.conditions import Order
+from snaptable.conditions import INSERTED, Order
 from snaptable.memory.indexes.ordered_index import OrderedIndex
 from snaptable.memory.indexes.sorted_rows import AFTER_ALL, CHUNK, Entry
 from snaptable.memory.queries.access_paths import AccessPath, IndexableTerm, IndexableTerms, Position, batched
@@ -56,6 +56,8 @@ class RangeScan(AccessPath):
 
     def _is_ordered(self, order: tuple[Order, ...]) -> bool:
         """Return whether the index, behind its fixed prefix, is in the wanted order."""
+        if order[-1].column is INSERTED:
+            return False  # ties in the index are broken by the primary key
         fixed = self.index.names[: len(self._fixed)]
         wanted = [item for item in order[:-1] if item.column.name not in fixed]
         # Ties are broken by the primary key alone, so the index must have no further field between.
