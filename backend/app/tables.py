@@ -3,11 +3,26 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic_core import PydanticKnownError
 
 from snaptable import ForeignKey, Index, Row, Unique, new_id, utc_now
 
 AnnotationType = Literal["highlight", "note", "rectangle", "circle", "arrow", "freehand"]
+
+
+def _within_float(value: object) -> object:
+    """Refuse a whole number that is beyond a float: most readers of JSON could not hold it."""
+    try:
+        if isinstance(value, int):
+            float(value)
+    except OverflowError:
+        raise PydanticKnownError("finite_number") from None
+    return value
+
+
+Number = Annotated[int | FiniteFloat, BeforeValidator(_within_float, json_schema_input_type=int | float)]
+"""A number as it was sent: 1 stays 1, and 1.0 stays 1.0."""
 
 
 class User(Row):
@@ -49,10 +64,10 @@ class Box(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    x: FiniteFloat
-    y: FiniteFloat
-    width: FiniteFloat
-    height: FiniteFloat
+    x: Number
+    y: Number
+    width: Number
+    height: Number
 
 
 class Extraction(Row):

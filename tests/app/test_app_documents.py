@@ -191,12 +191,17 @@ def test_a_page_tree_that_loops_is_refused(ann: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "1", "null", '"x"', "{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": "\\ud800"}', ""]
+    ("text", "pointer"),
+    [
+        *[(text, "") for text in ("[]", "1", "null", '"x"', "{", "", "NaN")],
+        *[(text, "/a") for text in ('{"a": 1, "a": 2}', '{"a": NaN}', '{"a": "\\ud800"}')],
+        ('{"a": [0, {"b": 1e999}]}', "/a/1/b"),
+    ],
 )
-def test_metadata_is_a_json_object(shared: Api, text: str) -> None:
-    """Ensure 422 pointing at `metadata` for anything else."""
+def test_metadata_is_a_json_object(shared: Api, text: str, pointer: str) -> None:
+    """Ensure 422 pointing at `metadata`, or at the value in it, for anything else."""
     files = {"file": ("x.pdf", make_pdf(), "application/pdf")}
-    assert pointers(shared.post("/api/documents", files=files, data={"metadata": text})) == ["/metadata"]
+    assert pointers(shared.post("/api/documents", files=files, data={"metadata": text})) == [f"/metadata{pointer}"]
 
 
 def test_the_form_is_checked(ann: Api) -> None:

@@ -1,8 +1,10 @@
 """Extractions and annotations."""
 
+import json
 from typing import Any
 
 import pytest
+from tests.app.conftest import Start
 from tests.app.support import Api, Json, annotation, check_problem, extraction, pointers
 
 
@@ -16,6 +18,39 @@ def test_an_extraction_comes_back_as_sent(ann: Api) -> None:
     assert ann.get(f"/api/extractions/{created['id']}").json() == created
     assert ann.delete(f"/api/extractions/{created['id']}").status_code == 204
     check_problem(ann.get(f"/api/extractions/{created['id']}"), 404)
+
+
+NUMBERS = ["0", "1", "-1", "1.0", "-0.0", "0.1", "30.25", "1e-7", "1e22", "123456789012345678901234567890", "5e-324"]
+
+
+def test_coordinates_come_back_as_they_were_sent(start: Start) -> None:
+    """Ensure of both tables that 1 stays 1 and 1.0 stays 1.0: in the answer, later, in a list, and after a restart."""
+    ann = Api(start()).register()
+    document = ann.upload()["id"]
+    made = {}
+    for number in NUMBERS:
+        box = f'{{"x":{number},"y":2,"width":2.0,"height":{number}}}'
+        for kind, body in (("extractions", extraction(document)), ("annotations", annotation(document, page_num=1))):
+            text = json.dumps(body | {"coordinates": "box"}).replace('"box"', box)
+            response = ann.post(f"/api/{kind}", content=text, headers={"Content-Type": "application/json"})
+            path = f"/api/{kind}/{ann.created(response)['id']}"
+            made[path] = repr(json.loads(box))
+            assert repr(response.json()["coordinates"]) == made[path]
+    ann.http = start()
+    for path, box in made.items():
+        assert repr(ann.get(path).json()["coordinates"]) == box
+    for kind in ("extractions", "annotations"):
+        listed = ann.get(f"/api/{kind}").json()["items"]
+        assert [repr(row["coordinates"]) for row in listed] == [made[f"/api/{kind}/{row['id']}"] for row in listed]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "NaN", "-Infinity"])
+def test_a_number_that_nothing_holds_is_422(shared: Api, paper: Json, number: str) -> None:
+    """Ensure that coordinates beyond a float are refused, and pointed at."""
+    box = f'{{"x":1,"y":{number},"width":2.0,"height":1}}'
+    text = json.dumps(extraction(paper["id"]) | {"coordinates": "box"}).replace('"box"', box)
+    response = shared.post("/api/extractions", content=text, headers={"Content-Type": "application/json"})
+    assert pointers(response) == ["/coordinates/y"]
 
 
 @pytest.mark.parametrize("kind", ["highlight", "note", "rectangle", "circle", "arrow", "freehand"])
@@ -92,16 +127,18 @@ def test_a_wrong_patch_is_422_and_changes_nothing(shared: Api, paper: Json, chan
         ({"method": 3}, "/method"),
         ({"coordinates": {"x": 1, "y": 2, "width": 3}}, "/coordinates/height"),
         ({"coordinates": {"x": 1, "y": 2, "width": 3, "height": "4"}}, "/coordinates/height"),
+        ({"coordinates": {"x": True, "y": 2, "width": 3, "height": None}}, ["/coordinates/x", "/coordinates/height"]),
         ({"coordinates": {"x": 10**400, "y": 2, "width": 3, "height": 4}}, "/coordinates/x"),
         ({"coordinates": {"x": 1, "y": 2, "width": 3, "height": 4, "z": 5}}, "/coordinates/z"),
         ({"coordinates": None}, "/coordinates"),
         ({"confidence": 0.5}, "/confidence"),
     ],
 )
-def test_a_wrong_extraction_is_422(shared: Api, paper: Json, changes: Any, pointer: str) -> None:
+def test_a_wrong_extraction_is_422(shared: Api, paper: Json, changes: Any, pointer: str | list[str]) -> None:
     """Ensure that each field is checked strictly, and pages lie within the document."""
     body = extraction(paper["id"], **changes)
-    assert pointers(shared.post("/api/extractions", json=body)) == [pointer]
+    expected = pointer if isinstance(pointer, list) else [pointer]
+    assert pointers(shared.post("/api/extractions", json=body)) == expected
 
 
 @pytest.mark.parametrize(

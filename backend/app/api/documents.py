@@ -13,7 +13,8 @@ from app.api.schemas import DocumentOut, PageOut
 from app.errors import ContentMissing, StorageFailed
 from app.services import documents, uploads
 from app.tables import Document
-from snaptable.web import FieldError, ListParams, Problem, RowResponder, parse_json, problems
+from snaptable.web import FieldError, ListParams, NotStrictJson, Problem, RowResponder, parse_json, problems
+from snaptable.web.problems import MAX_POINTER
 
 router = new_router("documents", "/api/documents")
 
@@ -139,8 +140,8 @@ def _parts(form: FormData) -> tuple[UploadFile, dict[str, JsonValue]]:
     value: JsonValue = None
     try:
         value = parse_json(metadata) if isinstance(metadata, str) else None
-    except ValueError as error:
-        errors.append(FieldError("/metadata", str(error)))
+    except NotStrictJson as error:
+        errors.append(FieldError(f"/metadata{error.pointer}"[:MAX_POINTER], str(error)))
     else:
         if not isinstance(value, dict):
             errors.append(FieldError("/metadata", "This must be a JSON object."))

@@ -10,14 +10,14 @@ from pydantic import (
     ConfigDict,
     EmailStr,
     Field,
-    FiniteFloat,
     StringConstraints,
     with_config,
 )
+from pydantic_core import PydanticKnownError
 from typing_extensions import TypedDict
 
 from app.security.passwords import MAX_PASSWORD_BYTES
-from app.tables import AnnotationType
+from app.tables import AnnotationType, Number
 
 MIN_PASSWORD = 8
 
@@ -29,6 +29,13 @@ def _as_whole_number(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _as_number(value: object) -> object:
+    """Refuse what is no number of JSON, in one error: a union of types would give one for each."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticKnownError("float_type")
+    return value
+
+
 def _password(value: str) -> str:
     """Refuse a password that would take long to hash."""
     if len(value.encode("utf-8")) > MAX_PASSWORD_BYTES:
@@ -38,6 +45,7 @@ def _password(value: str) -> str:
 
 _Page = Annotated[int, Field(ge=1, le=2**31 - 1)]
 PageNumber = Annotated[_Page, BeforeValidator(_as_whole_number, json_schema_input_type=_Page)]
+Coordinate = Annotated[Number, BeforeValidator(_as_number, json_schema_input_type=int | float)]
 LongText = Annotated[str, StringConstraints(max_length=100_000)]
 Color = Annotated[str, StringConstraints(max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -93,10 +101,10 @@ class DocumentOut(Output):
 class Coordinates(Input):
     """A rectangle on a page."""
 
-    x: FiniteFloat
-    y: FiniteFloat
-    width: FiniteFloat
-    height: FiniteFloat
+    x: Coordinate
+    y: Coordinate
+    width: Coordinate
+    height: Coordinate
 
 
 class ExtractionIn(Input):
@@ -113,10 +121,10 @@ class ExtractionIn(Input):
 class CoordinatesOut(Output):
     """A rectangle on a page."""
 
-    x: float
-    y: float
-    width: float
-    height: float
+    x: Number
+    y: Number
+    width: Number
+    height: Number
 
 
 class ExtractionOut(Output):

@@ -15,6 +15,13 @@ FILE_DEPTH = MAX_DEPTH + 2
 MAX_QUOTED = 80
 """Characters of the text that a message repeats."""
 
+TOO_DEEP = "nested too deeply"
+REPEATED_KEY = "a key stands twice in one object"
+NOT_A_NUMBER = "NaN and infinities are not JSON"
+BEYOND_FLOAT = "a number is beyond what a float holds"
+HALF_A_PAIR = "half of a surrogate pair is not UTF-8"
+"""Reasons of refusals; `json_faults` tells by them where the value stands."""
+
 
 class NotStrict(ValueError):
     """JSON that a parser would take, and that is refused here.
@@ -65,7 +72,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        raise NotStrict("a key stands twice in one object", f": {_quoted(json.dumps(_first_repeated(pairs)))}")
+        raise NotStrict(REPEATED_KEY, f": {_quoted(json.dumps(_first_repeated(pairs)))}")
     return unique
 
 
@@ -79,13 +86,13 @@ def _first_repeated(pairs: list[tuple[str, object]]) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise NotStrict("NaN and infinities are not JSON", f": {name}")
+    raise NotStrict(NOT_A_NUMBER, f": {name}")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise NotStrict("a number is beyond what a float holds", f": {_quoted(text)}")
+        raise NotStrict(BEYOND_FLOAT, f": {_quoted(text)}")
     return value
 
 
@@ -98,7 +105,7 @@ def _check_surrogates(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise NotStrict("half of a surrogate pair is not UTF-8") from None
+        raise NotStrict(HALF_A_PAIR) from None
 
 
 def depth_of(value: object) -> int:

@@ -17,6 +17,7 @@ Errors
     `problems(404, 409)`: documents them, for a route's `responses`. `PROBLEM_MEDIA_TYPE`: their media type.
 Requests
     `StrictRoute`: a route class whose JSON bodies are parsed by `parse_json`: no duplicate keys, NaN, lone surrogates.
+    `NotStrictJson`: what `parse_json` raises; its `pointer` leads to the value.
     `BodyLimit`: middleware that answers 413 to a body over a limit.
     `ListParams`, `Listing`: the query string of a list, as a query.
 Responses
@@ -41,7 +42,7 @@ from snaptable.web.problems import (
     problem_response,
     problems,
 )
-from snaptable.web.request_json import StrictRoute, parse_json
+from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ __all__ = [
     "Health",
     "ListParams",
     "Listing",
+    "NotStrictJson",
     "Problem",
     "RowResponder",
     "ServerLimits",

@@ -35,6 +35,8 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 # A body of a hundred thousand unknown fields must not earn an answer of the same size.
 MAX_FIELD_ERRORS = 50
+MAX_POINTER = 200
+"""Characters of a pointer: who sent a name of a megabyte knows it."""
 RETRY_AFTER_STORE = "5"
 """Seconds after which writing is worth another try."""
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
@@ -251,8 +253,9 @@ def _detail(error: ErrorDetails) -> str:
 
 
 def pointer_to(*path: str | int) -> str:
-    """Return the JSON pointer (RFC 6901) of a path of names and positions."""
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+    """Return the JSON pointer (RFC 6901) of a path of names and positions, cut at `MAX_POINTER` characters."""
+    steps = (str(step)[:MAX_POINTER].replace("~", "~0").replace("/", "~1") for step in path[:MAX_POINTER])
+    return "".join(f"/{step}" for step in steps)[:MAX_POINTER].removesuffix("~")
 
 
 # ── the OpenAPI document ────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,8 +12,9 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from starlette.types import Scope
 
-from snaptable.values.strict_json import NotStrict, depth_of, parse_strictly
-from snaptable.web.problems import FieldError, Problem
+from snaptable.values.json_faults import TOO_MANY_DIGITS, first_fault
+from snaptable.values.strict_json import TOO_DEEP, NotStrict, depth_of, parse_strictly
+from snaptable.web.problems import FieldError, Problem, pointer_to
 
 MAX_DEPTH = 64
 """Nesting of a body; well under what the store takes in a row (100), so that a body that passes here can be stored."""
@@ -69,16 +70,29 @@ class _StrictRequest(Request):
         """
         try:
             return parse_json(await self.body())
-        except ValueError as error:
-            raise Problem.invalid(FieldError("", str(error))) from None
+        except NotStrictJson as error:
+            raise Problem.invalid(FieldError(error.pointer, str(error))) from None
+
+
+class NotStrictJson(ValueError):
+    """A JSON text that is refused; the message repeats nothing of it.
+
+    Attributes:
+        pointer: a JSON pointer (RFC 6901) to the value that is not strict; "" for the whole text, if that is no JSON at
+            all, or the value could not be found.
+    """
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
 
 
 def parse_json(data: bytes | str) -> JsonValue:
     """Return the JSON value of `data`.
 
     Raises:
-        ValueError: for anything but exactly one JSON text in UTF-8: duplicate keys, NaN and infinities, numbers
-            that overflow, lone surrogates, nesting over `MAX_DEPTH`. The message repeats nothing of the data.
+        NotStrictJson: for anything but exactly one JSON text in UTF-8: duplicate keys, NaN and infinities, numbers
+            that overflow, lone surrogates, nesting over `MAX_DEPTH`. A ValueError; it points at the value.
     """
     try:
         return parse_quickly(data) if isinstance(data, bytes) else _parse_strictly(data)
@@ -114,13 +128,23 @@ def parse_quickly(data: bytes) -> JsonValue:
 def _parse_strictly(data: bytes | str) -> JsonValue:
     """Return the JSON value of `data`; the message of a refusal repeats nothing of it."""
     try:
-        value: JsonValue = parse_strictly(data, MAX_DEPTH)
-    except NotStrict as error:
-        raise ValueError(f"This can't be stored: {error.reason}.") from None
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
     except UnicodeDecodeError as error:
-        raise ValueError(f"This is not valid UTF-8, at byte {error.start}.") from None
+        raise NotStrictJson(f"This is not valid UTF-8, at byte {error.start}.") from None
+    try:
+        value: JsonValue = parse_strictly(text, MAX_DEPTH)
+    except NotStrict as error:
+        raise _located(text, error.reason) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"This is not valid JSON, at character {error.pos}.") from None
+        raise NotStrictJson(f"This is not valid JSON, at character {error.pos}.") from None
     except ValueError:  # Python's bound on the digits of an integer
-        raise ValueError("A number has too many digits.") from None
+        raise _located(text, TOO_MANY_DIGITS) from None
     return value
+
+
+def _located(text: str, reason: str) -> NotStrictJson:
+    """Return the error that points at the first value which is not strict, or tells the reason if that isn't found."""
+    fault = first_fault(text, MAX_DEPTH)
+    if fault is not None:
+        reason = f"nested deeper than {MAX_DEPTH}" if fault.reason == TOO_DEEP else fault.reason
+    return NotStrictJson(f"This can't be stored: {reason}.", pointer_to(*fault.path) if fault else "")

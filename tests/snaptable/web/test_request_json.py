@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 from starlette.testclient import TestClient
 
-from snaptable.web import StrictRoute, install_problems, parse_json
-from snaptable.web.request_json import NeedsStrictParser, parse_quickly
+from snaptable.web import NotStrictJson, StrictRoute, install_problems, parse_json
+from snaptable.web.problems import pointer_to
+from snaptable.web.request_json import MAX_DEPTH, NeedsStrictParser, parse_quickly
 
 
 class Note(BaseModel):
@@ -49,8 +50,15 @@ def test_an_ordinary_body_is_taken(client: TestClient, content_type: str) -> Non
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        (b'{"text": "a", "text": "b"}', ""), (b'{"text": NaN}', ""), (b'{"text": "\\ud800"}', ""), (b"\xff", ""),
-        (b"{", ""), (b'{"text": "a"} {}', ""), (b'{"text": ' + b"[" * 65 + b"]" * 65 + b"}", ""),
+        (b'{"text": "a", "text": "b"}', "/text"), (b'{"text": NaN}', "/text"), (b'{"text": "\\ud800"}', "/text"),
+        (b"\xff", ""), (b"{", ""), (b'{"text": "a"} {}', ""), (b"NaN", ""), (b"[[NaN]]", "/0/0"), (b'"\\udc00"', ""),
+        (b'{"text": ' + b"[" * 65 + b"]" * 65 + b"}", "/text" + "/0" * 63),
+        (b'{"text": ' + b"[" * 500_000, "/text" + "/0" * 63),
+        (b'{"text": {"a/b": [1, {"c~d": -Infinity}]}}', "/text/a~1b/1/c~0d"), (b'{"page": 1e400}', "/page"),
+        (b'{"page": [0, ' + b"9" * 4301 + b"]}", "/page/1"),
+        (b'{"text": [{}, {"a": 1, "b": 2, "\\u0061": 3}]}', "/text/1/a"),
+        (b'{"text": {"\\ud800": 1}}', "/text"), (b'{"' + b"k" * 1_000_000 + b'": NaN}', "/" + "k" * 199),
+        (b'{"text": "a", "' + b"~" * 1_000_000 + b'": 1}', ("/" + "~0" * 100)[:199]),
         (b'{"text": 1}', "/text"), (b'{"text": "a", "page": 2.5}', "/page"), (b'{"text": "a", "b/c": 1}', "/b~1c"),
         (b"[]", ""), (b"null", ""), (b"", ""), (b"{}", "/text"),
     ],
@@ -94,6 +102,43 @@ def test_what_is_parsed_quickly_is_what_the_strict_parser_says(data: bytes) -> N
     """Ensure that the quick parser never takes what the strict one refuses, nor reads it differently."""
     quick, strict = both(data)
     assert quick in (NeedsStrictParser, strict)
+
+
+FAULTS = [
+    b"NaN",
+    b"-Infinity",
+    b"1e400",
+    b"9" * 4301,
+    b'"\\ud8' + b'00"',
+    b"[" * 65 + b"]" * 65,
+    b'{"x":1,"y":{},"x":2}',
+]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "", "~", "/", "é", '"', "[", ":", "NaN", "a,b"]) | st.integers(0, 3), max_size=4),
+    st.sampled_from(FAULTS),
+    st.booleans(),
+)
+def test_a_pointer_leads_to_the_value(path: list[str | int], fault: bytes, spaced: bool) -> None:
+    """Ensure that a value which is not strict is found wherever it stands, whatever stands before and behind it."""
+    value: Any = "FAULT"
+    for step in reversed(path):
+        siblings = [{"n": ["{[", 1.5, None]}, True, '\\"']
+        if isinstance(step, str):
+            value = {"before": siblings, step: value, "behind": siblings}
+        else:
+            value = [*(siblings * 2)[:step], value, "FAULTS"]
+    text = json.dumps(value, ensure_ascii=False, indent=1 if spaced else None)
+    data = text.encode().replace(b'"FAULT"', fault)
+    with pytest.raises(NotStrictJson) as raised:
+        parse_json(data)
+    expected = pointer_to(*path)
+    if fault[:1] == b"[":  # the list that is too deep
+        assert raised.value.pointer.startswith(expected)
+        assert len(raised.value.pointer.split("/")) - 1 == MAX_DEPTH
+    else:
+        assert raised.value.pointer == expected + ("/x" if fault[:1] == b"{" else "")
 
 
 VALUES = st.recursive(
