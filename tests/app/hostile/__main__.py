@@ -64,16 +64,30 @@ class Server:
         return self.process.wait(30)
 
 
-@contextmanager
-def hostile(port: int, only: list[str]) -> Iterator[None]:
-    """Let hostile clients at a port for the length of a block."""
-    process = subprocess.Popen([sys.executable, "-m", f"{HERE}.attacks", str(port), *only])
-    try:
+class Hostile:
+    """The hostile clients, in a process of their own; their rows are there before anything is measured."""
+
+    def __init__(self, port: int, only: list[str]) -> None:
+        """Start it, and wait until it is ready."""
+        command = [sys.executable, "-m", f"{HERE}.attacks", str(port), *only]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "settled\n"
+
+    @contextmanager
+    def attacking(self) -> Iterator[None]:
+        """Let them do what they do for the length of a block."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("begin\n")
+        self.process.stdin.flush()
         yield
-        assert process.poll() is None, "the hostile clients gave up"
-    finally:
-        process.kill()
-        process.wait()
+        assert self.process.poll() is None, "the hostile clients gave up"
+        self.end()
+
+    def end(self) -> None:
+        """End the process; do nothing if it has ended."""
+        self.process.kill()
+        self.process.communicate()
 
 
 def watch(server: Server, seconds: float) -> list[Usage]:
@@ -170,18 +184,20 @@ def main() -> int:
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), options.option)
+        strangers = Hostile(server.port, options.only)
         try:
             with subject(server) as honest:
                 time.sleep(1)
                 begin = time.monotonic()
                 watch(server, seconds / 4)
                 middle = time.monotonic()
-                with hostile(server.port, options.only):
+                with strangers.attacking():
                     usages = watch(server, seconds)
                 end = time.monotonic()
             time.sleep(min(15, seconds / 4))
             after = server.usage()
         finally:
+            strangers.end()
             status = server.stop()
         alone, beside = between(honest.measured, begin, middle), between(honest.measured, middle, end)
         sys.stdout.write("\n".join(timeline(usages, beside)) + "\n")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 
 from tests.app.support import make_pdf
@@ -233,7 +234,7 @@ async def repeat(stranger: Stranger, function: Attack, pause: float) -> None:
 
 
 async def main() -> None:
-    """Attack a port until this process is ended."""
+    """Get what an attack needs, say so, and from the next line on standard input on attack until this process ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("only", nargs="*")
@@ -241,6 +242,9 @@ async def main() -> None:
     os.nice(10)  # what strangers do takes nothing of the server's processors
     stranger = Stranger(options.port)
     await stranger.settle()
+    sys.stdout.write("settled\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
     chosen = [kind for kind in ATTACKS if not options.only or kind[0].__name__ in options.only]
     await asyncio.gather(
         *(repeat(stranger, function, pause) for function, times, pause in chosen for _ in range(times))
