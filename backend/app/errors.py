@@ -51,6 +51,14 @@ class TooLarge(ServiceError):
     """A document of more bytes than the limit."""
 
 
+class TooManyRows(ServiceError):
+    """One row more than its user may have; the message says how many there are, and what to do."""
+
+
+class QuotaExceeded(ServiceError):
+    """More bytes than their user may store; the message says how many there are, and what to do."""
+
+
 class StorageFailed(ServiceError):
     """A document whose bytes the disk did not take."""
 

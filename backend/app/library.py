@@ -1,8 +1,11 @@
 """The backend's database, and how a file of the older stop-gap becomes one."""
 
+from functools import cached_property
+
 from app import legacy_import
 from app.files import blobs
 from app.tables import Annotation, Document, Extraction, Session, User
+from app.usage import Limits, Usage
 from snaptable import Database, Index, LegacySnapshot, Table, table
 
 
@@ -18,6 +21,14 @@ class Library(Database):
     annotations: Table[Annotation] = table(
         Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
     )
+
+    limits = Limits()
+    """What one user may store; the settings say otherwise."""
+
+    @cached_property
+    def usages(self) -> dict[str, Usage]:
+        """What users store, by their keys, as far as it is known; see `services.quotas`."""
+        return {}
 
     def import_legacy(self, old: LegacySnapshot) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""

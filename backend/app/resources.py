@@ -15,6 +15,7 @@ from app.services import documents
 from app.services.accounts import AccountResources
 from app.services.uploads import UploadResources
 from app.settings import Settings
+from app.usage import Limits
 from snaptable import SnaptableError, WriteFailed
 from snaptable.engines import Filesystem
 from snaptable.storage.disk.files import Files
@@ -35,6 +36,13 @@ class Resources:
         """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
         self.settings = settings
         self.db = Library(settings.data_dir, fsync=settings.fsync, snapshot=settings.snapshot, filesystem=filesystem)
+        self.db.limits = Limits(
+            documents=settings.quota_documents,
+            document_bytes=settings.quota_document_bytes,
+            marks=settings.quota_marks,
+            row_bytes=settings.quota_row_bytes,
+            json_bytes=settings.json_bytes,
+        )
         self._filesystem = filesystem
         self._is_open = False
         self._temporary: tempfile.TemporaryDirectory[str] | None = None

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MIB = 1024 * 1024
+from app.usage import MIB, Limits
+
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -24,6 +25,19 @@ class Settings(BaseSettings):
     )
     max_upload: int = Field(50 * MIB, gt=0, description="Largest document in bytes.")
     max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
+    quota_documents: int = Field(Limits.documents, gt=0, description="Documents that a user may have.")
+    quota_document_bytes: int = Field(
+        Limits.document_bytes,
+        gt=0,
+        description="Bytes that all files of a user may take, equal ones counted each time.",
+    )
+    quota_marks: int = Field(Limits.marks, gt=0, description="Extractions and annotations that a user may have.")
+    quota_row_bytes: int = Field(Limits.row_bytes, gt=0, description="Bytes that all rows of a user may take, as JSON.")
+    json_bytes: int = Field(
+        Limits.json_bytes,
+        gt=0,
+        description="Bytes that a document's metadata, or an annotation's coordinates, may take.",
+    )
     page_bytes: int = Field(4 * MIB, gt=0, description="Bytes from which on a page of a list ends before its limit.")
     session_hours: float = Field(24 * 14, gt=0, le=24 * 3650, description="How long a login lasts.")
     login_failures: int = Field(10, gt=0, description="Failed logins allowed on one account from one address a window.")

@@ -51,7 +51,7 @@ async def get_annotation(caller: CallerDep, annotation_id: str) -> Response:
     "",
     status_code=201,
     response_model=AnnotationOut,
-    responses=problems(401, 404, 413, 422, 503),
+    responses=problems(401, 404, 409, 413, 422, 503, 507),
     summary="Put an annotation on a page of one of your documents",
 )
 async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
@@ -63,7 +63,7 @@ async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
 @router.patch(
     "/{annotation_id}",
     response_model=AnnotationOut,
-    responses=problems(401, 404, 413, 422, 503),
+    responses=problems(401, 404, 413, 422, 503, 507),
     summary="Change some fields of an annotation",
 )
 async def change_annotation(

@@ -51,7 +51,7 @@ PDF_CONTENT: dict[int | str, dict[str, JsonValue]] = {
     "",
     status_code=201,
     response_model=DocumentOut,
-    responses=problems(400, 401, 413, 422, 503),
+    responses=problems(400, 401, 409, 413, 422, 503, 507),
     openapi_extra=UPLOAD_FORM,
     summary="Upload a PDF",
 )

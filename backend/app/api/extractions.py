@@ -47,7 +47,7 @@ async def get_extraction(caller: CallerDep, extraction_id: str) -> Response:
     "",
     status_code=201,
     response_model=ExtractionOut,
-    responses=problems(401, 404, 413, 422, 503),
+    responses=problems(401, 404, 409, 413, 422, 503, 507),
     summary="Record a piece of text from a page of one of your documents",
 )
 async def create_extraction(caller: CallerDep, body: ExtractionIn) -> Response:

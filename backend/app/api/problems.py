@@ -12,11 +12,13 @@ from app.errors import (
     EmailTaken,
     FieldRefused,
     NotFound,
+    QuotaExceeded,
     ServiceError,
     StorageFailed,
     TooBusy,
     TooLarge,
     TooManyAttempts,
+    TooManyRows,
     WrongPassword,
 )
 from snaptable.web import FieldError, Problem, problem_response
@@ -45,6 +47,10 @@ def _problem_of(error: ServiceError) -> Problem:
             return Problem(401, "E-mail address and password don't belong together.", headers=CHALLENGE)
         case FieldRefused():
             return Problem.invalid(FieldError(f"/{error.field}", str(error)))
+        case TooManyRows():
+            return Problem(409, str(error))
+        case QuotaExceeded():
+            return Problem(507, str(error))
         case TooLarge():
             return Problem(413, "The document is too large.")
         case TooManyAttempts():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from app.library import Library
-from app.services import documents
+from app.services import documents, quotas
 from app.services.ownership import owned_row
 from app.tables import Annotation, User
 from snaptable import Query, utc_now
@@ -14,13 +14,14 @@ def create(db: Library, user: User, /, document_id: str, page_num: int, **fields
 
     Raises:
         NotFound: the document does not exist, or is another user's.
-        FieldRefused: it does not have the page.
+        FieldRefused: it does not have the page; the coordinates are too large.
+        TooManyRows, QuotaExceeded: the user may not store as much.
     """
     documents.check_page(documents.get(db, user, document_id), page_num, "page_num")
+    quotas.check_json(db, "coordinates", fields.get("coordinates"))
     now = utc_now()
-    return db.annotations.create(
-        document_id=document_id, user_id=user.id, page_num=page_num, created_at=now, updated_at=now, **fields
-    )
+    fields |= {"document_id": document_id, "user_id": user.id, "page_num": page_num}
+    return quotas.create(db, user, db.annotations, created_at=now, updated_at=now, **fields)
 
 
 def get(db: Library, user: User, annotation_id: str) -> Annotation:
@@ -47,7 +48,8 @@ def change(db: Library, user: User, annotation_id: str, /, **changes: object) ->
 
     Raises:
         NotFound: there is none, or it is another user's.
-        FieldRefused: the document does not have the new page.
+        FieldRefused: the document does not have the new page; the new coordinates are too large.
+        QuotaExceeded: the user may not store as many bytes.
     """
     annotation = get(db, user, annotation_id)
     if not changes:
@@ -55,7 +57,9 @@ def change(db: Library, user: User, annotation_id: str, /, **changes: object) ->
     page_num = changes.get("page_num")
     if isinstance(page_num, int):
         documents.check_page(db.documents[annotation.document_id], page_num, "page_num")
-    return db.annotations.update(annotation.id, **changes, updated_at=utc_now())
+    if "coordinates" in changes:
+        quotas.check_json(db, "coordinates", changes["coordinates"])
+    return quotas.change(db, user, annotation, **changes, updated_at=utc_now())
 
 
 def delete(db: Library, user: User, annotation_id: str) -> None:
@@ -64,4 +68,4 @@ def delete(db: Library, user: User, annotation_id: str) -> None:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    db.annotations.delete(get(db, user, annotation_id).id)
+    quotas.delete(db, user, db.annotations, get(db, user, annotation_id))

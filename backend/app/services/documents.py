@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from app.errors import FieldRefused
 from app.library import Library
+from app.services import quotas
 from app.services.ownership import owned_row
 from app.tables import Document, User
 from snaptable import Query
@@ -20,9 +21,13 @@ def clean_filename(name: str | None) -> str:
     return cleaned[:MAX_FILENAME] if cleaned.strip(".") else UNNAMED
 
 
-def create(db: Library, /, **fields: object) -> Document:
-    """Add a document whose bytes are stored already."""
-    return db.documents.create(**fields)
+def create(db: Library, user: User, /, **fields: object) -> Document:
+    """Add a document whose bytes are stored already.
+
+    Raises:
+        TooManyRows, QuotaExceeded: the user may not store as much.
+    """
+    return quotas.create(db, user, db.documents, user_id=user.id, **fields)
 
 
 def get(db: Library, user: User, document_id: object) -> Document:
@@ -51,7 +56,7 @@ def check_owned(db: Library, user: User, document_ids: Iterable[object]) -> None
 
 def delete(db: Library, user: User, document_id: str) -> Document:
     """Delete a document with its extractions and annotations, and return it."""
-    return db.documents.delete(get(db, user, document_id).id)
+    return quotas.delete(db, user, db.documents, get(db, user, document_id))
 
 
 def is_referenced(db: Library, sha256: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from app.library import Library
-from app.services import documents
+from app.services import documents, quotas
 from app.services.ownership import owned_row
 from app.tables import Extraction, User
 from snaptable import Query
@@ -15,9 +15,11 @@ def create(db: Library, user: User, /, document_id: str, page: int, **fields: ob
     Raises:
         NotFound: the document does not exist, or is another user's.
         FieldRefused: it does not have the page.
+        TooManyRows, QuotaExceeded: the user may not store as much.
     """
     documents.check_page(documents.get(db, user, document_id), page, "page")
-    return db.extractions.create(document_id=document_id, user_id=user.id, page=page, **fields)
+    fields |= {"document_id": document_id, "user_id": user.id, "page": page}
+    return quotas.create(db, user, db.extractions, **fields)
 
 
 def get(db: Library, user: User, extraction_id: str) -> Extraction:
@@ -45,4 +47,4 @@ def delete(db: Library, user: User, extraction_id: str) -> None:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    db.extractions.delete(get(db, user, extraction_id).id)
+    quotas.delete(db, user, db.extractions, get(db, user, extraction_id))

@@ -1,17 +1,20 @@
 """Taking documents in and removing them: bytes on the disk and rows in the database, in an order no crash can harm."""
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from pydantic import JsonValue
 
-from app.errors import FieldRefused, StorageFailed
+from app.errors import FieldRefused, ServiceError, StorageFailed, TooLarge
 from app.files.blobs import Blobs, StagedBlob
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
 from app.library import Library
-from app.services import documents
+from app.services import documents, quotas
 from app.tables import Document, User
 
 
@@ -25,6 +28,8 @@ class UploadResources:
     """The largest document in bytes."""
     unfinished: set[asyncio.Task[Document]] = field(default_factory=set)
     """The uploads that are being committed."""
+    waiting: dict[str, list[int]] = field(default_factory=dict)
+    """The sizes of the uploads that are on their way, by user."""
 
     async def finish(self) -> None:
         """Wait for the uploads that are being committed."""
@@ -42,21 +47,23 @@ async def receive(
     """Store a PDF and add its document.
 
     Raises:
-        FieldRefused: the file is not a PDF that can be read.
+        FieldRefused: the file is not a PDF that can be read; the metadata is too large.
         TooLarge: it has too many bytes.
+        TooManyRows, QuotaExceeded: the user may not store as much.
         StorageFailed: the disk is full, or fails.
     """
+    quotas.check_json(db, "metadata", metadata)
     try:
-        staged = await asyncio.to_thread(resources.blobs.stage, file, resources.max_size)
-        fields: dict[str, object] = {
-            "user_id": user.id,
-            "filename": documents.clean_filename(filename),
-            "total_pages": await _count_pages(resources.pages, staged),
-            "size": staged.size,
-            "sha256": staged.sha256,
-            "metadata": metadata,
-        }
-        return await _finish(db, resources, staged, fields)
+        async with _place_for(db, resources, user, file):
+            staged = await asyncio.to_thread(resources.blobs.stage, file, resources.max_size)
+            fields: dict[str, object] = {
+                "filename": documents.clean_filename(filename),
+                "total_pages": await _count_pages(resources.pages, staged),
+                "size": staged.size,
+                "sha256": staged.sha256,
+                "metadata": metadata,
+            }
+            return await _finish(db, resources, staged, user, fields)
     except NotAPdf as error:
         raise FieldRefused("file", str(error)) from None
     except OSError as error:
@@ -76,6 +83,31 @@ async def remove(db: Library, resources: UploadResources, user: User, document_i
         resources.blobs.collect(sha256)
 
 
+@asynccontextmanager
+async def _place_for(db: Library, resources: UploadResources, user: User, file: BinaryIO) -> AsyncIterator[None]:
+    """Keep room for a file among what its user may store, while it is on its way.
+
+    What counts is decided when its row is committed; this keeps uploads side by side from filling the disk meanwhile.
+
+    Raises:
+        TooLarge, TooManyRows, QuotaExceeded: there is none.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > resources.max_size:
+        raise TooLarge
+    sizes = resources.waiting.setdefault(user.id, [])
+    number, total = len(sizes), sum(sizes)
+    sizes.append(size)
+    try:
+        await db.run(quotas.check_upload, user, size, number, total)
+        yield
+    finally:
+        sizes.remove(size)
+        if not sizes:
+            resources.waiting.pop(user.id, None)
+
+
 async def _count_pages(pages: PageCounter, staged: StagedBlob) -> int:
     """Count the pages of what came in, and discard it if that fails."""
     try:
@@ -85,9 +117,11 @@ async def _count_pages(pages: PageCounter, staged: StagedBlob) -> int:
         raise
 
 
-async def _finish(db: Library, resources: UploadResources, staged: StagedBlob, fields: dict[str, object]) -> Document:
+async def _finish(
+    db: Library, resources: UploadResources, staged: StagedBlob, user: User, fields: dict[str, object]
+) -> Document:
     """Publish and commit, to the end even if the client goes: a commit can't be cancelled half-way."""
-    task = asyncio.create_task(_publish_and_commit(db, resources.blobs, staged, fields))
+    task = asyncio.create_task(_publish_and_commit(db, resources.blobs, staged, user, fields))
     resources.unfinished.add(task)
     task.add_done_callback(resources.unfinished.discard)
     task.add_done_callback(_retrieve)
@@ -100,7 +134,9 @@ def _retrieve(task: asyncio.Task[Document]) -> None:
         task.exception()
 
 
-async def _publish_and_commit(db: Library, blobs: Blobs, staged: StagedBlob, fields: dict[str, object]) -> Document:
+async def _publish_and_commit(
+    db: Library, blobs: Blobs, staged: StagedBlob, user: User, fields: dict[str, object]
+) -> Document:
     """Make the bytes durable, then the row that refers to them; in between they are pinned.
 
     If the commit fails the bytes stay: its outcome may be unknown, and the next start removes what no row refers to.
@@ -111,4 +147,8 @@ async def _publish_and_commit(db: Library, blobs: Blobs, staged: StagedBlob, fie
         except OSError:
             blobs.collect(staged.sha256)
             raise
-        return await db.run(documents.create, **fields)
+        try:
+            return await db.run(documents.create, user, **fields)
+        except ServiceError:  # it was refused: there is no row, and that is certain
+            blobs.collect(staged.sha256)
+            raise
