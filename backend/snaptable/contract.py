@@ -387,5 +387,11 @@ class Engine(Protocol):
                 returned is durable.
         """
 
+    def leave_to_parent(self, reason: str) -> None:
+        """Raise DatabaseClosed at every access from now on: this is a fork of the process that opened the engine.
+
+        Takes no lock, and touches nothing that the parent uses: threads that this process lacks may hold anything.
+        """
+
     def can_close_at_exit(self) -> bool:
         """Return whether closing would neither wait for a transaction nor touch what belongs to another process."""

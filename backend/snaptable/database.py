@@ -17,7 +17,7 @@ from snaptable.declarations import Declaration, declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
-from snaptable.openings import Opening, close_abandoned, close_all
+from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
 from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import TableSchema
 from snaptable.table import Table
@@ -36,7 +36,8 @@ class Database:
 
     Making an object does no I/O; `with`, or `open()` and `close()`, do. The same object can be opened again. A program
     that ends without closing loses nothing: what a write returned from is on the disk. A database that nothing refers
-    to any more, no table and no query of it either, closes itself.
+    to any more, no table and no query of it either, closes itself. A process that is forked has none of its parent's
+    databases open: reads and writes of theirs are DatabaseClosed, and it opens its own.
 
     >>> class User(Row):
     ...     id: str
@@ -108,6 +109,8 @@ class Database:
         self._engine: Engine | None = None
         self._opening: Opening | None = None
         self._directory: Path | None = None
+        self._opened_by: int | None = None
+        """In a fork, the process that has the database open; else None."""
         self._closing = threading.Lock()
         self._is_copy = False
         self.fork_base: int | None = None
@@ -176,14 +179,15 @@ class Database:
             self._retention,
         )
         self._attach(open_engine(options))
-        _open_databases.add(self)
         report_open(self)
         return self
 
     def _attach(self, engine: Engine) -> None:
         """Answer from an open engine."""
         self._directory = engine.directory
+        self._opened_by = None
         self._opening = Opening(engine)
+        _open_databases.add(self)
         for name, table in self._tables.items():
             table._bind(engine.tables[name], self._opening)
         self._engine = engine
@@ -231,6 +235,13 @@ class Database:
         # 3. The last snapshot, and the mark of a clean close.
         engine.close()
 
+    def _leave_to_parent(self) -> None:
+        """Be closed in this process, a fork of the one that opened the database; it may be opened again here."""
+        if self._opening is not None:
+            self._opened_by = self._opening.pid
+        self._engine = self._opening = None
+        self._closing = threading.Lock()  # a thread of the parent may have held the other
+
     def __enter__(self) -> Self:
         """Open the database; a past or a fork is open already."""
         return self if self._is_copy and self.is_open else self.open()
@@ -245,6 +256,8 @@ class Database:
 
     def _opened(self) -> Engine:
         if self._engine is None:
+            if self._opened_by is not None:
+                raise DatabaseClosed(f"{self!r}: {forked_from(self._opened_by)}")
             raise DatabaseClosed(f"{self!r} is not open: use `with {type(self).__name__}(…) as db`, or db.open()")
         return self._engine
 
@@ -359,3 +372,15 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
+
+
+def _leave_to_parent() -> None:
+    """Leave every open database to the parent of this process, which is a fork; takes no lock."""
+    leave_all_to_parent()
+    for database in tuple(_open_databases):
+        database._leave_to_parent()
+    _open_databases.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

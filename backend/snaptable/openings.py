@@ -7,6 +7,7 @@ and starts a thread, which closes it; opening a database waits for the closings 
 
 import _thread
 import logging
+import os
 import threading
 import time
 import weakref
@@ -25,12 +26,14 @@ class Opening:
 
     Attributes:
         engine: what was opened.
+        pid: the process that opened it.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "engine")
+    __slots__ = ("__weakref__", "_finalizer", "engine", "pid")
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.pid = os.getpid()
         self._finalizer = weakref.finalize(self, _abandon, engine)
         # At exit everything is closed in order, by `close_all`.
         self._finalizer.atexit = False
@@ -40,6 +43,11 @@ class Opening:
         """Take note that the engine is closed by somebody who refers to it."""
         self._finalizer.detach()
         _openings.discard(self)
+
+    def leave_to_parent(self) -> None:
+        """Let this process, a fork, neither use nor close what its parent opened."""
+        self.end()
+        self.engine.leave_to_parent(forked_from(self.pid))
 
 
 class _Abandoned:
@@ -97,6 +105,24 @@ def close_all() -> None:
         if opening.engine.can_close_at_exit():
             opening.end()
             _close(opening.engine)
+
+
+def leave_all_to_parent() -> None:
+    """Leave every opening to the parent of this process, which is a fork; its threads, which closed some, aren't here.
+
+    Takes no lock: the parent's threads may hold any.
+    """
+    _abandoned.clear()
+    for opening in tuple(_openings):
+        opening.leave_to_parent()
+
+
+def forked_from(pid: int) -> str:
+    """Return why a fork of the process that opened a database can't use it, and what to do."""
+    return (
+        f"this process is a fork of process {pid}, which opened the database, and can't use it: open a database of its "
+        f"own here, after the fork; with read_only=True while process {pid} has the same directory open"
+    )
 
 
 def _close(engine: Engine) -> None:

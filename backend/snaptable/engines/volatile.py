@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from snaptable.attribution import Attribution
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
 from snaptable.errors import ConstraintError, ReadOnlyStore, TransactionError
-from snaptable.memory import constraints
+from snaptable.memory import after_fork, constraints
 from snaptable.memory.commit_log import RememberedCommits, VolatileLog
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
@@ -50,6 +50,10 @@ class InMemory:
     def stop(self) -> None:
         """Wait for the open transaction, then refuse every other."""
         self.memory.close_writer()
+
+    def leave_to_parent(self, reason: str) -> None:
+        """Refuse every access: this is a fork."""
+        after_fork.refuse(self.memory, self._tables.values(), reason)
 
     def check(self) -> list[str]:
         """Return what is wrong with indexes and constraints; O(n log n)."""
