@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import uvicorn
 
 from snaptable.web.server import GuardedProtocol, ServerLimits, server_settings
+from snaptable.web.server.open_files import connections_within, raise_soft_limit
 
 PROGRAM = Path(__file__).with_name("served_app.py")
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -342,34 +344,42 @@ def drip(connection: socket.socket, piece: bytes) -> bytes:
     raise AssertionError("the connection did not end")
 
 
-@pytest.mark.parametrize(
-    ("begin", "piece", "status"),
-    [
-        (b"", b"", None),
-        (b"G", b"", 408),
-        (BEGIN, b"", 408),
-        (BEGIN, b"a: b\r\n", 408),
-        (BEGIN + b"a: ", b"b", 408),
-        (b"", b"\r\n", 408),
-        (GET + BEGIN, b"a: b\r\n", 408),
-        (GET, b"\r\n", 408),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"", 408),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"x", 408),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 408),
-        (chunked()[:-2], b"a: b\r\n", 408),
-    ],
-)
-def test_a_client_that_stalls_is_ended(quick: Served, begin: bytes, piece: bytes, status: int | None) -> None:
-    """Heads and bodies, on fresh and on kept connections, that stand still or drip: 408 to those who asked."""
-    before = quick.descriptors()
-    with quick.connect() as connection:
+STALLING: dict[str, tuple[bytes, bytes, int | None]] = {
+    "nothing": (b"", b"", None),
+    "one byte": (b"G", b"", 408),
+    "half a head": (BEGIN, b"", 408),
+    "lines that drip": (BEGIN, b"a: b\r\n", 408),
+    "a value that drips": (BEGIN + b"a: ", b"b", 408),
+    "blank lines": (b"", b"\r\n", 408),
+    "a second head that drips": (GET + BEGIN, b"a: b\r\n", 408),
+    "blank lines after a request": (GET, b"\r\n", 408),
+    "a body that stands still": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"", 408),
+    "a body that drips": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"x", 408),
+    "chunks that drip": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 408),
+    "trailers that drip": (chunked()[:-2], b"a: b\r\n", 408),
+}
+"""What a client begins with, what it sends ten times a second from then on, and how it is answered."""
+
+
+def stall(served: Served, begin: bytes, piece: bytes) -> list[int]:
+    """Stall, and return the statuses that were answered when the connection has ended."""
+    with served.connect() as connection:
         if begin.startswith(GET):
             connection.sendall(GET)
             assert answer(connection).endswith(ANSWERED)
             begin = begin[len(GET) :]
         send(connection, begin)
         received = drip(connection, piece) if piece else rest(connection)
-    assert re.findall(rb"HTTP/1.1 (\d+)", received) == ([] if status is None else [b"%d" % status])
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", received)]
+
+
+def test_a_client_that_stalls_is_ended(quick: Served) -> None:
+    """Heads and bodies, on fresh and on kept connections, that stand still or drip: 408 to those who asked."""
+    before = quick.descriptors()
+    with ThreadPoolExecutor(len(STALLING)) as pool:
+        running = {kind: pool.submit(stall, quick, begin, piece) for kind, (begin, piece, _) in STALLING.items()}
+        answered = {kind: future.result() for kind, future in running.items()}
+    assert answered == {kind: [] if status is None else [status] for kind, (_, _, status) in STALLING.items()}
     wait_until(lambda: quick.descriptors() <= before)
 
 
@@ -426,7 +436,7 @@ def test_half_open_connections_keep_nobody_out(plain: bool) -> None:
 def test_accepting_pauses_while_all_are_busy() -> None:
     """Who can't be answered waits, and is answered when another has been; one line says so."""
     with serving(connections=4) as served, ExitStack() as stack:
-        slow = [stack.enter_context(served.connect()) for _ in range(12)]
+        slow = [stack.enter_context(served.connect()) for _ in range(8)]
         for connection in slow:
             connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert all(rest(connection).endswith(b"GET 0 2") for connection in slow)
@@ -469,7 +479,7 @@ def test_files_that_run_out_are_told_in_one_line() -> None:
             waiting = [stack.enter_context(served.connect()) for _ in range(20)]
             for connection in waiting:
                 connection.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            time.sleep(2.5)
+            time.sleep(1.5)
             resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (60, 60))
             assert all(rest(connection).endswith(b"GET 0 2") for connection in waiting)
         log = served.stop()
@@ -490,6 +500,20 @@ def test_a_flood_of_nonsense_is_a_line_a_minute(usual: Served) -> None:
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_soft_limit_of_open_files_is_raised() -> None:
+    """To what is wanted, or to the hard limit; and each connection is thought to need two files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        assert raise_soft_limit(300) == 300
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
+        assert raise_soft_limit(250) == 300
+        assert raise_soft_limit(10**9) == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [connections_within(4096, files) for files in (20_000, 1_024, 256, 10)] == [4096, 496, 112, 1]
 
 
 @pytest.mark.parametrize("name", ["head_bytes", "connections", "body_seconds", "reader_rate"])
