@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
 from snaptable.changes import Key, TimedCommit
-from snaptable.conditions import Order, PredicateTemplates
+from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.retention import HistoryStatus
 
 if TYPE_CHECKING:
@@ -50,9 +50,22 @@ class Select:
     offset: int = 0
     after: tuple[object, ...] | None = None
     """Values of the order's columns at the row before the first one wanted; `order` then ends in the primary key."""
+    keep: "Callable[[Any], object] | None" = None
+    """Called with each row that all conditions leave: only those for which it returns something true are wanted."""
 
 
 EVERYTHING = Select()
+
+
+@dataclass(slots=True)
+class Join:
+    """Which rows of another table belong to each row of a query."""
+
+    kind: Literal["many", "one", "count"]
+    """"many" and "count": those whose column `on` holds the row's key; "one": the one whose key the row has in `on`."""
+    on: Column
+    wanted: Select
+    """Which of the other table's rows come into question, and in which order; without one in that of insertion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +182,15 @@ class TableEngine(Protocol[M]):
         Equal values are one key, None too. None is left out of aggregates; of no values a sum is the zero of the
         column's type, a count is 0, the others are None. Sums of ints and timedeltas are exact, those of Decimals up
         to 1,000 digits, of floats correct to the last digit but one; means of Decimals have 16 digits at least.
+        """
+
+    def join(self, wanted: Select, other: "TableEngine[Any]", join: Join) -> list[tuple[M, Any]]:
+        """Return the rows of a query, each with what belongs to it: a list of rows, a row or None, or their number.
+
+        All of one state. The other table is one of the same database.
+
+        Raises:
+            InvalidQuery: it is not.
         """
 
     def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:

@@ -1,6 +1,7 @@
 """Query: what users ask of a table. Immutable and lazy; nothing is evaluated here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from inspect import iscoroutinefunction
 from typing import Any
 
 from snaptable.aggregates import Aggregate, Grouping
@@ -32,6 +33,7 @@ class Query(Questions[M]):
     def __repr__(self) -> str:
         asked = self._select
         steps = [f"where {' & '.join(map(_described, asked.where))}"] if asked.where else []
+        steps += ["filter by a function"] if asked.keep is not None else []
         if asked.order:
             names = (f"{order.column.name}{' descending' * order.descending}" for order in asked.order)
             steps.append(f"order by {', '.join(names)}")
@@ -57,7 +59,9 @@ class Query(Questions[M]):
         asked = self._select
         return Query(
             self._source,
-            Select(asked.where + templates, asked.values + values, asked.order, asked.limit, asked.offset),
+            Select(
+                asked.where + templates, asked.values + values, asked.order, asked.limit, asked.offset, None, asked.keep
+            ),
         )
 
     def order_by(self, /, *keys: object) -> "Query[M]":
@@ -74,7 +78,31 @@ class Query(Questions[M]):
         """
         asked = self._select
         order = asked.order + self._source.orders(keys)
-        return Query(self._source, Select(asked.where, asked.values, order, asked.limit, asked.offset))
+        return Query(
+            self._source, Select(asked.where, asked.values, order, asked.limit, asked.offset, None, asked.keep)
+        )
+
+    def filter(self, keep: Callable[[M], object], /) -> "Query[M]":
+        """Return the query narrowed to rows for which a function returns something true: the last resort.
+
+        It is called with each row that the conditions leave, in Python, before any limit, and must only look at it.
+        The query counts, sorts and pages as ever; a page calls it for all rows behind its cursor at the most.
+
+        Raises:
+            InvalidQuery: it is no function, or a coroutine function. What it raises itself comes out of the query.
+
+        >>> db.users.where(User.age > 20).filter(lambda user: user.age % 5 == 0).count()
+        1
+        """
+        if not callable(keep) or iscoroutinefunction(keep):
+            raise InvalidQuery(
+                "filter() takes a function from a row to whether it is kept, as in lambda user: user.age > 3"
+            )
+        asked, first = self._select, self._select.keep
+        both = keep if first is None else lambda row: first(row) and keep(row)
+        return Query(
+            self._source, Select(asked.where, asked.values, asked.order, asked.limit, asked.offset, None, both)
+        )
 
     def limit(self, count: int, /) -> "Query[M]":
         """Return the query cut to at most `count` rows.
@@ -88,7 +116,9 @@ class Query(Questions[M]):
         """
         asked = self._select
         limit = natural("limit", count)
-        return Query(self._source, Select(asked.where, asked.values, asked.order, limit, asked.offset))
+        return Query(
+            self._source, Select(asked.where, asked.values, asked.order, limit, asked.offset, None, asked.keep)
+        )
 
     def offset(self, count: int, /) -> "Query[M]":
         """Return the query without its first `count` rows, which are looked at all the same; see `page` for many rows.
@@ -102,7 +132,9 @@ class Query(Questions[M]):
         """
         asked = self._select
         offset = natural("offset", count)
-        return Query(self._source, Select(asked.where, asked.values, asked.order, asked.limit, offset))
+        return Query(
+            self._source, Select(asked.where, asked.values, asked.order, asked.limit, offset, None, asked.keep)
+        )
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,7 +162,7 @@ class Query(Questions[M]):
     def _at_most(self, count: int) -> Select:
         asked = self._select
         limit = count if asked.limit is None else min(count, asked.limit)
-        return Select(asked.where, asked.values, asked.order, limit, asked.offset)
+        return Select(asked.where, asked.values, asked.order, limit, asked.offset, None, asked.keep)
 
     def one(self) -> M:
         """Return the only row; costs as `first`.

@@ -1,17 +1,23 @@
-"""What can be asked of a table and of a query alike: aggregates, groups, distinct values."""
+"""What can be asked of a table and of a query alike: aggregates, groups, distinct values, what belongs to rows."""
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from snaptable.aggregates import Aggregate, Avg, Grouping, Max, Min, N, Sum
-from snaptable.contract import M, Select
+from snaptable.conditions import Column
+from snaptable.contract import Join, M, Select
 from snaptable.errors import InvalidQuery
 from snaptable.grouped import Grouped, check_aggregates
 from snaptable.query_source import QuerySource
+from snaptable.schema import TableSchema
 from snaptable.values import value_types
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 T = TypeVar("T")
+R = TypeVar("R", bound="BaseModel")
 K1 = TypeVar("K1")
 K2 = TypeVar("K2")
 K3 = TypeVar("K3")
@@ -141,3 +147,74 @@ class Questions(Generic[M]):
         [25, 31]
         """
         return [group.key for group in self.group_by(column).aggregate()]
+
+    # ── with rows of another table ──────────────────────────────────────────────────────────────────────────────────
+
+    def with_many(self, other: "Questions[R]", /, *, on: object) -> list[tuple[M, list[R]]]:
+        """Return each row with the rows of another table that refer to it, all of one state.
+
+        By an index on `on` (a foreign key has one) one look-up a row, else O(rows of both tables). The others come in
+        their query's order; without one in that of the file, which costs O(rows of their table) once after a write.
+
+        Args:
+            other: a table, or a query of one: its conditions narrow the lists.
+            on: the other table's column that holds this table's key, as in `Document.user_id`.
+
+        Raises:
+            InvalidQuery: `on` is another column, or holds no keys of this table; `other` has a limit, or is of another
+                database.
+
+        >>> db.users.where(id="ann").with_many(db.users, on=User.id)
+        [(User(id='ann', age=31), [User(id='ann', age=31)])]
+        """
+        return self._joined("many", other, on)
+
+    def with_count(self, other: "Questions[R]", /, *, on: object) -> list[tuple[M, int]]:
+        """Return each row with the number of rows of another table that refer to it; as `with_many`.
+
+        >>> db.users.where(id="ann").with_count(db.users.where(User.age < 3), on=User.id)
+        [(User(id='ann', age=31), 0)]
+        """
+        return self._joined("count", other, on)
+
+    def with_one(self, other: "Questions[R]", /, *, on: object) -> list[tuple[M, R | None]]:
+        """Return each row with the row of another table that it refers to, or None; one look-up by key a row.
+
+        Args:
+            other: a table, or a query of one: a row that doesn't answer it is None.
+            on: this table's column that holds the other's key, as in `Document.user_id`.
+
+        Raises:
+            InvalidQuery: as `with_many`.
+
+        >>> db.users.where(id="ann").with_one(db.users, on=User.id)
+        [(User(id='ann', age=31), User(id='ann', age=31))]
+        """
+        return self._joined("one", other, on)
+
+    def _joined(self, kind: Literal["many", "one", "count"], other: "Questions[Any]", on: object) -> list[Any]:
+        source, select = self._asked()
+        if not isinstance(other, Questions):
+            raise InvalidQuery(f"{source.schema.name}: expected a table or a query, not a {type(other).__name__}")
+        others, wanted = other._asked()
+        if wanted.limit is not None or wanted.offset:
+            raise InvalidQuery(
+                f"{others.schema.name}: a limit would be for all rows of {source.schema.name} together; leave it out"
+            )
+        holder, target = (source, others) if kind == "one" else (others, source)
+        column = holder.column(on)
+        check_reference(holder.schema, column, target.schema)
+        return source.engine.join(select, others.engine, Join(kind, column, wanted))
+
+
+def check_reference(holder: TableSchema, column: Column, target: TableSchema) -> None:
+    """Refuse a column that holds no keys of a table.
+
+    Raises:
+        InvalidQuery: it refers to another table, or is of another type.
+    """
+    for reference in holder.references:
+        if reference.field == column.name and reference.target != target.name:
+            raise InvalidQuery(f"{holder.name}: {column!r} refers to {reference.target}, not to {target.name}")
+    if not any(issubclass(kind, target.key_type) for kind in column.types or ()):
+        raise InvalidQuery(f"{holder.name}: {column!r} holds no keys of {target.name} ({target.key_type.__name__})")

@@ -1,6 +1,6 @@
 """Table[Model]: what users hold of a table, on whichever engine. It forwards."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
@@ -157,6 +157,17 @@ class Table(Questions[M]):
         [User(id='ben', age=25), User(id='ann', age=31)]
         """
         return Query(self._source, Select((), (), self._source.orders(keys)))
+
+    def filter(self, keep: Callable[[M], object], /) -> Query[M]:
+        """Return the query for rows for which a function returns something true; see `Query.filter`.
+
+        Raises:
+            InvalidQuery: it is no function, or a coroutine function.
+
+        >>> db.users.filter(lambda user: user.age % 5 == 0).all()
+        [User(id='ben', age=25)]
+        """
+        return Query(self._source, EVERYTHING).filter(keep)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,20 +1,25 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import islice
+from operator import attrgetter
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
 from snaptable.conditions import Order, PredicateTemplates
-from snaptable.contract import Page, Plan, Select
+from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.cursor import Cursors
-from snaptable.errors import DuplicateKey, InvalidRow, RowNotFound
+from snaptable.errors import DuplicateKey, InvalidQuery, InvalidRow, RowNotFound
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.point_lookup import Get, reader_get
-from snaptable.memory.queries.aggregated_query import AggregatedQuery
+from snaptable.memory.queries.aggregated_query import AggregatedQuery, aggregate_rows
 from snaptable.memory.queries.aggregation import GroupRow
+from snaptable.memory.queries.joins import related
 from snaptable.memory.queries.ordering import complete
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
@@ -47,6 +52,8 @@ class MemoryTable:
 
     def count(self, wanted: Select) -> int:
         """Return how many rows a query gives; O(1) for the whole table, else O(rows looked at)."""
+        if wanted.keep is not None:
+            return len(self._select(wanted))
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
             if not wanted.where and before is None:
@@ -67,18 +74,43 @@ class MemoryTable:
     def explain(self, wanted: Select) -> Plan:
         """Return how a query would be answered."""
         with self._latch:
-            return self._prepared(wanted.where, wanted.order).plan(wanted)
+            if wanted.keep is None:
+                return self._prepared(wanted.where, wanted.order).plan(wanted)
+            plan = self._prepared(wanted.where, wanted.order).plan(unfiltered(wanted))
+        return replace(plan, filters=plan.filters + 1)
 
     def aggregate(self, wanted: Select, grouping: Grouping) -> list[GroupRow]:
         """Return the groups of a query's rows, as of one state; O(rows looked at) for each aggregate."""
+        if wanted.keep is not None:
+            return aggregate_rows(self._select(wanted), grouping)
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
             return AggregatedQuery(self._table, self._prepared, wanted, before).run(grouping)
 
     def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
         """Return how `aggregate` would be answered."""
+        if wanted.keep is not None:
+            names = tuple(column.name for column in grouping.columns)
+            return replace(self.explain(wanted), sorts=False, groups=names)
         with self._latch:
             return AggregatedQuery(self._table, self._prepared, wanted, None).plan(grouping)
+
+    def join(self, wanted: Select, other: "TableEngine[Any]", join: Join) -> list[tuple[BaseModel, object]]:
+        """Return the rows of a query with what belongs to each in another table, as of one state."""
+        theirs = cast("MemoryTable", other)
+        if theirs._latch is not self._latch:
+            raise InvalidQuery(f"{self._table.name} and {theirs._table.name} are tables of two databases")
+        with self._latch:
+            rows = self._select(wanted)
+            images = theirs._rows.images_for_caller()
+            key_of = attrgetter(join.on.name if join.kind == "one" else self._table.schema.key)
+            keys = list(map(key_of, rows))
+            found = related(theirs._table, theirs._prepared, theirs._select, images, join, keys)
+        if join.kind == "many":
+            found = [theirs._shared(each) for each in found]
+        elif join.kind == "one":
+            found = [row if row is None else theirs._share(row) for row in found]
+        return list(zip(self._shared(rows), found, strict=True))
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[BaseModel]:
         """Return a page of a query's rows in a total order."""
@@ -100,7 +132,7 @@ class MemoryTable:
     def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
         cursors = self._cursors(wanted.where, wanted.order)
         position = None if after is None else cursors.decode(wanted.values, after)
-        rows = self._select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position))
+        rows = self._select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position, wanted.keep))
         next_cursor = None
         if len(rows) > limit:
             del rows[limit:]
@@ -112,9 +144,18 @@ class MemoryTable:
         return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))
 
     def _select(self, wanted: Select) -> list[BaseModel]:
+        if wanted.keep is not None:
+            return self._filtered(wanted, wanted.keep)
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
             return self._prepared(wanted.where, wanted.order).run(wanted, before)
+
+    def _filtered(self, wanted: Select, keep: Callable[[BaseModel], object]) -> list[BaseModel]:
+        """Return the rows that a function keeps: called without the latch, as it may take its time."""
+        end = None if wanted.limit is None else wanted.offset + wanted.limit
+        rows = self._select(unfiltered(wanted)) if end != 0 else []
+        kept = (row for row in rows if keep(self._share(row)))
+        return list(islice(kept, wanted.offset, end))
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,3 +277,8 @@ class MemoryTable:
         if row is None:
             raise RowNotFound.of(schema.name, key, schema.key)
         return row
+
+
+def unfiltered(wanted: Select) -> Select:
+    """Return the query for all rows that are shown to its function."""
+    return Select(wanted.where, wanted.values, wanted.order, None, 0, wanted.after)

@@ -143,6 +143,11 @@ def read(db: Library, user: User) -> list[str]:
     pairs = query.group_by(Document.user_id, Document.title).aggregate(first=Min(Document.upload_date))
     assert_type(pairs[0].key, tuple[str, str | None])
     assert_type(groups.explain(n=Count()), Plan)
+    assert_type(db.users.with_many(query, on=Document.user_id), list[tuple[User, list[Document]]])
+    assert_type(query.with_one(db.users, on=Document.user_id), list[tuple[Document, User | None]])
+    assert_type(db.users.where().with_count(db.documents, on=Document.user_id), list[tuple[User, int]])
+    assert_type(query.filter(lambda document: document.pages % 2 == 0), Query[Document])
+    assert_type(db.documents.filter(lambda document: document.pages).page(), Page[Document])
     names = [document.filename for document in db.documents]
     try:
         names.append(db.documents["none"].filename)

@@ -109,3 +109,10 @@ class AggregatedQuery:
             return read_off(name) if columns is None else columns[0]
 
         return read
+
+
+def aggregate_rows(rows: list[BaseModel], grouping: Grouping) -> list[GroupRow]:
+    """Return the groups of rows that were found already."""
+    if grouping.columns:
+        return aggregate_groups(grouping, reader(rows))
+    return [aggregate_all(grouping.aggregates, reader(rows), len(rows))]

@@ -29,6 +29,8 @@ def complete(order: Sequence[Order], key: Column) -> tuple[Order, ...]:
 
 def sort_rows(rows: list[BaseModel], order: Sequence[Order], places: Places) -> list[BaseModel]:
     """Return the rows sorted by a complete ordering; O(n log n)."""
+    if len(rows) < 2:
+        return rows
     # Column by column, the last first, is quicker than by tuples: those compare each pair of values twice.
     for item in reversed(order):
         rows = _sort_by(rows, item, places)
