@@ -63,7 +63,7 @@ class Resources:
             self.db.close()
             raise
         settings = self.settings
-        pages = PageCounter(settings.pdf_workers, settings.pdf_seconds)
+        pages = PageCounter(settings.pdf_workers, settings.pdf_seconds, patience=settings.pdf_patience)
         self.uploads = UploadResources(blobs, pages, settings.max_upload)
         lifetime = timedelta(hours=settings.session_hours)
         self.accounts = AccountResources(_passwords(settings, self.db), _login_limits(settings), lifetime)

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     )
     pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
+    pdf_patience: float = Field(15.0, gt=0, description="How long a PDF may wait to be read; then its upload is 503.")
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")
     max_connections: int = Field(4096, gt=0, description="Connections at once; fewer if few files may be open.")
     address_connections: int = Field(
@@ -71,7 +72,10 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API from a browser, comma-separated; none is closed."
     )
-    trusted_proxies: str = Field("", description="Proxies whose X-Forwarded-For is believed, comma-separated.")
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose X-Forwarded-For is believed, comma-separated; `*` believes everybody.",
+    )
 
     @field_validator("cors_origins")
     @classmethod

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import logging
 import sys
+from collections import deque
 from pathlib import Path
 
 from app.errors import TooBusy
@@ -13,43 +15,56 @@ from app.files.pdf_pages import NotAPdf
 MEMORY_LIMIT = 1024**3
 """Bytes of address space for one child."""
 
+logger = logging.getLogger("app")
+
 
 class PageCounter:
-    """A few child processes, started when first needed and replaced when one had to be killed."""
+    """A few child processes, started when first needed and replaced when one had to be killed.
 
-    def __init__(self, workers: int = 2, seconds: float = 10.0, waiting: int = 64) -> None:
+    One count at a time is done for a user, and users who wait are served in turn: the slow documents of one delay
+    those of others by one count each, not by all of them.
+    """
+
+    def __init__(self, workers: int = 2, seconds: float = 10.0, waiting: int = 64, patience: float = 15.0) -> None:
         """Start nothing yet.
 
         Args:
             workers: number of children.
             seconds: how long one count may take.
             waiting: number of callers that may wait for a child.
+            patience: how long a caller waits for a child, in seconds.
         """
         self.seconds = seconds
+        self.patience = patience
         self._children = [_Child() for _ in range(workers)]
         self._idle = list(self._children)
-        self._free = asyncio.Semaphore(workers)
-        self._places = workers + waiting
+        self._places = waiting
+        self._served: set[str] = set()
+        """The users for whom a child counts."""
+        self._queues: dict[str, deque[asyncio.Future[_Child]]] = {}
+        """The callers that wait, by user; the user whose turn is next comes first."""
 
-    async def count(self, path: Path) -> int:
-        """Return the number of pages of the PDF at `path`.
+    async def count(self, path: Path, user: str = "") -> int:
+        """Return the number of pages of the PDF at `path`, asked for by a user.
 
         Raises:
             NotAPdf: it can't be read, or not in the time and memory allowed.
-            TooBusy: too many callers are waiting.
+            TooBusy: too many callers are waiting, for too long, or no child could be started.
         """
-        if not self._places:
-            raise TooBusy
-        self._places -= 1
+        child = await self._wait_for_child(user)
         try:
-            async with self._free:
-                return await self._count(path)
+            return await self._count(child, path)
         finally:
-            self._places += 1
+            self._give_back(user, child)
 
-    async def _count(self, path: Path) -> int:
-        """Ask an idle child."""
-        child = self._idle.pop()
+    async def _count(self, child: "_Child", path: Path) -> int:
+        """Ask a child."""
+        try:
+            await child.start()
+        except OSError as error:
+            # No descriptor, process or memory left: that says nothing about the document.
+            logger.warning("No process could be started to count the pages of a PDF: %s", error)
+            raise TooBusy from None
         try:
             async with asyncio.timeout(self.seconds):
                 answer = await child.ask(path)
@@ -60,11 +75,66 @@ class PageCounter:
             # Cancelled between question and answer: the answer would be taken for the next question's.
             await child.kill()
             raise
-        finally:
-            self._idle.append(child)
         if "pages" not in answer:
             raise NotAPdf(str(answer.get("error")))
         return int(answer["pages"])
+
+    # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wait_for_child(self, user: str) -> "_Child":
+        """Return a child when it is the user's turn; `_give_back` ends the turn."""
+        future: asyncio.Future[_Child] = asyncio.get_running_loop().create_future()
+        is_free = self._idle and user not in self._served
+        if not is_free and sum(map(len, self._queues.values())) >= self._places:
+            self._make_place(user)
+        self._queues.setdefault(user, deque()).append(future)
+        self._serve()
+        try:
+            async with asyncio.timeout(self.patience):
+                return await future
+        except BaseException as error:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(user, future.result())  # it came just as the caller gave up
+            else:
+                self._leave(user, future)
+            if isinstance(error, TimeoutError):
+                raise TooBusy from None
+            raise
+
+    def _make_place(self, user: str) -> None:
+        """Send the last of the user away who has the most waiting; raise TooBusy if that is this very user."""
+        longest = max(self._queues, key=lambda each: len(self._queues[each]), default=user)
+        queue = self._queues.get(longest, deque())
+        if len(queue) <= len(self._queues.get(user, ())) + 1:
+            raise TooBusy
+        queue[-1].set_exception(TooBusy())
+        self._leave(longest, queue[-1])
+
+    def _leave(self, user: str, future: "asyncio.Future[_Child]") -> None:
+        queue = self._queues.get(user)
+        if queue is not None and future in queue:
+            queue.remove(future)
+            if not queue:
+                del self._queues[user]
+
+    def _serve(self) -> None:
+        """Give idle children to those whose turn it is."""
+        while self._idle:
+            user = next((user for user in self._queues if user not in self._served), None)
+            if user is None:
+                return
+            queue = self._queues.pop(user)
+            future = queue.popleft()
+            if queue:
+                self._queues[user] = queue  # behind all others
+            if not future.done():
+                self._served.add(user)
+                future.set_result(self._idle.pop())
+
+    def _give_back(self, user: str, child: "_Child") -> None:
+        self._served.discard(user)
+        self._idle.append(child)
+        self._serve()
 
     async def close(self) -> None:
         """End the children."""
@@ -73,7 +143,7 @@ class PageCounter:
 
 
 class _Child:
-    """A child process; started at the first question, and again after it was killed."""
+    """A child process; started before the first question, and again after it was killed."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -82,9 +152,10 @@ class _Child:
         """Return the answer to one path.
 
         Raises:
-            EOFError: the child ended instead.
+            EOFError, OSError: the child ended instead.
         """
-        process = self._process = self._process or await self._start()
+        process = self._process
+        assert process is not None  # it was started
         assert process.stdin is not None  # both are pipes
         assert process.stdout is not None
         process.stdin.write(json.dumps(str(path)).encode() + b"\n")
@@ -95,9 +166,13 @@ class _Child:
         answer: dict[str, int | str] = json.loads(line)
         return answer
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        """Start the program by its path, so that nothing of the application is imported."""
-        return await asyncio.create_subprocess_exec(
+    async def start(self) -> None:
+        """Start the program, by its path, so that nothing of the application is imported; nothing if it runs.
+
+        Raises:
+            OSError: it can't be started.
+        """
+        self._process = self._process or await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # its own directory holds modules of ours that must not stand in for others
             pdf_pages.__file__,

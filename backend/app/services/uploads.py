@@ -58,7 +58,7 @@ async def receive(
             staged = await asyncio.to_thread(resources.blobs.stage, file, resources.max_size)
             fields: dict[str, object] = {
                 "filename": documents.clean_filename(filename),
-                "total_pages": await _count_pages(resources.pages, staged),
+                "total_pages": await _count_pages(resources.pages, staged, user),
                 "size": staged.size,
                 "sha256": staged.sha256,
                 "metadata": metadata,
@@ -108,10 +108,10 @@ async def _place_for(db: Library, resources: UploadResources, user: User, file: 
             resources.waiting.pop(user.id, None)
 
 
-async def _count_pages(pages: PageCounter, staged: StagedBlob) -> int:
+async def _count_pages(pages: PageCounter, staged: StagedBlob, user: User) -> int:
     """Count the pages of what came in, and discard it if that fails."""
     try:
-        return await pages.count(staged.path)
+        return await pages.count(staged.path, user.id)
     except BaseException:
         staged.discard()
         raise
