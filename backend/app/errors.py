@@ -21,6 +21,14 @@ class WrongPassword(ServiceError):
     """An address and a password that don't belong together; which of the two is wrong is not told."""
 
 
+class PasswordChanged(ServiceError):
+    """A password that was changed, or hashed anew, between its verification and the commit that relied on it."""
+
+
+class SessionEnded(ServiceError):
+    """A session that was ended while a request of it was being served."""
+
+
 class TooManyAttempts(ServiceError):
     """One attempt to log in or register more than allowed.
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.library import Library
+from app.security.events import SecurityEvents
 from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords, bcrypt_cost_of
 from app.services import documents
 from app.services.accounts import AccountResources
+from app.services.erasure import Erasure
+from app.services.sessions import SessionTerms
 from app.services.uploads import UploadResources
 from app.settings import Settings
 from app.usage import Limits
@@ -27,10 +30,11 @@ logger = logging.getLogger("app")
 
 
 class Resources:
-    """The database and the parts beside it that requests use; `accounts` and `uploads` are there once it is open."""
+    """The database and the parts beside it that requests use; those declared here are there once it is open."""
 
     accounts: AccountResources
     uploads: UploadResources
+    erasure: Erasure
 
     def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
         """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
@@ -65,8 +69,10 @@ class Resources:
         settings = self.settings
         pages = PageCounter(settings.pdf_workers, settings.pdf_seconds, patience=settings.pdf_patience)
         self.uploads = UploadResources(blobs, pages, settings.max_upload)
-        lifetime = timedelta(hours=settings.session_hours)
-        self.accounts = AccountResources(_passwords(settings, self.db), _login_limits(settings), lifetime)
+        self.accounts = AccountResources(
+            _passwords(settings, self.db), _login_limits(settings), _session_terms(settings), SecurityEvents()
+        )
+        self.erasure = Erasure(self.db, blobs)
         self._is_open = True
 
     def _open_blobs(self) -> Blobs:
@@ -80,7 +86,11 @@ class Resources:
         blobs.sweep(any_referenced=self.db.documents.where().exists())
         return blobs
 
-    async def retry_writes(self) -> None:
+    async def tend(self) -> None:
+        """Do for ever what no request asks for: make writes work again, remove what deleted accounts left."""
+        await asyncio.gather(self._retry_writes(), self.erasure.run())
+
+    async def _retry_writes(self) -> None:
         """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
@@ -105,6 +115,7 @@ class Resources:
         if self._is_open:
             self._is_open = False
             self.accounts.passwords.close()
+            self.accounts.events.close()
             try:
                 self.db.close()
             except WriteFailed as error:
@@ -123,6 +134,14 @@ def _passwords(settings: Settings, db: Library) -> Passwords:
         workers=settings.password_workers,
         patience=settings.password_wait,
         bcrypt_cost=bcrypt_cost_of(user.password_hash for user in db.users.where().all()),
+    )
+
+
+def _session_terms(settings: Settings) -> SessionTerms:
+    return SessionTerms(
+        lifetime=timedelta(hours=settings.session_hours),
+        idle=timedelta(hours=settings.session_idle_hours),
+        most=settings.sessions,
     )
 
 

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     )
     page_bytes: int = Field(4 * MIB, gt=0, description="Bytes from which on a page of a list ends before its limit.")
     session_hours: float = Field(24 * 14, gt=0, le=24 * 3650, description="How long a login lasts.")
+    session_idle_hours: float = Field(
+        72, gt=0, le=24 * 3650, description="How long a login lasts that is not used; its use is noted once an hour."
+    )
+    sessions: int = Field(20, gt=0, description="Logins of one account at a time; a further one ends the oldest.")
     login_failures: int = Field(10, gt=0, description="Failed logins allowed on one account from one address a window.")
     login_address_failures: int = Field(100, gt=0, description="Failed logins allowed from one address a window.")
     login_address_logins: int = Field(

@@ -34,6 +34,8 @@ class User(Row):
     password_hash: str
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
+    deleted_at: datetime | None = None
+    """When the account was deleted: it is unusable, and what belongs to it is being removed."""
 
 
 class Session(Row):

@@ -202,7 +202,7 @@ def test_rows_hold_the_canonical_address(client: TestClient, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("registered", "typed"),
-    [("pa\u0308ssword", "p\u00e4ssword"), ("p\u00e4ssword", "pa\u0308ssword"), ("passwo\uff52d", "password")],
+    [("pa\u0308ssword", "p\u00e4ssword"), ("p\u00e4ssword", "pa\u0308ssword"), ("horse batte\uff52y", "horse battery")],
 )
 def test_passwords_compare_in_one_unicode_form(client: TestClient, registered: str, typed: str) -> None:
     """Ensure that a password opens however a keyboard composes it."""

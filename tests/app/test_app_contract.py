@@ -17,7 +17,8 @@ from app.tables import Annotation, Document, User
 from snaptable.web import RowResponder
 
 OPERATIONS = {
-    "register", "login", "logout", "get_me",
+    "register", "login", "logout", "get_me", "delete_account", "change_password",
+    "list_sessions", "end_session", "end_other_sessions",
     "upload_document", "list_documents", "get_document", "get_document_content", "delete_document",
     "create_extraction", "list_extractions", "get_extraction", "delete_extraction",
     "create_annotation", "list_annotations", "get_annotation", "change_annotation", "delete_annotation",

@@ -114,11 +114,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the resources, and close them at the end."""
     resources: Resources = app.state.resources
     resources.open()
-    retrying = asyncio.create_task(resources.retry_writes())
+    tending = asyncio.create_task(resources.tend())
     try:
         yield
     finally:
-        retrying.cancel()
+        tending.cancel()
+        await asyncio.wait([tending])
         await resources.close()
 
 

@@ -1,5 +1,6 @@
 """What routes depend on: the backend's resources, and the caller."""
 
+import contextlib
 from typing import Annotated, NamedTuple, cast
 
 from fastapi import Depends, Request
@@ -7,8 +8,9 @@ from fastapi.security import OAuth2PasswordBearer
 
 from app.library import Library
 from app.resources import Resources
-from app.services import users
+from app.services import sessions
 from app.tables import Session, User
+from snaptable import SnaptableError, utc_now
 from snaptable.web import FieldError, Problem
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -48,10 +50,21 @@ class Login(OAuth2PasswordBearer):
         """
         token = await super().__call__(request)
         resources = await get_resources(request)
-        login = users.session_of(resources.db, token) if token else None
+        login = sessions.of_token(resources.db, token) if token else None
         if login is None:
+            if token:
+                resources.accounts.events.report("token refused", client_address(request))
             raise Problem(401, "Log in, and send the token as `Authorization: Bearer …`.", headers=CHALLENGE)
+        await _keep_alive(resources, login[1])
         return Caller(resources, *login)
+
+
+async def _keep_alive(resources: Resources, session: Session) -> None:
+    """Note that a session is used, once an hour at most; a store that takes no writes is no reason to refuse a read."""
+    terms = resources.accounts.terms
+    if terms.is_renewed_by(session, utc_now()):
+        with contextlib.suppress(SnaptableError):
+            await resources.db.run(sessions.renew, session.id, terms)
 
 
 async def require_login_form(request: Request) -> None:

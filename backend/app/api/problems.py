@@ -14,6 +14,7 @@ from app.errors import (
     NotFound,
     QuotaExceeded,
     ServiceError,
+    SessionEnded,
     StorageFailed,
     TooBusy,
     TooLarge,
@@ -45,6 +46,8 @@ def _problem_of(error: ServiceError) -> Problem:
             return Problem(409, "Somebody has registered with this e-mail address.")
         case WrongPassword():
             return Problem(401, "E-mail address and password don't belong together.", headers=CHALLENGE)
+        case SessionEnded():
+            return Problem(401, "This session has been ended; log in again.", headers=CHALLENGE)
         case FieldRefused():
             return Problem.invalid(FieldError(f"/{error.field}", str(error)))
         case TooManyRows():

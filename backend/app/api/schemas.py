@@ -1,5 +1,6 @@
 """The shapes of requests and responses, as the OpenAPI document shows them."""
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -37,7 +38,9 @@ def _as_number(value: object) -> object:
 
 
 def _password(value: str) -> str:
-    """Refuse a password that would take long to hash."""
+    """Refuse a password that is short in composed characters, or would take long to hash."""
+    if len(unicodedata.normalize("NFC", value)) < MIN_PASSWORD:
+        raise ValueError(f"This has less than {MIN_PASSWORD} characters.")
     if len(value.encode("utf-8")) > MAX_PASSWORD_BYTES:
         raise ValueError(f"This has more than {MAX_PASSWORD_BYTES} bytes.")
     return value
@@ -63,11 +66,36 @@ class Output(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+NewPassword = Annotated[
+    str,
+    Field(
+        min_length=MIN_PASSWORD,
+        max_length=MAX_PASSWORD_BYTES,
+        description="Not one of the 3,000 commonest, a mere pattern of keys, or little more than your address.",
+    ),
+    AfterValidator(_password),
+]
+OldPassword = Annotated[str, Field(max_length=MAX_PASSWORD_BYTES, description="The password you log in with.")]
+
+
 class Registration(Input):
     """A new user."""
 
     email: EmailStr
-    password: Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD_BYTES), AfterValidator(_password)]
+    password: NewPassword
+
+
+class PasswordChange(Input):
+    """A new password, and the old one to show that it is yours."""
+
+    old_password: OldPassword
+    new_password: NewPassword
+
+
+class Confirmation(Input):
+    """The password, to show that it is you who asks."""
+
+    password: OldPassword
 
 
 class UserOut(Output):
@@ -76,6 +104,23 @@ class UserOut(Output):
     id: str
     email: str
     created_at: datetime
+
+
+class SessionOut(Output):
+    """A login; its token is known to the client only."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    """If it is not used any more."""
+    current: bool
+    """Whether it is the session of this very request."""
+
+
+class SessionsOut(Output):
+    """Your sessions, the youngest first."""
+
+    items: list[SessionOut]
 
 
 class TokenOut(Output):

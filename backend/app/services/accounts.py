@@ -1,16 +1,31 @@
-"""Registering and logging in: the rules of `users`, with the slow hashing between two looks at the database."""
+"""Registering, logging in, changing a password, deleting an account: rules with the slow hashing in between.
 
+A password is verified between two looks at the database. The second one, in the transaction that acts on it, refuses
+if the stored hash is another by then, and the password is verified again: it may have been changed, or another login
+has just replaced an outdated hash.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
-from app.errors import EmailTaken, TooBusy, WrongPassword
+from app.errors import EmailTaken, FieldRefused, PasswordChanged, TooManyAttempts, WrongPassword
 from app.library import Library
+from app.security.common_passwords import reason_to_refuse
 from app.security.emails import canonical_email
-from app.security.login_limits import LoginLimits
+from app.security.events import SecurityEvents
+from app.security.login_limits import LoginAttempt, LoginLimits
 from app.security.networks import household_of
-from app.security.passwords import Passwords
-from app.services import users
-from app.tables import User
+from app.security.passwords import Passwords, Verification
+from app.services import sessions, users
+from app.services.sessions import SessionTerms
+from app.tables import Session, User
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+"""How often a password is verified that is changed or hashed anew at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +34,17 @@ class AccountResources:
 
     passwords: Passwords
     limits: LoginLimits
-    session_lifetime: timedelta
+    terms: SessionTerms
+    events: SecurityEvents
+
+
+class Owner(NamedTuple):
+    """Who asks for something that needs the password of an account they are logged in to."""
+
+    user: User
+    session: Session
+    address: str
+    """The network address the request comes from."""
 
 
 async def register(db: Library, resources: AccountResources, email: str, password: str, address: str) -> User:
@@ -34,15 +59,24 @@ async def register(db: Library, resources: AccountResources, email: str, passwor
 
     Raises:
         EmailTaken: another user has the e-mail address.
+        FieldRefused: the password is too easily guessed.
         TooManyAttempts: too many registrations came from the network address.
+        TooBusy: too many wait for a password to be hashed.
     """
-    resources.limits.count_registration(address)
+    try:
+        resources.limits.count_registration(address)
+    except TooManyAttempts:
+        resources.events.report("registration limit reached", address)
+        raise
     email = canonical_email(email)
+    _check_password("password", password, email)
     if users.by_email(db, email):
         # The look inside the transaction is what counts; this one saves the hashing.
         raise EmailTaken
     password_hash = await resources.passwords.hash(password, household_of(address))
-    return await db.run(users.register, email, password_hash)
+    user = await db.run(users.register, email, password_hash)
+    resources.events.report("registered", address, account=user.id)
+    return user
 
 
 async def log_in(db: Library, resources: AccountResources, email: str, password: str, address: str) -> str:
@@ -51,20 +85,137 @@ async def log_in(db: Library, resources: AccountResources, email: str, password:
     Raises:
         WrongPassword: e-mail address and password don't belong together.
         TooManyAttempts: too many attempts failed.
+        TooBusy: too many wait for a password to be verified.
     """
     email = canonical_email(email)
-    attempt = resources.limits.begin_login(email, address)
-    user = users.by_email(db, email)
+    attempt = _begin(resources, email, address)
+    token = sessions.new_token()
+
+    def begin(db: Library, user: User, verification: Verification) -> Session:
+        return sessions.begin(db, user, token, resources.terms, verification.new_hash)
+
     try:
-        verification = await resources.passwords.verify(
-            password, user.password_hash if user else None, household_of(address)
-        )
-    except TooBusy:
+        session = await _with_password(db, resources, lambda: users.by_email(db, email), password, address, begin)
+    except WrongPassword:
+        known = users.by_email(db, email)
+        resources.events.report("login failed", address, account=known.id if known else None, unknown=email)
+        raise
+    except Exception:
         attempt.was_not_made()
         raise
-    if user is None or not verification.right:
-        raise WrongPassword
-    token = users.new_token()
-    await db.run(users.begin_session, user, token, resources.session_lifetime, verification.new_hash)
     attempt.succeeded()
+    resources.events.report("login ok", address, account=session.user_id)
     return token
+
+
+async def change_password(db: Library, resources: AccountResources, owner: Owner, old: str, new: str) -> None:
+    """Replace the password, and end all other sessions.
+
+    Raises:
+        FieldRefused: the old password is wrong, or the new one too easily guessed.
+        TooManyAttempts: too many attempts failed.
+        SessionEnded: the session was ended meanwhile.
+        TooBusy: too many wait for a password to be verified.
+    """
+    user, session, address = owner
+    _check_password("new_password", new, user.email)
+    with _attempt(resources, owner, "old_password"):
+        new_hash = await resources.passwords.hash(new, household_of(address))
+
+        def change(db: Library, user: User, _: Verification) -> int:
+            return users.change_password(db, user, session.id, new_hash)
+
+        ended = await _with_password(db, resources, lambda: db.users.get(user.id), old, address, change)
+    resources.events.report("password changed", address, account=user.id)
+    if ended:
+        resources.events.report("sessions ended", address, account=user.id, number=ended)
+
+
+async def close(db: Library, resources: AccountResources, owner: Owner, password: str) -> None:
+    """Make the account unusable at once; the caller sees to it that its rows and files go.
+
+    Raises:
+        FieldRefused: the password is wrong.
+        TooManyAttempts: too many attempts failed.
+        SessionEnded: the session was ended meanwhile.
+        TooBusy: too many wait for a password to be verified.
+    """
+    user, session, address = owner
+
+    def close(db: Library, user: User, _: Verification) -> None:
+        users.close_account(db, user, session.id)
+
+    with _attempt(resources, owner, "password"):
+        await _with_password(db, resources, lambda: db.users.get(user.id), password, address, close)
+    resources.events.report("account deleted", address, account=user.id)
+
+
+@contextmanager
+def _attempt(resources: AccountResources, owner: Owner, field: str) -> Iterator[None]:
+    """Count a wrong password in the block as a failed login, and nothing else.
+
+    Raises:
+        FieldRefused: the password is wrong.
+        TooManyAttempts: a limit is reached; the block is not run.
+    """
+    attempt = _begin(resources, owner.user.email, owner.address)
+    try:
+        yield
+    except WrongPassword:
+        resources.events.report("password refused", owner.address, account=owner.user.id)
+        raise FieldRefused(field, "This is not your password.") from None
+    except Exception:
+        attempt.was_not_made()
+        raise
+    attempt.succeeded()
+
+
+async def _with_password(
+    db: Library,
+    resources: AccountResources,
+    find: Callable[[], User | None],
+    password: str,
+    address: str,
+    act: Callable[[Library, User, Verification], T],
+) -> T:
+    """Act in one transaction, if the password is that of the user who is found, and still is when it commits.
+
+    Raises:
+        WrongPassword: it is not, or there is no such user.
+        TooBusy: too many wait for a password to be verified.
+    """
+    for _ in range(ATTEMPTS):
+        user = find()
+        stored = user.password_hash if user else None
+        verification = await resources.passwords.verify(password, stored, household_of(address))
+        if user is None or not verification.right:
+            raise WrongPassword
+        try:
+            return await db.run(act, user, verification)
+        except PasswordChanged:
+            continue
+    raise WrongPassword
+
+
+def _begin(resources: AccountResources, email: str, address: str) -> LoginAttempt:
+    """Count an attempt.
+
+    Raises:
+        TooManyAttempts: a limit is reached.
+    """
+    try:
+        return resources.limits.begin_login(email, address)
+    except TooManyAttempts:
+        resources.events.report("login limit reached", address, unknown=email)
+        raise
+
+
+def _check_password(field: str, password: str, email: str) -> None:
+    """Refuse a password that is among the first to be tried.
+
+    Raises:
+        FieldRefused: naming the field.
+    """
+    reason = reason_to_refuse(password, email)
+    if reason:
+        raise FieldRefused(field, reason)

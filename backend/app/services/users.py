@@ -1,15 +1,10 @@
-"""Users and their sessions."""
+"""Users."""
 
-import hashlib
-import secrets
-from datetime import timedelta
-
-from app.errors import EmailTaken, WrongPassword
+from app.errors import EmailTaken
 from app.library import Library
-from app.tables import Session, User
+from app.services import sessions
+from app.tables import User
 from snaptable import utc_now
-
-TOKEN_BYTES = 32
 
 
 def by_email(db: Library, email: str) -> User | None:
@@ -29,43 +24,42 @@ def register(db: Library, email: str, password_hash: str) -> User:
     return db.users.insert(User(email=email, password_hash=password_hash, created_at=now, updated_at=now))
 
 
-def new_token() -> str:
-    """Return a new token: 256 random bits."""
-    return secrets.token_urlsafe(TOKEN_BYTES)
+def change_password(db: Library, user: User, session_id: str, password_hash: str) -> int:
+    """Store another password, end all other sessions, and return how many these were.
 
-
-def begin_session(db: Library, user: User, token: str, lifetime: timedelta, new_hash: str | None) -> Session:
-    """Log a user in, replacing an outdated password hash, and remove the sessions that have expired.
+    Args:
+        db: where.
+        user: as they were when the old password was verified.
+        session_id: of the session that stays.
+        password_hash: of the new password.
 
     Raises:
         WrongPassword: the user is gone.
+        PasswordChanged: the old password was changed, or hashed anew, since it was verified.
+        SessionEnded: the session was ended since.
     """
-    stored = db.users.get(user.id)
-    if stored is None:
-        raise WrongPassword
+    sessions.check_unchanged(db, user)
+    ended = sessions.end_others(db, user, session_id)
+    db.users.update(user.id, password_hash=password_hash, updated_at=utc_now())
+    return ended
+
+
+def close_account(db: Library, user: User, session_id: str) -> None:
+    """Make an account unusable, and its address free; `Erasure` removes what belongs to it.
+
+    Args:
+        db: where.
+        user: as they were when the password was verified.
+        session_id: of the session that asks for it.
+
+    Raises:
+        WrongPassword: the user is gone.
+        PasswordChanged: the password was changed, or hashed anew, since it was verified.
+        SessionEnded: the session was ended since.
+    """
+    sessions.check_unchanged(db, user)
+    sessions.end_others(db, user, session_id)
+    sessions.log_out(db, session_id)
     now = utc_now()
-    if new_hash and stored.password_hash == user.password_hash:
-        db.users.update(user.id, password_hash=new_hash, updated_at=now)
-    db.sessions.where(Session.expires_at <= now).delete()
-    return db.sessions.insert(
-        Session(user_id=user.id, token_sha256=_digest(token), created_at=now, expires_at=now + lifetime)
-    )
-
-
-def session_of(db: Library, token: str) -> tuple[User, Session] | None:
-    """Return the user and the session of a token; None if it is unknown or has expired."""
-    session = db.sessions.where(Session.token_sha256 == _digest(token)).first()
-    if session is None or session.expires_at <= utc_now():
-        return None
-    user = db.users.get(session.user_id)
-    return (user, session) if user else None
-
-
-def end_session(db: Library, session_id: str) -> None:
-    """Log out; a session that is gone already is not an error."""
-    db.sessions.where(Session.id == session_id).delete()
-
-
-def _digest(token: str) -> str:
-    """Return what is stored of a token: with 256 random bits in it, a plain hash can't be guessed backwards."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    # No address that is registered or typed equals this one, and no password opens the empty hash.
+    db.users.update(user.id, email=f"deleted:{user.id}", password_hash="", updated_at=now, deleted_at=now)

@@ -1,0 +1,108 @@
+"""Removing what deleted accounts leave, in slices so small that no request waits for long.
+
+`users.close_account` marks the user, in one commit; from then on nobody can log in, and nothing of theirs is shown. The
+rows go in commits of some hundred, the documents with their bytes, the user last. So a crash between any two leaves a
+marked user, with whom the next start goes on.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import ExitStack
+
+from app.files.blobs import Blobs
+from app.library import Library
+from app.tables import Annotation, Document, Extraction, Session, User
+from snaptable import SnaptableError
+
+SLICE = 100
+"""Rows that go in one commit: 2 ms of the event loop."""
+DOCUMENTS = 10
+"""Documents that go in one commit; each is a file to remove, too."""
+RETRY_SECONDS = 5.0
+"""Pause after a store that takes no writes, or a disk that failed."""
+
+logger = logging.getLogger("app")
+
+
+class Erasure:
+    """The task that removes what belongs to deleted accounts."""
+
+    def __init__(self, db: Library, blobs: Blobs) -> None:
+        """Find the accounts whose removal was begun before; O(users)."""
+        self._db = db
+        self._blobs = blobs
+        self._pending = deque(user.id for user in db.users.where(User.deleted_at != None).all())  # noqa: E711
+        self._is_wanted = asyncio.Event()
+        if self._pending:
+            self._is_wanted.set()
+
+    def begin(self, user_id: str) -> None:
+        """Remove what belongs to a user who is marked as deleted."""
+        self._pending.append(user_id)
+        self._is_wanted.set()
+
+    async def run(self) -> None:
+        """Remove for ever what there is to remove."""
+        while True:
+            await self._is_wanted.wait()
+            try:
+                await self.finish()
+            except (SnaptableError, OSError) as error:
+                logger.warning("What a deleted account left can't be removed yet: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def finish(self) -> None:
+        """Remove all there is to remove.
+
+        Raises:
+            SnaptableError: the store takes no writes; what is left is removed when this is called again.
+            OSError: a file could not be removed; likewise.
+        """
+        while self._pending:
+            if await self._remove_some(self._pending[0]):
+                self._pending.popleft()
+            await asyncio.sleep(0)  # a commit that needs no sync never waits
+        self._is_wanted.clear()
+
+    async def _remove_some(self, user_id: str) -> bool:
+        """Remove a slice of a user's rows, and return whether the user is gone."""
+        if await self._db.run(_remove_rows, user_id):
+            return False
+        documents = self._db.documents.where(Document.user_id == user_id).limit(DOCUMENTS).all()
+        if not documents:
+            return await self._db.run(_remove_user, user_id)
+        names = {document.sha256 for document in documents}
+        with ExitStack() as pins:
+            # Pinned until the outcome is known, as for the deletion of one document.
+            for name in names:
+                pins.enter_context(self._blobs.pinned(name))
+            await self._db.run(_remove_documents, [document.id for document in documents])
+            for name in names:
+                self._blobs.collect(name)
+        return False
+
+
+def _remove_rows(db: Library, user_id: str) -> int:
+    """Remove some of the user's rows that nothing refers to, and return how many."""
+    return (
+        db.annotations.where(Annotation.user_id == user_id).limit(SLICE).delete()
+        or db.extractions.where(Extraction.user_id == user_id).limit(SLICE).delete()
+        or db.sessions.where(Session.user_id == user_id).limit(SLICE).delete()
+    )
+
+
+def _remove_documents(db: Library, keys: list[str]) -> None:
+    for key in keys:
+        if key in db.documents:
+            db.documents.delete(key)
+
+
+def _remove_user(db: Library, user_id: str) -> bool:
+    """Remove the user, unless a request that was under way has added something meanwhile."""
+    if db.documents.where(Document.user_id == user_id).exists():
+        return False
+    if user_id in db.users:
+        db.users.delete(user_id)
+    db.usages.pop(user_id, None)
+    return True

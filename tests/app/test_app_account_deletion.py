@@ -1,0 +1,225 @@
+"""Deleting an account: unusable at once, gone in slices, whatever ends the process in between.
+
+Ensures that nothing of the account is left, that nothing of others goes, and that no slice is long.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from tests.app.conftest import Start
+from tests.app.support import CHEAP_HASHING, PASSWORD, Api, check_problem, make_pdf, pointers, wait_for
+from tests.growth import assert_proportional
+
+from app.files.blobs import Blobs
+from app.library import Library
+from app.main import create_app
+from app.resources import Resources
+from app.services import erasure, users
+from app.services.erasure import SLICE, Erasure
+from app.settings import Settings
+from app.tables import Annotation, Document, Session, User
+from snaptable import ReadOnlyStore
+from snaptable.engines.observers import observed_filesystem
+from snaptable.storage.disk.files import Files
+from snaptable.testing import AppFixture
+
+
+def delete(api: Api, password: str = PASSWORD) -> Any:
+    """Ask for the account to be deleted."""
+    return api.request("DELETE", "/api/auth/me", json={"password": password})
+
+
+def db_of(client: TestClient) -> Library:
+    """Return the database of the application in this process."""
+    db: Library = client.app.state.db  # type: ignore[attr-defined]
+    return db
+
+
+def fill(api: Api, documents: int = 2, marks: int = 3) -> None:
+    """Store something of every kind."""
+    for number in range(documents):
+        document = api.upload(make_pdf(3, title=f"{api.email} {number}"))
+        for _ in range(marks):
+            api.annotate(document["id"])
+            api.extract(document["id"])
+
+
+def rows_of(db: Library) -> dict[str, int]:
+    """Return the number of rows by table."""
+    return {
+        table: getattr(db, table).count() for table in ("users", "sessions", "documents", "extractions", "annotations")
+    }
+
+
+def test_everything_of_the_account_goes_and_nothing_of_others(
+    ann: Api, bob: Api, client: TestClient, tmp_path: Path
+) -> None:
+    """Ensure rows, sessions and bytes, but for the bytes that another user has too."""
+    fill(ann)
+    fill(bob)
+    shared = make_pdf(2, title="both have it")
+    ann.upload(shared)
+    kept = bob.upload(shared)
+    other = Api(client).log_in()
+    assert delete(ann).status_code == 204
+    for api in (ann, other):
+        check_problem(api.get("/api/auth/me"), 401)
+    check_problem(client.post("/api/auth/login", data={"username": ann.email, "password": PASSWORD}), 401)
+    db = db_of(client)
+    wait_for(lambda: db.users.count() == 1)
+    assert rows_of(db) == {"users": 1, "sessions": 1, "documents": 3, "extractions": 6, "annotations": 6}
+    assert {path.name for path in (tmp_path / "data" / "blobs").iterdir()} == {
+        row.sha256 for row in db.documents.where().all()
+    }
+    assert bob.get(f"/api/documents/{kept['id']}/content").content == shared
+    assert db.check() == []
+
+
+def test_the_address_is_free_at_once_and_the_new_account_is_empty(ann: Api, client: TestClient) -> None:
+    """Ensure that the e-mail address is not kept, and its next owner sees nothing of the former one."""
+    fill(ann)
+    assert delete(ann).status_code == 204
+    assert ann.email not in str(db_of(client).users.where(User.deleted_at != None).all())  # noqa: E711
+    again = Api(client).register()
+    assert again.get("/api/documents").json()["items"] == []
+
+
+def test_a_wrong_password_deletes_nothing_and_counts(start: Start) -> None:
+    """Ensure that a stolen token deletes no account, and is no way to guess the password."""
+    client = start(login_failures=3)
+    ann = Api(client).register()
+    for _ in range(3):
+        assert pointers(delete(ann, "not this one")) == ["/password"]
+    check_problem(delete(ann), 429)
+    assert ann.get("/api/auth/me").status_code == 200
+
+
+def populate(db: Library, annotations: int, sessions: int = 0) -> User:
+    """Add a user with one document and this many annotations."""
+    user = users.register(db, "many@example.org", "x")
+    fields: dict[str, Any] = {"filename": "a.pdf", "total_pages": 3, "size": 1, "sha256": "0" * 64, "metadata": {}}
+    document = db.documents.insert(Document(user_id=user.id, **fields))
+    mark: dict[str, Any] = {"page_num": 1, "type": "note", "coordinates": {}, "content": None, "color": None}
+    db.annotations.insert_many(Annotation(user_id=user.id, document_id=document.id, **mark) for _ in range(annotations))
+    now = user.created_at
+    db.sessions.insert_many(
+        Session(user_id=user.id, token_sha256=str(each), created_at=now, expires_at=now) for each in range(sessions)
+    )
+    return user
+
+
+def erasing(db: Library, tmp_path: Path) -> Erasure:
+    """Return what removes accounts of this database."""
+    return Erasure(db, Blobs(Files(tmp_path), lambda _: False))
+
+
+def test_no_commit_takes_more_than_a_slice(tmp_path: Path) -> None:
+    """Ensure that the size of an account is the number of its slices, not their length."""
+    with Library("memory:", banner=False) as db:
+        user = populate(db, 5 * SLICE + 7, sessions=2 * SLICE + 7)
+        db.users.update(user.id, deleted_at=user.created_at)
+        begun = db.status().sequence
+        asyncio.run(erasing(db, tmp_path).finish())
+        assert rows_of(db) == dict.fromkeys(rows_of(db), 0)
+        sizes = [len(commit.changes) for commit in db.history.commits() if commit.sequence > begun]
+        assert max(sizes) <= SLICE
+        assert sum(size == SLICE for size in sizes) >= 5
+
+
+def test_a_slice_costs_the_same_however_much_is_left(tmp_path: Path) -> None:
+    """Ensure that the whole is in proportion to the rows: no slice looks through what it leaves."""
+
+    def make(rows: int) -> Library:
+        db = Library("memory:", banner=False)
+        db.open()
+        populate(db, rows)
+        return db
+
+    def remove_slices(db: Library) -> None:
+        (user,) = db.users.where().all()
+        with contextlib.suppress(InterruptedError), db.transaction():
+            for _ in range(10):
+                erasure._remove_rows(db, user.id)
+            raise InterruptedError  # rolled back, so that it can be measured again
+
+    assert_proportional(remove_slices, make, 10 * SLICE)
+
+
+def test_a_restart_goes_on_with_what_was_begun(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that an account whose removal a stop cut short is unusable after the start, then gone."""
+    client = start()
+    ann = Api(client).register()
+    fill(ann)
+
+    async def never(_: Erasure) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Erasure, "run", never)
+        client = start()
+        ann.http = client
+        assert delete(ann).status_code == 204
+        client = start()
+        ann.http = client
+        check_problem(ann.get("/api/auth/me"), 401)
+        check_problem(client.post("/api/auth/login", data={"username": ann.email, "password": PASSWORD}), 401)
+        assert rows_of(db_of(client))["annotations"] == 6
+    client = start()
+    wait_for(lambda: db_of(client).users.count() == 0)
+    assert sum(rows_of(db_of(client)).values()) == 0
+
+
+def test_a_store_that_takes_no_writes_is_tried_again(
+    client: TestClient, ann: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a failed slice is neither the end of the removal nor of the server's other tasks."""
+    fill(ann)
+    monkeypatch.setattr(erasure, "RETRY_SECONDS", 0.01)
+    remove, failures = erasure._remove_rows, iter(range(3))
+
+    def fail_first(db: Library, user_id: str) -> int:
+        if next(failures, None) is not None:
+            raise ReadOnlyStore("no writes")
+        return remove(db, user_id)
+
+    monkeypatch.setattr(erasure, "_remove_rows", fail_first)
+    assert delete(ann).status_code == 204
+    wait_for(lambda: db_of(client).users.count() == 0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_crash_at_any_operation_leaves_the_account_whole_or_unusable(snaptable_app: AppFixture, seed: int) -> None:
+    """Ensure, at sampled file operations, that what was answered holds, and the next start removes the rest."""
+
+    def make(directory: Path) -> FastAPI:
+        def disk(path: Path, /, *, fsync: bool) -> Files:
+            filesystem = observed_filesystem(resources.db, path)
+            assert filesystem is not None
+            return filesystem(path, fsync=fsync)
+
+        options: dict[str, Any] = {"data_dir": str(directory), **CHEAP_HASHING}
+        resources = Resources(Settings(_env_file=None, **options), disk)
+        return create_app(resources=resources)
+
+    app = snaptable_app(make, raise_server_exceptions=False)
+    ann, bob = Api(app.client).register(), Api(app.client, "bob@example.org").register()
+    fill(ann, documents=2, marks=1)
+    fill(bob, documents=1, marks=1)
+    answers: list[int] = []
+    ann.http = bob.http = app.power_loss(during=lambda: answers.append(delete(ann).status_code), seed=seed)
+    is_usable = ann.get("/api/auth/me").status_code == 200
+    assert not (is_usable and answers == [204])
+    db = app.db
+    assert isinstance(db, Library)
+    if is_usable:
+        assert len(ann.get("/api/documents").json()["items"]) == 2
+    else:
+        wait_for(lambda: db.users.count() == 1)
+        assert rows_of(db) == {"users": 1, "sessions": 1, "documents": 1, "extractions": 1, "annotations": 1}
+    assert len(bob.get("/api/documents").json()["items"]) == 1
+    assert db.check() == []
