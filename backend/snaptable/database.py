@@ -88,7 +88,8 @@ class Database:
             snapshot: when `db_snapshot.json` follows a write: "always" (before the write returns), "background"
                 (within a second; very large data at the disk's pace), "auto" ("always" up to 4 MiB of data).
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
-            read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too.
+            read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too. Root
+                may read another user's store.
             writer_timeout: seconds after which a write that waits for another thread's or task's transaction gives up
                 with a TransactionError; the log names who is waited for after 1 s.
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.

@@ -16,6 +16,7 @@ from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
+from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks
 from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.store import OpenOptions, Store
@@ -72,7 +73,8 @@ class DurableEngine(InMemory):
         try:
             identity = files.identity(names.SNAPSHOT)
         except OSError as error:
-            raise OpenError(f"{self.directory} can't be opened: {error}", path=self.directory) from error
+            reason = denied(files.root, error)
+            raise OpenError(f"{self.directory} can't be opened: {reason}", path=self.directory) from error
         progress = Progress(identity[2] if identity else 0, f"Loading {_shown(options)}")
         opening = OpenOptions(
             files,

@@ -18,6 +18,7 @@ from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
+from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
@@ -92,7 +93,7 @@ class Store(Generic[U]):
         try:
             return cls._open_beside_writer(options) if options.read_only else cls._open_to_write(options, callbacks)
         except OSError as error:
-            raise OpenError(f"{files.root} can't be opened: {error}", path=files.root) from error
+            raise OpenError(f"{files.root} can't be opened: {denied(files.root, error)}", path=files.root) from error
 
     # ── to read only ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,6 +115,8 @@ class Store(Generic[U]):
         # 1. Something must be there.
         if not files.exists():
             raise OpenError(f"{files.root} doesn't exist, and read_only=True makes nothing", path=files.root)
+        # What its owner wrote, root reads too: an admin looks at a running store without taking it over.
+        files.admit_owner()
         snapshot = read_snapshot(files)
         if snapshot is None and not journal_directory.segments(files):
             raise OpenError(f"there is no store in {files.root}, and read_only=True makes none", path=files.root)

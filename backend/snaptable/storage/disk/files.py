@@ -184,11 +184,19 @@ class Files:
         """Bytes to preallocate behind a growing file's end: a sync has less to write if the size did not change."""
         self.preallocate_from = PREALLOCATE_FROM if self.preallocation else sys.maxsize
         """Size in bytes from which on a new file is preallocated."""
+        self._admitted: int | None = None
+        """A user whose files are read as well as this process's own."""
         self._prefix = os.path.join(root, "")  # noqa: PTH118 - a Path costs more to build than the call it is for
 
     def path(self, name: str) -> Path:
         """Return the absolute path of a name."""
         return self.root / name if name else self.root
+
+    def admit_owner(self) -> None:
+        """Let root read the files of the directory's owner, as it may anyway; only for a store that is not written."""
+        status = self._lstat("")
+        if status is not None and os.name != "nt" and os.geteuid() == 0:
+            self._admitted = status.st_uid
 
     # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -363,7 +371,7 @@ class Files:
             status = os.lstat(self._prefix + name)
         except FileNotFoundError:
             return None
-        reason = unsafe_file(self.path(name), status)
+        reason = unsafe_file(self.path(name), status, self._admitted)
         if reason is not None:
             raise UnsafeDirectory(reason, path=self.path(name))
         return _identity(status)

@@ -1,6 +1,7 @@
 """Hostile surroundings: links, pipes and other people's files in place of ours are refused without blocking."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import OpenError, SnaptableError, UnsafeDirectory
+from snaptable.storage.disk.files import Files
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
@@ -37,6 +39,14 @@ def closed(directory: Path) -> Path:
     with Store(directory, fsync=False) as db:
         db.users.insert(User(id="a"))
     return directory
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """Give a directory that every user can reach; pytest closes its own to others whenever it starts."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 def symlink(path: Path, elsewhere: Path) -> None:
@@ -266,15 +276,12 @@ def test_the_advice_on_hard_links_works(directory: Path) -> None:
 
 
 @root_only
-def test_the_advice_on_a_volume_of_another_user_works(tmp_path: Path) -> None:
+def test_the_advice_on_a_volume_of_another_user_works(reachable: Path, tmp_path: Path) -> None:
     """Ensure a process whose group may write to a volume of root's is told of a directory below it, which works."""
-    volume = tmp_path / "volume"
+    volume = reachable / "volume"
     volume.mkdir()
     os.chown(volume, 0, NOBODY)
     volume.chmod(0o2775)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(0o755)
     program = (
         "import os, sys\n"
         "from tests.snaptable.storage.support import Store, User\n"
@@ -293,3 +300,116 @@ def test_the_advice_on_a_volume_of_another_user_works(tmp_path: Path) -> None:
     assert [word for word in words if word not in refusal.stderr] == [], refusal.stderr
     store = str(volume / "store")
     subprocess.run([sys.executable, "-c", program, store, str(tmp_path / "2")], cwd=ROOT, check=True)
+
+
+# ── a store of another user ─────────────────────────────────────────────────────────────────────────────────────────
+
+OWNER = f"""
+import os, sys
+from tests.snaptable.storage.support import Store, User
+with Store(sys.argv[2], fsync=False) as db: db.users.insert(User())  # what is imported late
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+"""
+RUNNING = """
+with Store(sys.argv[1], snapshot="background") as db:
+    db.users.insert(User(id="a"))
+    print("ready", flush=True)
+    for key in sys.stdin:
+        db.users.insert(User(id=key.strip()))
+        print("written", flush=True)
+"""
+
+
+@pytest.fixture
+def theirs(reachable: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a running program of another user, whose store is `reachable/theirs/store`; it inserts a user a line."""
+    home = reachable / "theirs"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    arguments = [sys.executable, "-c", OWNER + RUNNING, str(home / "store"), str(tmp_path / "1")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        yield program
+        program.stdin.close()
+        assert program.wait(20) == 0
+
+
+def owners(directory: Path) -> set[int]:
+    """Return whose a directory and everything below it is."""
+    return {path.lstat().st_uid for path in (directory, *directory.rglob("*"))}
+
+
+@root_only
+def test_root_reads_a_running_store_of_another_user(theirs: subprocess.Popen[str], reachable: Path) -> None:
+    """Ensure read_only shows root its rows and its past, changes nothing, and its owner writes on."""
+    directory = reachable / "theirs" / "store"
+    assert theirs.stdin is not None
+    assert theirs.stdout is not None
+    for keys in (["a"], ["a", "b"], ["a", "b", "c"]):
+        before = tree(directory)
+        with Store(directory, read_only=True) as reader:
+            assert ids(reader) == keys
+            assert [commit.sequence for commit in reader.history.commits(oldest_first=True)] == [
+                *range(1, len(keys) + 1)
+            ]
+            assert reader.check() == []
+        assert tree(directory) == before
+        assert owners(directory) == {NOBODY}
+        theirs.stdin.write("bcd"[len(keys) - 1] + "\n")
+        theirs.stdin.flush()
+        assert theirs.stdout.readline() == "written\n"
+
+
+@root_only
+def test_the_advice_on_a_running_store_leaves_it_to_its_owner(theirs: subprocess.Popen[str], reachable: Path) -> None:
+    """Ensure writing as root is refused, naming whom to become; ownership only with what must be so before."""
+    directory = reachable / "theirs" / "store"
+    assert theirs.poll() is None
+    for name in ("", JOURNAL):
+        user = pwd.getpwuid(NOBODY).pw_name
+        with pytest.raises(UnsafeDirectory) as refused:
+            Files(directory).check_directory(name)
+        text = str(refused.value)
+        assert f"sudo -u {user} " in text
+        assert "such as" not in text
+        if "chown" in text:
+            assert text.index("sudo -u") < text.index("Only if no process has the store open") < text.index("chown")
+        assert "move" not in text
+    expect_refusal(directory, UnsafeDirectory, "belongs to user", "sudo -u", "Only if no process has the store open")
+    assert owners(directory) == {NOBODY}
+
+
+@root_only
+@pytest.mark.parametrize("read_only", [False, True])
+def test_who_may_not_look_is_told_whose_it_is(reachable: Path, tmp_path: Path, *, read_only: bool) -> None:
+    """Ensure a user who can't read a store of another is told whom to become."""
+    closed = reachable / "store"
+    with Store(closed, fsync=False) as db:
+        db.users.insert(User(id="a"))
+    before = tree(closed)
+    program = OWNER + f"Store(sys.argv[1], read_only={read_only}).open()"
+    arguments = [sys.executable, "-c", program, str(closed), str(tmp_path / "1")]
+    refusal = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refusal.returncode == 1
+    assert "snaptable.errors.OpenError" in refusal.stderr
+    words = ("belongs to user 0", "sudo -u root ", "--user 0", "Only if no process has the store open")
+    assert [word for word in words if word not in refusal.stderr] == [], refusal.stderr
+    assert tree(closed) == before
+
+
+@root_only
+@pytest.mark.parametrize("name", [SNAPSHOT, f"{JOURNAL}/1.jsonl"])
+@pytest.mark.parametrize("plant", [symlink, hard_link, pipe, unix_socket, device, foreign])
+def test_root_reads_only_plain_files_of_the_owner(closed: Path, tmp_path: Path, plant: Plant, name: str) -> None:
+    """Ensure what the owner of a store planted in place of a file, a third user's too, is not read by root either."""
+    if name != SNAPSHOT:
+        (closed / SNAPSHOT).unlink()  # so that the journal is what is read
+    for path in (closed, *closed.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    with Store(closed, read_only=True) as reader:
+        assert ids(reader) == ["a"]
+    plant(closed / name, tmp_path / "elsewhere")
+    expect_refusal(closed, UnsafeDirectory, str(closed / name), read_only=True)
