@@ -18,6 +18,9 @@ logger = logging.getLogger("snaptable.web")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """Addresses of this machine: a proxy here speaks for many, so its connections are not counted together."""
 
+LOOKS = 256
+"""Connections that are looked at in a row: less than a millisecond."""
+
 Address = str | bytes
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -67,7 +70,7 @@ class ConnectionGuard:
         self._per_address = min(limits.connections_per_address, max(1, self.capacity // 2))
         self._of_address: Counter[Address] = Counter()
         self._uncounted = [*_networks(uncounted)]
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     @property
     def is_full(self) -> bool:
@@ -134,17 +137,29 @@ class ConnectionGuard:
 
     def _look(self) -> None:
         """End what has had its time."""
+        self._look_at(list(self.connections), self._loop.time())
+
+    def _look_at(self, left: list[GuardedConnection], now: float) -> None:
+        """Look at the next of those that are left, let requests have their turn, and come back for the others."""
+        for connection in left[-LOOKS:]:
+            if connection in self.connections:
+                self._sweep(connection, now)
+        del left[-LOOKS:]
+        if left:
+            self._timer = self._loop.call_soon(self._look_at, left, now)
+            return
         self._timer = None
-        now = self._loop.time()
-        for connection in list(self.connections):
-            try:
-                connection.sweep(now)
-            except Exception:  # a defect of ours must not keep the others for ever
-                logger.exception("A connection was cut, for its time could not be judged.")
-                connection.give_way()
         still_waiting = [notify() for notify in self.on_room]
         if self.connections or any(still_waiting):
             self.keep_looking()
+
+    def _sweep(self, connection: GuardedConnection, now: float) -> None:
+        """End one connection that has had its time."""
+        try:
+            connection.sweep(now)
+        except Exception:  # a defect of ours must not keep the others for ever
+            logger.exception("A connection was cut, for its time could not be judged.")
+            connection.give_way()
 
     def _count_address(self, connection: GuardedConnection) -> bool:
         """Count a connection for its address; False, and not counted, if the address has as many as it may."""
