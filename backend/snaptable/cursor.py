@@ -25,16 +25,16 @@ class Cursors:
         """Take the query's table, its conditions and its order, which ends in the primary key."""
         self.table = table
         self.order = order
-        self._values_of = [attrgetter(item.column.name) for item in order]
         self._adapters = [_column_adapter(item.column.model, item.column.name) for item in order]
-        self._writers = [adapter.serializer.to_json for adapter in self._adapters]
+        values_of = [attrgetter(item.column.name) for item in order]
+        self._writers = [
+            (adapter.serializer.to_json, value_of) for adapter, value_of in zip(self._adapters, values_of, strict=True)
+        ]
         self._shape = blake2b(repr((table, where, order)).encode("utf-8", "surrogatepass"), digest_size=8)
 
     def encode(self, values: tuple[object, ...], row: BaseModel) -> str:
         """Return the cursor behind a row of the query with these values."""
-        position = [
-            write(value_of(row)).decode() for write, value_of in zip(self._writers, self._values_of, strict=True)
-        ]
+        position = [write(value_of(row)).decode() for write, value_of in self._writers]
         return urlsafe_b64encode(to_json([self._fingerprint(values), *position])).rstrip(b"=").decode()
 
     def decode(self, values: tuple[object, ...], cursor: str) -> tuple[object, ...]:
