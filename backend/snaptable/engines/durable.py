@@ -86,7 +86,9 @@ class DurableEngine(InMemory):
             options.models,
             options.retention,
         )
-        callbacks = CommitCallbacks[UndoRecords](self.memory.became_durable, self.memory.failed, dict)
+        callbacks = CommitCallbacks[UndoRecords](
+            self.memory.became_durable, self.memory.failed, dict, self.memory.durable_rows
+        )
         with without_garbage_collection(), progress:
             return Store.open(opening, callbacks)
 

@@ -43,6 +43,9 @@ class CommitLog(Protocol[B]):
             Exception: the present `refusal`; nothing was added.
         """
 
+    def resume_enqueue(self, commit: CommitRecord, join: Callable[[B], None]) -> B | None:
+        """Finish an `enqueue` that was interrupted; return the batch, or None if the commit was not added."""
+
     def last_pending(self) -> B | None:
         """Return the newest batch that is not durable yet; None if all are."""
 
@@ -83,7 +86,9 @@ class RememberedCommits:
         return self._last_visible()
 
     def add(self, commit: CommitRecord) -> None:
-        """Remember a commit, and forget the oldest if there are too many; O(changes)."""
+        """Remember a commit, unless it is, and forget the oldest if there are too many; O(changes)."""
+        if self._commits and self._commits[-1].record is commit:
+            return
         self._commits.append(TimedCommit(self._clock.timestamp(), commit))
         self._size += _size_of(commit)
         while self._size > self._retention.max_bytes and self._commits:
@@ -126,8 +131,9 @@ def _size_of(commit: CommitRecord) -> int:
 class VolatileBatch:
     """A commit that is as durable as it will ever be."""
 
-    def __init__(self, last_sequence: int) -> None:
-        self.last_sequence = last_sequence
+    def __init__(self, commit: CommitRecord) -> None:
+        self.commit = commit
+        self.last_sequence = commit.sequence
         self.undo: UndoRecords = {}
 
 
@@ -151,13 +157,24 @@ class VolatileLog:
         self.refusal = refusal
         self.commits = commits
         self._on_durable = on_durable
+        self._last: VolatileBatch | None = None
 
     def enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch:
         """Show the commit to every reader."""
-        self.commits.add(commit)
-        batch = VolatileBatch(commit.sequence)
+        batch = self._last = VolatileBatch(commit)
         join(batch)
         self._on_durable(batch)
+        self.commits.add(commit)
+        return batch
+
+    def resume_enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch | None:
+        """Finish an `enqueue` that was interrupted; return the batch, or None if it had not begun."""
+        batch = self._last
+        if batch is None or batch.commit is not commit:
+            return None
+        join(batch)
+        self._on_durable(batch)
+        self.commits.add(commit)
         return batch
 
     def last_pending(self) -> None:

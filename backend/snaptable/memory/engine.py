@@ -7,7 +7,7 @@ one query.
 
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TypeVar
@@ -19,11 +19,12 @@ from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
-from snaptable.memory.owner import Place, place_of_caller
+from snaptable.memory.owner import Owner, Place, place_of_caller
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.memory.writer_lock import WriterLock
 from snaptable.schema import TableSchema
+from snaptable.values.row_lines import Key
 
 T = TypeVar("T")
 
@@ -108,37 +109,42 @@ class MemoryEngine:
                 return _not_awaitable(call())
         log = self._opened_log()
         owner = await self._writer_lock.acquire_async()
-        transaction = self._open_transaction()
+        transaction = Transaction(self.latch)
         try:
+            self._open(transaction)
             result = _not_awaitable(owner.call(call))
             batch = self._commit(transaction, log)
-        except BaseException:
-            self.roll_back(transaction)
+        except BaseException as error:
+            self._end_failed(transaction, error)
             raise
         if batch is not None:
             await log.wait_async(batch)
         return result
 
-    def begin(self, place: Place | None = None) -> Transaction:
+    def begin(self, transaction: Transaction, place: Place | None = None) -> None:
         """Acquire the writer lock and open a transaction; blocks while another one is open.
 
         Args:
+            transaction: a new one, which the caller ends, whatever interrupts it.
             place: where the program began it, if the program decides when it ends.
 
         Raises:
             TransactionError: waiting for the open transaction would not end, or took too long.
         """
-        owner = self._writer_lock.acquire()
-        if place is not None:
-            owner.place = place
-        return self._open_transaction()
+        owner: Owner | None = None
+        try:
+            owner = self._writer_lock.acquire()
+            if place is not None:
+                owner.place = place
+            self._open(transaction)
+        except BaseException:
+            if self.open_transaction is not transaction:
+                self._writer_lock.release_from(owner)
+            raise
 
-    def _open_transaction(self) -> Transaction:
-        if self.log is None:
-            self._writer_lock.release()
-            self._opened_log()
-        self.open_transaction = Transaction(self.latch)
-        return self.open_transaction
+    def _open(self, transaction: Transaction) -> None:
+        self._opened_log()
+        self.open_transaction = transaction
 
     def check_left_by_owner(self, transaction: Transaction) -> None:
         """Roll a transaction back if the caller is not the thread or task that began it.
@@ -157,11 +163,11 @@ class MemoryEngine:
             ConstraintError: it would break a constraint; it was rolled back.
             WriteFailed: it could not be made durable; it was rolled back.
         """
-        log = self._opened_log()
         try:
+            log = self._opened_log()
             batch = self._commit(transaction, log)
-        except BaseException:
-            self.roll_back(transaction)
+        except BaseException as error:
+            self._end_failed(transaction, error)
             raise
         if batch is not None:
             log.wait(batch)
@@ -184,7 +190,7 @@ class MemoryEngine:
             changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
             by, undoes = transaction.attribution, transaction.undoes
-            commit = CommitRecord(self.sequence + 1, changes, numbered, by, undoes)
+            commit = transaction.record = CommitRecord(self.sequence + 1, changes, numbered, by, undoes)
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = transaction.sequence = commit.sequence
@@ -193,20 +199,49 @@ class MemoryEngine:
         self._writer_lock.release()
         return batch
 
+    def _end_failed(self, transaction: Transaction, error: BaseException) -> None:
+        """End a transaction that an error keeps from its end: rolled back, or committed if the log has it already."""
+        if not is_interruption(error):
+            self.roll_back(transaction)
+            return
+        record, log = transaction.record, self.log
+        if record is None or log is None:
+            self.roll_back(transaction, interrupted=True)
+            return
+        with self.latch:
+            batch: CommitBatch | None = log.resume_enqueue(record, transaction.pass_undo_to)
+            if batch is not None:
+                self.sequence = transaction.sequence = max(self.sequence, record.sequence)
+                if self.open_transaction is transaction:
+                    self.open_transaction = None
+        if batch is None:
+            self.roll_back(transaction, interrupted=True)
+            return
+        if self._writer_lock.held_by_me():
+            self._writer_lock.release()
+
     def _check_open(self, transaction: Transaction) -> None:
         if transaction.failure is not None:
             raise transaction.failure
         if self.open_transaction is not transaction:
             raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
 
-    def roll_back(self, transaction: Transaction) -> None:
-        """Undo a transaction and release the writer lock; does nothing if that was done already."""
+    def roll_back(self, transaction: Transaction, *, interrupted: bool = False) -> None:
+        """Undo a transaction and release the writer lock; does nothing if that was done already.
+
+        After an interruption, or if the rollback itself is interrupted, everything derived from the rows is built anew.
+        """
         with self.latch:
             if self.open_transaction is not transaction:
                 return
-            transaction.roll_back()
-            self.open_transaction = None
-        self._writer_lock.release()
+            try:
+                transaction.restore() if interrupted else transaction.roll_back()
+            except BaseException:
+                transaction.restore()
+                raise
+            finally:
+                self.open_transaction = None
+                self._writer_lock.release()
 
     def _reap_dead_owner(self) -> None:
         """Roll back what a thread or task that ended left open; the writer lock passes itself on."""
@@ -223,9 +258,11 @@ class MemoryEngine:
         """
         if self.in_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
-        self._writer_lock.acquire()
-        self.log = None
-        self._writer_lock.release()
+        owner = self._writer_lock.acquire()
+        try:
+            self.log = None
+        finally:
+            self._writer_lock.release_from(owner)
 
     # ── what the log reports ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,18 +295,53 @@ class MemoryEngine:
             error: what the owner of the open transaction is told.
         """
         with self.latch:
-            if self.open_transaction is not None:
-                self.open_transaction.fail(error)
-            for batch in batches:
-                for table, images in batch.undo.items():
-                    table.undo(images)
-            self.sequence = sequence
+            taken_back = list(batches)
+            try:
+                if self.open_transaction is not None:
+                    self.open_transaction.fail(error)
+                for batch in taken_back:
+                    for table, images in batch.undo.items():
+                        table.undo(images)
+                self.sequence = sequence
+            except BaseException:
+                self._restore(taken_back, sequence, error)
+                raise
+
+    def _restore(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
+        """Undo batches after that was interrupted: rows are put back, what is derived from them is built anew; O(n)."""
+        if self.open_transaction is not None and self.open_transaction.failure is None:
+            self.open_transaction.restore()
+            self.open_transaction.failure = error
+        for batch in batches:
+            for table, images in batch.undo.items():
+                table.put_all_back(images)
+        for table in self.tables.values():
+            table.rebuild()
+        self.sequence = sequence
+
+    def durable_rows(self) -> Iterator[tuple[str, Key, bytes]]:
+        """Yield table, key and JSON of every row that every reader sees; O(n)."""
+        with self.latch:
+            tables = [(table, table.durable_rows()) for table in self.tables.values()]
+        for table, rows in tables:
+            for key, row in rows.items():
+                yield table.name, key, table.codec.dump(row)
 
     def problems(self) -> list[str]:
         """Return what is wrong with indexes and constraints; empty if all is well. O(n log n)."""
         with self.latch:
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether an error may come at any instant, as Ctrl-C does, so that it may have left a step half done.
+
+    The end of a generator and the cancellation of a task come only where these wait, never inside a step.
+    """
+    if isinstance(error, Exception):
+        return isinstance(error, (MemoryError, RecursionError))
+    return not isinstance(error, GeneratorExit) and type(error).__module__ != "asyncio.exceptions"
 
 
 def _not_awaitable(result: T) -> T:
@@ -294,28 +366,32 @@ class TransactionContext:
 
     __slots__ = ("_engine", "_savepoint", "transaction")
 
-    _savepoint: int | None
-    transaction: Transaction
-
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
+        self._savepoint: int | None = None
+        self.transaction: Transaction | None = None
 
     def begin(self, place: Place | None = None) -> Transaction:
         """Begin a transaction; `place` is where in the program, if the program decides when it ends."""
-        self._savepoint = None
-        self.transaction = self._engine.begin(place)
-        return self.transaction
+        transaction = self.transaction = Transaction(self._engine.latch)
+        self._engine.begin(transaction, place)
+        return transaction
+
+    def __del__(self) -> None:
+        """Roll back what an interruption, in the instant before `__exit__` or behind `__enter__`, left open."""
+        # Its making may have been interrupted, too.
+        transaction: Transaction | None = getattr(self, "transaction", None)
+        if transaction is not None and self._savepoint is None and self._engine.open_transaction is transaction:
+            self._engine.roll_back(transaction, interrupted=True)
 
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
         engine = self._engine
-        if engine.in_transaction():
-            transaction = engine.open_transaction
-            assert transaction is not None
-            self._savepoint = transaction.savepoint()
-        else:
-            self._savepoint = None
-            transaction = engine.begin()
+        if not engine.in_transaction():
+            return self.begin()
+        transaction = engine.open_transaction
+        assert transaction is not None
+        self._savepoint = transaction.savepoint()
         self.transaction = transaction
         return transaction
 
@@ -323,13 +399,18 @@ class TransactionContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, or roll back to where the block began."""
-        if self._savepoint is not None:
-            if kind is not None:
-                self.transaction.roll_back_to(self._savepoint)
-        elif kind is None:
-            self._engine.commit(self.transaction)
-        else:
-            self._engine.roll_back(self.transaction)
+        transaction = self.transaction
+        assert transaction is not None
+        interrupted = error is not None and is_interruption(error)
+        if self._savepoint is None:
+            if kind is None:
+                self._engine.commit(transaction)
+            else:
+                self._engine.roll_back(transaction, interrupted=interrupted)
+        elif interrupted:
+            transaction.restore_to(self._savepoint)
+        elif kind is not None:
+            transaction.roll_back_to(self._savepoint)
 
 
 class UserTransaction:
@@ -356,7 +437,9 @@ class UserTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, or roll back to where the block began."""
-        self._engine.check_left_by_owner(self._context.transaction)
+        transaction = self._context.transaction
+        assert transaction is not None
+        self._engine.check_left_by_owner(transaction)
         self._context.__exit__(kind, error, trace)
 
 

@@ -58,13 +58,11 @@ class RowsByKey(dict[Key, BaseModel | None]):
         self.undo_records = (*self.undo_records, images)
 
     def release(self, images: BeforeImages) -> None:
-        """Answer readers from an undo record no more."""
-        if len(self.undo_records) > 1:
-            self.undo_records = tuple([other for other in self.undo_records if other is not images])
-            return
-        self.undo_records = ()
-        self.__class__ = SettledRows
-        self.version = object()
+        """Answer readers from an undo record no more; nothing if that is so already."""
+        self.undo_records = tuple([other for other in self.undo_records if other is not images])
+        if not self.undo_records:
+            self.__class__ = SettledRows
+            self.version = object()
 
     def visible_get(self, key: object) -> BaseModel | None:
         """Return the row of a key that the caller may see, or None; O(undo records), takes the latch."""

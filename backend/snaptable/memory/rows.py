@@ -178,6 +178,29 @@ class TableRows:
                 self.put(key, now, before)
         self.release_undo(images)
 
+    def put_back(self, key: Key, before: BaseModel | None, *, has_slot: bool) -> None:
+        """Put a row back, whatever a change that was interrupted left; the indexes are to be built anew then."""
+        if before is None and not has_slot:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = before
+
+    def put_all_back(self, images: BeforeImages) -> None:
+        """Put every before-image of an undo record back, and release it; the indexes are to be built anew then."""
+        others = [other for other in self.rows.undo_records if other is not images]
+        for key, before in images.items():
+            self.put_back(key, before, has_slot=any(key in other for other in others))
+        self.rows.release(images)
+
+    def rebuild(self) -> None:
+        """Build all that is derived from the rows anew, after an interruption may have left it half changed; O(n)."""
+        gone = {key for key, row in self.rows.items() if row is None}
+        self.tombstones, self.freed_slots = len(gone), self.freed_slots & gone
+        self._column_cache = None
+        rows = self.live()
+        for index in self.indexes:
+            index.load(rows)
+
     def _is_tombstone(self, key: Key) -> bool:
         return self.get(key) is None and key in self.rows
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution, current_attribution, merged
-from snaptable.changes import ChangeRecord, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.rows import TableRows
 from snaptable.values.row_lines import Key
@@ -20,7 +20,7 @@ NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
 class Transaction:
     """The changes of one transaction. Not thread-safe by itself: the writer lock and the latch guard it."""
 
-    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "sequence", "undo", "undoes")
+    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "record", "sequence", "undo", "undoes")
 
     def __init__(self, latch: AbstractContextManager[object]) -> None:
         """Begin without changes; `latch` is the engine's."""
@@ -28,6 +28,8 @@ class Transaction:
         self.undo: UndoRecords = {}
         self.attribution = current_attribution()
         """Who makes the commit, and why."""
+        self.record: CommitRecord | None = None
+        """What it commits, once that was worked out."""
         self.undoes: tuple[int, ...] = ()
         """The commits that it takes back."""
         self.sequence: int | None = None
@@ -99,6 +101,32 @@ class Transaction:
                     table.release_undo(images)
             self.undo = {}
 
+    def restore_to(self, savepoint: int) -> None:
+        """Undo every change since a savepoint, of which one may have been interrupted half-way; O(n)."""
+        with self.latch:
+            if self.failure is not None:
+                return
+            changed = {table: None for table, *_ in self._changes[savepoint:]}
+            while len(self._changes) > savepoint:
+                table, key, before, had_slot = self._changes[-1]
+                table.put_back(key, before, has_slot=had_slot)
+                if not had_slot:
+                    self.undo[table].pop(key, None)
+                self._row_json.pop((table, key), None)
+                self._changes.pop()
+            for table in changed:
+                table.rebuild()
+
+    def restore(self) -> None:
+        """Undo every change, of which one may have been interrupted half-way, and release the undo records; O(n)."""
+        with self.latch:
+            if self.failure is None:
+                for table, images in self.undo.items():
+                    table.put_all_back(images)
+                for table in self.undo:
+                    table.rebuild()
+            self.undo, self._changes = {}, []
+
     def fail(self, error: Exception) -> None:
         """Undo every change, and refuse further ones and the commit with an error."""
         with self.latch:
@@ -122,7 +150,7 @@ class Transaction:
         return not table.codec.is_same_row(before, after, self.row_json(table, key, after))
 
     def pass_undo_to(self, batch: CommitBatch) -> None:
-        """Pass the undo records to the batch that will make the changes durable."""
+        """Pass the undo records to the batch that will make the changes durable; can be done again if interrupted."""
         for table, images in self.undo.items():
             table.free_slots(images)
             older = batch.undo.setdefault(table, images)

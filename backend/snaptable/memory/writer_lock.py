@@ -73,13 +73,17 @@ class WriterLock:
                 would wait for another thread's transaction, or the owner did not release the lock in time.
         """
         me = Owner()
-        with self._mutex:
-            free = self.owner is None
-            if free:
-                self.owner = me
-        if not free:
-            self._wait(me)
-        me.started = True
+        try:
+            with self._mutex:
+                free = self.owner is None
+                if free:
+                    self.owner = me
+            if not free:
+                self._wait(me)
+            me.started = True
+        except BaseException:
+            self.release_from(me)
+            raise
         return me
 
     async def acquire_async(self) -> Owner:
@@ -106,6 +110,11 @@ class WriterLock:
                 self._pass_on()
             else:
                 self.owner = None
+
+    def release_from(self, owner: Owner | None) -> None:
+        """Release the lock if it is an owner's, after an interruption between taking it and making use of it."""
+        if owner is not None and self.owner is owner:
+            self.release()
 
     # ── taking it ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,6 +177,11 @@ class WriterLock:
                 self._reap_dead_owner()
                 owner = self.owner = None
             if owner is None:
+                self.owner = me
+                return None
+            if owner.is_caller():
+                # An interruption kept the caller from releasing it.
+                self._reap_dead_owner()
                 self.owner = me
                 return None
             if owner.is_of_my_thread():

@@ -51,6 +51,10 @@ class CommitBatch(Generic[U]):
         """Return True to the first caller only: it leads."""
         return self._unclaimed.acquire(blocking=False)
 
+    def unclaim(self) -> None:
+        """Let another caller lead: an interruption keeps this one from it."""
+        self._unclaimed.release()
+
     def wait(self, seconds: float) -> bool:
         """Return whether the batch is done, after at most `seconds`."""
         waker = threading.Lock()
@@ -93,16 +97,23 @@ class CommitBatch(Generic[U]):
 
     def finish(self, error: Exception | None = None) -> None:
         """Wake all who wait: the batch is durable, or has failed. One call into a loop, for all its tasks."""
+        try:
+            self._finish(error)
+        except BaseException:
+            self._finish(error)  # it was interrupted; nobody is told by the half of it
+            raise
+
+    def _finish(self, error: Exception | None) -> None:
         with self._mutex:
             self.error = error
             self.done = True
-            tasks, self._tasks = self._tasks, {}
         self._wake_next()
-        for loop, futures in tasks.items():
+        for loop, futures in self._tasks.items():
             try:
                 loop.call_soon_threadsafe(_resolve, futures)
             except RuntimeError:
                 continue  # the loop was closed while its tasks waited, so none of them is left
+        self._tasks = {}
 
     def result(self) -> None:
         """Return if the batch became durable.

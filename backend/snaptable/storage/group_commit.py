@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import CommitRecord, Key
 from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.retention import Retention
 from snaptable.storage.background import BackgroundThread
@@ -45,11 +45,13 @@ class CommitCallbacks(Generic[U]):
         durable: called with each batch that became durable, in order.
         failed: called with the batches that must be taken back, newest first; the last durable sequence; the error.
         new_undo: called for each new batch; returns what the engine keeps in it until it is durable.
+        durable_rows: gives table, key and JSON of every row as of the last batch that became durable.
     """
 
     durable: Callable[[CommitBatch[U]], None]
     failed: Callable[[Iterable[CommitBatch[U]], int, Exception], None]
     new_undo: Callable[[], U]
+    durable_rows: Callable[[], Iterable[tuple[str, Key, bytes]]]
 
 
 class GroupCommit(Generic[U]):
@@ -82,8 +84,8 @@ class GroupCommit(Generic[U]):
         self._in_flight: CommitBatch[U] | None = None
         self._transient = False
         """Whether what made writes fail may pass, as a full disk does."""
-        self._poisoned = False
-        """Whether memory may hold half of a commit, so that nothing may be written from it."""
+        self._unfinished: CommitBatch[U] | None = None
+        """A durable batch whose last steps were interrupted twice; they are done before anything else is written."""
         self._last_resume = float("-inf")
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
@@ -112,6 +114,15 @@ class GroupCommit(Generic[U]):
             join(batch)
             return batch
 
+    def resume_enqueue(self, commit: CommitRecord, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U] | None:
+        """Finish an `enqueue` that was interrupted; return the batch, or None if the commit was not added."""
+        with self._mutex:
+            for batch in (self._open, self._in_flight):
+                if batch is not None and any(each is commit for each in batch.commits):
+                    join(batch)
+                    return batch
+        return None
+
     def last_pending(self) -> CommitBatch[U] | None:
         """Return the newest batch that isn't durable yet; None if all are."""
         with self._mutex:
@@ -123,14 +134,17 @@ class GroupCommit(Generic[U]):
         Raises:
             WriteFailed: it could not be made durable and was rolled back.
         """
-        if batch.claim():
-            self._lead(batch)
+        claimed = False
+        try:
+            claimed = batch.claim()
+            if claimed:
+                self._lead(batch)
+        except BaseException:
+            if claimed and not batch.done:
+                batch.unclaim()
+            raise
         while not (batch.done or batch.wait(LEADER_TIMEOUT)):
-            if self._leader_lock.acquire(blocking=False):
-                try:
-                    self._write_batch(batch)
-                finally:
-                    self._leader_lock.release()
+            self._lead(batch)
         batch.result()
 
     async def wait_async(self, batch: CommitBatch[U]) -> None:
@@ -163,9 +177,12 @@ class GroupCommit(Generic[U]):
         """Make a batch durable, with the leader lock held; does nothing if that was done, or failed, meanwhile.
 
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
-        a failed write; after that memory and pages may be half-way, so nothing is ever written from them again.
+        a failed write; after that the steps that are left are done all the same, each so that it can be done twice.
         """
         if batch.done:
+            return
+        if batch.last_sequence <= self.sequence:
+            self._finish_durable(batch)
             return
         durable = False
         try:
@@ -185,16 +202,34 @@ class GroupCommit(Generic[U]):
             self.checkpointer.after_commit()
         except BaseException as error:
             if durable:
-                self._poison(error)
+                self._finish_durable(batch)
                 raise
             self._fail(batch, error)
             if not isinstance(error, (OSError, SnaptableError)):
                 raise
+        else:
+            # 7. The acknowledgement.
+            self._acknowledge(batch)
+
+    def _acknowledge(self, batch: CommitBatch[U]) -> None:
+        if self._in_flight is batch:
+            self._in_flight = None
+        batch.finish()
+
+    def _finish_durable(self, batch: CommitBatch[U]) -> None:
+        """Do what is left to do for a batch whose frame is durable, after an interruption; O(n) if pages were torn."""
+        try:
+            self.sequence = max(self.sequence, batch.last_sequence)
+            self._callbacks.durable(batch)
+            self.checkpointer.resume(batch.commits, self._segment.head_digest, self._callbacks.durable_rows)
+            self._unfinished = None
+        except BaseException as error:
+            # Interrupted once more: the next write tries again.
+            self._unfinished, self._transient, self._last_resume = batch, True, float("-inf")
+            self.refusal = ReadOnlyStore(f"a commit was left unfinished ({error!r}); the next write tries again")
+            raise
         finally:
-            if durable:
-                # 7. The acknowledgement.
-                self._in_flight = None
-                batch.finish()
+            self._acknowledge(batch)
 
     def _close_batch(self, batch: CommitBatch[U]) -> None:
         with self._mutex:
@@ -248,12 +283,14 @@ class GroupCommit(Generic[U]):
         # 1. Nothing may be built on what is being taken back.
         with self._mutex:
             behind, self._open, self._in_flight = self._open, None, None
-            self.refusal = failure
+            self.refusal, self._transient, self._last_resume = failure, True, float("-inf")
         # 2. Memory, the newest batch first.
         failed = [batch] if behind is None else [behind, batch]
         self._callbacks.failed(failed, self.sequence, failure)
-        # 3. Whether the next write may be tried.
+        # 3. Whether the next write may be tried; after an interruption it begins new files at once.
         self.refusal = self._refusal_after(error)
+        if not isinstance(error, OSError):
+            self._last_resume = float("-inf")
         logger.error("Failed to write the journal: %s", error)
         # 4. Those who wait.
         for each in failed:
@@ -272,15 +309,6 @@ class GroupCommit(Generic[U]):
         return ReadOnlyStore(
             f"writes are refused since a write to the journal failed ({cause}); rows can still be read. "
             f"persist() tries to write everything to a new file, reopening the store does too"
-        )
-
-    def _poison(self, error: BaseException) -> None:
-        """Refuse writes for good: memory and pages may hold half of a commit; the journal holds all of it."""
-        self._poisoned, self._transient = True, False
-        self.checkpointer.poison()
-        self._segment.drop()
-        self.refusal = ReadOnlyStore(
-            f"writes are refused until the store is reopened: a commit was interrupted ({error!r})"
         )
 
     def defer_start(self, start: Callable[[], None], error: OSError) -> None:
@@ -307,6 +335,9 @@ class GroupCommit(Generic[U]):
                     self._switch_files()
             except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
+            except BaseException:
+                self._last_resume = float("-inf")  # interrupted: the next write tries at once
+                raise
 
     def _switch_files(self) -> bool:
         """Write everything to new files: a snapshot, and a segment behind which nothing doubtful follows.
@@ -316,9 +347,9 @@ class GroupCommit(Generic[U]):
         """
         if self.refusal is None:
             return False
-        if self._poisoned:
-            raise self.refusal
         self.check_ownership()
+        if self._unfinished is not None:
+            self._finish_durable(self._unfinished)
         if self._deferred_start is not None:
             self._deferred_start()
             self._deferred_start, self._transient, self.refusal = None, False, None
@@ -342,7 +373,7 @@ class GroupCommit(Generic[U]):
 
         Raises:
             OSError: it could not be written.
-            ReadOnlyStore: not by this process: another may be writing, or a commit was interrupted.
+            ReadOnlyStore: not by this process: another may be writing.
         """
         self._drain()
         self.check_ownership()
@@ -364,16 +395,13 @@ class GroupCommit(Generic[U]):
         self.checkpointer.stop()
         with self._leader_lock:
             try:
-                # 2. If memory may hold half of a commit, nothing: the journal holds everything.
-                if self._poisoned:
-                    return
                 self.check_ownership()
-                # 3. The last snapshot, in new files if the old ones are in doubt.
+                # 2. The last snapshot, in new files if the old ones are in doubt.
                 if self._gives_up_start():
                     return
                 self._switch_files()
                 self.checkpointer.checkpoint_if_behind()
-                # 4. The mark.
+                # 3. The mark.
                 self._segment.close(self.sequence)
                 self._prune()
             finally:

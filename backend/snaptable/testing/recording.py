@@ -210,6 +210,10 @@ class RecordingLog:
             self._recording.record_enqueued(commit.sequence, rows)
         return self._log.enqueue(commit, join)
 
+    def resume_enqueue(self, commit: CommitRecord, join: Callable[[Batch], None]) -> Batch | None:
+        """Finish an enqueue that was interrupted."""
+        return self._log.resume_enqueue(commit, join)
+
     def last_pending(self) -> Batch | None:
         """Return the last batch that is not durable."""
         return self._log.last_pending()

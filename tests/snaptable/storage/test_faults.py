@@ -359,10 +359,7 @@ def test_interrupted_while_the_pages_change(directory: Path, monkeypatch: pytest
             db.users.insert_many([User(id=str(key)) for key in range(5)])
         monkeypatch.setattr(pages.TablePages, "apply", original)
         copy = killed(db)
-        for finish in (db.persist, db.close):
-            try:
-                finish()
-            except (WriteFailed, ReadOnlyStore):
-                continue
+        db.persist()
+        db.close()
         for each in (copy, where):
             assert list(opened(each)["users"]) in (["z"], ["z", "0", "1", "2", "3", "4"])

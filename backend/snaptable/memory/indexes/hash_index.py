@@ -81,7 +81,8 @@ class HashIndex:
                 self._add(value, after)
 
     def load(self, rows: Sequence[BaseModel]) -> None:
-        """Enter every row of a table into the empty index; O(n), most of it in C."""
+        """Hold exactly the rows given; O(n), most of it in C."""
+        self.entries, self.clashes = {}, set()
         if self._each:
             # deque(maxlen=0) drains an iterator without a Python loop.
             deque(map(self.add, rows), maxlen=0)

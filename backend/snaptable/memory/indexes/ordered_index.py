@@ -67,7 +67,8 @@ class OrderedIndex:
             self.add(after)
 
     def load(self, rows: Sequence[BaseModel]) -> None:
-        """Enter every row of a table into the empty index; O(n log n), one sort."""
+        """Hold exactly the rows given; O(n log n), one sort."""
+        self.nulls = {}
         columns: list[Column] = [list(map(attrgetter(name), rows)) for name in self.names]
         if self._optional and any(None in column for column in columns):
             whole = [None not in values for values in zip(*columns, strict=True)]

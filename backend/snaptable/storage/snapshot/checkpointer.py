@@ -11,11 +11,11 @@ the same state; no journal file is removed earlier.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import CommitRecord, Insert, Key
 from snaptable.clock import StoreClock
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
 from snaptable.storage.background import BackgroundThread
@@ -148,9 +148,32 @@ class Checkpointer:
             self._write_if_behind()
             self._sync_name()
 
-    def poison(self) -> None:
-        """Never write a snapshot again: the pages may hold half of a commit."""
-        self._consistent = False
+    def resume(
+        self, commits: Sequence[CommitRecord], head_digest: str, rows: Callable[[], Iterable[tuple[str, Key, bytes]]]
+    ) -> None:
+        """Go on after an interruption behind a sync: the commits in the pages, and a snapshot soon.
+
+        Args:
+            commits: those that became durable.
+            head_digest: digest of their frame.
+            rows: gives every durable row; if `apply` was interrupted, the pages are built anew from them. O(n).
+        """
+        if self._consistent and self.sequence < commits[-1].sequence:
+            self.apply(commits, head_digest)
+        elif not self._consistent:
+            self._rebuild(commits, head_digest, [Insert(*row) for row in rows()])
+        self._background.run(self._checkpoint_in_background, RETRY)
+
+    def _rebuild(self, commits: Sequence[CommitRecord], head_digest: str, rows: Sequence[Insert]) -> None:
+        pages = Pages(tuple(self.pages.tables))
+        pages.apply_changes(rows)
+        pages.numbered.update(self.pages.numbered)
+        for commit in commits:
+            pages.numbered.update(commit.numbered)
+        with self._pages_lock:
+            self.pages = pages
+            self.sequence, self.head_digest = commits[-1].sequence, head_digest
+            self._consistent = True
 
     def stop(self) -> None:
         """End the background thread; a snapshot that it is writing is finished first, without pauses."""
@@ -161,16 +184,19 @@ class Checkpointer:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Hold the lock that lets one snapshot be written at a time; the background hurries while a caller waits."""
-        if not self._save_lock.acquire(blocking=False):
-            self._waiters.append(None)
-            try:
-                self._save_lock.acquire()
-            finally:
-                self._waiters.pop()
+        hurried = self._save_lock.locked()
         try:
-            yield
+            if hurried:
+                self._waiters.append(None)
+            # Only `with` takes a lock so that no interruption comes between taking it and releasing it.
+            with self._save_lock:
+                if hurried:
+                    self._waiters.pop()
+                    hurried = False
+                yield
         finally:
-            self._save_lock.release()
+            if hurried and self._waiters:
+                self._waiters.pop()
 
     # ── one snapshot, with the save lock held ───────────────────────────────────────────────────────────────────────
 
@@ -187,15 +213,19 @@ class Checkpointer:
         """
         # 1. The present state, marked; what changes from here on keeps a copy.
         header, tables, size = self._mark()
+        known = self._identity
         chunks = snapshot_format.chunks(header, {name: self._collect(groups) for name, groups in tables.items()})
         try:
             # 2. Nobody else may be writing, and what others wrote is kept.
             self.check_ownership()
             self._keep_edited()
             # 3. The new file in the place of the old one.
+            # After an interruption it is not known whose file has the name.
+            known, self._identity = self._identity, None
             with self._replaced.retaining(self.saved.size or 0):
                 self._identity = replace(self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, pace=pace)
         except (OSError, UnsafeDirectory) as error:
+            self._identity = self._identity or known
             raise self._failed(error) from error
         self.error = None
         self.saved = SavedSnapshot(header.sequence, header.saved_at, self._identity.size)

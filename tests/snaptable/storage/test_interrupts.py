@@ -1,0 +1,239 @@
+"""Ctrl-C at any instant: the interrupted write is there or not, whole; the next one works; nothing is held for ever.
+
+Two searches. One raises KeyboardInterrupt on entering the first function of the library that a write calls, the second,
+…: every call of every kind of write. The other sends real signals, at random moments, to a program in a loop of writes.
+`SNAPTABLE_INTERRUPTS=5000` makes both long: every call, also of stores with files, and so many signals.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from operator import attrgetter
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import pytest
+
+from snaptable import Database, ForeignKey, Index, Row, Table, Unique
+
+LONG = "SNAPTABLE_INTERRUPTS" in os.environ
+SIGNALS = int(os.environ.get("SNAPTABLE_INTERRUPTS", "150"))
+
+
+class Author(Row):
+    id: int
+    name: Annotated[str, Unique()]
+
+
+class Book(Row):
+    id: int | None = None
+    author_id: Annotated[int, ForeignKey(Author, on_delete="cascade")]
+    pages: Annotated[int, Index(ordered=True)] = 0
+    tag: Annotated[str | None, Index(ordered=True)] = None
+
+
+class Shelf(Database):
+    authors: Table[Author]
+    books: Table[Book]
+
+
+def _transaction(db: Shelf) -> None:
+    with db.transaction():
+        db.authors.insert(Author(id=9, name="nine"))
+        db.books.insert_many([Book(author_id=9, pages=number) for number in range(3)])
+        db.authors.update(1, name="one again")
+
+
+def _rolled_back(db: Shelf) -> None:
+    try:
+        with db.transaction():
+            db.books.insert(Book(author_id=1, pages=5))
+            db.authors.delete(2)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        return
+
+
+def _savepoint(db: Shelf) -> None:
+    with db.transaction():
+        db.authors.insert(Author(id=9, name="nine"))
+        with db.transaction():
+            db.books.insert(Book(author_id=9))
+
+
+WRITES: dict[str, Callable[[Shelf], object]] = {
+    "insert": lambda db: db.books.insert(Book(author_id=1, pages=7, tag="x")),
+    "create": lambda db: db.books.create(author_id=1, pages=7),
+    "insert_many": lambda db: db.books.insert_many([Book(author_id=1, pages=number) for number in range(4)]),
+    "update": lambda db: db.books.update(1, pages=9, tag="y"),
+    "replace": lambda db: db.authors.replace(Author(id=1, name="replaced")),
+    "delete": lambda db: db.authors.delete(1),
+    "bulk update": lambda db: db.books.where(Book.pages < 3).update(tag="z"),
+    "bulk delete": lambda db: db.books.where(Book.pages < 3).delete(),
+    "transaction": _transaction,
+    "rolled back": _rolled_back,
+    "savepoint": _savepoint,
+    "run": lambda db: asyncio.run(db.run(_transaction)),
+    "persist": lambda db: db.persist(),
+}
+
+
+def rows_of(db: Shelf) -> dict[str, list[Row]]:
+    """Return the rows of each table, in the order of their keys: an interruption may move a row to the end."""
+    return {name: sorted(table, key=attrgetter("id")) for name, table in db.tables.items()}
+
+
+def filled(url: str | Path, **options: Any) -> Shelf:
+    """Return an open store with a few rows."""
+    db = Shelf(url, fsync=False, banner=False, **options).open()
+    db.authors.insert_many([Author(id=number, name=str(number)) for number in range(1, 4)])
+    db.books.insert_many([Book(author_id=1 + number % 3, pages=number, tag="t" * (number % 2)) for number in range(6)])
+    return db
+
+
+@contextmanager
+def interrupted_at_call(number: int) -> Iterator[list[str]]:
+    """Raise KeyboardInterrupt on entering the library's function that is called as the n-th; give its name."""
+    package = str(Path(sys.modules["snaptable"].__file__ or "").parent)
+    entered: list[str] = []
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        code = frame.f_code
+        # What finalizers raise is only printed; a generator is entered once more when it is thrown away.
+        if event == "call" and code.co_filename.startswith(package) and code.co_name not in ("__del__", "<genexpr>"):
+            count += 1
+            if count == number:
+                entered.append(code.co_qualname)
+                sys.settrace(None)
+                raise KeyboardInterrupt
+
+    sys.settrace(trace)
+    try:
+        yield entered
+    finally:
+        sys.settrace(None)
+
+
+def expected_after(write: Callable[[Shelf], object]) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
+    """Return the rows before and after a write."""
+    with closing(filled("memory:")) as db:
+        before = rows_of(db)
+        write(db)
+        return before, rows_of(db)
+
+
+def check_goes_on(db: Shelf, allowed: tuple[dict[str, list[Row]], ...], where: str) -> None:
+    """Check that a store is sound, holds one of some states, and takes the next write."""
+    assert db.check() == [], where
+    assert rows_of(db) in allowed, where
+    db.authors.insert(Author(id=1000, name=f"next {where}"))
+    assert db.authors[1000].name == f"next {where}"
+    assert db.check() == [], where
+    assert db.status().writable, where
+    db.authors.delete(1000)
+
+
+@pytest.mark.parametrize("kind", ["memory:", "always", "background"])
+@pytest.mark.parametrize("name", WRITES)
+def test_every_call_of_a_write_can_be_interrupted(tmp_path: Path, name: str, kind: str) -> None:
+    """Ensure an interruption anywhere leaves a write whole or not there, and the store at work, also when reopened."""
+    write, number = WRITES[name], 1 if LONG else 1 + sum(map(ord, name)) % 11 * (kind != "memory:")
+    allowed = expected_after(write)
+    while True:
+        where = tmp_path / str(number)
+        db = filled("memory:") if kind == "memory:" else filled(where, snapshot=kind)
+        try:
+            with interrupted_at_call(number) as entered:
+                write(db)
+        except KeyboardInterrupt:
+            pass
+        place = f"{name}, call {number} ({', '.join(entered)})"
+        check_goes_on(db, allowed, place)
+        rows = rows_of(db)
+        db.close()
+        if kind != "memory:":
+            with Shelf(where, banner=False) as again:
+                assert rows_of(again) == rows, place
+                assert again.check() == [], place
+        if not entered:
+            break
+        number += 1 if LONG or kind == "memory:" else 11
+    assert number > 5
+
+
+PROGRAM = """
+import signal, sys, time
+sys.path[:0] = {path!r}
+from tests.snaptable.storage.test_interrupts import Author, Book, Shelf
+db = Shelf({directory!r}, fsync=False, banner=False, snapshot={snapshot!r}).open()
+acknowledged, doubtful, number, interrupts = {{}}, set(), 0, 0
+print("ready", flush=True)
+end = time.monotonic() + 120
+while interrupts < {count} and time.monotonic() < end:
+    try:
+        while True:
+            number += 1
+            db.authors.insert(Author(id=number, name=str(number)))
+            acknowledged[number] = True
+            with db.transaction():
+                db.books.insert(Book(author_id=number, pages=number % 50))
+                db.books.insert(Book(author_id=number, pages=number % 50 + 1))
+            if number % 3 == 0:
+                db.authors.delete(number)
+                acknowledged[number] = False
+    except KeyboardInterrupt:
+        interrupts += 1
+        doubtful.add(number)
+        try:
+            if interrupts % 10 == 0:
+                assert db.check() == [], db.check()
+                for key, there in acknowledged.items():
+                    if key not in doubtful:
+                        assert (key in db.authors) is there, (key, there)
+                assert len(db.books) % 2 == 0
+                db.persist()
+        except KeyboardInterrupt:
+            interrupts += 1
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+assert db.check() == [], db.check()
+lost = [key for key, there in acknowledged.items() if key not in doubtful and (key in db.authors) is not there]
+assert not lost, lost
+assert len(db.books) % 2 == 0
+db.authors.insert(Author(id=10**9, name="last"))
+rows = (len(db.authors), len(db.books))
+db.close()
+again = Shelf({directory!r}, banner=False).open()
+assert (len(again.authors), len(again.books)) == rows
+assert again.check() == []
+print("done", number, interrupts, flush=True)
+"""
+
+
+@pytest.mark.parametrize("snapshot", ["always", "background"])
+def test_real_signals_at_random_moments(tmp_path: Path, snapshot: str) -> None:
+    """Ensure a program that catches Ctrl-C goes on writing, and every acknowledged write is there at its end."""
+    root = Path(__file__).parents[3]
+    program = PROGRAM.format(
+        path=[str(root), str(root / "backend")], directory=str(tmp_path / "data"), snapshot=snapshot, count=SIGNALS
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    chance = random.Random(20261128)
+    while process.poll() is None:
+        time.sleep(chance.uniform(0.0005, 0.02))
+        process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
+    assert output.startswith("done"), errors[-3000:]
+    assert process.returncode == 0, errors[-3000:]
