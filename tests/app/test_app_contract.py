@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import schemathesis
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from tests.app.support import Api, annotation, check_problem, make_pdf, serving
 
@@ -34,6 +36,13 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_operation_ids_are_stable(client: TestClient) -> None:
     """Ensure that generated clients keep their method names."""
     assert set(operations(client.get("/openapi.json").json())) == OPERATIONS
+
+
+def test_routes_are_tried_one_after_another(client: TestClient) -> None:
+    """Ensure that none is nested: FastAPI looks through an included router twice at every request."""
+    assert isinstance(client.app, FastAPI)
+    assert all(isinstance(route, Route | Mount) for route in client.app.routes)
+    assert {route.name for route in client.app.routes if isinstance(route, Route)} > OPERATIONS
 
 
 def test_the_documentation_begins_with_logging_in_and_says_what_each_operation_does(client: TestClient) -> None:
