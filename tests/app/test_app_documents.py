@@ -207,9 +207,11 @@ def test_metadata_is_a_json_object(shared: Api, text: str, pointer: str) -> None
 def test_the_form_is_checked(ann: Api) -> None:
     """Ensure that missing, unknown and repeated parts are pointed at, and other bodies are no form."""
     pdf = ("x.pdf", make_pdf(), "application/pdf")
-    assert pointers(ann.post("/api/documents")) == ["/file"]
-    assert pointers(ann.post("/api/documents", json={"file": "x"})) == ["/file"]
-    assert pointers(ann.post("/api/documents", data={"file": "text"})) == ["/file"]
+    check_problem(ann.post("/api/documents"), 415)
+    check_problem(ann.post("/api/documents", json={"file": "x"}), 415)
+    check_problem(ann.post("/api/documents", data={"file": "text"}), 415)
+    assert pointers(ann.post("/api/documents", files={"metadata": (None, "{}")})) == ["/file"]
+    assert pointers(ann.post("/api/documents", files={"file": (None, "text")})) == ["/file"]
     assert pointers(ann.post("/api/documents", files={"file": pdf}, data={"owner": "bob"})) == ["/owner"]
     assert pointers(ann.post("/api/documents", files=[("file", pdf), ("file", pdf)])) == ["/file"]
     assert pointers(ann.post("/api/documents", files=[("file", pdf)] * 5)) == [""]

@@ -48,7 +48,7 @@ def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
         b'{"email": "a@b.org", "password": "\xed\xa0\x80 one password"}',
         b'\xef\xbb\xbf{"email": "a@b.org", "password": "one password"}',
         '{"email": "a@b.org", "password": "one password"}'.encode("utf-16"),
-        b'{"email": "a@b.org", "password": ' + b"[" * 500_000,
+        b'{"email": "a@b.org", "password": ' + b"[" * 16_000,
         b'{"email": "a@b.org", "password": ' + b"[" * 65 + b"]" * 65 + b"}",
         b'{"email": "a@b.org", "password": ' + b"9" * 5000 + b"}",
         b'{"email": "a@b.org", "password": "one password"} {}',
@@ -73,9 +73,9 @@ def test_a_body_that_says_it_is_no_json_is_422(client: TestClient) -> None:
     assert pointers(client.post("/api/auth/register", content=body, headers={"Content-Type": "text/plain"})) == [""]
 
 
-def test_an_answer_to_thousands_of_faults_is_short(client: TestClient) -> None:
+def test_an_answer_to_thousands_of_faults_is_short(shared: Api) -> None:
     """Ensure that a body of unknown fields does not earn an answer of the same size."""
-    response = client.post("/api/auth/register", json={f"field{number}": 1 for number in range(5000)})
+    response = shared.post("/api/annotations", json={f"field{number}": 1 for number in range(5000)})
     assert len(check_problem(response, 422)["errors"]) == 50
 
 

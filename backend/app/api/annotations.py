@@ -10,7 +10,7 @@ from app.api.routing import new_router
 from app.api.schemas import AnnotationChanges, AnnotationIn, AnnotationOut, PageOut
 from app.services import annotations
 from app.tables import Annotation
-from snaptable.web import ListParams, RowResponder, problems
+from snaptable.web import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, ListParams, RowResponder, problems
 
 router = new_router("annotations", "/api/annotations")
 
@@ -39,12 +39,13 @@ async def list_annotations(request: Request, caller: CallerDep) -> Response:
 @router.get(
     "/{annotation_id}",
     response_model=AnnotationOut,
-    responses=problems(401, 404, 422),
+    responses={**NOT_MODIFIED, **problems(401, 404, 422)},
+    openapi_extra=IF_NONE_MATCH,
     summary="Show one of your annotations",
 )
-async def get_annotation(caller: CallerDep, annotation_id: str) -> Response:
+async def get_annotation(request: Request, caller: CallerDep, annotation_id: str) -> Response:
     """Return it."""
-    return respond.one(annotations.get(caller.db, caller.user, annotation_id))
+    return respond.one(annotations.get(caller.db, caller.user, annotation_id), request=request)
 
 
 @router.post(
@@ -63,20 +64,26 @@ async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
 @router.patch(
     "/{annotation_id}",
     response_model=AnnotationOut,
-    responses=problems(401, 404, 413, 422, 503, 507),
+    responses=problems(401, 404, 412, 413, 422, 503, 507),
+    openapi_extra=IF_MATCH,
     summary="Change some fields of an annotation",
 )
 async def change_annotation(
-    caller: CallerDep, annotation_id: str, changes: Annotated[AnnotationChanges, Body()]
+    request: Request, caller: CallerDep, annotation_id: str, changes: Annotated[AnnotationChanges, Body()]
 ) -> Response:
     """Change the fields that are given; the others stay as they are."""
-    row = await caller.db.run(annotations.change, caller.user, annotation_id, **changes)
+    check = respond.if_match(request)
+    row = await caller.db.run(annotations.change, caller.user, annotation_id, check, **changes)
     return respond.one(row)
 
 
 @router.delete(
-    "/{annotation_id}", status_code=204, responses=problems(401, 404, 422, 503), summary="Delete an annotation"
+    "/{annotation_id}",
+    status_code=204,
+    responses=problems(401, 404, 412, 422, 503),
+    openapi_extra=IF_MATCH,
+    summary="Delete an annotation",
 )
-async def delete_annotation(caller: CallerDep, annotation_id: str) -> None:
+async def delete_annotation(request: Request, caller: CallerDep, annotation_id: str) -> None:
     """Delete it for good."""
-    await caller.db.run(annotations.delete, caller.user, annotation_id)
+    await caller.db.run(annotations.delete, caller.user, annotation_id, respond.if_match(request))

@@ -14,8 +14,10 @@ from app.api.docs import add_docs
 from app.api.problems import install_service_problems
 from app.resources import Resources
 from app.settings import Settings
-from snaptable.web import BodyLimit, install_problems
+from snaptable.web import BodyLimit, SecurityHeaders, install_problems
 
+MAX_LOGIN_BODY = 16 * 1024
+"""Bytes of a request to /api/auth: who sends it need not be known."""
 FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
 """Bytes that the form around a document, and its metadata, may add."""
 
@@ -32,20 +34,20 @@ MODULES = (annotations, extractions, documents, auth, health)
 """Whose routes are tried in this order: the busiest first."""
 
 CORS_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
-CORS_HEADERS = ("Authorization", "Content-Type", "Range", "If-Range")
+CORS_HEADERS = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
 CORS_EXPOSED = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Retry-After")
 """What a page may ask and read. Cookies are never sent: a token is all that logs in."""
 
 
 class Backend(FastAPI):
-    """FastAPI whose answers carry the headers of CORS, those to a defect of ours too."""
+    """FastAPI whose answers carry the headers of CORS and of security, those to a defect of ours too."""
 
     origins: tuple[str, ...] = ()
     """The origins whose pages may call; none is closed."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Return the middleware, that of CORS around all: `add_middleware` puts it inside of what answers a 500."""
-        stack = super().build_middleware_stack()
+        """Return the middleware, these around all: `add_middleware` puts it inside of what answers a 500."""
+        stack = SecurityHeaders(super().build_middleware_stack())
         if not self.origins:
             return stack
         return CORSMiddleware(
@@ -91,6 +93,7 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
         openapi_tags=TAGS,
         docs_url=None,  # see `add_docs`
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would follow the header Host to wherever it says
         # Nothing here collects OpenTelemetry's data; to look for a collector takes FastAPI 10 µs at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan,
@@ -124,13 +127,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _BodyLimits:
-    """The limit of a request's body: an upload may be larger than any other."""
+    """The limit of a request's body: an upload may be larger than any other, a login need not be large."""
 
     def __init__(self, settings: Settings) -> None:
         self.upload = settings.max_upload + FORM_OVERHEAD
         self.other = settings.max_body
+        self.login = min(self.other, MAX_LOGIN_BODY)
 
     def __call__(self, scope: Scope) -> int:
         """Return the limit in bytes."""
-        is_upload = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/documents"
-        return self.upload if is_upload else self.other
+        path = scope["path"]
+        if path == "/api/documents" and scope["method"] == "POST":
+            return self.upload
+        return self.login if path.startswith("/api/auth/") else self.other

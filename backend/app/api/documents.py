@@ -13,7 +13,19 @@ from app.api.schemas import DocumentOut, PageOut
 from app.errors import ContentMissing, StorageFailed
 from app.services import documents, uploads
 from app.tables import Document
-from snaptable.web import FieldError, ListParams, NotStrictJson, Problem, RowResponder, parse_json, problems
+from snaptable.web import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NOT_MODIFIED,
+    FieldError,
+    ListParams,
+    NotStrictJson,
+    Problem,
+    RowResponder,
+    is_known,
+    parse_json,
+    problems,
+)
 from snaptable.web.problems import MAX_POINTER
 
 router = new_router("documents", "/api/documents")
@@ -51,13 +63,14 @@ PDF_CONTENT: dict[int | str, dict[str, JsonValue]] = {
     "",
     status_code=201,
     response_model=DocumentOut,
-    responses=problems(400, 401, 409, 413, 422, 503, 507),
+    responses=problems(400, 401, 409, 413, 415, 422, 503, 507),
     openapi_extra=UPLOAD_FORM,
     summary="Upload a PDF",
 )
 async def upload_document(request: Request, caller: CallerDep) -> Response:
     """Store it, synced, before the answer; its pages are counted from the file itself."""
     # The form is read here, not by FastAPI, which would take the whole upload before it looks at the token.
+    _check_is_multipart(request)
     form = await _read_form(request)
     try:
         file, metadata = _parts(form)
@@ -87,12 +100,13 @@ async def list_documents(request: Request, caller: CallerDep) -> Response:
 @router.get(
     "/{document_id}",
     response_model=DocumentOut,
-    responses=problems(401, 404, 422),
+    responses={**NOT_MODIFIED, **problems(401, 404, 422)},
+    openapi_extra=IF_NONE_MATCH,
     summary="Describe one of your documents",
 )
-async def get_document(caller: CallerDep, document_id: str) -> Response:
+async def get_document(request: Request, caller: CallerDep, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
-    return respond.one(documents.get(caller.db, caller.user, document_id))
+    return respond.one(documents.get(caller.db, caller.user, document_id), request=request)
 
 
 @router.get(
@@ -100,22 +114,43 @@ async def get_document(caller: CallerDep, document_id: str) -> Response:
     status_code=200,
     response_class=PdfResponse,
     response_model=None,
-    responses={**PDF_CONTENT, **problems(401, 404, 416, 422, 500)},
+    responses={**PDF_CONTENT, **NOT_MODIFIED, **problems(401, 404, 416, 422, 500)},
+    openapi_extra=IF_NONE_MATCH,
     summary="Download a document",
 )
 async def get_document_content(request: Request, caller: CallerDep, document_id: str) -> Response:
     """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
     document = documents.get(caller.db, caller.user, document_id)
+    if is_known(request.scope, f'"{document.sha256}"'):
+        return Response(None, 304, {"ETag": f'"{document.sha256}"'})
     try:
         return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))
     except FileNotFoundError:
         raise ContentMissing(f"the bytes of document {document.id} are missing: {document.sha256}") from None
 
 
-@router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503), summary="Delete a document")
-async def delete_document(caller: CallerDep, document_id: str) -> None:
+@router.delete(
+    "/{document_id}",
+    status_code=204,
+    responses=problems(401, 404, 412, 422, 503),
+    openapi_extra=IF_MATCH,
+    summary="Delete a document",
+)
+async def delete_document(request: Request, caller: CallerDep, document_id: str) -> None:
     """Delete it with its extractions, annotations and bytes."""
-    await uploads.remove(caller.db, caller.resources.uploads, caller.user, document_id)
+    check = respond.if_match(request)
+    await uploads.remove(caller.db, caller.resources.uploads, caller.user, document_id, check)
+
+
+def _check_is_multipart(request: Request) -> None:
+    """Refuse another body than a form with files, before any of it is read.
+
+    Raises:
+        Problem: 415.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "multipart/form-data":
+        raise Problem(415, "Send the PDF as the field `file` of a form: Content-Type multipart/form-data.")
 
 
 async def _read_form(request: Request) -> FormData:

@@ -8,7 +8,7 @@ from app.api.routing import new_router
 from app.api.schemas import ExtractionIn, ExtractionOut, PageOut
 from app.services import extractions
 from app.tables import Extraction
-from snaptable.web import ListParams, RowResponder, problems
+from snaptable.web import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, ListParams, RowResponder, problems
 
 router = new_router("extractions", "/api/extractions")
 
@@ -35,12 +35,13 @@ async def list_extractions(request: Request, caller: CallerDep) -> Response:
 @router.get(
     "/{extraction_id}",
     response_model=ExtractionOut,
-    responses=problems(401, 404, 422),
+    responses={**NOT_MODIFIED, **problems(401, 404, 422)},
+    openapi_extra=IF_NONE_MATCH,
     summary="Show one of your extractions",
 )
-async def get_extraction(caller: CallerDep, extraction_id: str) -> Response:
+async def get_extraction(request: Request, caller: CallerDep, extraction_id: str) -> Response:
     """Return it."""
-    return respond.one(extractions.get(caller.db, caller.user, extraction_id))
+    return respond.one(extractions.get(caller.db, caller.user, extraction_id), request=request)
 
 
 @router.post(
@@ -57,8 +58,12 @@ async def create_extraction(caller: CallerDep, body: ExtractionIn) -> Response:
 
 
 @router.delete(
-    "/{extraction_id}", status_code=204, responses=problems(401, 404, 422, 503), summary="Delete an extraction"
+    "/{extraction_id}",
+    status_code=204,
+    responses=problems(401, 404, 412, 422, 503),
+    openapi_extra=IF_MATCH,
+    summary="Delete an extraction",
 )
-async def delete_extraction(caller: CallerDep, extraction_id: str) -> None:
+async def delete_extraction(request: Request, caller: CallerDep, extraction_id: str) -> None:
     """Delete it for good."""
-    await caller.db.run(extractions.delete, caller.user, extraction_id)
+    await caller.db.run(extractions.delete, caller.user, extraction_id, respond.if_match(request))

@@ -1,10 +1,10 @@
 """Annotations."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.library import Library
 from app.services import documents, quotas
-from app.services.ownership import owned_row
+from app.services.ownership import owned_row, unconditionally
 from app.tables import Annotation, User
 from snaptable import Query, utc_now
 
@@ -43,8 +43,15 @@ def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Qu
     return db.annotations.where(Annotation.user_id == user.id)
 
 
-def change(db: Library, user: User, annotation_id: str, /, **changes: object) -> Annotation:
-    """Change some fields of an annotation; without any, nothing is written.
+def change(
+    db: Library,
+    user: User,
+    annotation_id: str,
+    check: Callable[[Annotation], None] = unconditionally,
+    /,
+    **changes: object,
+) -> Annotation:
+    """Change some fields of an annotation, unless `check` raises for it as it is; without any, nothing is written.
 
     Raises:
         NotFound: there is none, or it is another user's.
@@ -52,6 +59,7 @@ def change(db: Library, user: User, annotation_id: str, /, **changes: object) ->
         QuotaExceeded: the user may not store as many bytes.
     """
     annotation = get(db, user, annotation_id)
+    check(annotation)
     if not changes:
         return annotation
     page_num = changes.get("page_num")
@@ -62,10 +70,12 @@ def change(db: Library, user: User, annotation_id: str, /, **changes: object) ->
     return quotas.change(db, user, annotation, **changes, updated_at=utc_now())
 
 
-def delete(db: Library, user: User, annotation_id: str) -> None:
-    """Delete an annotation.
+def delete(db: Library, user: User, annotation_id: str, check: Callable[[Annotation], None] = unconditionally) -> None:
+    """Delete an annotation, unless `check` raises for it.
 
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    quotas.delete(db, user, db.annotations, get(db, user, annotation_id))
+    annotation = get(db, user, annotation_id)
+    check(annotation)
+    quotas.delete(db, user, db.annotations, annotation)

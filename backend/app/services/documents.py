@@ -1,12 +1,12 @@
 """Documents."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.errors import FieldRefused
 from app.library import Library
 from app.services import quotas
-from app.services.ownership import owned_row
+from app.services.ownership import owned_row, unconditionally
 from app.tables import Document, User
 from snaptable import Query
 
@@ -54,9 +54,11 @@ def check_owned(db: Library, user: User, document_ids: Iterable[object]) -> None
         get(db, user, document_id)
 
 
-def delete(db: Library, user: User, document_id: str) -> Document:
-    """Delete a document with its extractions and annotations, and return it."""
-    return quotas.delete(db, user, db.documents, get(db, user, document_id))
+def delete(db: Library, user: User, document_id: str, check: Callable[[Document], None] = unconditionally) -> Document:
+    """Delete a document with its extractions and annotations, unless `check` raises for it, and return it."""
+    document = get(db, user, document_id)
+    check(document)
+    return quotas.delete(db, user, db.documents, document)
 
 
 def is_referenced(db: Library, sha256: str) -> bool:

@@ -1,10 +1,10 @@
 """Extractions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.library import Library
 from app.services import documents, quotas
-from app.services.ownership import owned_row
+from app.services.ownership import owned_row, unconditionally
 from app.tables import Extraction, User
 from snaptable import Query
 
@@ -41,10 +41,12 @@ def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Qu
     return db.extractions.where(Extraction.user_id == user.id)
 
 
-def delete(db: Library, user: User, extraction_id: str) -> None:
-    """Delete an extraction.
+def delete(db: Library, user: User, extraction_id: str, check: Callable[[Extraction], None] = unconditionally) -> None:
+    """Delete an extraction, unless `check` raises for it.
 
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    quotas.delete(db, user, db.extractions, get(db, user, extraction_id))
+    extraction = get(db, user, extraction_id)
+    check(extraction)
+    quotas.delete(db, user, db.extractions, extraction)

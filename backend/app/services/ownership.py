@@ -19,3 +19,7 @@ def owned_row(table: Table[OwnedT], user: User, key: object, kind: str) -> Owned
     if row is None or row.user_id != user.id:
         raise NotFound(kind)
     return row
+
+
+def unconditionally(_row: object) -> None:
+    """Let any row be changed: the check of a change that depends on nothing."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -70,8 +70,10 @@ async def receive(
         raise StorageFailed(f"the bytes of a document could not be stored: {error}") from error
 
 
-async def remove(db: Library, resources: UploadResources, user: User, document_id: str) -> None:
-    """Delete a document and what belongs to it, and its bytes if no other document has the same.
+async def remove(
+    db: Library, resources: UploadResources, user: User, document_id: str, check: Callable[[Document], None]
+) -> None:
+    """Delete a document and what belongs to it, unless `check` raises; and its bytes if no other document has the same.
 
     Raises:
         NotFound: there is none, or it is another user's.
@@ -79,7 +81,7 @@ async def remove(db: Library, resources: UploadResources, user: User, document_i
     sha256 = documents.get(db, user, document_id).sha256
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
-        await db.run(documents.delete, user, document_id)
+        await db.run(documents.delete, user, document_id, check)
         resources.blobs.collect(sha256)
 
 

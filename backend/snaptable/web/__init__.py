@@ -21,7 +21,10 @@ Requests
     `BodyLimit`: middleware that answers 413 to a body over a limit.
     `ListParams`, `Listing`: the query string of a list, as a query.
 Responses
-    `RowResponder`: stored rows, and pages of them, serialised once.
+    `RowResponder`: stored rows, and pages of them, serialised once; rows have an `ETag`, and it checks If-Match.
+    `IfMatch`, `etag_of`, `is_known`: the same for anything else.
+    `IF_MATCH`, `IF_NONE_MATCH`, `NOT_MODIFIED`: document it, for a route's `openapi_extra` and `responses`.
+    `SecurityHeaders`: middleware that adds no-store, nosniff, and that pages may not be framed.
     `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for.
 Serving
     `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
@@ -32,6 +35,7 @@ Serving
 from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
+from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
 from snaptable.web.health import Health, SnapshotHealth, health
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import (
@@ -44,6 +48,7 @@ from snaptable.web.problems import (
 )
 from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
+from snaptable.web.security_headers import SecurityHeaders
 
 if TYPE_CHECKING:
     from snaptable.web.server import ServerLimits, serve, server_settings
@@ -59,20 +64,27 @@ else:
 
 
 __all__ = [
+    "IF_MATCH",
+    "IF_NONE_MATCH",
+    "NOT_MODIFIED",
     "PROBLEM_MEDIA_TYPE",
     "BodyLimit",
     "FieldError",
     "Health",
+    "IfMatch",
     "ListParams",
     "Listing",
     "NotStrictJson",
     "Problem",
     "RowResponder",
+    "SecurityHeaders",
     "ServerLimits",
     "SnapshotHealth",
     "StrictRoute",
+    "etag_of",
     "health",
     "install_problems",
+    "is_known",
     "parse_json",
     "problem_response",
     "problems",

@@ -293,6 +293,7 @@ PROBLEM_SCHEMA: dict[str, JsonValue] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "etag": {"type": "string", "description": "Of a failed If-Match: the present ETag."},
         "table": {"type": "string", "description": "Of a conflict: the table whose constraint it would break."},
         "fields": {"type": "array", "items": {"type": "string"}, "description": "Of a conflict: that table's fields."},
         "errors": {

@@ -1,12 +1,15 @@
 """Stored rows as responses: they were validated when they were written, and are serialised once, by their own model."""
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import to_json
+from starlette.requests import Request
 from starlette.responses import Response
 
 from snaptable import Row
+from snaptable.web.etags import IfMatch, etag_of, is_known
 
 SHAPE_WORDS = ("type", "format", "enum", "const", "anyOf", "items", "prefixItems", "additionalProperties")
 """The words of a JSON schema that say what JSON there is; the others describe or bound it."""
@@ -33,9 +36,34 @@ class RowResponder(Generic[RowT]):
             raise TypeError(f"rows of {model.__name__} are not sent as {documented.__name__} says")
         self._serializer = model.__pydantic_serializer__
 
-    def one(self, row: RowT, status: int = 200) -> Response:
-        """Return the response that holds one row; O(its JSON)."""
-        return JsonResponse(self._serializer.to_json(row), status)
+    def one(self, row: RowT, status: int = 200, request: Request | None = None) -> Response:
+        """Return the response that holds one row, with its `ETag`; O(its JSON).
+
+        Args:
+            row: as stored.
+            status: of HTTP.
+            request: of a GET, whose If-None-Match is then answered by 304.
+        """
+        data = self._serializer.to_json(row)
+        headers = {"ETag": etag_of(data)}
+        if request is not None and is_known(request.scope, headers["ETag"]):
+            return Response(None, 304, headers)
+        return JsonResponse(data, status, headers)
+
+    def if_match(self, request: Request) -> Callable[[RowT], None]:
+        """Return the check of the request's If-Match, to be called with the row in the transaction that changes it.
+
+        Returns:
+            a function that raises a Problem, 412 with the row's present tag, if the row is another than was read.
+        """
+        condition = IfMatch(request.scope)
+
+        def check(row: RowT) -> None:
+            """Refuse a row that is another than was read."""
+            if not condition.any:
+                condition.check(etag_of(self._serializer.to_json(row)))
+
+        return check
 
     def page(self, page: tuple[bytes, str | None]) -> Response:
         """Return the response that holds a page of a list, as `Query.page_json` gives it: `{items, next_cursor}`."""
