@@ -1,9 +1,10 @@
 """Rows to JSON and back: validated whole, encoded once, and refused if they would not come back equal.
 
 Invariants:
-1. A row that leaves `create` or `store` comes back from `decode` equal, of the same types throughout.
+1. A row that leaves `create` or `store` comes back from `decode` equal, of the same types throughout: it is made of
+   values in normal form (see `values/normal_form`), or is itself the row that its JSON gave back.
 2. Fields whose types are known to survive JSON are trusted, and their odd values screened (NaN, a zone with rules). A
-   row with any other field is read back from its JSON and compared, field by field, before it is stored.
+   row with any other field is read back from its JSON and compared, field by field, and that row is stored.
 3. Nothing outside keeps a way into a stored row: mutable values are copied on the way in and on the way out.
 4. No message repeats a value: it may be a secret, and messages end up in logs.
 """
@@ -12,20 +13,23 @@ import json
 import marshal
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import cached_property
 from itertools import repeat
 from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, SchemaSerializer
+from pydantic_core import PydanticSerializationError, SchemaSerializer, TzInfo
 
 from snaptable.errors import InvalidRow
-from snaptable.schema import TableSchema, defined_again
+from snaptable.schema import TableSchema, defined_again, new_id, utc_now
 from snaptable.values import core_schemas, value_types
+from snaptable.values.bulk_validator import time_fields
+from snaptable.values.normal_form import normal_datetime, normal_form, normal_scalar
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 from snaptable.values.unordered import equal_in_any_order
 
@@ -77,6 +81,9 @@ class Codec:
         screens = self._lossless_screens(annotations) if self.plain else None
         self._screens = screens or []
         self._trusted = screens is not None
+        self._times = time_fields(schema.model) if self.plain else ()
+        self._unchecked_defaults = frozenset(_unchecked_defaults(schema.model)) if self.plain else frozenset()
+        """Fields with defaults of which nobody knows whether they are in normal form, or of their type at all."""
 
     def _lossless_screens(self, annotations: Mapping[str, object]) -> list[tuple[str, value_types.Screen]] | None:
         """Return the tests that field values must pass to survive JSON; None if a field's type is not known to."""
@@ -114,7 +121,9 @@ class Codec:
             InvalidRow: it does not validate, or would not come back equal.
         """
         row = self._validate(values)
-        return row, self.encode(row)
+        if not self._unchecked_defaults <= values.keys():
+            row = self._validate(row.__dict__)
+        return self._normalised(row)
 
     def store(self, values: FieldValues) -> tuple[BaseModel, bytes]:
         """Return the row to store for the values of a row that was validated before, and its JSON; raises as `create`.
@@ -122,11 +131,11 @@ class Codec:
         The values are validated again: a row may have been made by `model_construct` or `model_copy`.
         """
         if not self._trusted and values.keys() == self._fields_set:
-            unchanged = self._unchanged(values)
-            if unchanged is not None:
-                return unchanged
-        row = self._validate(values)
-        return row, self.encode(row)
+            for form in self._forms(values):
+                unchanged = self._unchanged(form)
+                if unchanged is not None:
+                    return unchanged
+        return self._normalised(self._validate(values))
 
     def _unchanged(self, values: FieldValues) -> tuple[BaseModel, bytes] | None:
         """Return the row that its own JSON gives back, if that is the very same, and the JSON.
@@ -135,12 +144,57 @@ class Codec:
         (Base64Bytes) make another value of them each time.
         """
         try:
-            data = self.dump(self._assemble(values))
-            _check_readable(data)
-            again = self.decode(data)
-        except (PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError, KeyError):
+            again, data, difference = self._read_back(self._assemble(values))
+        except _NOT_READ_BACK:
             return None
-        return (again, data) if self._first_difference(values, again) is None else None
+        return (again, data) if difference is None else None
+
+    def _normalised(self, row: BaseModel) -> tuple[BaseModel, bytes]:
+        """Return the row that a restart would give in the place of a validated one, and its JSON.
+
+        Raises:
+            InvalidRow: it would not come back equal.
+        """
+        values = row.__dict__
+        if self._trusted:
+            if self._passes(values):
+                return row, self._dump_new(row)
+            values.update(zip(values, map(normal_scalar, values.values()), strict=True))
+            if self._passes(values):
+                return row, self._dump_new(row)
+        refusal: InvalidRow | None = None
+        for form in self._forms(values):
+            candidate = self._assemble(form)
+            try:
+                again, data, difference = self._read_back(candidate)
+            except _NOT_READ_BACK as error:
+                refusal = refusal or self._unwritable(candidate, error)
+                continue
+            if difference is None:
+                return again, data
+            key, reason = getattr(row, self.key), f"{_lossy(form[difference])}; it was not written"
+            refusal = refusal or self._refused(key, reason, difference)
+        assert refusal is not None
+        raise refusal
+
+    def _forms(self, values: FieldValues) -> Iterator[FieldValues]:
+        """Yield field values as they are, and then, if that was not enough, their normal form."""
+        yield values
+        # Nested too deeply for a normal form: the refusal of the values as they are says so.
+        with suppress(RecursionError):
+            yield {name: normal_form(value) for name, value in values.items()}
+
+    def _read_back(self, row: BaseModel) -> tuple[BaseModel, bytes, str | None]:
+        """Return the row that a row's JSON gives back, the JSON, and the first field that is not the same.
+
+        Raises:
+            PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError: it can't be written or
+                read.
+        """
+        data = self.dump(row)
+        _check_readable(data)
+        again = self.decode(data)
+        return again, data, self._first_difference(row.__dict__, again)
 
     def _validate(self, values: FieldValues) -> BaseModel:
         key = values.get(self.key)
@@ -184,13 +238,23 @@ class Codec:
         Raises:
             InvalidRow: it would not come back equal: NaN, a lone surrogate, nested too deeply, a lossy type, ….
         """
+        if self._trusted and self._passes(row.__dict__):
+            return self._dump_new(row)
         try:
-            data = self.dump(row)
+            _, data, difference = self._read_back(row)
+        except _NOT_READ_BACK as error:
+            raise self._unwritable(row, error) from error
+        if difference is not None:
+            reason = f"{_lossy(row.__dict__[difference])}; it was not written"
+            raise self._refused(getattr(row, self.key), reason, difference)
+        return data
+
+    def _dump_new(self, row: BaseModel) -> bytes:
+        """Return the JSON of a row whose values survive JSON, but for texts that are no UTF-8."""
+        try:
+            return self.dump(row)
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise self._unwritable(row, error) from error
-        if not (self._trusted and self._passes(row.__dict__)):
-            self._check_round_trip(row, data)
-        return data
 
     def _passes(self, values: FieldValues) -> bool:
         for name, screen in self._screens:  # noqa: SIM110 - a generator costs more than what it runs
@@ -291,8 +355,8 @@ class Codec:
             for tail in tails:
                 _check_readable(begin + tail)
 
-    def share_field_names(self, rows: Iterable[BaseModel]) -> None:
-        """Let rows that Pydantic made share one set of field names, instead of 728 bytes each."""
+    def adopt_all(self, rows: Collection[BaseModel]) -> None:
+        """Let rows that a page's validator made share one set of field names, instead of 728 bytes each."""
         # deque(maxlen=0) drains an iterator without a Python loop.
         deque(map(_set_fields, rows, repeat(self._fields_set)), maxlen=0)
 
@@ -302,12 +366,23 @@ class Codec:
         Raises:
             InvalidRow: it does not validate.
         """
+        row = self._read(data, key)
+        self._adopt(row)
+        return row
+
+    def _read(self, data: bytes | str, key: object) -> BaseModel:
         try:
-            row = self._validator.validate_json(data, by_alias=False, by_name=True)
+            return cast(BaseModel, self._validator.validate_json(data, by_alias=False, by_name=True))
         except ValidationError as error:
             raise self._invalid(key, error) from error
+
+    def _adopt(self, row: BaseModel) -> None:
+        """Let a row that Pydantic read share the names of its fields, and have Python's zones, as loaded pages have."""
         _set_fields(row, self._fields_set)
-        return cast(BaseModel, row)
+        for name in self._times:
+            value = row.__dict__[name]
+            if value is not None and type(value.tzinfo) is TzInfo:
+                row.__dict__[name] = normal_datetime(value)
 
     def complete(self, data: bytes | str, key: object = None) -> tuple[BaseModel, bytes]:
         """Return the row that a JSON text holds, and its JSON; what the text lacks is filled in, validated as a write.
@@ -319,26 +394,12 @@ class Codec:
         Raises:
             InvalidRow: it does not validate, or would not come back equal.
         """
-        try:
-            row = self._validator.validate_json(data, by_alias=False, by_name=True)
-        except ValidationError as error:
-            raise self._invalid(key, error) from error
+        row = self._read(data, key)
         if self._fields_set <= row.model_fields_set:
-            _set_fields(row, self._fields_set)
+            self._adopt(row)
             return row, self.encode(row)
         # Pydantic does not validate the defaults that it fills in.
         return self.store(self.values_of(row))
-
-    def _check_round_trip(self, row: BaseModel, data: bytes) -> None:
-        try:
-            _check_readable(data)
-            again = self.decode(data)
-            name = self._first_difference(row.__dict__, again)
-        except (ValueError, ArithmeticError, RecursionError) as error:
-            raise self._unwritable(row, error) from error
-        if name is not None:
-            key = getattr(row, self.key)
-            raise self._refused(key, f"{_lossy(row.__dict__[name])}; it was not written", name)
 
     def _first_difference(self, values: FieldValues, again: BaseModel) -> str | None:
         """Return the first field that is not the same in the row read back, None if all are."""
@@ -403,6 +464,23 @@ def _check_readable(data: bytes) -> None:
     suspicious = data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"NaN" in data or b"Infinity" in data
     if suspicious and depth_of(parse_strictly(data)) > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+_NOT_READ_BACK = (PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError, KeyError)
+"""What writing a row and reading it back may raise."""
+_KNOWN_DEFAULTS = (new_id, utc_now, list, dict, set, frozenset)
+
+
+def _unchecked_defaults(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        factory = field.default_factory
+        default = field.default
+        constant = type(default) in (value_types.value_types(field.annotation) or ()) and not isinstance(
+            default, (datetime, time, list, dict, set)
+        )
+        known = factory in _KNOWN_DEFAULTS if factory else constant or default in ([], {}, ())
+        if not field.is_required() and not known:
+            yield name
 
 
 _PLAIN_CONFIG = {"frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name"}

@@ -7,10 +7,14 @@ Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for No
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
+from uuid import UUID
 
-from snaptable.errors import InvalidQuery
+from snaptable.errors import InvalidKey, InvalidQuery
 from snaptable.values import value_types
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LISTED_CHOICES = 8
+"""Values of an enum that a message lists."""
 ORDERED: Final = ("<", "<=", ">", ">=")
 IGNORING_CASE: Final = ("contains ignoring case", "starts with ignoring case")
 OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with", *IGNORING_CASE)
@@ -157,9 +163,24 @@ class Column:
         return value_types.sort_key(self.annotation)
 
     @cached_property
+    def choices(self) -> tuple[object, ...] | None:
+        """Every value of a field of enums and literals; None of any other field."""
+        return value_types.choices(self.annotation)
+
+    @cached_property
+    def time_kind(self) -> str | None:
+        """Whether the field's times are all "aware" or all "naive"; None if they may be either, or it holds none."""
+        return value_types.time_kind(self.annotation)
+
+    @cached_property
     def exact_types(self) -> frozenset[type]:
         """Classes whose instances, not those of subclasses, need no `check` before the field is compared with them."""
-        return frozenset(self.types or ())
+        kinds = frozenset(self.types or ()) - {Decimal}
+        if self.time_kind is not None:
+            kinds -= {datetime}
+        if self.choices is not None:
+            kinds = frozenset(kind for kind in kinds if issubclass(kind, Enum) or kind is type(None))
+        return kinds
 
     @cached_property
     def orderable_types(self) -> frozenset[type]:
@@ -181,6 +202,16 @@ class Column:
         if not value_types.accepts(self.types, value):
             wanted = " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None))
             raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
+        if self.time_kind is not None and isinstance(value, datetime) and time_kind_of(value) != self.time_kind:
+            raise InvalidQuery(wrong_time(f"{self!r} holds {self.time_kind} times", self.time_kind))
+        if isinstance(value, Decimal) and value.is_snan():
+            raise InvalidQuery(f"{self!r} can't be compared with a signalling NaN")
+
+    def _check_choice(self, value: object) -> None:
+        self.check(value)
+        if self.choices is not None and value is not None and value not in self.choices:
+            wanted = ", ".join(map(repr, self.choices[:LISTED_CHOICES])) + ", …" * (len(self.choices) > LISTED_CHOICES)
+            raise InvalidQuery(f"{self!r} holds one of {wanted}; it is never equal to this {type(value).__name__}")
 
     def _check_order(self, operator: str, value: object) -> None:
         self.check(value)
@@ -190,6 +221,8 @@ class Column:
             _ = self.sort_key
         except TypeError as error:
             raise InvalidQuery(f"{self!r} {operator} … has no meaning: {error}") from None
+        if value != value and (isinstance(value, Decimal) or Decimal in (self.types or ())):
+            raise InvalidQuery(f"{self!r} {operator} … has no meaning: nothing is less or greater than NaN")
 
     def equal(self, value: object) -> Term:
         """Return the term of the condition that the column equals this value.
@@ -198,7 +231,7 @@ class Column:
             InvalidQuery: it never could.
         """
         if type(value) not in self.exact_types:
-            self.check(value)
+            self._check_choice(value)
         return self.terms["is" if value is None else "=="]
 
     def _compare(self, operator: str, value: object) -> Condition:
@@ -211,7 +244,7 @@ class Column:
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
         if type(value) not in self.exact_types:
-            self.check(value)
+            self._check_choice(value)
         return Condition(self.terms["is not" if value is None else "!="], (value,))
 
     def __lt__(self, value: object) -> Condition:
@@ -324,7 +357,7 @@ def one_of(column: T, values: Iterable[T]) -> bool:
     target, chosen = _column(column), tuple(values)
     for value in chosen:
         if type(value) not in target.exact_types:
-            target.check(value)
+            target._check_choice(value)
     return Condition(target.terms["in"], (chosen,))  # type: ignore[return-value]
 
 
@@ -365,6 +398,9 @@ def contains(column: object, item: object, *, ignore_case: bool = False) -> bool
         or not value_types.accepts(value_types.value_types(inner), item)
     ):
         raise InvalidQuery(f"{target!r} can't contain a {type(item).__name__}")
+    held = None if inner is None else value_types.choices(inner)
+    if held is not None and item is not None and item not in held:
+        raise InvalidQuery(f"{target!r} holds {', '.join(map(repr, held[:LISTED_CHOICES]))}; never this item")
     return Condition(target.terms["contains"], (item,))  # type: ignore[return-value]
 
 
@@ -400,6 +436,52 @@ def _ignoring_case(column: Column, operator: str, text: object) -> bool:
     if str not in (column.types or ()):
         raise InvalidQuery(f"{column!r} holds no text, which is all that has upper and lower case")
     return Condition(column.terms[f"{operator} ignoring case"], (text,))  # type: ignore[return-value]
+
+
+def time_kind_of(value: datetime | time) -> str:
+    """Return whether a time is "aware" or "naive", as Python compares it."""
+    return "naive" if value.tzinfo is None or value.utcoffset() is None else "aware"
+
+
+def wrong_time(held: str, kind: str) -> str:
+    """Return the message of a comparison of times of one kind, as `held` says, with one of the other."""
+    if kind == "aware":
+        return f"{held}, and is compared with a naive one: write utc_now(), or datetime.now(UTC)"
+    return f"{held}, and is compared with an aware one: write a time without an offset, value.replace(tzinfo=None)"
+
+
+def check_key(table: str, field: str, key_type: type, key: object) -> None:
+    """Refuse what can't be a key of a table; for a key that no row has, so that a hit costs nothing.
+
+    None is the answer "no key", as of an optional reference: no row has it, and that is all. Numbers are numbers, as in
+    `where` and in a dict: True and 1.0 are the key 1, and 1.5 is a key that no row has.
+
+    Args:
+        table: its name.
+        field: the name of its primary key.
+        key_type: the type of its keys.
+        key: what was given.
+
+    Raises:
+        InvalidKey: it is of another type than the table's keys. Its value is not in the message.
+    """
+    if key is None or value_types.accepts((key_type,), key) or (key_type is int and hasattr(type(key), "__index__")):
+        return
+    given, wanted = type(key).__name__, key_type.__name__
+    if hasattr(type(key), "__pydantic_fields__"):
+        raise InvalidKey(
+            f"{table} has no row whose key is a {given}; pass its {field}: a key is a {wanted}", table=table
+        )
+    advice = _KEY_ADVICE.get((key_type, type(key)), "")
+    raise InvalidKey(f"{table}: a key ({field}) is a {wanted}; a {given} never is one{advice}", table=table)
+
+
+_KEY_ADVICE = {
+    (UUID, str): ": write UUID(text)",
+    (int, str): ": write int(text)",
+    (str, int): ": write str(number)",
+    (str, UUID): ": write str(key)",
+}
 
 
 def _column(value: object) -> Column:

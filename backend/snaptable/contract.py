@@ -146,10 +146,13 @@ class TableEngine(Protocol[M]):
         - Conditions are two-valued, as in Python: for None, `==` and `!=` answer like any value, `<`, `<=`, `>`, `>=`
           and the rest do not hold, and `~condition` holds exactly if the condition doesn't.
         - Values compare as in Python: text by code point, 1 equals 1.0 and True, a moment equals the same moment
-          with another offset, naive moments come before aware ones.
+          with another offset.
+        - A naive time and an aware one don't compare. `<`, `<=`, `>`, `>=` with a time of one kind while rows hold the
+          other, and `==`, `!=` and the rest with a kind that no row has while rows hold the other, raise InvalidQuery:
+          by every way of answering, whatever the limit, None aside.
 
     Order
-        - None comes last in both directions. Text sorts by code point, whatever the locale.
+        - None comes last in both directions. Text sorts by code point, whatever the locale; naive times before aware.
         - After the query's own order, ties are broken by the primary key, in the direction of the last order.
         - A query without an order or conditions gives the rows in the order of insertion. With conditions and without
           an order, any order may be given.
@@ -165,7 +168,11 @@ class TableEngine(Protocol[M]):
     """
 
     def get(self, key: object, /) -> M | None:
-        """Return the row of a key; None for a key, of whatever type, that no row has."""
+        """Return the row of a key; None for a key that no row has.
+
+        Raises:
+            InvalidKey: no row has it, and it is of another type than the table's keys. (None is no key: no row has it.)
+        """
 
     def select(self, wanted: Select) -> list[M]:
         """Return the rows of a query."""

@@ -14,7 +14,7 @@ from snaptable import schema_builder
 from snaptable.attribution import Attribution
 from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.declarations import Declaration, declared_tables
-from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine
+from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, url_of
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
@@ -103,7 +103,7 @@ class Database:
         """
         check_arguments(url, snapshot, writer_timeout)
         self._retention = Retention(history_bytes, history_days)
-        self.url = os.fspath(url)
+        self.url = url_of(url)
         self._policy: SnapshotPolicy = snapshot
         self._writer_timeout = writer_timeout
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem

@@ -15,6 +15,7 @@
     │   ├── UniqueViolation
     │   └── ForeignKeyViolation
     ├── RowNotFound           (also a KeyError)
+    │   └── InvalidKey            (also an InvalidQuery) what can't be a key of the table, so that no row ever has it
     ├── MultipleRows          one() found more than one
     ├── InvalidCursor         (also a ValueError)
     ├── InvalidQuery          (also a TypeError) a condition or an ordering that means nothing
@@ -36,7 +37,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -161,14 +161,6 @@ class ForeignKeyViolation(ConstraintError):
 class RowNotFound(_DataError, KeyError):
     """A key, or a query, that no row answers."""
 
-    @classmethod
-    def of(cls, table: str, key: object, field: str) -> "RowNotFound":
-        """Return the error for a key, which `field` holds; what can't be a key, such as a row, is named by its type."""
-        if isinstance(key, (str, int, UUID)):
-            return cls(f"{table} has no row {key!r}", table=table, key=key)
-        given = type(key).__name__
-        return cls(f"{table} has no row whose key is a {given}; pass its {field}", table=table)
-
     def __str__(self) -> str:
         """Return the message itself: KeyError would print its repr."""
         return str(self.args[0]) if self.args else ""
@@ -184,6 +176,13 @@ class InvalidCursor(SnaptableError, ValueError):
 
 class InvalidQuery(SnaptableError, TypeError):
     """A condition or an ordering without a meaning; the message says what to write instead."""
+
+
+class InvalidKey(InvalidQuery, RowNotFound):
+    """What can't be a key of the table, by its type: the text of a UUID, a row, …; the message names both types.
+
+    It is a KeyError too, as a wrong key of a dict is one; `get` and `in` raise it as well, not None or False.
+    """
 
 
 class InvalidRow(_DataError, ValueError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, NoReturn
 
 from snaptable.aggregates import Aggregate, Grouping
 from snaptable.conditions import INSERTED, AllOf, AnyOf, Not, PredicateTemplate
@@ -43,6 +43,12 @@ class Query(Questions[M]):
 
     def _asked(self) -> tuple[QuerySource[M], Select]:
         return self._source, self._select
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: it would be true, whatever the answer."""
+        raise InvalidQuery(
+            f"a query is neither true nor false: write .exists(), or .first() is not None ({self._source.schema.name})"
+        )
 
     # ── narrowing ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 
+from snaptable.conditions import check_key
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
-from snaptable.errors import DatabaseClosed, RowNotFound
+from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
 from snaptable.progress import Progress
 from snaptable.query import Query
 from snaptable.query_source import QuerySource
@@ -64,6 +65,11 @@ class Table(Questions[M]):
     def get(self, key: object, /) -> M | None:
         """Return the row of a primary key, or None; O(1).
 
+        None is no key: `db.users.get(document.owner_id)` is None if the reference is.
+
+        Raises:
+            InvalidKey: no row has it, and it is of another type than the table's keys (a TypeError).
+
         >>> db.users.get("ann")
         User(id='ann', age=31)
         >>> db.users.get("eve")
@@ -75,25 +81,37 @@ class Table(Questions[M]):
 
         Raises:
             RowNotFound: no row has it (a KeyError).
+            InvalidKey: it is of another type than the table's keys.
 
         >>> db.users["ann"].age
         31
         """
-        try:
-            row = self.get(key)
-        except TypeError:
-            row = None  # what can't be hashed, such as a row that holds a list, is not a key
+        row = self._found(key)
         if row is None:
-            raise RowNotFound.of(self.name, key, self.schema.key)
+            raise RowNotFound(f"{self.name} has no row {key!r}", table=self.name, key=key)
         return row
+
+    def _found(self, key: object) -> M | None:
+        """Return what `get` does; what can't be hashed is an InvalidKey too."""
+        try:
+            return self.get(key)
+        except InvalidQuery:
+            raise
+        except TypeError:
+            schema = self.schema
+            check_key(self.name, schema.key, schema.key_type, key)
+            raise
 
     def __contains__(self, key: object, /) -> bool:
         """Return whether a row has this primary key; O(1).
 
+        Raises:
+            InvalidKey: it is of another type than the table's keys.
+
         >>> "eve" in db.users
         False
         """
-        return self.get(key) is not None
+        return self._found(key) is not None
 
     def __len__(self) -> int:
         """Return the number of rows; O(1).
@@ -223,7 +241,7 @@ class Table(Questions[M]):
         """Change fields of a row, validated whole, and return the new row; it keeps its place in the file. As `insert`.
 
         Raises:
-            RowNotFound: no row has the key.
+            RowNotFound: no row has the key; InvalidKey: it is of another type than the table's keys.
             InvalidRow: it does not validate, or the key itself would change. Otherwise as `insert`.
 
         >>> db.users.update("ann", age=32)
@@ -258,7 +276,7 @@ class Table(Questions[M]):
         O(rows removed or changed), O(log n) for each and each ordered index, and one sync of the disk.
 
         Raises:
-            RowNotFound: no row has the key.
+            RowNotFound: no row has the key; InvalidKey: it is of another type than the table's keys.
             ForeignKeyViolation: at the commit: rows that stay refer to it, with `on_delete="restrict"`.
             WriteFailed, ReadOnlyStore: as `insert`.
 

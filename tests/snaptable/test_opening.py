@@ -135,6 +135,17 @@ URLS = [
     ("memory://", '"memory:"'),
     ("sqlite:///x.db", "no engine for sqlite://"),
     ("file:///tmp/x", "no engine for file://"),
+    ("  ", '"memory:"'),
+    ("MEMORY:", '"memory:"'),
+    ("Memory://", '"memory:"'),
+    ("sqlite:x.db", "no engine for sqlite:;"),
+    ("file:x?mode=memory", "no engine for file:;"),
+    ("mysql://ann:secret@host/db", "no engine for mysql://"),
+    ("redis://:secret@host", "no engine for redis://"),
+    ("mongodb+srv://ann:secret@host", "no engine for mongodb"),
+    ("postgresql+asyncpg://ann:secret@host/db", "no PostgreSQL engine yet"),
+    ("POSTGRES://ann:secret@host/db", "no PostgreSQL engine yet"),
+    ("ann:secret@host", r"Path\(…\)"),
     ("postgresql://ann:secret@host/db", "no PostgreSQL engine yet"),
 ]
 
@@ -155,6 +166,23 @@ def test_a_path_is_a_directory_whatever_its_name(tmp_path: Path, monkeypatch: py
     with Notes(Path("memory")) as db:
         db.notes.insert(Note(id="a", text="x"))
     assert (tmp_path / "memory" / "db_snapshot.json").exists()
+
+
+@pytest.mark.parametrize(
+    "place", ["./sqlite:x", Path("sqlite:x"), Path("memory:"), "C:\\data", "C:data", "~/notes", Path("~/notes")]
+)
+def test_a_directory_with_a_colon_or_a_tilde(
+    place: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be said, and a tilde is the home directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with Notes(place) as db:
+        db.notes.insert(Note(id="a", text="x"))
+        assert db.directory == (tmp_path / place).expanduser() if "~" not in str(place) else tmp_path / "home" / "notes"
+    assert db.directory is not None
+    assert (db.directory / "db_snapshot.json").exists()
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.mark.parametrize("options", [{}, {"read_only": True}])

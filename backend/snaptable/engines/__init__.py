@@ -26,12 +26,14 @@ __all__ = [
     "import_name",
     "observe_opens",
     "open_engine",
+    "url_of",
 ]
 
 MEMORY = "memory:"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
+"""Of a URL; a single letter is a drive."""
 _POSTGRES = ("postgresql", "postgres")
-_LIKE_MEMORY = (":memory:", "memory", ":memory", "memory://")
+_LIKE_MEMORY = (":memory:", "memory", ":memory", "memory:", "memory:/", "memory://", "memory:///")
 
 
 def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy, writer_timeout: float) -> None:
@@ -49,22 +51,33 @@ def check_arguments(url: str | os.PathLike[str], snapshot: SnapshotPolicy, write
     _check_url(url)
 
 
+def url_of(url: str | os.PathLike[str]) -> str:
+    """Return a URL or a path as text; a Path is a directory, also one of the name "memory:"."""
+    text = os.fspath(url)
+    return f"./{text}" if text == MEMORY and not isinstance(url, str) else text
+
+
 def _check_url(url: str | os.PathLike[str]) -> None:
     if not isinstance(os.fspath(url), str):
         raise OpenError("the directory's path is a str or a pathlib.Path, not bytes")
     if not isinstance(url, str):
         return  # a Path says that it is one
-    if url == "":
+    if not url.strip():
         raise OpenError('the URL is empty; name a directory, as in "data", or write "memory:"')
-    if url in _LIKE_MEMORY:
+    if url != MEMORY and url.strip().lower() in _LIKE_MEMORY:
         raise OpenError(
             f'write "memory:" for a database that keeps nothing, not {url!r}; a directory of that name is Path({url!r})'
         )
     scheme = _SCHEME.match(url)
-    if scheme is not None and scheme[1].lower() in _POSTGRES:
+    if scheme is None or url == MEMORY:
+        return
+    if scheme[1].lower().partition("+")[0] in _POSTGRES:
         raise OpenError('this version has no PostgreSQL engine yet; name a directory, or write "memory:"')
-    if scheme is not None:
-        raise OpenError(f'there is no engine for {scheme[1]}://; name a directory, as in "data", or write "memory:"')
+    named = f"{scheme[1]}:{scheme[2] or ''}"
+    raise OpenError(
+        f'there is no engine for {named}; name a directory, as in "data", or write "memory:"; a directory whose name '
+        'has a colon in it is a Path(…), or begins with "./"'
+    )
 
 
 class _Conversion:

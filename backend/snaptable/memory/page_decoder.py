@@ -37,7 +37,7 @@ class PageDecoder:
                 return None
         except Exception:  # noqa: BLE001 - a validator may raise anything; the row that it refuses is named line by line
             return None
-        self._codec.share_field_names(rows)
+        self._codec.adopt_all(rows)
         return keys, rows
 
     def _encode(self, keys: Sequence[Key], rows: Sequence[BaseModel]) -> bytes:

@@ -5,21 +5,24 @@ are not durable, undo records hold the rows from before them, the before-images,
 
 Invariants:
 1. While no undo record is attached every row is durable, and the rows are of the class `SettledRows`, which inherits
-   `get` from dict: a lookup runs in C, without a lock.
+   `[]` from dict: a lookup runs in C, without a lock. Only a key that no row has comes to Python, by `__missing__`,
+   which looks at its type.
 2. An undo record is attached before the first row changes, and makes the rows a `VersionedRows`. A key that is a str or
    an int is hashed and compared in C, and no other thread runs between that and the return of the row: a lookup that
    began under invariant 1 can't return a row that is not durable.
-3. `VersionedRows.get` answers by `visible_get`: under the latch, and from the undo records for all but the writer.
+3. `VersionedRows.__getitem__` answers by `visible_get`: under the latch, and from the undo records for all but the
+   writer.
 4. A UUID is hashed and compared in Python, so the writer may run in between. Lookups of UUIDs compare the version token
    before and after: it is None while an undo record is attached, and another object after each time.
-5. Callers get the `get` of a mapping proxy, which looks the method up on the class of the rows at each call. The bound
+5. Callers get the `[]` of a mapping proxy, which looks the method up on the class of the rows at each call. The bound
    method of the dictionary would be quicker, and show rows that are not durable to whoever kept it.
 6. A row that holds something mutable is copied before it is handed out.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import MappingProxyType
+from operator import getitem
+from types import MappingProxyType, MethodType
 from typing import cast
 from uuid import UUID
 
@@ -35,14 +38,20 @@ Get = Callable[[object], BaseModel | None]
 class RowsByKey(dict[Key, BaseModel | None]):
     """The rows of one table by key, in order of insertion; None in place of a row is a tombstone (see `rows`)."""
 
-    __slots__ = ("_in_transaction", "_latch", "undo_records", "version")
+    __slots__ = ("_in_transaction", "_latch", "check_key", "undo_records", "version")
 
-    def __init__(self, latch: AbstractContextManager[object], in_transaction: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        latch: AbstractContextManager[object],
+        in_transaction: Callable[[], bool],
+        check_key: Callable[[object], None],
+    ) -> None:
         """Begin without rows.
 
         Args:
             latch: the engine's; rows change and undo records are read with it held.
             in_transaction: returns whether the caller is the writer.
+            check_key: raises InvalidKey for a key of another type than the table's.
         """
         super().__init__()
         self.undo_records: tuple[BeforeImages, ...] = ()
@@ -50,6 +59,11 @@ class RowsByKey(dict[Key, BaseModel | None]):
         self.version: object | None = object()
         self._latch = latch
         self._in_transaction = in_transaction
+        self.check_key = check_key
+
+    def __missing__(self, key: object) -> None:
+        """Return None for a key that no row has, once it is known to be one."""
+        self.check_key(key)
 
     def attach(self, images: BeforeImages) -> None:
         """Answer readers from an undo record, also for the keys that are entered in it later."""
@@ -97,10 +111,12 @@ class VersionedRows(RowsByKey):
 
     __slots__ = ()
 
-    def get(self, key: object, default: object = None, /) -> BaseModel | None:
-        """Return the row of a key that the caller may see, or `default`."""
+    def __getitem__(self, key: object, /) -> BaseModel | None:
+        """Return the row of a key that the caller may see, or None."""
         row = self.visible_get(key)
-        return cast(None, default) if row is None else row
+        if row is None:
+            self.check_key(key)
+        return row
 
 
 def writer_get(rows: RowsByKey) -> Get:
@@ -111,18 +127,25 @@ def writer_get(rows: RowsByKey) -> Get:
 def reader_get(rows: RowsByKey, key_type: type[Key], share: Callable[[BaseModel], BaseModel] | None) -> Get:
     """Return the `get` that is handed to callers: the row that they may see, or None; O(1).
 
+    It raises InvalidKey for a key of another type, and TypeError for one that can't be hashed.
+
     Args:
         rows: the table's rows.
         key_type: the type of its primary key.
         share: copies a row; None if rows are immutable and handed out as they are.
     """
-    get = _token_get(rows) if key_type is UUID else cast(Get, MappingProxyType(rows).get)
+    # A bound method of a function in C is called without a frame, and without a tuple of arguments.
+    get = _token_get(rows) if key_type is UUID else cast(Get, MethodType(getitem, MappingProxyType(rows)))
     if share is None:
         return get
 
     def get_copy(key: object, /) -> BaseModel | None:
         """Return a copy of the row of a key, or None."""
-        row = get(key)
+        try:
+            row = get(key)
+        except TypeError:  # it can't be hashed
+            rows.check_key(key)
+            raise
         return row if row is None else share(row)
 
     return get_copy
@@ -135,9 +158,15 @@ def _token_get(rows: RowsByKey) -> Get:
     def get(key: object, /) -> BaseModel | None:
         """Return the row of a key, or None."""
         version = rows.version
-        row = latest(key)
-        if rows.version is version is not None:
-            return row
-        return rows.visible_get(key)
+        try:
+            row = latest(key)
+        except TypeError:  # it can't be hashed
+            rows.check_key(key)
+            raise
+        if rows.version is not version or version is None:
+            row = rows.visible_get(key)
+        if row is None:
+            rows.check_key(key)
+        return row
 
     return get

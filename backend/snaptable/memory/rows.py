@@ -18,17 +18,19 @@ Invariants:
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import cast
 
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
+from snaptable.conditions import check_key
 from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.point_lookup import BeforeImages, Get, SettledRows, writer_get
+from snaptable.memory.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 
 
@@ -42,7 +44,11 @@ class TableRows:
         self.name = codec.table
         self.key_of: Callable[[BaseModel], Key] = attrgetter(codec.key)
         self._indexes_on_demand = False
-        self.rows = SettledRows(latch, in_transaction)
+        self._time_kinds: dict[str, TimeKinds] = {}
+        """By field, for the columns whose times were ever asked about."""
+        self.check_key = partial(check_key, codec.table, codec.key, codec.schema.key_type)
+        """Raises InvalidKey for what can't be a key of the table."""
+        self.rows = SettledRows(latch, in_transaction, self.check_key)
         self.get: Get = writer_get(self.rows)
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
         self.tombstones = 0
@@ -65,6 +71,11 @@ class TableRows:
             for index in indexes:
                 index.load(rows)
         return indexes
+
+    @cached_property
+    def _kept_up(self) -> "tuple[AnyIndex | TimeKinds, ...]":
+        """Whatever hears of each change of a row."""
+        return (*self.indexes, *self._time_kinds.values())
 
     @cached_property
     def unique(self) -> list[HashIndex]:
@@ -107,6 +118,14 @@ class TableRows:
             self._column_cache = ColumnCache()
         return self._column_cache
 
+    def time_kinds(self, name: str) -> TimeKinds:
+        """Return the numbers of naive and aware times of a column; O(1), but O(n) the first time."""
+        kinds = self._time_kinds.get(name)
+        if kinds is None:
+            kinds = self._time_kinds[name] = TimeKinds(name, self.scan())
+            self.__dict__.pop("_kept_up", None)
+        return kinds
+
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def put(self, key: Key, before: BaseModel | None, after: BaseModel | None) -> None:
@@ -119,7 +138,7 @@ class TableRows:
             self.rows[key] = None
             self.tombstones += 1
             if before is not None:
-                for index in self.indexes:
+                for index in self._kept_up:
                     index.remove(before)
         elif before is None:
             if key in self.rows:
@@ -128,11 +147,11 @@ class TableRows:
                     self.freed_slots.remove(key)
                     del self.rows[key]
             self.rows[key] = after
-            for index in self.indexes:
+            for index in self._kept_up:
                 index.add(after)
         else:
             self.rows[key] = after
-            for index in self.indexes:
+            for index in self._kept_up:
                 index.swap(before, after)
 
     def remove_tombstone(self, key: Key) -> None:
@@ -260,3 +279,5 @@ class TableRows:
             yield f"{self.name}: a row lies under another row's key"
         for index in self.indexes:
             yield from (f"{self.name}: {problem}" for problem in index.problems(rows))
+        for kinds in self._time_kinds.values():
+            yield from (f"{self.name}: {problem}" for problem in kinds.problems(rows.values()))

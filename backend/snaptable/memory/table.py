@@ -271,11 +271,15 @@ class MemoryTable:
         return after
 
     def _existing(self, key: object) -> BaseModel:
-        schema = self._table.schema
-        # A row can't be a key, and one that holds a list can't even be looked up.
-        row = None if type(key) is schema.model else self._table.get(key)
+        name = self._table.name
+        try:
+            row = self._table.get(key)
+        except TypeError:  # it can't be hashed
+            self._table.check_key(key)
+            raise
         if row is None:
-            raise RowNotFound.of(schema.name, key, schema.key)
+            self._table.check_key(key)
+            raise RowNotFound(f"{name} has no row {key!r}", table=name, key=key)
         return row
 
 

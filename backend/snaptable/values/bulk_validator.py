@@ -6,7 +6,7 @@ quarter of that, and faster to read. Pydantic sets the fields of dataclasses wit
 fields, with the very validators of its model, are declared here as those of such a dataclass.
 
 Only models without code of their own are made in this way. What a validator from here refuses is validated again by
-the model itself, for the message. Values are the same in every respect but one: a time in UTC has Python's own zone
+the model itself, for the message. Values are the same in every respect but one: a time has one of Python's own zones
 instead of a zone object of Pydantic's for each value, which makes it smaller and comparing it three times as fast.
 """
 
@@ -18,13 +18,15 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import SchemaValidator, core_schema
 from pydantic_core.core_schema import CoreSchema
 
+from snaptable.values.normal_form import normal_datetime
+
 Intern = Callable[[str], str]
 """Returns a text equal to the one given: the same object each time."""
 _Fields = Mapping[str, "core_schema.ModelField"]
 
 _MODEL_KEYS = {"type", "cls", "schema", "config", "ref", "metadata", "custom_init", "root_model", "frozen"}
 _FIELDS_KEYS = {"type", "fields", "model_name", "computed_fields", "metadata", "ref"}
-_TIME_KEYS = {"type", "microseconds_precision", "metadata"}
+_TIME_KEYS = {"type", "microseconds_precision", "metadata", "tz_constraint"}
 _INSTANCE_ATTRIBUTES = ("__pydantic_extra__", "__pydantic_private__")
 
 
@@ -66,6 +68,18 @@ def rows_validator(model: type[BaseModel], interned: Mapping[str, Intern], *, pl
     return SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), row), config)
 
 
+def time_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the fields of a model without code of its own whose times `rows_validator` gives Python's zones."""
+    fields = _fields_of(model.__pydantic_core_schema__) or {}
+    return tuple(name for name, field in fields.items() if _is_time(field["schema"]))
+
+
+def _is_time(schema: CoreSchema) -> bool:
+    if schema["type"] == "nullable" or schema["type"] == "default":
+        return _is_time(schema["schema"])
+    return bool(schema["type"] == "datetime")
+
+
 def _fields_of(schema: CoreSchema) -> _Fields | None:
     """Return the field schemas of a model's schema; None if it is more than a list of fields."""
     if schema["type"] != "model" or schema.keys() - _MODEL_KEYS:
@@ -79,12 +93,33 @@ def _fields_of(schema: CoreSchema) -> _Fields | None:
     return fields
 
 
+def _aware(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return value
+
+
+def _naive(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is not None:
+        raise ValueError("a time with an offset")
+    return value
+
+
+_PARSERS: dict[str | int | None, Callable[[str], datetime]] = {
+    None: datetime.fromisoformat, "aware": _aware, "naive": _naive,
+}  # fmt: skip
+
+
 def _faster(schema: CoreSchema, intern: Intern | None) -> CoreSchema:
     """Return a field's schema with times parsed by Python and texts interned, as far as it is nothing but these."""
     if schema["type"] == "nullable" or schema["type"] == "default":
         return {**schema, "schema": _faster(schema["schema"], intern)}
-    if schema["type"] == "datetime" and not schema.keys() - _TIME_KEYS:
-        return core_schema.no_info_plain_validator_function(datetime.fromisoformat)
+    if schema["type"] == "datetime":
+        if not schema.keys() - _TIME_KEYS and schema.get("tz_constraint") in _PARSERS:
+            return core_schema.no_info_plain_validator_function(_PARSERS[schema.get("tz_constraint")])
+        return core_schema.no_info_after_validator_function(normal_datetime, schema)
     if schema["type"] == "str" and intern is not None:
         return core_schema.no_info_after_validator_function(intern, schema)
     return schema

@@ -4,10 +4,10 @@ Everything here is worked out once, when the schema is made; the hot paths only 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
@@ -24,8 +24,9 @@ from pydantic import (
     PastDate,
     PastDatetime,
 )
-from pydantic_core import TzInfo
 from typing_extensions import TypeAliasType
+
+from snaptable.values.normal_form import is_normal_datetime
 
 Annotation = object
 """What stands after a field's colon: a class, or any of the special forms of `typing`."""
@@ -103,6 +104,44 @@ def accepts(types: tuple[type, ...] | None, value: object) -> bool:
         return True
     # A member of an enum with a mixed-in type equals its plain value, so it may be compared with one.
     return any(issubclass(each, Enum) and issubclass(each, type(value)) for each in types)
+
+
+def choices(annotation: Annotation) -> tuple[object, ...] | None:
+    """Return every value of an annotation of enums, literals and None; None if it has others, or flags."""
+    found: list[object] = []
+    for part in _alternatives(annotation):
+        if get_origin(part) is Literal:
+            found += get_args(part)
+        elif isinstance(part, type) and issubclass(part, Enum) and not issubclass(part, Flag):
+            found += part
+        elif part is not None and part is not type(None):
+            return None
+    return tuple(value for value in found if value is not None) or None
+
+
+def time_kind(annotation: Annotation) -> str | None:
+    """Return "aware" or "naive" if an annotation takes no other `datetime`; None if it takes both, or none."""
+    kinds = {_TIME_KINDS.get(part) for part in _alternatives(annotation) if part is not type(None) and part is not None}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+_TIME_KINDS: dict[Annotation, str] = {AwareDatetime: "aware", NaiveDatetime: "naive"}
+
+
+def _alternatives(annotation: Annotation) -> Iterator[Annotation]:
+    """Yield the alternatives of an annotation as they are declared, literals and Pydantic's classes included."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin is Union or origin is UnionType:
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    elif isinstance(annotation, NewType):
+        yield from _alternatives(annotation.__supertype__)
+    elif isinstance(annotation, TypeAliasType):
+        yield from _alternatives(annotation.__value__)
+    else:
+        yield annotation
 
 
 def is_optional(annotation: Annotation) -> bool:
@@ -226,19 +265,27 @@ def never_survives(annotation: Annotation) -> str | None:
     return None
 
 
-def _known_zone(value: datetime) -> bool:
-    zone = value.tzinfo
-    # A zone with rules (ZoneInfo) or odd seconds does not survive as an offset in minutes: the row is read back to see.
-    return zone is None or zone is UTC or type(zone) is TzInfo
-
-
 def _small(value: int) -> bool:
     return -(2**63) <= value < 2**63
 
 
+def _plain_date(value: date) -> bool:
+    return type(value) is date
+
+
+def _plain_uuid(value: UUID) -> bool:
+    return type(value) is UUID
+
+
+def _plain_uuids(value: Iterable[UUID]) -> bool:
+    return set(map(type, value)) <= _UUIDS
+
+
+_UUIDS = {UUID}
 _SCREENS: dict[type, Screen | None] = {
-    str: None, bool: None, date: None, UUID: None, type(None): None,
-    int: _small, float: math.isfinite, Decimal: Decimal.is_finite, datetime: _known_zone,
+    # Pydantic makes plain instances of these of any subclass, and passes subclasses of the others on.
+    str: None, bool: None, type(None): None, int: _small, float: math.isfinite, Decimal: Decimal.is_finite,
+    date: _plain_date, UUID: _plain_uuid, datetime: is_normal_datetime,
 }  # fmt: skip
 
 
@@ -260,7 +307,11 @@ def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
         return _plain_enum(only), None
     origin, args = get_origin(only), get_args(only)
     if origin in (list, frozenset, set) and len(args) == 1:
-        return all(member in (str, bool, UUID) for member in members(args[0])), None
+        items = set(members(args[0]))
+        known = items <= {str, bool, UUID}
+        if known and UUID in items:
+            return len(items) == 1 and not is_optional(annotation), _plain_uuids
+        return known, None
     return False, None
 
 

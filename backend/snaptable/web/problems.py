@@ -21,6 +21,7 @@ from snaptable import (
     DuplicateKey,
     ForeignKeyViolation,
     InvalidCursor,
+    InvalidKey,
     InvalidQuery,
     InvalidRow,
     OpenError,
@@ -175,6 +176,9 @@ def problem_of(error: SnaptableError) -> Problem:
     match error:
         case ConstraintError():
             return _conflict(error)
+        case InvalidKey():
+            logger.warning("A wrong key was answered with 404: %s", error)
+            return Problem(404, "There is no such row.")
         case RowNotFound():
             return Problem(404, "There is no such row.")
         case InvalidRow():

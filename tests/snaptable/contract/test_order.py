@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.snaptable.contract.query_model import POOLS, QUESTIONS, Bare, Question, Store, ask, holds, rows, sort
+from tests.snaptable.contract.query_model import (
+    POOLS,
+    QUESTIONS,
+    Bare,
+    Question,
+    Store,
+    ask,
+    check_refused,
+    holds,
+    is_refused,
+    rows,
+    sort,
+)
 from tests.snaptable.contract.test_query_property import churn, fill
 from tests.snaptable.support import refuses
 
@@ -23,6 +35,9 @@ def check_placed(source: Table[Any], asked: Any, present: Sequence[Bare]) -> Non
         if backwards:
             matching.reverse()
         query = ask(source, Question(question.where, [], None, 0))
+        if is_refused(question.where, present):
+            check_refused(query.order_by(inserted()).all)
+            continue
         if behind:
             query = query.order_by(source.model.number)
             matching.sort(key=lambda row: (row.number is None, row.number or 0))

@@ -18,8 +18,10 @@ from tests.snaptable.contract.query_model import (
     Store,
     check_answers,
     check_pages,
+    check_refused,
     condition,
     holds,
+    is_refused,
     rows,
 )
 from tests.snaptable.support import WAYS, begun_anew
@@ -156,11 +158,19 @@ def test_changes_in_bulk_what_it_finds(values: Values, spec: Spec, data: st.Data
         present = fill(db, values)
         name = data.draw(st.sampled_from(FREE))
         value = data.draw(st.sampled_from(POOLS[name]))
+        if is_refused([spec], present):
+            query = db.rich.where(condition(Rich, spec))
+            check_refused(lambda: query.update(**{name: value}), query.delete)
+            assert {row.id: dict(row) for row in db.rich} == {row.id: dict(row) for row in present}
+            return
         hit = {row.id for row in present if holds(spec, row)}
         query = db.rich.where(condition(Rich, spec))
         assert query.update(**{name: value}) == len(hit)
         changed = {row.id: row.model_copy(update={name: value}) if row.id in hit else row for row in present}
         assert {row.id: dict(row) for row in db.rich} == {key: dict(row) for key, row in changed.items()}
+        if is_refused([spec], list(changed.values())):
+            check_refused(query.delete)
+            return
         hit = {key for key, row in changed.items() if holds(spec, row)}
         assert query.delete() == len(hit)
         assert {row.id for row in db.rich} == changed.keys() - hit

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from snaptable.conditions import INSERTED, Order, PredicateTemplates
+from snaptable.conditions import INSERTED, Order, PredicateTemplates, terms_of
 from snaptable.contract import Plan, Select
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
@@ -32,6 +32,7 @@ from snaptable.memory.queries.ordering import complete, rows_after, sort_rows
 from snaptable.memory.queries.range_scan import RangeScan
 from snaptable.memory.queries.top_k import top_rows
 from snaptable.memory.rows import TableRows
+from snaptable.memory.time_kinds import TimeKinds, check_times, holds_times, kinds_of, other
 
 RESIDUAL_GUESS = 8
 """Rows looked at for each row wanted, when a limit stops a filtered scan in order early."""
@@ -56,6 +57,9 @@ class PreparedQuery:
         self._exact = next((path for path in self._paths if self._is_exact(path)), None)
         """A path that looks at no row but those wanted, in the order wanted: no other looks at fewer."""
         self._all = ResidualFilter(self.conditions) if self.conditions else None
+        terms_in_order = enumerate(term for template in where for term in terms_of(template))
+        self._times = [(position, term) for position, term in terms_in_order if holds_times(term.column)]
+        """The terms of columns that may hold naive and aware times, each with the position of its value."""
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -66,6 +70,8 @@ class PreparedQuery:
         first, no more than there are of them: that many more are read.
         """
         values, limit, offset, after = wanted.values, wanted.limit, wanted.offset, wanted.after
+        if self._times:
+            self._check_times(values, before)
         path = self._only or self._choose(wanted, after)
         sorts = bool(self.order) and not path.ordered
         after_cursor = path.after_cursor
@@ -93,6 +99,8 @@ class PreparedQuery:
     def count(self, wanted: Select, before: BeforeImages | None = None) -> int:
         """Return how many rows match, uncut; O(1) if a hash index covers all conditions, O(log n) if an ordered one."""
         values = wanted.values
+        if self._times:
+            self._check_times(values, before)
         total = (self._only or self._choose(wanted, None)).count(values)
         if before is None:
             return total
@@ -113,6 +121,17 @@ class PreparedQuery:
         path = self._choose(wanted, wanted.after)
         sorts = bool(self.order) and not path.ordered
         return Plan(self.table.name, path.name, self._expected(path, wanted), sorts, path.residual_count)
+
+    def _check_times(self, values: Values, before: BeforeImages | None) -> None:
+        """Refuse a naive time among aware ones, or the reverse; O(terms), O(changed rows) with `before`."""
+        for position, term in self._times:
+            for kind in kinds_of(values[position]):
+                name = term.column.name
+                counts = self.table.time_kinds(name)
+                changed = None if before is None else TimeKinds(name, self.table.rows_of(before))
+                earlier = None if before is None else TimeKinds(name, filter(None, before.values()))
+                same, others = (counts.count(each, changed, earlier) for each in (kind, other(kind)))
+                check_times(term, self.table.name, kind, same, others)
 
     def _matching(self, rows: Iterable[BaseModel | None], values: Values) -> list[BaseModel]:
         """Return of some rows (None: no row) those for which all conditions hold."""

@@ -396,14 +396,14 @@ def _identity(status: os.stat_result) -> Identity:
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """Return a directory's path, absolute and with symlinks resolved, once and for all.
+    """Return a directory's path, absolute, with `~` expanded and symlinks resolved, once and for all.
 
     Raises:
         OpenError: the path is a file's.
         UnsafeDirectory: it can't be a path.
     """
     try:
-        resolved = Path(path).resolve()
+        resolved = Path(path).expanduser().resolve()
         is_file = resolved.is_file()
     except (ValueError, OSError, RuntimeError) as error:
         raise UnsafeDirectory(f"{str(path)!r} is not a usable path: {error}") from error
