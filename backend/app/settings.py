@@ -24,7 +24,8 @@ class Settings(BaseSettings):
         "auto", description="When db_snapshot.json is renewed: auto, always (before every answer) or background."
     )
     max_upload: int = Field(50 * MIB, gt=0, description="Largest document in bytes.")
-    max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside; 16 KiB at /api/auth.")
+    max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
+    max_login_body: int = Field(16 * 1024, gt=0, description="Largest request body at /api/auth, in bytes.")
     quota_documents: int = Field(Limits.documents, gt=0, description="Documents that a user may have.")
     quota_document_bytes: int = Field(
         Limits.document_bytes,

@@ -104,7 +104,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict
     """Give the schema of a running server, and the headers of a user of it who has one of everything."""
     directory = tmp_path_factory.mktemp("contract") / "data"
     with (
-        serving(directory, "--registrations=1000000", "--max-body=20000000", "--no-fsync") as server,
+        serving(
+            directory, "--registrations=1000000", "--max-body=20000000", "--max-login-body=20000000", "--no-fsync"
+        ) as server,
         server.client() as http,
     ):
         ann = Api(http).register()

@@ -16,8 +16,6 @@ from app.resources import Resources
 from app.settings import Settings
 from snaptable.web import BodyLimit, SecurityHeaders, install_problems
 
-MAX_LOGIN_BODY = 16 * 1024
-"""Bytes of a request to /api/auth: who sends it need not be known."""
 FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
 """Bytes that the form around a document, and its metadata, may add."""
 
@@ -132,7 +130,7 @@ class _BodyLimits:
     def __init__(self, settings: Settings) -> None:
         self.upload = settings.max_upload + FORM_OVERHEAD
         self.other = settings.max_body
-        self.login = min(self.other, MAX_LOGIN_BODY)
+        self.login = min(settings.max_body, settings.max_login_body)
 
     def __call__(self, scope: Scope) -> int:
         """Return the limit in bytes."""
