@@ -465,7 +465,9 @@ def check_key(table: str, field: str, key_type: type, key: object) -> None:
     Raises:
         InvalidKey: it is of another type than the table's keys. Its value is not in the message.
     """
-    if key is None or value_types.accepts((key_type,), key) or (key_type is int and hasattr(type(key), "__index__")):
+    if type(key) is key_type or key is None:
+        return
+    if value_types.accepts((key_type,), key) or (key_type is int and hasattr(type(key), "__index__")):
         return
     given, wanted = type(key).__name__, key_type.__name__
     if hasattr(type(key), "__pydantic_fields__"):
