@@ -174,6 +174,8 @@ PROGRAM = """
 import signal, sys, time
 sys.path[:0] = {path!r}
 from tests.snaptable.storage.test_interrupts import Author, Book, Shelf
+# A program started in the background of a shell ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 db = Shelf({directory!r}, fsync=False, banner=False, snapshot={snapshot!r}).open()
 acknowledged, doubtful, number, interrupts = {{}}, set(), 0, 0
 print("ready", flush=True)
@@ -231,7 +233,10 @@ def test_real_signals_at_random_moments(tmp_path: Path, snapshot: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     chance = random.Random(20261128)
+    end = time.monotonic() + 240
     while process.poll() is None:
+        if time.monotonic() > end:
+            process.kill()
         time.sleep(chance.uniform(0.0005, 0.02))
         process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
