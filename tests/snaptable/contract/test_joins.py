@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Any
 
 import pytest
@@ -16,7 +17,9 @@ from tests.snaptable.contract.query_model import (
     ask,
     check_answers,
     check_pages,
+    check_refused,
     holds,
+    is_refused,
     rows,
     sort,
 )
@@ -40,7 +43,16 @@ def check_joined(source: Table[Any], other: Table[Any], asked: Any, present: Seq
     by_key = {row.id: row for row in present}
     for question, theirs in asked:
         query, others = ask(source, question, cut=False), ask(other, theirs, cut=False)
+        if is_refused(question.where, present):
+            check_refused(partial(query.with_many, others, on=other.model.number))
+            check_refused(partial(query.with_one, others, on=source.model.number))
+            continue
         found, wanted = [row.id for row in query.all()], matching(theirs, present)
+        if is_refused(theirs.where, present):
+            if found:
+                check_refused(partial(query.with_many, others, on=other.model.number))
+                check_refused(partial(query.with_count, others, on=other.model.number))
+            continue
         many = query.with_many(others, on=other.model.number)
         assert [row.id for row, _ in many] == found
         for row, children in many:
@@ -95,6 +107,9 @@ def test_a_function_narrows_as_a_condition_does(values: list[dict[str, Any]], as
                     def keep(row: Any, spec: Any = spec) -> bool:
                         return holds(spec, row)
 
+                    if is_refused(question.where, present):
+                        check_refused(ask(Filtered(source, keep), question).all)  # type: ignore[arg-type]
+                        continue
                     left = [row for row in present if keep(row)]
                     check_answers(Filtered(source, keep), question, left)  # type: ignore[arg-type]
                     check_pages(Filtered(source, keep), question, left, 3)  # type: ignore[arg-type]
