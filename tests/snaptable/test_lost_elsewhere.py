@@ -20,6 +20,7 @@ from snaptable import (
     DatabaseClosed,
     ForeignKey,
     Index,
+    InvalidKey,
     InvalidRow,
     Row,
     SnaptableError,
@@ -393,7 +394,8 @@ def test_json_server_v1_keys_keep_their_type(tmp_path: Path) -> None:
     with Store(tmp_path) as db:
         assert db.things["1"].id == "1"
         assert db.numbered[1].id == 1
-        assert db.things.get(1) is None
+        with pytest.raises(InvalidKey, match="is a str; a int never is one"):
+            db.things.get(1)
 
 
 def test_nedb_314_a_second_process_is_refused(tmp_path: Path) -> None:

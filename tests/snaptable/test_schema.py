@@ -17,6 +17,7 @@ from snaptable import (
     ForeignKey,
     ForeignKeyViolation,
     Index,
+    InvalidKey,
     InvalidRow,
     PrimaryKey,
     Row,
@@ -137,7 +138,8 @@ def test_marks_another_field_as_the_key() -> None:
         db.marked.insert(Marked(code=2))
         assert db.marked[2].id == "not the key"
         refuses(DuplicateKey, lambda: db.marked.insert(Marked(id="other", code=1)), "marked", "1")
-        refuses(RowNotFound, lambda: db.marked["not the key"], "marked", "not the key")
+        refuses(InvalidKey, lambda: db.marked["not the key"], "marked", "code", "str")
+        refuses(RowNotFound, lambda: db.marked[3], "marked", "3")
 
 
 @pytest.mark.parametrize("way", WAYS)
