@@ -161,20 +161,21 @@ class VolatileLog:
 
     def enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch:
         """Show the commit to every reader."""
-        batch = self._last = VolatileBatch(commit)
-        join(batch)
-        self._on_durable(batch)
-        self.commits.add(commit)
-        return batch
+        self._last = VolatileBatch(commit)
+        return self._show(self._last, join)
 
     def resume_enqueue(self, commit: CommitRecord, join: Callable[[VolatileBatch], None]) -> VolatileBatch | None:
         """Finish an `enqueue` that was interrupted; return the batch, or None if it had not begun."""
         batch = self._last
         if batch is None or batch.commit is not commit:
             return None
+        return self._show(batch, join)
+
+    def _show(self, batch: VolatileBatch, join: Callable[[VolatileBatch], None]) -> VolatileBatch:
+        """Remember a commit, and then show it: whoever is told of it may look for it at once. Can be done twice."""
         join(batch)
+        self.commits.add(batch.commit)
         self._on_durable(batch)
-        self.commits.add(commit)
         return batch
 
     def last_pending(self) -> None:

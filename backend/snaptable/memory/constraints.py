@@ -80,7 +80,7 @@ def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[For
     for reference in table.schema.referenced_by:
         child = tables[reference.table]
         rows = child.by_field[reference.field].lookup(key)
-        for row in list(rows):
+        for row in rows:
             yield ForeignKeyViolation(
                 f"{table.name}[{key!r}] can't be deleted: {len(rows)} row(s) of {child.name} refer to it by "
                 f"{reference.field}, the first is {child.name}[{child.key_of(row)!r}]; nothing was written",

@@ -106,3 +106,13 @@ def test_a_place_that_is_gone_is_told() -> None:
             db.notes.insert(Note())
         with pytest.raises(HistoryGone):
             take(feed, 1)
+
+
+def test_whoever_is_told_of_a_commit_can_read_it(db: Notes) -> None:
+    """Ensure a commit is in the history by the time that readers are told: a feed that is quick must not see a gap."""
+    seen: list[list[int]] = []
+    with db.history.follow() as feed:
+        feed._wakers.add(lambda: seen.append([commit.sequence for commit in db.history.commits()]))
+        db.notes.insert(Note())
+        db.notes.insert(Note())
+    assert seen[:2] == [[1], [2, 1]]
