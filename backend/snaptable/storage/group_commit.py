@@ -283,14 +283,14 @@ class GroupCommit(Generic[U]):
         # 1. Nothing may be built on what is being taken back.
         with self._mutex:
             behind, self._open, self._in_flight = self._open, None, None
-            self.refusal, self._transient, self._last_resume = failure, True, float("-inf")
+            self.refusal, self._transient = failure, True
+            if not isinstance(error, OSError):
+                self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
         # 2. Memory, the newest batch first.
         failed = [batch] if behind is None else [behind, batch]
         self._callbacks.failed(failed, self.sequence, failure)
-        # 3. Whether the next write may be tried; after an interruption it begins new files at once.
+        # 3. Whether the next write may be tried.
         self.refusal = self._refusal_after(error)
-        if not isinstance(error, OSError):
-            self._last_resume = float("-inf")
         logger.error("Failed to write the journal: %s", error)
         # 4. Those who wait.
         for each in failed:

@@ -53,23 +53,30 @@ NAIVE_FIRST = 10**18
 
 
 def members(annotation: Annotation) -> Iterator[Annotation]:
-    """Yield the alternatives of an annotation: unions taken apart, Annotated, NewType and aliases seen through."""
+    """Yield what the values of an annotation's alternatives are: the types of literals, the plain class of a check."""
+    for part in alternatives(annotation):
+        if get_origin(part) is Literal:
+            yield from {type(value) for value in get_args(part)}
+        elif part is None:
+            yield type(None)
+        else:
+            yield STANDS_FOR.get(part, part) if isinstance(part, type) else part
+
+
+def alternatives(annotation: Annotation) -> Iterator[Annotation]:
+    """Yield the alternatives as declared: unions taken apart, Annotated, NewType and aliases seen through."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from members(get_args(annotation)[0])
+        yield from alternatives(get_args(annotation)[0])
     elif origin is Union or origin is UnionType:
         for part in get_args(annotation):
-            yield from members(part)
-    elif origin is Literal:
-        yield from {type(value) for value in get_args(annotation)}
+            yield from alternatives(part)
     elif isinstance(annotation, NewType):
-        yield from members(annotation.__supertype__)
+        yield from alternatives(annotation.__supertype__)
     elif isinstance(annotation, TypeAliasType):
-        yield from members(annotation.__value__)
-    elif annotation is None:
-        yield type(None)
+        yield from alternatives(annotation.__value__)
     else:
-        yield STANDS_FOR.get(annotation, annotation) if isinstance(annotation, type) else annotation
+        yield annotation
 
 
 def value_types(annotation: Annotation) -> tuple[type, ...] | None:
@@ -109,7 +116,7 @@ def accepts(types: tuple[type, ...] | None, value: object) -> bool:
 def choices(annotation: Annotation) -> tuple[object, ...] | None:
     """Return every value of an annotation of enums, literals and None; None if it has others, or flags."""
     found: list[object] = []
-    for part in _alternatives(annotation):
+    for part in alternatives(annotation):
         if get_origin(part) is Literal:
             found += get_args(part)
         elif isinstance(part, type) and issubclass(part, Enum) and not issubclass(part, Flag):
@@ -121,27 +128,11 @@ def choices(annotation: Annotation) -> tuple[object, ...] | None:
 
 def time_kind(annotation: Annotation) -> str | None:
     """Return "aware" or "naive" if an annotation takes no other `datetime`; None if it takes both, or none."""
-    kinds = {_TIME_KINDS.get(part) for part in _alternatives(annotation) if part is not type(None) and part is not None}
+    kinds = {_TIME_KINDS.get(part) for part in alternatives(annotation) if part is not type(None) and part is not None}
     return kinds.pop() if len(kinds) == 1 else None
 
 
 _TIME_KINDS: dict[Annotation, str] = {AwareDatetime: "aware", NaiveDatetime: "naive"}
-
-
-def _alternatives(annotation: Annotation) -> Iterator[Annotation]:
-    """Yield the alternatives of an annotation as they are declared, literals and Pydantic's classes included."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
-    elif origin is Union or origin is UnionType:
-        for part in get_args(annotation):
-            yield from _alternatives(part)
-    elif isinstance(annotation, NewType):
-        yield from _alternatives(annotation.__supertype__)
-    elif isinstance(annotation, TypeAliasType):
-        yield from _alternatives(annotation.__value__)
-    else:
-        yield annotation
 
 
 def is_optional(annotation: Annotation) -> bool:

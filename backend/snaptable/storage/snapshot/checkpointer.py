@@ -221,7 +221,7 @@ class Checkpointer:
             self._keep_edited()
             # 3. The new file in the place of the old one.
             # After an interruption it is not known whose file has the name.
-            known, self._identity = self._identity, None
+            self._identity = None
             with self._replaced.retaining(self.saved.size or 0):
                 self._identity = replace(self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, pace=pace)
         except (OSError, UnsafeDirectory) as error:
