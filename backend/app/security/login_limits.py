@@ -1,4 +1,4 @@
-"""Limits on logins, per account and per address, that lock no owner out of an account.
+"""Limits on logins, per account and per address; nobody at other networks locks an owner out of an account.
 
 Failures are counted over a window of some minutes:
 
@@ -9,8 +9,9 @@ Failures are counted over a window of some minutes:
   gets in, unless that many machines attack the account at once.
 
 The network of an IPv4 address is the address. One of IPv6 belongs to three, /64, /56 and /48, of which the wider ones
-have the wider limits (`WIDER`): a provider hands out the one or the other to a single client. The wider ones don't bind
-an address from which the account has logged in: its neighbours can't lock it out.
+have the wider limits (`WIDER`): a provider hands out the one or the other to a single client. For one account the wider
+ones don't bind an address from which it has logged in. Those over all accounts do: neighbours in a /48 who fail often
+enough keep each other out until the window ends.
 
 Successful logins are counted by network, too, with a limit far above what people do.
 """
