@@ -436,9 +436,13 @@ def test_half_open_connections_keep_nobody_out(plain: bool) -> None:
 def test_accepting_pauses_while_all_are_busy() -> None:
     """Who can't be answered waits, and is answered when another has been; one line says so."""
     with serving(connections=4) as served, ExitStack() as stack:
-        slow = [stack.enter_context(served.connect()) for _ in range(8)]
-        for connection in slow:
-            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        slow: list[socket.socket] = []
+        for number in range(8):
+            slow.append(stack.enter_context(served.connect()))
+            slow[-1].sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            # The first ones are being answered before others come, and end one after the other: a connection whose head
+            # is not read yet would give way.
+            time.sleep(0.1 if number < 4 else 0)
         assert all(rest(connection).endswith(b"GET 0 2") for connection in slow)
         log = served.stop()
     assert log.count("connections are in use") == 1
