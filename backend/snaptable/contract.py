@@ -228,13 +228,25 @@ class TableEngine(Protocol[M]):
         """Add rows, all or none; return them as stored."""
 
     def update(self, key: object, changes: dict[str, object]) -> M:
-        """Change fields of a row, validated whole; return the new row. RowNotFound if no row has the key."""
+        """Change fields of a row, validated whole; return the new row. RowNotFound if no row has the key.
 
-    def replace(self, row: M) -> M:
-        """Put a row in the place of the one with its key; return it as stored. RowNotFound if no row has the key."""
+        An `Expression` among the changes is worked out of the row as it is, exactly; None stays None.
+        """
 
-    def upsert(self, row: M) -> M:
-        """Put a row in the place of the one with its key, or add it; return it as stored."""
+    def replace(self, row: M, expected: M | None = None) -> M:
+        """Put a row in the place of the one with its key; return it as stored. RowNotFound if no row has the key.
+
+        With `expected`, StaleRow unless the stored row is equal to it.
+        """
+
+    def upsert(self, row: M, by: str | None = None) -> M:
+        """Put a row in the place of the one with its key, or add it; return it as stored.
+
+        With `by`, a unique field, in the place of the row with its value there, which keeps its key; None is no value.
+        """
+
+    def get_or_insert(self, row: M, by: str | None = None) -> M:
+        """Return the stored row that `upsert` would replace; without one, add this row and return it as stored."""
 
     def delete(self, key: object) -> M:
         """Remove a row and what `on_delete` says; return it. RowNotFound if no row has the key."""

@@ -13,7 +13,8 @@
     ├── ConstraintError       a commit would break a constraint; it left nothing behind
     │   ├── DuplicateKey
     │   ├── UniqueViolation
-    │   └── ForeignKeyViolation
+    │   ├── ForeignKeyViolation
+    │   └── StaleRow              the stored row is not the one expected
     ├── RowNotFound           (also a KeyError)
     │   └── InvalidKey            (also an InvalidQuery) what can't be a key of the table, so that no row ever has it
     ├── MultipleRows          one() found more than one
@@ -156,6 +157,10 @@ class UniqueViolation(ConstraintError):
 
 class ForeignKeyViolation(ConstraintError):
     """A reference to a row that doesn't exist, or the deletion of a row that others refer to (`other` is the first)."""
+
+
+class StaleRow(ConstraintError):
+    """A stored row that is not equal to the one expected; `other` is the stored row, `fields` are those that differ."""
 
 
 class RowNotFound(_DataError, KeyError):

@@ -271,7 +271,8 @@ class Query(Questions[M]):
     def update(self, /, **changes: object) -> int:
         """Update every row of the query in one transaction, each validated whole; return how many there were.
 
-        O(rows looked at), O(log n) for each row changed and each ordered index, and one sync of the disk.
+        O(rows looked at), O(log n) for each row changed and each ordered index, and one sync of the disk. A numeric
+        column may be set to `column + number`, as in `Table.update`.
 
         Raises:
             InvalidRow: a row does not validate, or its key would change; nothing was changed.
@@ -280,7 +281,7 @@ class Query(Questions[M]):
         >>> db.users.where(User.age > 20).update(age=0)
         2
         """
-        return self._source.engine.update_rows(self._select, changes)
+        return self._source.engine.update_rows(self._select, self._source.changes(changes))
 
     def delete(self) -> int:
         """Delete every row of the query in one transaction, cascades included; return how many of them there were.

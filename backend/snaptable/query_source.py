@@ -8,6 +8,7 @@ from snaptable.conditions import (
     AllOf,
     Column,
     Condition,
+    Expression,
     Order,
     PredicateTemplate,
     PredicateTemplates,
@@ -95,6 +96,31 @@ class QuerySource(Generic[M]):
                 self._check_column(order.column)
                 self._checked.add(order)
         return orders
+
+    def changes(self, changes: dict[str, object]) -> dict[str, object]:
+        """Return what fields are set to as it is, after checking that expressions are of this table's columns.
+
+        Raises:
+            InvalidQuery: one is of another table's.
+        """
+        for value in changes.values():
+            if type(value) is Expression:
+                self._check_column(value.column)
+        return changes
+
+    def unique_column(self, given: object) -> str:
+        """Return the name of a column of this table that no two rows share a value of.
+
+        Raises:
+            InvalidQuery: it is none: it is not marked `Unique()`, nor the primary key.
+        """
+        name = self.column(given).name
+        schema = self.schema
+        if name != schema.key and all(index.kind != "unique" or index.names != (name,) for index in schema.indexes):
+            raise InvalidQuery(
+                f"{schema.name}: several rows may have the same {name}: mark it Unique(), or use the key"
+            )
+        return name
 
     def column(self, given: object) -> Column:
         """Return a column of this table as it is.

@@ -240,35 +240,72 @@ class Table(Questions[M]):
     def update(self, key: object, /, **changes: object) -> M:
         """Change fields of a row, validated whole, and return the new row; it keeps its place in the file. As `insert`.
 
+        Args:
+            key: the row's.
+            changes: values by field name; of a numeric column also `column + number`, with + - or *, worked out in the
+                transaction: no other write comes between. None stays None.
+
         Raises:
             RowNotFound: no row has the key; InvalidKey: it is of another type than the table's keys.
+            InvalidQuery: an expression of another table's column.
             InvalidRow: it does not validate, or the key itself would change. Otherwise as `insert`.
 
         >>> db.users.update("ann", age=32)
         User(id='ann', age=32)
+        >>> db.users.update("ann", age=User.age + 1)
+        User(id='ann', age=33)
         """
-        return self._source.engine.update(key, changes)
+        return self._source.engine.update(key, self._source.changes(changes))
 
-    def replace(self, row: M, /) -> M:
+    def replace(self, row: M, /, *, expected: M | None = None) -> M:
         """Put a row in the place of the one with the same key, and return it as stored. Costs as `insert`.
+
+        Args:
+            row: the new row.
+            expected: the row that was read before; the stored one must still be equal to it.
 
         Raises:
             RowNotFound: no row has the key. Otherwise as `insert`.
+            StaleRow: the stored row isn't equal to `expected`; the error carries it.
 
-        >>> db.users.replace(User(id="ann", age=32))
+        >>> db.users.replace(User(id="ann", age=32), expected=User(id="ann", age=31))
         User(id='ann', age=32)
         """
-        return self._source.engine.replace(row)
+        return self._source.engine.replace(row, expected)
 
-    def upsert(self, row: M, /) -> M:
+    def upsert(self, row: M, /, *, by: object = None) -> M:
         """Put a row in the place of the one with the same key, or add it; return it as stored.
 
         Costs and raises as `insert`.
 
+        Args:
+            row: the new row.
+            by: a unique column: the row that has the same value there is replaced, and keeps its key.
+
+        Raises:
+            InvalidQuery: `by` is not unique, or of another table.
+
         >>> db.users.upsert(User(id="eve", age=7))
         User(id='eve', age=7)
         """
-        return self._source.engine.upsert(row)
+        source = self._source
+        return source.engine.upsert(row, None if by is None else source.unique_column(by))
+
+    def get_or_insert(self, row: M, /, *, by: object = None) -> M:
+        """Return the row that has the same key, as it is stored; without one, add this row. Costs as `insert`.
+
+        Args:
+            row: what is added if there is none.
+            by: a unique column: the row that has the same value there is meant.
+
+        Raises:
+            InvalidQuery: `by` is not unique, or of another table. Otherwise as `insert`.
+
+        >>> db.users.get_or_insert(User(id="ann", age=7))
+        User(id='ann', age=31)
+        """
+        source = self._source
+        return source.engine.get_or_insert(row, None if by is None else source.unique_column(by))
 
     def delete(self, key: object, /) -> M:
         """Remove a row, and through foreign keys what goes with it, and return the row.

@@ -10,12 +10,13 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
-from snaptable.conditions import Order, PredicateTemplates
+from snaptable.conditions import Expression, Order, PredicateTemplates
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.cursor import Cursors
-from snaptable.errors import DuplicateKey, InvalidQuery, InvalidRow, RowNotFound
+from snaptable.errors import DuplicateKey, InvalidQuery, InvalidRow, RowNotFound, StaleRow
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
+from snaptable.memory.expressions import evaluated
 from snaptable.memory.point_lookup import Get, reader_get
 from snaptable.memory.queries.aggregated_query import AggregatedQuery, aggregate_rows
 from snaptable.memory.queries.aggregation import GroupRow
@@ -179,15 +180,30 @@ class MemoryTable:
         with self._write() as transaction:
             return self._share(self._update(transaction, key, changes))
 
-    def replace(self, row: BaseModel) -> BaseModel:
-        """Put a row in the place of the one with its key."""
+    def replace(self, row: BaseModel, expected: BaseModel | None = None) -> BaseModel:
+        """Put a row in the place of the one with its key, if that is still the one expected."""
         with self._write() as transaction:
+            if expected is not None:
+                self._check_expected(row, expected)
             return self._share(self._replace(transaction, row, insert=False))
 
-    def upsert(self, row: BaseModel) -> BaseModel:
-        """Put a row in the place of the one with its key, or add it."""
+    def upsert(self, row: BaseModel, by: str | None = None) -> BaseModel:
+        """Put a row in the place of the one with its key, or with its value of a unique field, or add it."""
         with self._write() as transaction:
-            return self._share(self._replace(transaction, row, insert=True))
+            if by is None:
+                return self._share(self._replace(transaction, row, insert=True))
+            added, row_json, present = self._present(row, by)
+            if present is None:
+                return self._share(self._add(transaction, added, row_json))
+            key, codec = self._table.schema.key, self._table.codec
+            values = {**codec.values_of(row), key: self._table.key_of(present)}
+            return self._share(self._change(transaction, present, *codec.store(values)))
+
+    def get_or_insert(self, row: BaseModel, by: str | None = None) -> BaseModel:
+        """Return the row with its key, or with its value of a unique field; add it if there is none."""
+        with self._write() as transaction:
+            added, row_json, present = self._present(row, by or self._table.schema.key)
+            return self._share(self._add(transaction, added, row_json) if present is None else present)
 
     def delete(self, key: object) -> BaseModel:
         """Remove a row and what goes with it; return the row."""
@@ -246,6 +262,8 @@ class MemoryTable:
         before = self._existing(key)
         # The row's own key from here on: what was asked for may be equal and of another type (1.0, an enum's member).
         key, name = self._table.key_of(before), self._table.schema.key
+        if Expression in map(type, changes.values()):
+            changes = evaluated(changes, before)
         if name in changes and changes[name] != key:
             raise InvalidRow(
                 f"{self._table.name}[{key!r}].{name}: a key can't be changed; insert a new row and delete this one",
@@ -263,6 +281,32 @@ class MemoryTable:
         if insert and (key is None or table.get(key) is None):
             return self._add(transaction, *table.codec.store(self._numbered(values)))
         return self._change(transaction, self._existing(key), *table.codec.store(values))
+
+    def _present(self, row: BaseModel, by: str) -> tuple[BaseModel, bytes, BaseModel | None]:
+        """Return a row as it would be stored, its JSON, and the stored row with its value of a unique field."""
+        table = self._table
+        added, row_json = table.codec.store(self._numbered(table.codec.values_of(row)))
+        value = getattr(added, by)
+        if by == table.schema.key:
+            return added, row_json, table.get(value)
+        index = next(index for index in table.unique if index.names == (by,))
+        return added, row_json, None if value is None else next(iter(index.rows_of(value)), None)
+
+    def _check_expected(self, row: BaseModel, expected: BaseModel) -> None:
+        """Raise StaleRow unless the stored row of a row's key is equal to the one expected."""
+        codec = self._table.codec
+        stored = self._existing(codec.values_of(row).get(self._table.schema.key))
+        now, then = codec.values_of(stored), codec.values_of(expected)
+        changed = tuple(name for name, value in now.items() if name not in then or then[name] != value)
+        if changed:
+            key = self._table.key_of(stored)
+            raise StaleRow(
+                f"{self._table.name}[{key!r}] is not the row expected, by {', '.join(changed)}; nothing was written",
+                table=self._table.name,
+                key=key,
+                fields=changed,
+                other=self._share(stored),
+            )
 
     def _change(self, transaction: Transaction, before: BaseModel, after: BaseModel, row_json: bytes) -> BaseModel:
         if self._table.codec.is_same_row(before, after, row_json):

@@ -56,6 +56,9 @@ def write(db: Library) -> None:
     db.users.insert(row=User(id="1"))  # type: ignore[call-arg]
     db.users.update(key="1", name="x")  # type: ignore[call-arg]
     db.users.upsert(None)  # type: ignore[arg-type]
+    db.users.upsert(User(id="1"), User.name)  # type: ignore[call-arg]
+    db.users.replace(User(id="1"), expected=3)  # type: ignore[arg-type]
+    db.documents.update("1", pages=Document.pages + "1")  # type: ignore[operator]
     db.nothing.insert(User(id="1"))  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,211 @@
+"""Writes that depend on what is there: expressions, upserts by a unique column, and the row that was expected."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AfterValidator
+from tests.snaptable.support import refuses
+
+from snaptable import (
+    Database,
+    InvalidQuery,
+    InvalidRow,
+    Row,
+    RowNotFound,
+    StaleRow,
+    Table,
+    Unique,
+    UniqueViolation,
+    numbered,
+)
+
+
+class Counter(Row):
+    id: int
+    count: int = 0
+    maybe: int | None = None
+    ratio: float = 0.0
+    price: Decimal = Decimal(0)
+    took: timedelta = timedelta(0)
+    flag: bool = False
+    text: str = ""
+
+
+class User(Row):
+    id: int = numbered()
+    email: Annotated[str, Unique(), AfterValidator(str.lower)]
+    nick: Annotated[str | None, Unique()] = None
+    name: str = ""
+
+
+class Store(Database):
+    counters: Table[Counter]
+    users: Table[User]
+
+
+NUMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "count": st.integers(),
+    "maybe": st.none() | st.integers(),
+    "ratio": st.floats(-1e50, 1e50),
+    "price": st.decimals(-(10**20), 10**20, places=12),
+    "took": st.timedeltas(timedelta(-1000), timedelta(1000)),
+}
+OPERATIONS: dict[str, Any] = {
+    "+": lambda value, number: value + number,
+    "-": lambda value, number: value - number,
+    "*": lambda value, number: value * number,
+    "from": lambda value, number: number - value,
+    "plus": lambda value, number: number + value,
+}
+
+
+@given(st.data(), st.sampled_from([*NUMBERS]), st.sampled_from([*OPERATIONS]))
+def test_expressions_as_plain_python(data: st.DataObject, name: str, operation: str) -> None:
+    """Ensure that update and bulk update set what the operation gives, twice in one transaction, None staying None."""
+    values = data.draw(st.lists(NUMBERS[name], min_size=1, max_size=4))
+    scalar = st.integers(-9, 9)
+    number = data.draw(
+        scalar if name == "took" and operation == "*" else NUMBERS[name].filter(lambda one: one is not None)
+    )
+    act = OPERATIONS[operation]
+    with Store("memory:") as db:
+        db.counters.insert_many(Counter(id=at, **{name: value}) for at, value in enumerate(values))
+
+        def worked(value: Any) -> Any:
+            return None if value is None else act(value, number)
+
+        expression = act(getattr(Counter, name), number)
+        assert db.counters.where().update(**{name: expression}) == len(values)
+        found = [getattr(row, name) for row in db.counters.order_by(Counter.id)]
+        if name == "price":  # exact, beyond the digits of the context
+            assert [Fraction(one) for one in found] == [act(Fraction(value), Fraction(number)) for value in values]
+        else:
+            assert found == [worked(value) for value in values]
+            with db.transaction():
+                first = db.counters.update(0, **{name: expression})
+                second = db.counters.update(0, **{name: expression})
+            assert getattr(first, name) == worked(found[0])
+            assert getattr(second, name) == worked(getattr(first, name))
+        assert db.check() == []
+
+
+def test_an_expression_is_worked_out_where_no_other_write_comes_between() -> None:
+    """Ensure that threads that count up together lose nothing."""
+    with Store("memory:") as db:
+        db.counters.insert(Counter(id=1))
+
+        def work() -> None:
+            for _ in range(50):
+                db.counters.update(1, count=Counter.count + 1)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert db.counters[1].count == 200
+
+
+def test_what_an_expression_gives_is_validated() -> None:
+    """Ensure that a result is checked as any value is, and a fault leaves nothing behind."""
+    with Store("memory:") as db:
+        db.counters.insert(Counter(id=1, count=5))
+        db.counters.insert(Counter(id=2, count=7))
+        assert db.counters.update(1, maybe=Counter.count * 2, count=Counter.count + 1) == Counter(
+            id=1, count=6, maybe=10
+        )
+        refuses(InvalidRow, lambda: db.counters.update(1, count=Counter.count + 0.5), "count")
+        refuses(InvalidRow, lambda: db.counters.update(1, id=Counter.id + 1), "key")
+        refuses(InvalidRow, lambda: db.counters.where().update(text=Counter.count + 1), "text")
+        db.counters.update(1, took=timedelta.max)
+        refuses(
+            InvalidQuery, lambda: db.counters.update(1, took=Counter.took + timedelta(1)), "Counter.took", "timedelta"
+        )
+        assert [row.count for row in db.counters] == [6, 7]
+
+
+ANY: Any = Counter
+OTHER: Any = User
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda db: db.counters.update(1, text=ANY.text + "a"), ["Counter.text", "str"]),
+        (lambda db: db.counters.update(1, flag=ANY.flag + 1), ["Counter.flag", "bool"]),
+        (lambda db: db.counters.update(1, count=ANY.count + "1"), ["Counter.count", "str"]),
+        (lambda db: db.counters.update(1, count=ANY.count + ANY.maybe), ["Counter.count", "Column"]),
+        (lambda db: db.counters.update(1, count=ANY.count + True), ["Counter.count", "bool"]),
+        (lambda db: db.counters.update(1, price=ANY.price * 0.5), ["Counter.price", "Decimal", "float"]),
+        (lambda db: db.counters.update(1, took=ANY.took + 1), ["Counter.took", "timedelta"]),
+        (lambda db: db.counters.update(1, count=ANY.count * timedelta(1)), ["Counter.count", "timedelta"]),
+        (lambda db: db.counters.update(1, count=OTHER.id + 1), ["User.id", "counters"]),
+        (lambda db: db.counters.where().update(count=OTHER.id + 1), ["User.id", "counters"]),
+        (lambda db: db.users.upsert(User(email="a"), by=OTHER.name), ["users", "name", "Unique()"]),
+        (lambda db: db.users.get_or_insert(User(email="a"), by="email"), ["users", "str"]),
+        (lambda db: db.users.upsert(User(email="a"), by=ANY.id), ["Counter.id", "users"]),
+    ],
+)
+def test_what_has_no_meaning_is_refused(write: Any, words: list[str]) -> None:
+    """An InvalidQuery names the column and the types."""
+    with Store("memory:") as db:
+        db.counters.insert(Counter(id=1))
+        refuses(InvalidQuery, lambda: write(db), *words)
+        assert len(db.users) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcABC"), st.sampled_from([None, "n", "m"]), st.booleans()), max_size=8))
+def test_upsert_by_a_unique_column(writes: list[tuple[str, str | None, bool]]) -> None:
+    """Ensure that the row with the same value, as it is validated, is replaced and keeps its key; else one is added."""
+    with Store("memory:") as db:
+        stored: dict[str, User] = {}
+        for number, (email, nick, insert_only) in enumerate(writes):
+            row = User(email=email, name=f"{number}")
+            before = stored.get(email.lower())
+            if insert_only:
+                found = db.users.get_or_insert(row, by=User.email)
+                assert (found.name == row.name) == (before is None)
+            else:
+                found = db.users.upsert(row, by=User.email)
+                assert found.name == row.name
+            assert found.email == email.lower()
+            assert before is None or found.id == before.id
+            stored[found.email] = found
+            other = db.users.get_or_insert(User(email=f"{nick}{number}", nick=nick), by=User.nick)
+            stored[other.email] = other
+        assert {user.email: user for user in db.users} == stored
+        assert db.check() == []
+
+
+def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction() -> None:
+    """Ensure that the writer's own rows are found, other unique columns hold, and None is no value."""
+    with Store("memory:") as db:
+        with db.transaction():
+            ann = db.users.upsert(User(email="ann", nick="a"), by=User.email)
+            assert db.users.upsert(User(email="ANN", nick="b"), by=User.email).id == ann.id
+            assert db.users.get_or_insert(User(id=ann.id, email="x")).email == "ann"
+        assert db.users.get_or_insert(User(email="eve")).id == 2
+        assert db.users.get_or_insert(User(email="joe"), by=User.nick).id == 3
+        refuses(UniqueViolation, lambda: db.users.upsert(User(email="joe", nick="b"), by=User.email), "nick")
+        assert [user.email for user in db.users] == ["ann", "eve", "joe"]
+
+
+def test_replace_with_the_row_that_was_read() -> None:
+    """Ensure that a row changed meanwhile is left alone, and the error says by which fields and carries it."""
+    with Store("memory:") as db:
+        read = db.users.insert(User(email="ann"))
+        db.users.update(read.id, name="Ann", nick="a")
+        with pytest.raises(StaleRow, match=r"users\[1\].*nick, name") as raised:
+            db.users.replace(User(id=1, email="ann", name="Anna"), expected=read)
+        error = raised.value
+        assert (error.table, error.key, error.fields, error.other) == ("users", 1, ("nick", "name"), db.users[1])
+        assert db.users.replace(User(id=1, email="ann", name="Anna"), expected=db.users[1]).name == "Anna"
+        refuses(RowNotFound, lambda: db.users.replace(User(id=9, email="eve"), expected=read), "9")
+        wrong: Any = Counter(id=1)
+        refuses(InvalidRow, lambda: db.users.replace(User(id=1, email="ann"), expected=wrong), "Counter")
