@@ -95,9 +95,9 @@ def test_what_was_verified_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
     with store.stage(io.BytesIO(b"bytes"), 10) as staged:
         staged.publish()
     monkeypatch.setattr("app.files.blobs.SETTLED_SECONDS", -1.0)
-    store.verify(staged.sha256)
+    store.open(staged.sha256, 5).close()
     monkeypatch.setattr("app.files.blobs._digest", lambda _: pytest.fail("it was read again"))
-    store.verify(staged.sha256)
+    store.open(staged.sha256, 5).close()
 
 
 def test_a_check_verifies_the_bytes(ann: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,29 +1,41 @@
 """A document's bytes as a response."""
 
 import asyncio
+import errno
+import logging
+import os
 import re
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from typing import BinaryIO
 from urllib.parse import quote
 
-from starlette.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.errors import ContentMissing
+from app.errors import ContentMissing, TooBusy
 from app.files.blobs import Blobs
 from app.tables import Document
 from snaptable.web import Problem
 
 IS_HEAD = "app.is_head"
 """The key in the scope of a HEAD that routes see as a GET."""
+CHUNK = 64 * 1024
+"""Bytes of a document that are in memory at a time."""
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 ONE_RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?", re.ASCII)
 
+logger = logging.getLogger("app")
 
-class PdfResponse(FileResponse):
+
+class PdfResponse(Response):
     """A blob on its way to a client; pinned, so that a delete meanwhile does not cut it short."""
 
     media_type = "application/pdf"
 
     def __init__(self, blobs: Blobs, document: Document, wanted: str | None) -> None:
-        """Look the blob up.
+        """Take what is asked for; the blob is opened, and the head made, when the response is sent.
 
         Args:
             blobs: where it is.
@@ -31,38 +43,67 @@ class PdfResponse(FileResponse):
             wanted: the request's header Range, None without one.
 
         Raises:
-            FileNotFoundError: the blob is missing.
             Problem: 416, the range begins after the end.
         """
+        super().__init__()
         self._blobs = blobs
-        self._sha256 = document.sha256
-        self._ranged = _is_one_range(wanted, document.size)
-        path = blobs.path(document.sha256)
-        headers = {
-            "Content-Disposition": content_disposition(document.filename),
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-cache",
-            "ETag": f'"{document.sha256}"',
-        }
-        super().__init__(path, headers=headers, media_type=self.media_type, stat_result=path.stat())
+        self._document = document
+        self._part = _part(wanted, document.size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes, verified; a Range we don't serve is ignored, as HTTP allows, and all of them are sent.
 
         Raises:
             ContentDamaged: the bytes are not those that were uploaded; nothing was sent.
-            ContentMissing: the blob was removed from outside meanwhile.
+            ContentMissing: the blob was removed from outside.
+            TooBusy: no more files can be opened; nothing was sent.
         """
-        if not self._ranged:
-            scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
+        document = self._document
+        with self._blobs.pinned(document.sha256), await asyncio.to_thread(_open, self._blobs, document) as file:
+            response = self._response(file, scope)
+            await response(scope, receive, send)
+
+    def _response(self, file: BinaryIO, scope: Scope) -> Response:
+        """Return the response that sends a file, or the part of it that was asked for."""
+        document, size = self._document, self._document.size
+        headers = {
+            "Content-Disposition": content_disposition(document.filename),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-cache",
+            "ETag": f'"{document.sha256}"',
+            "Last-Modified": formatdate(os.fstat(file.fileno()).st_mtime, usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
+        status, start, end = 200, 0, size
+        # A part of the bytes that the client has the others of, or of whatever is there.
+        if self._part and Headers(scope=scope).get("if-range") in (None, headers["ETag"], headers["Last-Modified"]):
+            status, (start, end) = 206, self._part
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        headers["Content-Length"] = str(end - start)
         if scope.get(IS_HEAD):
-            scope = {**scope, "method": "HEAD"}  # so that nothing is read only to be left out
-        with self._blobs.pinned(self._sha256):
-            try:
-                await asyncio.to_thread(self._blobs.verify, self._sha256)
-            except FileNotFoundError:
-                raise ContentMissing(f"the bytes {self._sha256} are missing") from None
-            await super().__call__(scope, receive, send)
+            return Response(None, status, headers, self.media_type)
+        return StreamingResponse(_chunks(file, start, end), status, headers, self.media_type)
+
+
+def _open(blobs: Blobs, document: Document) -> BinaryIO:
+    """Return a document's blob, opened and verified."""
+    try:
+        return blobs.open(document.sha256, document.size)
+    except FileNotFoundError:
+        raise ContentMissing(f"the bytes of document {document.id} are missing: {document.sha256}") from None
+    except OSError as error:
+        if error.errno not in OUT_OF_FILES:
+            raise ContentMissing(f"the bytes {document.sha256} can't be read: {error}") from error
+        logger.warning("The bytes of a document could not be opened: %s", error)
+        raise TooBusy from None
+
+
+async def _chunks(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    """Yield the bytes of a part of a file."""
+    file.seek(start)
+    while start < end and (chunk := await asyncio.to_thread(file.read, min(CHUNK, end - start))):
+        yield chunk
+        start += len(chunk)
 
 
 def content_disposition(filename: str) -> str:
@@ -71,14 +112,20 @@ def content_disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-def _is_one_range(wanted: str | None, size: int) -> bool:
-    """Return whether the header asks for one part that can be served."""
+def _part(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """Return the part that a Range asks for, where it begins and the byte behind its end; None if it can't be served.
+
+    Raises:
+        Problem: 416, it begins after the end.
+    """
     match = ONE_RANGE.fullmatch(wanted.strip()) if wanted else None
     if match is None:
-        return False
+        return None
     first, last = match.groups()
     if first is None:
-        return last is not None and int(last) > 0
+        return (max(0, size - int(last)), size) if last is not None and int(last) > 0 else None
     if int(first) >= size:
         raise Problem(416, "The document is shorter than that.", headers={"Content-Range": f"bytes */{size}"})
-    return last is None or int(first) <= int(last)
+    if last is not None and int(last) < int(first):
+        return None
+    return int(first), size if last is None else min(int(last) + 1, size)

@@ -10,7 +10,7 @@ from app.api.content import PdfResponse
 from app.api.dependencies import CallerDep
 from app.api.routing import new_router
 from app.api.schemas import DocumentOut, PageOut
-from app.errors import ContentMissing, StorageFailed
+from app.errors import StorageFailed
 from app.services import documents, uploads
 from app.tables import Document
 from snaptable.web import (
@@ -114,7 +114,7 @@ async def get_document(request: Request, caller: CallerDep, document_id: str) ->
     status_code=200,
     response_class=PdfResponse,
     response_model=None,
-    responses={**PDF_CONTENT, **NOT_MODIFIED, **problems(401, 404, 416, 422, 500)},
+    responses={**PDF_CONTENT, **NOT_MODIFIED, **problems(401, 404, 416, 422, 500, 503)},
     openapi_extra=IF_NONE_MATCH,
     summary="Download a document",
 )
@@ -123,10 +123,7 @@ async def get_document_content(request: Request, caller: CallerDep, document_id:
     document = documents.get(caller.db, caller.user, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
-    try:
-        return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))
-    except FileNotFoundError:
-        raise ContentMissing(f"the bytes of document {document.id} are missing: {document.sha256}") from None
+    return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))
 
 
 @router.delete(

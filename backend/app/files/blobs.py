@@ -6,24 +6,29 @@ it. Files are written as the store writes its own: see `snaptable.storage.disk.a
 """
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
 import secrets
+import stat
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from app.errors import ContentDamaged, TooLarge
+from app.errors import ContentDamaged, StorageFailed, TooLarge
+from snaptable import UnsafeDirectory
 from snaptable.storage.disk.atomic_write import PendingFile
 from snaptable.storage.disk.files import Files
 
 FOLDER = "blobs"
 CHUNK = 1024 * 1024
 """Bytes of an upload that are in memory at a time."""
+FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 TEMPORARY = ".incoming-"
 SETTLED_SECONDS = 2.0
 """Age from which a file's times tell that it was not changed since: clocks of file systems tick coarsely."""
@@ -44,6 +49,9 @@ class Blobs:
         Args:
             files: the store's directory; the folder is in it.
             is_referenced: whether some row refers to a blob.
+
+        Raises:
+            UnsafeDirectory: the folder is a symlink, another user's, or everybody may write to it.
         """
         self.files = files
         self._is_referenced = is_referenced
@@ -52,6 +60,9 @@ class Blobs:
         self._verified: dict[str, tuple[int, ...]] = {}
         self._lock = threading.Lock()
         files.make_directory(FOLDER)
+        warning = files.check_directory(FOLDER)
+        if warning is not None:
+            logger.warning("%s", warning)
 
     @property
     def directory(self) -> Path:
@@ -62,23 +73,39 @@ class Blobs:
         """Return where the blob is, or would be."""
         return self.files.path(_name(sha256))
 
-    def verify(self, sha256: str) -> None:
-        """Make sure that the bytes of a blob are those of its name; O(size) once, and again when the file changed.
+    def open(self, sha256: str, size: int) -> BinaryIO:
+        """Return a blob, opened, its bytes verified; O(size) once, and again when the file changed.
 
         A change is seen by the file's identity, size and times. What a disk changes by itself shows at the next start,
         or by `problems`, which always reads every byte.
 
         Raises:
             FileNotFoundError: there is no such blob.
-            ContentDamaged: there is, with other bytes.
+            OSError: it can't be opened.
+            ContentDamaged: there is, with other bytes, or what is there is no file of ours.
         """
-        path = self.path(sha256)
-        before = path.stat()
+        try:
+            self.files.check_directory(FOLDER)
+        except UnsafeDirectory as error:
+            raise ContentDamaged(str(error)) from None
+        file = _open(self.path(sha256))
+        try:
+            if (found := os.fstat(file.fileno()).st_size) != size:
+                raise ContentDamaged(f"{self.path(sha256)} is damaged: it has {found} bytes, and its row says {size}")
+            self._verify(sha256, file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _verify(self, sha256: str, file: BufferedReader) -> None:
+        before = os.fstat(file.fileno())
         if self._verified.get(sha256) == _identity(before):
             return
         self._verified.pop(sha256, None)
-        found = _digest(path)
+        found = _digest(file)
         if found != sha256:
+            path = self.path(sha256)
             raise ContentDamaged(f"{path} is damaged: the SHA-256 of its bytes is {found}; it is not served")
         if time.time() - max(before.st_mtime, before.st_ctime) > SETTLED_SECONDS:
             self._verified[sha256] = _identity(before)
@@ -89,7 +116,12 @@ class Blobs:
         Raises:
             TooLarge: it has more than `limit` bytes; nothing is left behind.
             OSError: it could not be written; nothing is left behind.
+            StorageFailed: the folder was replaced by what is not safe.
         """
+        try:
+            self.files.check_directory(FOLDER)
+        except UnsafeDirectory as error:
+            raise StorageFailed(str(error)) from None
         staged = StagedBlob(self.files)
         try:
             staged.fill(source, limit)
@@ -223,7 +255,7 @@ def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list
         if sha256 not in verdicts:
             verdicts[sha256] = _verdict(path, sha256)
         verdict = verdicts[sha256]
-        if verdict is None and (actual := path.stat().st_size) != size:
+        if verdict is None and (actual := path.lstat().st_size) != size:
             verdict = f"has {actual} bytes, and the row says {size}"
         if verdict is not None:
             found.append(f"documents[{key!r}]: {path} {verdict}")
@@ -233,18 +265,45 @@ def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list
 def _verdict(path: Path, sha256: str) -> str | None:
     """Return what is wrong with a blob; None if its bytes are those of its name."""
     try:
-        actual = _digest(path)
+        with _open(path) as file:
+            actual = _digest(file)
     except FileNotFoundError:
         return "is missing"
+    except ContentDamaged as error:
+        return str(error).removeprefix(f"{path} ")
     except OSError as error:
         return f"can't be read: {error.strerror}"
     return None if actual == sha256 else f"is damaged: the SHA-256 of its bytes is {actual}"
 
 
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file, which is never in memory whole."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _open(path: Path) -> BufferedReader:
+    """Open a file for reading, if it is a plain file of ours and no symlink to one.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it can't be opened.
+        ContentDamaged: it is anything else.
+    """
+    try:
+        # A pipe would keep the opener waiting for who writes to it, but for the flag.
+        descriptor = os.open(path, FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ContentDamaged(f"{path} is a symlink; bytes are never read through one") from None
+        raise
+    status = os.fstat(descriptor)
+    is_ours = os.name == "nt" or status.st_uid == os.geteuid()
+    if stat.S_ISREG(status.st_mode) and is_ours:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise ContentDamaged(f"{path} {'belongs to another user' if not is_ours else 'is not a plain file'}")
+
+
+def _digest(file: BufferedReader) -> str:
+    """Return the SHA-256 of an open file, which is never in memory whole, and go back to its beginning."""
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return digest
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
