@@ -32,10 +32,8 @@ def violations(tables: Tables, net: Sequence[NetChange]) -> Iterator[UniqueViola
         elif table.schema.references:
             yield from _missing_references(tables, table, key, before, after)
     for table in {change[0] for change in net}:
-        for index in table.unique:
-            if index.clashes:
-                yield from clashes(table)
-                break
+        if table.has_clashes():
+            yield from clashes(table)
 
 
 def clashes(table: TableRows) -> Iterator[UniqueViolation]:
@@ -79,7 +77,7 @@ def _missing(table: TableRows, key: Key, reference: ReferenceSchema, value: Key)
 def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[ForeignKeyViolation]:
     for reference in table.schema.referenced_by:
         child = tables[reference.table]
-        rows = child.by_field[reference.field].lookup(key)
+        rows = child.rows_with(reference.field, key)
         for row in rows:
             yield ForeignKeyViolation(
                 f"{table.name}[{key!r}] can't be deleted: {len(rows)} row(s) of {child.name} refer to it by "
@@ -116,7 +114,7 @@ def _release_referrers(
     """Set the references to a deleted row to None, or return the rows that must be deleted with it."""
     if reference.on_delete == "restrict":
         return []
-    rows = child.by_field[reference.field].lookup(key)
+    rows = child.rows_with(reference.field, key)
     if reference.on_delete == "cascade":
         return [(child, child.key_of(row)) for row in rows]
     for row in rows:

@@ -7,7 +7,7 @@ one query.
 
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TypeVar
@@ -54,6 +54,8 @@ class MemoryEngine:
         """The last commit that every reader sees."""
         self.log: AnyCommitLog | None = None
         self.open_transaction: Transaction | None = None
+        self._taking_back: tuple[Sequence[CommitBatch], int, Exception] | None = None
+        """What `failed` is doing; not None for long, unless it was interrupted."""
         self._on_durable: tuple[Callable[[], None], ...] = ()
         self.writer_timeout = writer_timeout
         self._writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
@@ -66,7 +68,8 @@ class MemoryEngine:
 
     def in_transaction(self) -> bool:
         """Return whether the caller is inside a transaction of its own; O(1)."""
-        return self.open_transaction is not None and self._writer_lock.held_by_me()
+        transaction = self.open_transaction
+        return transaction is not None and not transaction.ending and self._writer_lock.held_by_me()
 
     def write(self) -> "TransactionContext":
         """Return the context of one write: a transaction of its own, or a savepoint inside the caller's.
@@ -114,8 +117,8 @@ class MemoryEngine:
             self._open(transaction)
             result = _not_awaitable(owner.call(call))
             batch = self._commit(transaction, log)
-        except BaseException as error:
-            self._end_failed(transaction, error)
+        except BaseException:
+            self._end_failed(transaction)
             raise
         if batch is not None:
             await log.wait_async(batch)
@@ -144,6 +147,8 @@ class MemoryEngine:
 
     def _open(self, transaction: Transaction) -> None:
         self._opened_log()
+        if self.open_transaction is not None or self._taking_back is not None:
+            self._finish_interrupted()
         self.open_transaction = transaction
 
     def check_left_by_owner(self, transaction: Transaction) -> None:
@@ -166,8 +171,8 @@ class MemoryEngine:
         try:
             log = self._opened_log()
             batch = self._commit(transaction, log)
-        except BaseException as error:
-            self._end_failed(transaction, error)
+        except BaseException:
+            self._end_failed(transaction)
             raise
         if batch is not None:
             log.wait(batch)
@@ -199,26 +204,11 @@ class MemoryEngine:
         self._writer_lock.release()
         return batch
 
-    def _end_failed(self, transaction: Transaction, error: BaseException) -> None:
+    def _end_failed(self, transaction: Transaction) -> None:
         """End a transaction that an error keeps from its end: rolled back, or committed if the log has it already."""
-        if not is_interruption(error):
-            self.roll_back(transaction)
-            return
-        record, log = transaction.record, self.log
-        if record is None or log is None:
-            self.roll_back(transaction, interrupted=True)
-            return
-        with self.latch:
-            batch: CommitBatch | None = log.resume_enqueue(record, transaction.pass_undo_to)
-            if batch is not None:
-                self.sequence = transaction.sequence = max(self.sequence, record.sequence)
-                if self.open_transaction is transaction:
-                    self.open_transaction = None
-        if batch is None:
-            self.roll_back(transaction, interrupted=True)
-            return
+        self.roll_back(transaction)
         if self._writer_lock.held_by_me():
-            self._writer_lock.release()
+            self._writer_lock.release()  # it was committed, and interrupted before this
 
     def _check_open(self, transaction: Transaction) -> None:
         if transaction.failure is not None:
@@ -226,29 +216,42 @@ class MemoryEngine:
         if self.open_transaction is not transaction:
             raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
 
-    def roll_back(self, transaction: Transaction, *, interrupted: bool = False) -> None:
+    def roll_back(self, transaction: Transaction) -> None:
         """Undo a transaction and release the writer lock; does nothing if that was done already.
 
-        After an interruption, or if the rollback itself is interrupted, everything derived from the rows is built anew.
+        It stays committed if the log has it, which an interruption may have kept from being noted. If the rollback is
+        interrupted, the rest of it is done before the next transaction begins, and readers are answered from the undo
+        records until then.
         """
         with self.latch:
-            if self.open_transaction is not transaction:
-                return
-            try:
-                transaction.restore() if interrupted else transaction.roll_back()
-            except BaseException:
-                transaction.restore()
-                raise
-            finally:
-                self.open_transaction = None
-                self._writer_lock.release()
+            if self.open_transaction is transaction:
+                transaction.ending = True
+                try:
+                    self._end(transaction)
+                finally:
+                    self._writer_lock.release()
+
+    def _end(self, transaction: Transaction) -> None:
+        """End the open transaction, under the latch; can be done again if interrupted."""
+        if transaction.record is not None and self._has_logged(transaction, transaction.record):
+            self.sequence = transaction.sequence = max(self.sequence, transaction.record.sequence)
+        else:
+            transaction.roll_back()
+        self.open_transaction = None
+
+    def _has_logged(self, transaction: Transaction, record: CommitRecord) -> bool:
+        """Return whether the log took a commit, and then see to it that the undo records are where they belong."""
+        if record.sequence <= self.durable_sequence:
+            # Nobody else can have used that number: the transaction is still the open one.
+            transaction.release_undo()
+            return True
+        return self._opened_log().resume_enqueue(record, transaction.pass_undo_to) is not None
 
     def _reap_dead_owner(self) -> None:
-        """Roll back what a thread or task that ended left open; the writer lock passes itself on."""
+        """End what a thread or task that ended, or was interrupted, left open; the writer lock passes itself on."""
         with self.latch:
             if self.open_transaction is not None:
-                self.open_transaction.roll_back()
-                self.open_transaction = None
+                self._end(self.open_transaction)
 
     def close_writer(self) -> None:
         """Let the open transaction end, then refuse every further one: for closing.
@@ -269,11 +272,18 @@ class MemoryEngine:
     def became_durable(self, batch: CommitBatch) -> None:
         """Show a batch's commits to every reader."""
         with self.latch:
-            for table, images in batch.undo.items():
-                table.release_undo(images)
-            self.durable_sequence = batch.last_sequence
+            try:
+                self._show(batch)
+            except BaseException:
+                self._show(batch)  # it was interrupted; nobody may see the half of it
+                raise
             for call in self._on_durable:
                 call()
+
+    def _show(self, batch: CommitBatch) -> None:
+        for table, images in batch.undo.items():
+            table.release_undo(images)
+        self.durable_sequence = batch.last_sequence
 
     def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have a function called, under the latch, after each batch became durable; return what ends that."""
@@ -289,35 +299,33 @@ class MemoryEngine:
     def failed(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
         """Undo batches that could not be made durable, newest first, and the open transaction, which is built on them.
 
+        If it is interrupted, the rest is done before the next transaction begins.
+
         Args:
             batches: newest first.
             sequence: the last durable commit.
             error: what the owner of the open transaction is told.
         """
         with self.latch:
-            taken_back = list(batches)
-            try:
-                if self.open_transaction is not None:
-                    self.open_transaction.fail(error)
-                for batch in taken_back:
-                    for table, images in batch.undo.items():
-                        table.undo(images)
-                self.sequence = sequence
-            except BaseException:
-                self._restore(taken_back, sequence, error)
-                raise
+            self._taking_back = list(batches), sequence, error
+            self._take_back(*self._taking_back)
 
-    def _restore(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
-        """Undo batches after that was interrupted: rows are put back, what is derived from them is built anew; O(n)."""
-        if self.open_transaction is not None and self.open_transaction.failure is None:
-            self.open_transaction.restore()
-            self.open_transaction.failure = error
+    def _take_back(self, batches: Sequence[CommitBatch], sequence: int, error: Exception) -> None:
+        if self.open_transaction is not None:
+            self.open_transaction.fail(error)
         for batch in batches:
             for table, images in batch.undo.items():
-                table.put_all_back(images)
-        for table in self.tables.values():
-            table.rebuild()
+                table.undo(images)
         self.sequence = sequence
+        self._taking_back = None
+
+    def _finish_interrupted(self) -> None:
+        """Do what interruptions left undone of a rollback, before a new transaction begins."""
+        with self.latch:
+            if self._taking_back is not None:
+                self._take_back(*self._taking_back)
+            if self.open_transaction is not None:
+                self._end(self.open_transaction)
 
     def durable_rows(self) -> Iterator[tuple[str, Key, bytes]]:
         """Yield table, key and JSON of every row that every reader sees; O(n)."""
@@ -332,16 +340,6 @@ class MemoryEngine:
         with self.latch:
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
-
-
-def is_interruption(error: BaseException) -> bool:
-    """Return whether an error may come at any instant, as Ctrl-C does, so that it may have left a step half done.
-
-    The end of a generator and the cancellation of a task come only where these wait, never inside a step.
-    """
-    if isinstance(error, Exception):
-        return isinstance(error, (MemoryError, RecursionError))
-    return not isinstance(error, GeneratorExit) and type(error).__module__ != "asyncio.exceptions"
 
 
 def _not_awaitable(result: T) -> T:
@@ -382,7 +380,7 @@ class TransactionContext:
         # Its making may have been interrupted, too.
         transaction: Transaction | None = getattr(self, "transaction", None)
         if transaction is not None and self._savepoint is None and self._engine.open_transaction is transaction:
-            self._engine.roll_back(transaction, interrupted=True)
+            self._engine.roll_back(transaction)
 
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
@@ -401,14 +399,8 @@ class TransactionContext:
         """Commit, or roll back to where the block began."""
         transaction = self.transaction
         assert transaction is not None
-        interrupted = error is not None and is_interruption(error)
         if self._savepoint is None:
-            if kind is None:
-                self._engine.commit(transaction)
-            else:
-                self._engine.roll_back(transaction, interrupted=interrupted)
-        elif interrupted:
-            transaction.restore_to(self._savepoint)
+            self._engine.commit(transaction) if kind is None else self._engine.roll_back(transaction)
         elif kind is not None:
             transaction.roll_back_to(self._savepoint)
 

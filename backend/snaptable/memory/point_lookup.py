@@ -66,10 +66,11 @@ class RowsByKey(dict[Key, BaseModel | None]):
         self.check_key(key)
 
     def attach(self, images: BeforeImages) -> None:
-        """Answer readers from an undo record, also for the keys that are entered in it later."""
+        """Answer readers from an undo record, also for keys that are entered in it later; can be done twice."""
         self.version = None
         self.__class__ = VersionedRows
-        self.undo_records = (*self.undo_records, images)
+        if not any(other is images for other in self.undo_records):
+            self.undo_records = (*self.undo_records, images)
 
     def release(self, images: BeforeImages) -> None:
         """Answer readers from an undo record no more; nothing if that is so already."""

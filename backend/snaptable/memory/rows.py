@@ -14,9 +14,11 @@ Invariants:
 2. `rows` without the tombstones is what the indexes hold. `tombstones` counts them.
 3. A change is entered in an attached undo record before it touches the row, so no reader sees a row that is too new.
 4. Without undo records there are no tombstones.
+5. `intact` is False while a change is under way. An interruption (Ctrl-C) in the middle of one leaves it False: from
+   then on only `rows` is trusted and changed, until whoever needs what is derived from it has that built anew.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from operator import attrgetter
@@ -51,6 +53,8 @@ class TableRows:
         self.rows = SettledRows(latch, in_transaction, self.check_key)
         self.get: Get = writer_get(self.rows)
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
+        self.intact = True
+        """Whether the indexes, and all else that is derived from the rows, agree with them (invariant 5)."""
         self.tombstones = 0
         self.freed_slots: set[Key] = set()
         self.last_number = 0
@@ -58,6 +62,8 @@ class TableRows:
         self._column_cache: ColumnCache | None = None
 
     def __len__(self) -> int:
+        if not self.intact:
+            self.rebuild()
         return len(self.rows) - self.tombstones
 
     # ── the indexes: made when they are first asked for ─────────────────────────────────────────────────────────────
@@ -95,7 +101,7 @@ class TableRows:
 
     def scan(self) -> Collection[BaseModel]:
         """Return every row, in order of insertion, as a view that is good until the next change; O(1) as a rule."""
-        if self.tombstones:
+        if self.tombstones or not self.intact:
             return [row for row in self.rows.values() if row is not None]
         return cast("Collection[BaseModel]", self.rows.values())
 
@@ -112,6 +118,18 @@ class TableRows:
         """Return the rows of those keys that have one; O(keys)."""
         return [row for row in map(self.get, keys) if row is not None]
 
+    def rows_with(self, name: str, value: object) -> Sequence[BaseModel]:
+        """Return the rows with a value in an indexed column; O(1) with a hash index."""
+        if not self.intact:
+            self.rebuild()
+        return self.by_field[name].lookup(value)
+
+    def has_clashes(self) -> bool:
+        """Return whether rows share a value that must be unique; O(indexes)."""
+        if not self.intact:
+            self.rebuild()
+        return any(index.clashes for index in self.unique)
+
     def column_cache(self) -> ColumnCache:
         """Return what scans have kept of the rows since the last change."""
         if self._column_cache is None:
@@ -122,8 +140,10 @@ class TableRows:
         """Return the numbers of naive and aware times of a column; O(1), but O(n) the first time."""
         kinds = self._time_kinds.get(name)
         if kinds is None:
-            kinds = self._time_kinds[name] = TimeKinds(name, self.scan())
+            kinds = TimeKinds(name, self.scan())
+            # In this order: an interruption in between costs a second counting, and no wrong counts.
             self.__dict__.pop("_kept_up", None)
+            self._time_kinds[name] = kinds
         return kinds
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,9 +151,13 @@ class TableRows:
     def put(self, key: Key, before: BaseModel | None, after: BaseModel | None) -> None:
         """Change the row of a key from `before` to `after` (None: no row), indexes included; the reverse undoes it.
 
-        O(1) for each hash index, O(log n) for each ordered one.
+        O(1) for each hash index, O(log n) for each ordered one; only the row is changed if the table is not intact.
         """
         self._column_cache = None
+        if not self.intact:
+            self.rows[key] = after
+            return
+        self.intact = False
         if after is None:
             self.rows[key] = None
             self.tombstones += 1
@@ -153,11 +177,29 @@ class TableRows:
             self.rows[key] = after
             for index in self._kept_up:
                 index.swap(before, after)
+        self.intact = True
 
     def remove_tombstone(self, key: Key) -> None:
-        """Remove a key's tombstone: no rollback can need its slot any more."""
-        del self.rows[key]
-        self.tombstones -= 1
+        """Remove a key's tombstone, if it has one: no rollback can need its slot any more."""
+        if self._is_tombstone(key):
+            del self.rows[key]
+            self.tombstones -= 1
+
+    def rebuild(self) -> None:
+        """Build all that is derived from the rows anew, after an interruption left it half changed; O(n log n).
+
+        It can be interrupted too: the table is intact only once all is done.
+        """
+        self._column_cache = None
+        self._time_kinds.clear()
+        self.__dict__.pop("_kept_up", None)
+        gone = {key for key, row in self.rows.items() if row is None}
+        self.freed_slots &= gone
+        self.tombstones = len(gone)
+        rows = self.live()
+        for index in self.indexes:
+            index.load(rows)
+        self.intact = True
 
     def next_number(self) -> int:
         """Return the next key that the table gives out."""
@@ -170,7 +212,7 @@ class TableRows:
     # ── undo records ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def attach_undo(self, images: BeforeImages) -> None:
-        """Attach an undo record: readers are answered from it, also for keys that are entered later."""
+        """Attach an undo record: readers are answered from it, also for later keys. Can be done twice."""
         self.rows.attach(images)
 
     def free_slots(self, images: BeforeImages) -> None:
@@ -180,7 +222,7 @@ class TableRows:
 
     def release_undo(self, images: BeforeImages) -> None:
         """Release an undo record: its changes are visible to every reader, and its tombstones are removed."""
-        if self.tombstones:
+        if self.tombstones or not self.intact:
             others = [other for other in self.rows.undo_records if other is not images]
             for key in images:
                 if self._is_tombstone(key) and not any(key in other for other in others):
@@ -189,36 +231,13 @@ class TableRows:
         self.rows.release(images)
 
     def undo(self, images: BeforeImages) -> None:
-        """Write the before-images of the newest undo record back, then release it."""
+        """Write the before-images of the newest undo record back, then release it; can be done again if interrupted."""
         for key, before in images.items():
             now = self.get(key)
             if now is not before:
                 self.freed_slots.discard(key)  # the row returns to its own slot
                 self.put(key, now, before)
         self.release_undo(images)
-
-    def put_back(self, key: Key, before: BaseModel | None, *, has_slot: bool) -> None:
-        """Put a row back, whatever a change that was interrupted left; the indexes are to be built anew then."""
-        if before is None and not has_slot:
-            self.rows.pop(key, None)
-        else:
-            self.rows[key] = before
-
-    def put_all_back(self, images: BeforeImages) -> None:
-        """Put every before-image of an undo record back, and release it; the indexes are to be built anew then."""
-        others = [other for other in self.rows.undo_records if other is not images]
-        for key, before in images.items():
-            self.put_back(key, before, has_slot=any(key in other for other in others))
-        self.rows.release(images)
-
-    def rebuild(self) -> None:
-        """Build all that is derived from the rows anew, after an interruption may have left it half changed; O(n)."""
-        gone = {key for key, row in self.rows.items() if row is None}
-        self.tombstones, self.freed_slots = len(gone), self.freed_slots & gone
-        self._column_cache = None
-        rows = self.live()
-        for index in self.indexes:
-            index.load(rows)
 
     def _is_tombstone(self, key: Key) -> bool:
         return self.get(key) is None and key in self.rows
@@ -274,6 +293,8 @@ class TableRows:
 
     def problems(self) -> Iterator[str]:
         """Yield where an index differs from a full scan; O(n log n) an index."""
+        if not self.intact:
+            self.rebuild()
         rows = {self.key_of(row): row for row in self.live()}
         if list(rows) != [key for key, row in self.rows.items() if row is not None]:
             yield f"{self.name}: a row lies under another row's key"

@@ -20,7 +20,18 @@ NetChange = tuple[TableRows, Key, BaseModel | None, BaseModel | None]
 class Transaction:
     """The changes of one transaction. Not thread-safe by itself: the writer lock and the latch guard it."""
 
-    __slots__ = ("_changes", "_row_json", "attribution", "failure", "latch", "record", "sequence", "undo", "undoes")
+    __slots__ = (
+        "_changes",
+        "_row_json",
+        "attribution",
+        "ending",
+        "failure",
+        "latch",
+        "record",
+        "sequence",
+        "undo",
+        "undoes",
+    )
 
     def __init__(self, latch: AbstractContextManager[object]) -> None:
         """Begin without changes; `latch` is the engine's."""
@@ -34,6 +45,8 @@ class Transaction:
         """The commits that it takes back."""
         self.sequence: int | None = None
         """Its commit's; None before that, and if nothing changed."""
+        self.ending = False
+        """Whether it is being rolled back: what an interruption leaves of that is done before the next one begins."""
         self.failure: Exception | None = None
         """Why it was rolled back from outside: the commits it was built on could not be made durable."""
         self._changes: list[tuple[TableRows, Key, BaseModel | None, bool]] = []
@@ -60,6 +73,8 @@ class Transaction:
             if images is None:
                 images = self.undo[table] = {}
                 table.attach_undo(images)
+            if not table.intact:
+                table.rebuild()
             images.setdefault(key, before)
             self._changes.append((table, key, before, key in table.rows))
             table.put(key, before, after)
@@ -79,53 +94,36 @@ class Transaction:
         return len(self._changes)
 
     def roll_back_to(self, savepoint: int) -> None:
-        """Undo every change since a savepoint, the last one first; O(changes)."""
+        """Undo every change since a savepoint, the last one first; O(changes). Can be done again if interrupted."""
         with self.latch:
             if self.failure is not None:
                 return
+            for table, images in self.undo.items():
+                table.attach_undo(images)  # an interruption may have come before that
             while len(self._changes) > savepoint:
-                table, key, before, had_slot = self._changes.pop()
-                self._row_json.pop((table, key), None)
-                table.put(key, table.get(key), before)
+                table, key, before, had_slot = self._changes[-1]
+                now = table.get(key)
+                if now is not before:
+                    table.put(key, now, before)
                 if not had_slot:
                     # The key is new since the transaction began: no tombstone stays, a later row of it is the newest.
                     table.remove_tombstone(key)
-                    del self.undo[table][key]
+                    self.undo.get(table, {}).pop(key, None)
+                self._row_json.pop((table, key), None)
+                self._changes.pop()
 
     def roll_back(self) -> None:
-        """Undo every change and release the undo records; O(changes)."""
+        """Undo every change and release the undo records; O(changes). Can be done again if interrupted."""
         with self.latch:
             if self.failure is None:
                 self.roll_back_to(0)
-                for table, images in self.undo.items():
-                    table.release_undo(images)
-            self.undo = {}
+            self.release_undo()
 
-    def restore_to(self, savepoint: int) -> None:
-        """Undo every change since a savepoint, of which one may have been interrupted half-way; O(n)."""
-        with self.latch:
-            if self.failure is not None:
-                return
-            changed = {table: None for table, *_ in self._changes[savepoint:]}
-            while len(self._changes) > savepoint:
-                table, key, before, had_slot = self._changes[-1]
-                table.put_back(key, before, has_slot=had_slot)
-                if not had_slot:
-                    self.undo[table].pop(key, None)
-                self._row_json.pop((table, key), None)
-                self._changes.pop()
-            for table in changed:
-                table.rebuild()
-
-    def restore(self) -> None:
-        """Undo every change, of which one may have been interrupted half-way, and release the undo records; O(n)."""
-        with self.latch:
-            if self.failure is None:
-                for table, images in self.undo.items():
-                    table.put_all_back(images)
-                for table in self.undo:
-                    table.rebuild()
-            self.undo, self._changes = {}, []
+    def release_undo(self) -> None:
+        """Answer readers from the undo records no more; can be done again if interrupted."""
+        for table, images in self.undo.items():
+            table.release_undo(images)
+        self.undo = {}
 
     def fail(self, error: Exception) -> None:
         """Undo every change, and refuse further ones and the commit with an error."""

@@ -86,6 +86,8 @@ class GroupCommit(Generic[U]):
         """Whether what made writes fail may pass, as a full disk does."""
         self._unfinished: CommitBatch[U] | None = None
         """A durable batch whose last steps were interrupted twice; they are done before anything else is written."""
+        self._unfinished_failure: tuple[list[CommitBatch[U]], Exception] | None = None
+        """Batches that are taken back, and why, until all who wait for them are told."""
         self._last_resume = float("-inf")
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
@@ -288,13 +290,27 @@ class GroupCommit(Generic[U]):
                 self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
         # 2. Memory, the newest batch first.
         failed = [batch] if behind is None else [behind, batch]
-        self._callbacks.failed(failed, self.sequence, failure)
+        self._unfinished_failure = failed, failure
+        try:
+            self._callbacks.failed(failed, self.sequence, failure)
+        except BaseException:
+            self._callbacks.failed(
+                failed, self.sequence, failure
+            )  # it was interrupted; what was done is not done twice
+            raise
         # 3. Whether the next write may be tried.
         self.refusal = self._refusal_after(error)
         logger.error("Failed to write the journal: %s", error)
         # 4. Those who wait.
-        for each in failed:
-            each.finish(failure)
+        self._tell_failed()
+
+    def _tell_failed(self) -> None:
+        """Wake those who wait for what was taken back; can be done again if interrupted."""
+        if self._unfinished_failure is not None:
+            failed, failure = self._unfinished_failure
+            for each in failed:
+                each.finish(failure)
+            self._unfinished_failure = None
 
     def _refusal_after(self, error: BaseException) -> Exception | None:
         """Return why writes are refused from now on; None if the segment is as it was before."""
@@ -350,6 +366,7 @@ class GroupCommit(Generic[U]):
         self.check_ownership()
         if self._unfinished is not None:
             self._finish_durable(self._unfinished)
+        self._tell_failed()
         if self._deferred_start is not None:
             self._deferred_start()
             self._deferred_start, self._transient, self.refusal = None, False, None

@@ -24,6 +24,7 @@ import pytest
 from snaptable import Database, ForeignKey, Index, Row, Table, Unique
 
 LONG = "SNAPTABLE_INTERRUPTS" in os.environ
+NOT_RAISED_IN = ("__del__", "<genexpr>")
 SIGNALS = int(os.environ.get("SNAPTABLE_INTERRUPTS", "150"))
 
 
@@ -99,28 +100,39 @@ def filled(url: str | Path, **options: Any) -> Shelf:
 
 
 @contextmanager
-def interrupted_at_call(number: int) -> Iterator[list[str]]:
-    """Raise KeyboardInterrupt on entering the library's function that is called as the n-th; give its name."""
+def interrupted_at_call(number: int, later: int = 0) -> Iterator[list[str]]:
+    """Raise KeyboardInterrupt on entering the library's function that is called as the n-th; give its name.
+
+    A second one is raised some calls `later`, unless that is 0: the first switches the tracing off, so a profile
+    function counts for the second.
+    """
     package = str(Path(sys.modules["snaptable"].__file__ or "").parent)
     entered: list[str] = []
-    count = 0
 
-    def trace(frame: FrameType, event: str, _: object) -> None:
-        nonlocal count
-        code = frame.f_code
-        # What finalizers raise is only printed; a generator is entered once more when it is thrown away.
-        if event == "call" and code.co_filename.startswith(package) and code.co_name not in ("__del__", "<genexpr>"):
-            count += 1
-            if count == number:
-                entered.append(code.co_qualname)
-                sys.settrace(None)
-                raise KeyboardInterrupt
+    def at(number: int, stop: Callable[[None], None]) -> Callable[[FrameType, str, object], None]:
+        count = 0
 
-    sys.settrace(trace)
+        def trace(frame: FrameType, event: str, _: object) -> None:
+            nonlocal count
+            code = frame.f_code
+            # What finalizers raise is only printed; a generator is entered once more when it is thrown away.
+            if event == "call" and code.co_filename.startswith(package) and code.co_name not in NOT_RAISED_IN:
+                count += 1
+                if count == number:
+                    entered.append(code.co_qualname)
+                    stop(None)
+                    raise KeyboardInterrupt
+
+        return trace
+
+    if later:
+        sys.setprofile(at(number + later, sys.setprofile))
+    sys.settrace(at(number, sys.settrace))
     try:
         yield entered
     finally:
         sys.settrace(None)
+        sys.setprofile(None)
 
 
 def expected_after(write: Callable[[Shelf], object]) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
@@ -168,6 +180,27 @@ def test_every_call_of_a_write_can_be_interrupted(tmp_path: Path, name: str, kin
             break
         number += 1 if LONG or kind == "memory:" else 11
     assert number > 5
+
+
+@pytest.mark.parametrize("kind", ["memory:", "background"])
+@pytest.mark.parametrize("name", [name for name in WRITES if name not in ("savepoint", "rolled back")])
+def test_the_way_back_can_be_interrupted_too(tmp_path: Path, name: str, kind: str) -> None:
+    """Ensure a second interruption, while the first is being dealt with, leaves the store sound and at work as well."""
+    write, number, step = WRITES[name], 1, 1 if LONG else 3 if kind == "memory:" else 17
+    allowed = expected_after(write)
+    while True:
+        db = filled("memory:") if kind == "memory:" else filled(tmp_path / str(number), snapshot=kind)
+        try:
+            with interrupted_at_call(number, later=1 + number % 23) as entered:
+                write(db)
+        except KeyboardInterrupt:
+            pass
+        place = f"{name}, call {number} ({', '.join(entered)})"
+        check_goes_on(db, allowed, place)
+        db.close()
+        if not entered:
+            break
+        number += step
 
 
 PROGRAM = """

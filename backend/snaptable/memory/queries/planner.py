@@ -69,6 +69,8 @@ class PreparedQuery:
         With `before`, the rows as they were before those changes. The changed rows may displace, of the rows that come
         first, no more than there are of them: that many more are read.
         """
+        if not self.table.intact:
+            self.table.rebuild()
         values, limit, offset, after = wanted.values, wanted.limit, wanted.offset, wanted.after
         if self._times:
             self._check_times(values, before)
@@ -98,6 +100,8 @@ class PreparedQuery:
 
     def count(self, wanted: Select, before: BeforeImages | None = None) -> int:
         """Return how many rows match, uncut; O(1) if a hash index covers all conditions, O(log n) if an ordered one."""
+        if not self.table.intact:
+            self.table.rebuild()
         values = wanted.values
         if self._times:
             self._check_times(values, before)
