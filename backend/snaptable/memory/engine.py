@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from functools import lru_cache
 from types import CoroutineType, TracebackType
 from typing import TypeVar
+from weakref import ref
 
 from snaptable.attribution import Attribution, merged
 from snaptable.changes import CommitRecord
@@ -200,7 +201,7 @@ class MemoryEngine:
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = transaction.sequence = commit.sequence
             # 6. The next writer.
-            self.open_transaction = None
+            self.open_transaction = transaction.context = None
         self._writer_lock.release()
         return batch
 
@@ -237,7 +238,7 @@ class MemoryEngine:
             self.sequence = transaction.sequence = max(self.sequence, transaction.record.sequence)
         else:
             transaction.roll_back()
-        self.open_transaction = None
+        self.open_transaction = transaction.context = None
 
     def _has_logged(self, transaction: Transaction, record: CommitRecord) -> bool:
         """Return whether the log took a commit, and then see to it that the undo records are where they belong."""
@@ -246,6 +247,12 @@ class MemoryEngine:
             transaction.release_undo()
             return True
         return self._opened_log().resume_enqueue(record, transaction.pass_undo_to) is not None
+
+    def roll_back_abandoned(self, context: ref[object]) -> None:
+        """Roll back what an interruption, in the instant before `__exit__` or behind `__enter__`, left open."""
+        transaction = self.open_transaction
+        if transaction is not None and transaction.context is context:
+            self.roll_back(transaction)
 
     def _reap_dead_owner(self) -> None:
         """End what a thread or task that ended, or was interrupted, left open; the writer lock passes itself on."""
@@ -362,7 +369,7 @@ class TransactionContext:
     Leaving the block commits, and returns when that is durable; an exception rolls back to where the block began.
     """
 
-    __slots__ = ("_engine", "_savepoint", "transaction")
+    __slots__ = ("__weakref__", "_engine", "_savepoint", "transaction")
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
@@ -372,15 +379,9 @@ class TransactionContext:
     def begin(self, place: Place | None = None) -> Transaction:
         """Begin a transaction; `place` is where in the program, if the program decides when it ends."""
         transaction = self.transaction = Transaction(self._engine.latch)
+        transaction.context = ref(self, self._engine.roll_back_abandoned)
         self._engine.begin(transaction, place)
         return transaction
-
-    def __del__(self) -> None:
-        """Roll back what an interruption, in the instant before `__exit__` or behind `__enter__`, left open."""
-        # Its making may have been interrupted, too.
-        transaction: Transaction | None = getattr(self, "transaction", None)
-        if transaction is not None and self._savepoint is None and self._engine.open_transaction is transaction:
-            self._engine.roll_back(transaction)
 
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
@@ -389,6 +390,10 @@ class TransactionContext:
             return self.begin()
         transaction = engine.open_transaction
         assert transaction is not None
+        if transaction.context is not None and transaction.context() is None:
+            # Rolling it back when it was abandoned was interrupted as well.
+            engine.roll_back(transaction)
+            return self.begin()
         self._savepoint = transaction.savepoint()
         self.transaction = transaction
         return transaction

@@ -4,6 +4,7 @@ open → rolled back to a savepoint → … → committed (its undo records pass
 """
 
 from contextlib import AbstractContextManager
+from weakref import ref
 
 from pydantic import BaseModel
 
@@ -24,6 +25,7 @@ class Transaction:
         "_changes",
         "_row_json",
         "attribution",
+        "context",
         "ending",
         "failure",
         "latch",
@@ -45,6 +47,8 @@ class Transaction:
         """The commits that it takes back."""
         self.sequence: int | None = None
         """Its commit's; None before that, and if nothing changed."""
+        self.context: ref[object] | None = None
+        """The block that ends it, while it is open; None for a function that `db.run` calls."""
         self.ending = False
         """Whether it is being rolled back: what an interruption leaves of that is done before the next one begins."""
         self.failure: Exception | None = None

@@ -86,7 +86,7 @@ class Checkpointer:
         self.check_ownership: Callable[[], None] = lambda: None
         self._identity: Identity | None = None
         self._consistent = True
-        """False while a commit is half-way in the pages, and for ever if it was interrupted there."""
+        """False while a commit is half-way in the pages; if it was interrupted there, until `resume`."""
         self._pages_lock = threading.Lock()
         self._save_lock = threading.Lock()
         self._waiters: list[None] = []
@@ -234,7 +234,9 @@ class Checkpointer:
         """Return the header, the marked groups and the size of the present state."""
         with self._pages_lock:
             if not self._consistent:
-                raise ReadOnlyStore("a commit was interrupted: the journal holds it, this process's memory may not")
+                raise ReadOnlyStore(
+                    "a commit was interrupted: the journal holds it, the pages may not until the next write"
+                )
             counts, numbered = self.pages.counts(), dict(self.pages.numbered)
             now = self.clock.timestamp()
             header = SnapshotHeader(self.store, self.sequence, now, counts, self.head_digest, numbered)
@@ -283,7 +285,9 @@ class Checkpointer:
         except OSError:
             self._background.run(self._checkpoint_in_background, RETRY)
         except ReadOnlyStore as error:
-            logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - not a fault of this code
+            # Pages that an interruption left half changed are built anew before the next write, then saved.
+            if self._consistent:
+                logger.error("Snapshots have ended: %s", error)  # noqa: TRY400 - not a fault of this code
         except Exception:
             logger.exception("Failed to save database snapshot")
             self._background.run(self._checkpoint_in_background, RETRY)
