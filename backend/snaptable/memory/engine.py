@@ -72,6 +72,20 @@ class MemoryEngine:
         transaction = self.open_transaction
         return transaction is not None and not transaction.ending and self._writer_lock.held_by_me()
 
+    def joins_transaction(self) -> bool:
+        """Return whether what the caller begins is a part of its open transaction; O(1).
+
+        An interruption may come in the very instant in which a block is entered or left, and the traceback then keeps
+        the block alive: its transaction is rolled back here, instead of being joined by what follows.
+        """
+        if not self.in_transaction():
+            return False
+        transaction = self.open_transaction
+        if transaction is None or not _was_left(transaction):
+            return True
+        self.roll_back(transaction)
+        return False
+
     def write(self) -> "TransactionContext":
         """Return the context of one write: a transaction of its own, or a savepoint inside the caller's.
 
@@ -108,7 +122,7 @@ class MemoryEngine:
         Raises:
             TypeError: the function returned an awaitable; it was rolled back. Otherwise as `commit`.
         """
-        if self.in_transaction():
+        if self.joins_transaction():
             with self.savepoint():
                 return _not_awaitable(call())
         log = self._opened_log()
@@ -266,7 +280,7 @@ class MemoryEngine:
         Raises:
             TransactionError: the caller is inside a transaction.
         """
-        if self.in_transaction():
+        if self.joins_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
         owner = self._writer_lock.acquire()
         try:
@@ -327,7 +341,7 @@ class MemoryEngine:
         self._taking_back = None
 
     def _finish_interrupted(self) -> None:
-        """Do what interruptions left undone of a rollback, before a new transaction begins."""
+        """Do what interruptions left undone of a rollback."""
         with self.latch:
             if self._taking_back is not None:
                 self._take_back(*self._taking_back)
@@ -345,8 +359,32 @@ class MemoryEngine:
     def problems(self) -> list[str]:
         """Return what is wrong with indexes and constraints; empty if all is well. O(n log n)."""
         with self.latch:
+            if self._taking_back is not None or (self.open_transaction is not None and self.open_transaction.ending):
+                self._finish_interrupted()
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
+
+
+def _was_left(transaction: Transaction) -> bool:
+    """Return whether the block of a transaction is over: an exception came out of entering or leaving it.
+
+    O(frames of the tracebacks of the exceptions that are being handled).
+    """
+    if transaction.context is None:
+        return False
+    block, error = transaction.context(), sys.exc_info()[1]
+    while error is not None and block is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            frame, trace = trace.tb_frame, trace.tb_next
+            if frame.f_code in _BLOCK_CODES and _block_of(frame.f_locals["self"]) is block:
+                return True
+        error = error.__context__
+    return block is None
+
+
+def _block_of(context: "TransactionContext | UserTransaction") -> "TransactionContext":
+    return context if isinstance(context, TransactionContext) else context._context
 
 
 def _not_awaitable(result: T) -> T:
@@ -386,14 +424,10 @@ class TransactionContext:
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
         engine = self._engine
-        if not engine.in_transaction():
+        if not engine.joins_transaction():
             return self.begin()
         transaction = engine.open_transaction
         assert transaction is not None
-        if transaction.context is not None and transaction.context() is None:
-            # Rolling it back when it was abandoned was interrupted as well.
-            engine.roll_back(transaction)
-            return self.begin()
         self._savepoint = transaction.savepoint()
         self.transaction = transaction
         return transaction
@@ -421,7 +455,7 @@ class UserTransaction:
 
     def __enter__(self) -> None:
         """Begin, and note where in the program that was."""
-        if not self._engine.in_transaction():
+        if not self._engine.joins_transaction():
             transaction = self._context.begin(place_of_caller(sys._getframe(1)))
             if self._attribution is not None:
                 transaction.attribution = merged(transaction.attribution, self._attribution)
@@ -461,3 +495,10 @@ class WriteContext(TransactionContext):
             self.__exit__(type(error), error, None)
             raise
         return transaction
+
+
+_BLOCK_CODES = {
+    function.__code__
+    for kind in (TransactionContext, UserTransaction, WriteContext)
+    for function in (kind.__enter__, kind.__exit__)
+}
