@@ -129,7 +129,7 @@ class InMemory:
 
     def refuse_in_transaction(self) -> None:
         """Raise TransactionError inside a transaction: a snapshot would hold half of it."""
-        if self.memory.joins_transaction():
+        if self.in_transaction():
             raise TransactionError(
                 "persist() inside a transaction would save half of it; call it after the transaction"
             )

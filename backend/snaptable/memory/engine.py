@@ -68,23 +68,18 @@ class MemoryEngine:
     # ── the writer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def in_transaction(self) -> bool:
-        """Return whether the caller is inside a transaction of its own; O(1)."""
-        transaction = self.open_transaction
-        return transaction is not None and not transaction.ending and self._writer_lock.held_by_me()
-
-    def joins_transaction(self) -> bool:
-        """Return whether what the caller begins is a part of its open transaction; O(1).
+        """Return whether the caller is inside a transaction of its own; O(1).
 
         An interruption may come in the very instant in which a block is entered or left, and the traceback then keeps
-        the block alive: its transaction is rolled back here, instead of being joined by what follows.
+        the block alive: its transaction is rolled back here, so that nothing that follows joins it.
         """
-        if not self.in_transaction():
-            return False
         transaction = self.open_transaction
-        if transaction is None or not _was_left(transaction):
-            return True
-        self.roll_back(transaction)
-        return False
+        if transaction is None or transaction.ending or not self._writer_lock.held_by_me():
+            return False
+        if _was_left(transaction):
+            self.roll_back(transaction)
+            return False
+        return True
 
     def write(self) -> "TransactionContext":
         """Return the context of one write: a transaction of its own, or a savepoint inside the caller's.
@@ -122,7 +117,7 @@ class MemoryEngine:
         Raises:
             TypeError: the function returned an awaitable; it was rolled back. Otherwise as `commit`.
         """
-        if self.joins_transaction():
+        if self.in_transaction():
             with self.savepoint():
                 return _not_awaitable(call())
         log = self._opened_log()
@@ -280,7 +275,7 @@ class MemoryEngine:
         Raises:
             TransactionError: the caller is inside a transaction.
         """
-        if self.joins_transaction():
+        if self.in_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
         owner = self._writer_lock.acquire()
         try:
@@ -424,7 +419,7 @@ class TransactionContext:
     def __enter__(self) -> Transaction:
         """Begin, or note the point to come back to."""
         engine = self._engine
-        if not engine.joins_transaction():
+        if not engine.in_transaction():
             return self.begin()
         transaction = engine.open_transaction
         assert transaction is not None
@@ -455,7 +450,7 @@ class UserTransaction:
 
     def __enter__(self) -> None:
         """Begin, and note where in the program that was."""
-        if not self._engine.joins_transaction():
+        if not self._engine.in_transaction():
             transaction = self._context.begin(place_of_caller(sys._getframe(1)))
             if self._attribution is not None:
                 transaction.attribution = merged(transaction.attribution, self._attribution)
