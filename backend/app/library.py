@@ -1,5 +1,6 @@
 """The backend's database, and how a file of the older stop-gap becomes one."""
 
+import asyncio
 from functools import cached_property
 
 from app import legacy_import
@@ -28,6 +29,11 @@ class Library(Database):
     @cached_property
     def usages(self) -> dict[str, Usage]:
         """What users store, by their keys, as far as it is known; see `services.quotas`."""
+        return {}
+
+    @cached_property
+    def measuring(self) -> dict[str, asyncio.Lock]:
+        """The users whose sums are being made; see `services.quotas`."""
         return {}
 
     def import_legacy(self, old: LegacySnapshot) -> None:

@@ -57,7 +57,7 @@ async def get_annotation(request: Request, caller: CallerDep, annotation_id: str
 )
 async def create_annotation(caller: CallerDep, body: AnnotationIn) -> Response:
     """Add it; what its coordinates hold depends on its type."""
-    row = await caller.db.run(annotations.create, caller.user, **body.model_dump())
+    row = await caller.write(annotations.create, **body.model_dump())
     return respond.one(row, 201)
 
 
@@ -73,7 +73,7 @@ async def change_annotation(
 ) -> Response:
     """Change the fields that are given; the others stay as they are."""
     check = respond.if_match(request)
-    row = await caller.db.run(annotations.change, caller.user, annotation_id, check, **changes)
+    row = await caller.write(annotations.change, annotation_id, check, **changes)
     return respond.one(row)
 
 
@@ -86,4 +86,4 @@ async def change_annotation(
 )
 async def delete_annotation(request: Request, caller: CallerDep, annotation_id: str) -> None:
     """Delete it for good."""
-    await caller.db.run(annotations.delete, caller.user, annotation_id, respond.if_match(request))
+    await caller.write(annotations.delete, annotation_id, respond.if_match(request))

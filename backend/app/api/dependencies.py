@@ -1,17 +1,21 @@
 """What routes depend on: the backend's resources, and the caller."""
 
 import contextlib
-from typing import Annotated, NamedTuple, cast
+from collections.abc import Callable
+from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
 from app.library import Library
 from app.resources import Resources
-from app.services import sessions
+from app.services import quotas, sessions
 from app.tables import Session, User
 from snaptable import SnaptableError, utc_now
 from snaptable.web import FieldError, Problem
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -28,6 +32,11 @@ class Caller(NamedTuple):
     def db(self) -> Library:
         """The database."""
         return self.resources.db
+
+    async def write(self, act: Callable[Concatenate[Library, User, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Act on what the user stores, in one transaction; return when it is durable."""
+        await quotas.prepare(self.db, self.user)
+        return await self.db.run(act, self.user, *args, **kwargs)
 
 
 async def get_resources(request: Request) -> Resources:

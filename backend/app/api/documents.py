@@ -11,7 +11,7 @@ from app.api.dependencies import CallerDep
 from app.api.routing import new_router
 from app.api.schemas import DocumentOut, PageOut
 from app.errors import StorageFailed
-from app.services import documents, uploads
+from app.services import documents, quotas, uploads
 from app.tables import Document
 from snaptable.web import (
     IF_MATCH,
@@ -134,9 +134,14 @@ async def get_document_content(request: Request, caller: CallerDep, document_id:
     summary="Delete a document",
 )
 async def delete_document(request: Request, caller: CallerDep, document_id: str) -> None:
-    """Delete it with its extractions, annotations and bytes."""
+    """Delete it with its extractions, annotations and bytes.
+
+    All is gone at once; where there is much of it, its space counts until it is free, some seconds behind the answer.
+    """
     check = respond.if_match(request)
-    await uploads.remove(caller.db, caller.resources.uploads, caller.user, document_id, check)
+    resources = caller.resources
+    await quotas.prepare(caller.db, caller.user)
+    await uploads.remove(caller.db, resources.uploads, caller.user, document_id, check, resources.erasure.begin)
 
 
 def _check_is_multipart(request: Request) -> None:

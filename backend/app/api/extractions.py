@@ -53,7 +53,7 @@ async def get_extraction(request: Request, caller: CallerDep, extraction_id: str
 )
 async def create_extraction(caller: CallerDep, body: ExtractionIn) -> Response:
     """Add it, with the place on the page it was taken from."""
-    row = await caller.db.run(extractions.create, caller.user, **body.model_dump())
+    row = await caller.write(extractions.create, **body.model_dump())
     return respond.one(row, 201)
 
 
@@ -66,4 +66,4 @@ async def create_extraction(caller: CallerDep, body: ExtractionIn) -> Response:
 )
 async def delete_extraction(request: Request, caller: CallerDep, extraction_id: str) -> None:
     """Delete it for good."""
-    await caller.db.run(extractions.delete, caller.user, extraction_id, respond.if_match(request))
+    await caller.write(extractions.delete, extraction_id, respond.if_match(request))

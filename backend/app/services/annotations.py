@@ -1,10 +1,10 @@
 """Annotations."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from app.library import Library
 from app.services import documents, quotas
-from app.services.ownership import owned_row, unconditionally
+from app.services.ownership import owned_mark, unconditionally
 from app.tables import Annotation, User
 from snaptable import Query, utc_now
 
@@ -30,17 +30,16 @@ def get(db: Library, user: User, annotation_id: str) -> Annotation:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    return owned_row(db.annotations, user, annotation_id, "annotation")
+    return owned_mark(db, db.annotations, user, annotation_id, "annotation")
 
 
-def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Query[Annotation]:
+def owned_by(db: Library, user: User, document_ids: Collection[object] = ()) -> Query[Annotation]:
     """Return the query for all of a user's annotations.
 
     Raises:
         NotFound: one of the documents that are asked for does not exist, or is another user's.
     """
-    documents.check_owned(db, user, document_ids)
-    return db.annotations.where(Annotation.user_id == user.id)
+    return documents.without_removed(db, user, db.annotations.where(Annotation.user_id == user.id), document_ids)
 
 
 def change(

@@ -1,16 +1,18 @@
 """Documents."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from app.errors import FieldRefused
 from app.library import Library
-from app.services import quotas
-from app.services.ownership import owned_row, unconditionally
+from app.services import quotas, removed
+from app.services.ownership import MarkT, owned_row, unconditionally
 from app.tables import Document, User
 from snaptable import Query
 
 MAX_FILENAME = 255
+AT_ONCE = 100
+"""Extractions and annotations that go in one commit with their document; of more, the document goes first."""
 UNNAMED = "document.pdf"
 
 
@@ -54,11 +56,55 @@ def check_owned(db: Library, user: User, document_ids: Iterable[object]) -> None
         get(db, user, document_id)
 
 
-def delete(db: Library, user: User, document_id: str, check: Callable[[Document], None] = unconditionally) -> Document:
-    """Delete a document with its extractions and annotations, unless `check` raises for it, and return it."""
+def without_removed(
+    db: Library, user: User, query: Query[MarkT], document_ids: Collection[object] = ()
+) -> Query[MarkT]:
+    """Return the query of a user's rows without those whose document was deleted; `document_ids` are asked for.
+
+    O(1) as a rule; while a document with many rows is being removed, all of the user's rows may be looked at.
+
+    Raises:
+        NotFound: one of the documents that are asked for does not exist, or is another user's.
+    """
+    check_owned(db, user, document_ids)
+    holder = None if document_ids else removed.holder_of(db, user.id)
+    if holder is None:
+        return query
+    gone = {document.id for document in owned_by(db, holder).all()}
+    return query.filter(lambda row: row.document_id not in gone)
+
+
+def delete(
+    db: Library,
+    user: User,
+    document_id: str,
+    check: Callable[[Document], None] = unconditionally,
+    begin_removal: Callable[[str], None] | None = None,
+) -> None:
+    """Delete a document with its extractions and annotations, unless `check` raises for it.
+
+    One that has more than `AT_ONCE` of them is handed over, in a single commit whatever their number, to an account
+    that is being deleted: from then on neither the document nor a row on it is shown to anybody. `Erasure` removes them
+    in small commits, and goes on after a restart.
+
+    Args:
+        db: where.
+        user: whose document.
+        document_id: which.
+        check: called with the document as it is.
+        begin_removal: called with the key of that account, before the commit; left out: all goes in one commit.
+
+    Raises:
+        NotFound: there is none, or it is another user's.
+    """
     document = get(db, user, document_id)
     check(document)
-    return quotas.delete(db, user, db.documents, document)
+    if begin_removal is None or quotas.marks_on(db, document) <= AT_ONCE:
+        quotas.delete(db, user, db.documents, document)
+        return
+    holder = removed.hold(db, user.id)
+    quotas.hand_over(db, user, document, holder)
+    begin_removal(holder.id)
 
 
 def is_referenced(db: Library, sha256: str) -> bool:

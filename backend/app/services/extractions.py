@@ -1,10 +1,10 @@
 """Extractions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from app.library import Library
 from app.services import documents, quotas
-from app.services.ownership import owned_row, unconditionally
+from app.services.ownership import owned_mark, unconditionally
 from app.tables import Extraction, User
 from snaptable import Query
 
@@ -28,17 +28,16 @@ def get(db: Library, user: User, extraction_id: str) -> Extraction:
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    return owned_row(db.extractions, user, extraction_id, "extraction")
+    return owned_mark(db, db.extractions, user, extraction_id, "extraction")
 
 
-def owned_by(db: Library, user: User, document_ids: Iterable[object] = ()) -> Query[Extraction]:
+def owned_by(db: Library, user: User, document_ids: Collection[object] = ()) -> Query[Extraction]:
     """Return the query for all of a user's extractions.
 
     Raises:
         NotFound: one of the documents that are asked for does not exist, or is another user's.
     """
-    documents.check_owned(db, user, document_ids)
-    return db.extractions.where(Extraction.user_id == user.id)
+    return documents.without_removed(db, user, db.extractions.where(Extraction.user_id == user.id), document_ids)
 
 
 def delete(db: Library, user: User, extraction_id: str, check: Callable[[Extraction], None] = unconditionally) -> None:

@@ -7,25 +7,36 @@ commit that failed, rows that were removed by another way: all of these show, an
 taken back is always the last that was done, so it is enough to look for that.
 
 The functions are called within the transaction that writes, so that writes side by side can't exceed together what
-each of them may.
+each of them may. `prepare` is called before it, and makes the first sums in slices, so that nobody waits for them.
+
+What is on a document that was deleted counts until it is gone; who is refused for it is told to come back.
 """
 
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from app.errors import FieldRefused, QuotaExceeded, TooManyRows
+from app.errors import FieldRefused, QuotaExceeded, TooBusy, TooManyRows
 from app.library import Library
+from app.services import removed
 from app.tables import Annotation, Document, Extraction, User
 from app.usage import Usage
 from snaptable import Query, Row, Table, asc
 
 OwnedT = TypeVar("OwnedT", Document, Extraction, Annotation)
+MarkT = TypeVar("MarkT", Extraction, Annotation)
 RowT = TypeVar("RowT", bound=Row)
 
-SLICE = 1000
-"""Rows whose JSON is in memory at a time while it is summed up."""
+SLICE = 500
+"""Rows that are summed up at a time, in a millisecond."""
+SLICE_BYTES = 1024 * 1024
+"""Bytes of their JSON."""
+TRIES = 3
+"""How often sums are made in slices that a change in between makes useless; then all at once."""
 
 
 def check_json(db: Library, field: str, value: object) -> None:
@@ -69,9 +80,10 @@ def create(db: Library, user: User, table: Table[OwnedT], /, **fields: object) -
     if isinstance(row, Document):
         _check_number(usage.documents + 1, limits.documents, "documents", "document")
         _check_bytes(usage.document_bytes, row.size, limits.document_bytes, "documents")
-    else:
-        _check_number(usage.marks + 1, limits.marks, "extractions and annotations", "one")
-    _check_bytes(usage.row_bytes, size, limits.row_bytes, "rows")
+    with _come_back_if_removing(db, user):
+        if not isinstance(row, Document):
+            _check_number(usage.marks + 1, limits.marks, "extractions and annotations", "one")
+        _check_bytes(usage.row_bytes, size, limits.row_bytes, "rows")
     _charge(usage, row, 1, size)
     return row
 
@@ -85,7 +97,8 @@ def change(db: Library, user: User, annotation: Annotation, /, **changes: object
     usage = current(db, user)
     row = db.annotations.update(annotation.id, **changes)
     growth = _size(row) - _size(annotation)
-    _check_bytes(usage.row_bytes, growth, db.limits.row_bytes, "rows")
+    with _come_back_if_removing(db, user):
+        _check_bytes(usage.row_bytes, growth, db.limits.row_bytes, "rows")
     usage.row_bytes += growth
     usage.last_change = row.id, row.updated_at
     return row
@@ -95,20 +108,65 @@ def delete(db: Library, user: User, table: Table[OwnedT], row: OwnedT, /) -> Own
     """Remove a row of a user's, a document with all that is on it, and return it; O(rows that go)."""
     usage = current(db, user)
     if isinstance(row, Document):
-        for number, size in _sums_of_marks(db, user, row):
-            usage.marks -= number
-            usage.row_bytes -= size
+        usage.marks -= marks_on(db, row)
+        extractions, annotations = _marks_in_order(db, row)
+        usage.row_bytes -= sum(_sizes(extractions)) + sum(_sizes(annotations))
     removed = table.delete(row.id)
     _charge(usage, removed, -1, _size(removed))
     return removed
 
 
+def hand_over(db: Library, user: User, document: Document, holder: User) -> None:
+    """Give a document to an account that is being deleted; what is on it counts for the user until it is gone."""
+    usage = current(db, user)
+    db.documents.update(document.id, user_id=holder.id)
+    _charge(usage, document, -1, _size(document))
+
+
+def delete_handed_over(db: Library, table: Table[MarkT], rows: Iterable[MarkT]) -> None:
+    """Remove rows whose document was handed over, and count them for their users no longer; O(rows that go)."""
+    for row in rows:
+        usage = db.usages.get(row.user_id)
+        if usage is not None:
+            if _still_holds(db, row.user_id, usage):
+                _charge(usage, row, -1, _size(row))
+            else:
+                del db.usages[row.user_id]
+        table.delete(row.id)
+
+
+def marks_on(db: Library, document: Document) -> int:
+    """Return how many extractions and annotations are on a document; O(log n)."""
+    extractions, annotations = _marks_of(db, document.user_id, document)
+    return extractions.count() + annotations.count()
+
+
 def current(db: Library, user: User) -> Usage:
     """Return what a user stores, as the open transaction sees it; cost as `create`."""
     usage = db.usages.get(user.id)
-    if usage is None or not _still_holds(db, user, usage):
+    if usage is None or not _still_holds(db, user.id, usage):
         usage = db.usages[user.id] = measure(db, user)
     return usage
+
+
+async def prepare(db: Library, user: User) -> None:
+    """Sum up what a user stores, if it is not known, in slices between which others are served.
+
+    To be called before a transaction that writes; where sums are being made for the same user, it waits for them.
+    """
+    if user.id in db.usages:
+        return
+    lock = db.measuring.setdefault(user.id, asyncio.Lock())
+    async with lock:
+        for _ in range(TRIES):
+            if user.id in db.usages:
+                break
+            usage = Usage()
+            for _ in _measuring(db, user.id, usage):
+                await asyncio.sleep(0)
+            if user.id not in db.usages and _still_holds(db, user.id, usage):
+                db.usages[user.id] = usage
+    db.measuring.pop(user.id, None)
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,6 +175,21 @@ def current(db: Library, user: User) -> Usage:
 def _check_number(number: int, most: int, kind: str, one: str) -> None:
     if number > most:
         raise TooManyRows(f"You have {number - 1:,} {kind}, and may have {most:,}. Delete {one} first.")
+
+
+@contextmanager
+def _come_back_if_removing(db: Library, user: User) -> Iterator[None]:
+    """Refuse for the moment only what there will be room for, once what the user deleted is gone.
+
+    Raises:
+        TooBusy: in place of TooManyRows, QuotaExceeded.
+    """
+    try:
+        yield
+    except (TooManyRows, QuotaExceeded):
+        if removed.holder_of(db, user.id) is not None:
+            raise TooBusy from None
+        raise
 
 
 def _check_bytes(used: int, more: int, most: int, kind: str) -> None:
@@ -145,9 +218,11 @@ def _charge(usage: Usage, row: Document | Extraction | Annotation, sign: int, si
     usage.last_change = None
 
 
-def _still_holds(db: Library, user: User, usage: Usage) -> bool:
+def _still_holds(db: Library, user_id: str, usage: Usage) -> bool:
     """Return whether the rows that were counted are those that are there."""
-    if (usage.documents, usage.marks) != (_documents(db, user).count(), _marks(db, user)):
+    extractions, annotations = _marks_of(db, user_id)
+    there = _documents(db, user_id).count(), extractions.count() + annotations.count()
+    if (usage.documents, usage.marks) != there:
         return False
     if usage.last_change is None:
         return True
@@ -156,44 +231,59 @@ def _still_holds(db: Library, user: User, usage: Usage) -> bool:
     return changed is not None and changed.updated_at == time
 
 
-def _documents(db: Library, user: User) -> Query[Document]:
-    return db.documents.where(Document.user_id == user.id)
+def _documents(db: Library, user_id: str) -> Query[Document]:
+    return db.documents.where(Document.user_id == user_id)
 
 
-def _marks(db: Library, user: User) -> int:
-    extractions, annotations = Extraction.user_id == user.id, Annotation.user_id == user.id
-    return db.extractions.where(extractions).count() + db.annotations.where(annotations).count()
+def _marks_of(
+    db: Library, user_id: str, document: Document | None = None
+) -> tuple[Query[Extraction], Query[Annotation]]:
+    """Return the queries for a user's extractions, and for the annotations; of one document or all."""
+    extractions = db.extractions.where(Extraction.user_id == user_id)
+    annotations = db.annotations.where(Annotation.user_id == user_id)
+    if document is not None:
+        extractions = extractions.where(Extraction.document_id == document.id)
+        annotations = annotations.where(Annotation.document_id == document.id)
+    return extractions, annotations
+
+
+def _marks_in_order(db: Library, document: Document) -> tuple[Query[Extraction], Query[Annotation]]:
+    """Return the queries for what is on a document, in an order that an index has."""
+    extractions, annotations = _marks_of(db, document.user_id, document)
+    return extractions.order_by(asc(Extraction.timestamp)), annotations.order_by(asc(Annotation.created_at))
 
 
 def measure(db: Library, user: User) -> Usage:
     """Sum up what a user stores; O(rows)."""
-    usage = Usage(document_bytes=sum(document.size for document in _documents(db, user)))
-    usage.documents, usage.row_bytes = _sum(_documents(db, user).order_by(asc(Document.upload_date)))
-    for number, size in _sums_of_marks(db, user):
-        usage.marks += number
-        usage.row_bytes += size
+    usage = Usage()
+    for _ in _measuring(db, user.id, usage):
+        pass
     return usage
 
 
-def _sums_of_marks(db: Library, user: User, document: Document | None = None) -> list[tuple[int, int]]:
-    """Return number and bytes of a user's extractions, and of the annotations; of one document or all."""
-    extractions = db.extractions.where(Extraction.user_id == user.id)
-    annotations = db.annotations.where(Annotation.user_id == user.id)
-    if document is not None:
-        extractions = extractions.where(Extraction.document_id == document.id)
-        annotations = annotations.where(Annotation.document_id == document.id)
-    return [
-        _sum(extractions.order_by(asc(Extraction.timestamp))),
-        _sum(annotations.order_by(asc(Annotation.created_at))),
-    ]
+def _measuring(db: Library, user_id: str, usage: Usage) -> Iterator[None]:
+    """Sum up what a user stores, and yield after each slice."""
+    documents = _documents(db, user_id)
+    extractions, annotations = _marks_of(db, user_id)
+    usage.documents, usage.marks = documents.count(), extractions.count() + annotations.count()
+    usage.document_bytes = sum(document.size for document in documents)
+    yield
+    for size in _sizes(documents.order_by(asc(Document.upload_date))):
+        usage.row_bytes += size
+        yield
+    for size in _sizes(extractions.order_by(asc(Extraction.timestamp))):
+        usage.row_bytes += size
+        yield
+    for size in _sizes(annotations.order_by(asc(Annotation.created_at))):
+        usage.row_bytes += size
+        yield
 
 
-def _sum(query: Query[RowT]) -> tuple[int, int]:
-    """Return number and bytes of the rows of a query whose order an index has; O(rows)."""
-    number, size, cursor = query.count(), 0, None
-    while number:
-        array, cursor = query.page_json(limit=SLICE, after=cursor)
-        size += len(array) - 1  # two brackets, and a comma less than rows
+def _sizes(query: Query[RowT]) -> Iterator[int]:
+    """Yield the bytes of the rows of a query whose order an index has, some hundred rows at a time; O(rows)."""
+    cursor = None
+    while query.exists():
+        array, cursor = query.page_json(limit=SLICE, after=cursor, max_bytes=SLICE_BYTES)
+        yield len(array) - 1  # two brackets, and a comma less than rows
         if cursor is None:
             break
-    return number, size

@@ -53,6 +53,7 @@ async def receive(
         StorageFailed: the disk is full, or fails.
     """
     quotas.check_json(db, "metadata", metadata)
+    await quotas.prepare(db, user)
     try:
         async with _place_for(db, resources, user, file):
             staged = await asyncio.to_thread(resources.blobs.stage, file, resources.max_size)
@@ -71,9 +72,16 @@ async def receive(
 
 
 async def remove(
-    db: Library, resources: UploadResources, user: User, document_id: str, check: Callable[[Document], None]
+    db: Library,
+    resources: UploadResources,
+    user: User,
+    document_id: str,
+    check: Callable[[Document], None],
+    begin_removal: Callable[[str], None],
 ) -> None:
     """Delete a document and what belongs to it, unless `check` raises; and its bytes if no other document has the same.
+
+    `begin_removal` sees to it that what is too much for one commit goes: see `documents.delete`.
 
     Raises:
         NotFound: there is none, or it is another user's.
@@ -81,7 +89,7 @@ async def remove(
     sha256 = documents.get(db, user, document_id).sha256
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
-        await db.run(documents.delete, user, document_id, check)
+        await db.run(documents.delete, user, document_id, check, begin_removal)
         resources.blobs.collect(sha256)
 
 
