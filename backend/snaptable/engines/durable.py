@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
+from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.safety import denied
@@ -55,8 +57,9 @@ class DurableEngine(InMemory):
             log_banner_once(directory)
         # 2. The rows, verified and indexed.
         engine = cls(options, directory)
-        engine.store = engine._load(options, options.files(directory))
-        engine._commits = JournalCommits(engine.store.files, engine.last_visible)
+        files = options.files(directory)
+        engine._commits = JournalCommits(files, engine.last_visible)
+        engine.store = engine._load(options, files)
         # 3. Where commits go from here on.
         engine.memory.begin_at(engine.store.recovery.sequence)
         if engine.store.group_commit is not None:
@@ -87,10 +90,20 @@ class DurableEngine(InMemory):
             options.retention,
         )
         callbacks = CommitCallbacks[UndoRecords](
-            self.memory.became_durable, self.memory.failed, dict, self.memory.durable_rows
+            self._became_durable, self.memory.failed, dict, self.memory.durable_rows
         )
         with without_garbage_collection(), progress:
             return Store.open(opening, callbacks)
+
+    def _became_durable(self, batch: CommitBatch[UndoRecords]) -> None:
+        # In this order: whoever is told of a commit may look for it at once.
+        self._commits.add(batch.at, batch.commits)
+        self.memory.became_durable(batch)
+
+    def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each commit becomes durable; return what ends that."""
+        self._commits.keep_recent()
+        return super().on_durable(call)
 
     @property
     def commits(self) -> CommitSource:

@@ -1,6 +1,5 @@
 """What the engine needs of whatever makes commits durable, and the log of a database that keeps nothing."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -9,6 +8,7 @@ from snaptable.changes import CommitRecord, TimedCommit
 from snaptable.clock import StoreClock
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
+from snaptable.recent_commits import RecentCommits
 from snaptable.retention import USUAL, HistoryStatus, Retention
 
 UndoRecords = dict[TableRows, BeforeImages]
@@ -74,10 +74,8 @@ class RememberedCommits:
             first: the earliest moment that can be reached: the one it begins with.
             retention: how much is remembered, in bytes of rows.
         """
-        self.first = first
-        self._last_visible, self._retention = last_visible, retention
-        self._commits: deque[TimedCommit] = deque()
-        self._size = 0
+        self._last_visible = last_visible
+        self._kept = RecentCommits(first, retention.max_bytes)
         self._clock = StoreClock()
 
     @property
@@ -85,47 +83,32 @@ class RememberedCommits:
         """The last commit that readers see."""
         return self._last_visible()
 
+    @property
+    def first(self) -> int:
+        """The earliest moment that can be reached."""
+        return self._kept.first
+
     def add(self, commit: CommitRecord) -> None:
         """Remember a commit, unless it is, and forget the oldest if there are too many; O(changes)."""
-        if self._commits and self._commits[-1].record is commit:
-            return
-        self._commits.append(TimedCommit(self._clock.timestamp(), commit))
-        self._size += _size_of(commit)
-        while self._size > self._retention.max_bytes and self._commits:
-            forgotten = self._commits.popleft().record
-            self._size -= _size_of(forgotten)
-            self.first = forgotten.sequence
+        self._kept.add(self._clock.timestamp(), commit)
 
     def status(self) -> HistoryStatus:
         """Return how far back the past can be seen; O(1)."""
-        oldest = next(iter(tuple(self._commits)), None)
+        oldest = next(self._kept.oldest_first(self.first, self.first + 1), None)
         since = None if oldest is None else datetime.fromisoformat(oldest.at)
-        return HistoryStatus(self.first, since, self._size)
+        return HistoryStatus(self.first, since, self._kept.size)
 
     def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
-        """Yield commits, the last first; O(commits)."""
-        return reversed(list(self.oldest_first(after, until)))
+        """Yield commits, the last first; O(1) each."""
+        return self._kept.newest_first(after, until)
 
     def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
-        """Yield commits in order; O(commits)."""
-        return iter([commit for commit in tuple(self._commits) if after < commit.record.sequence <= until])
+        """Yield commits in order; O(1) each."""
+        return self._kept.oldest_first(after, until)
 
     def last_until(self, at: str) -> int | None:
-        """Return the last commit that was not made later than a time; None if none is known; O(commits)."""
-        known = (each.record.sequence for each in reversed(tuple(self._commits)) if each.at <= at)
-        return next(known, None)
-
-
-COMMIT_BYTES = 512
-"""What a commit takes beside its rows, about."""
-
-
-def _size_of(commit: CommitRecord) -> int:
-    """Return what a commit takes, about; O(changes), at every write, so without a generator."""
-    size = COMMIT_BYTES
-    for change in commit.changes:
-        size += len(getattr(change, "row", None) or b"") + len(getattr(change, "before", None) or b"")
-    return size
+        """Return the last commit that was not made later than a time; None if none is known; O(log n)."""
+        return self._kept.last_until(at)
 
 
 class VolatileBatch:

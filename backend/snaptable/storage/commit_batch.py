@@ -22,6 +22,7 @@ class CommitBatch(Generic[U]):
     """Commits that become durable, or fail, together; a leader closes it and writes it.
 
     Attributes:
+        at: the time of its frame; None before that is written.
         commits: in sequence.
         undo: what the engine needs to take the batch back.
         error: why it failed; None while it did not.
@@ -29,9 +30,10 @@ class CommitBatch(Generic[U]):
         scheduled: whether an event loop will have it led at the end of its tick.
     """
 
-    __slots__ = ("_mutex", "_tasks", "_threads", "_unclaimed", "commits", "done", "error", "scheduled", "undo")
+    __slots__ = ("_mutex", "_tasks", "_threads", "_unclaimed", "at", "commits", "done", "error", "scheduled", "undo")
 
     def __init__(self, undo: U) -> None:
+        self.at: str | None = None
         self.commits: list[CommitRecord] = []
         self.undo = undo
         self.error: Exception | None = None

@@ -192,7 +192,7 @@ class GroupCommit(Generic[U]):
             # 1. Still the owner? A lock file that was removed or replaced excludes no other process.
             self.check_ownership()
             # 2. One frame with all commits, on the disk.
-            self._current_segment().append(batch.commits)
+            batch.at = self._current_segment().append(batch.commits)
             durable = True
             # 3. Durable from here on.
             self.sequence = batch.commits[-1].sequence

@@ -4,11 +4,14 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snaptable import Database, HistoryGone, Row, Table
 from snaptable.history import Feed
+from snaptable.storage.disk.files import Files
+from snaptable.storage.journal import commits as journal_commits
 
 
 class Note(Row):
@@ -116,3 +119,51 @@ def test_whoever_is_told_of_a_commit_can_read_it(db: Notes) -> None:
         db.notes.insert(Note())
         db.notes.insert(Note())
     assert seen[:2] == [[1], [2, 1]]
+
+
+class CountingFiles(Files):
+    """A store's directory that counts the bytes which are read from the journal."""
+
+    read_bytes = 0
+
+    def read(self, name: str) -> bytes:
+        """Read, and count."""
+        data = super().read(name)
+        type(self).read_bytes += len(data) if "journal" in name else 0
+        return data
+
+
+def counting(directory: Path, **options: Any) -> Files:
+    """Return a directory whose reads are counted."""
+    return CountingFiles(directory, **options)
+
+
+def test_a_follower_does_not_read_the_journal_again_for_each_commit(tmp_path: Path) -> None:
+    """Ensure following costs what is new, not what the journal holds already."""
+    with Notes(tmp_path / "data", fsync=False, banner=False, snapshot="background", filesystem=counting) as db:
+        db.notes.insert_many([Note(text="x" * 1000) for _ in range(1000)])
+        with db.history.follow() as feed:
+            CountingFiles.read_bytes = 0
+            for number in range(2, 52):
+                db.notes.insert(Note())
+                assert take(feed, 1) == [number]
+            assert CountingFiles.read_bytes == 0
+            db.notes.update(7, text="y")
+            commit = next(iter(feed))
+            read = next(db.history.commits(limit=1))
+            assert (commit.sequence, commit.at, commit.changes) == (read.sequence, read.at, read.changes)
+
+
+def test_a_follower_that_falls_behind_what_memory_keeps_reads_the_rest_from_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure commits that memory has forgotten are given all the same, in order."""
+    monkeypatch.setattr(journal_commits, "RECENT_BYTES", 5_000)
+    with Notes(tmp_path / "data", fsync=False, banner=False) as db, db.history.follow() as feed:
+        for _ in range(100):
+            db.notes.insert(Note())
+        assert take(feed, 95) == list(range(1, 96))
+        writer = threading.Thread(target=lambda: [db.notes.insert(Note()) for _ in range(100)])
+        writer.start()
+        assert take(feed, 105) == list(range(96, 201))
+        writer.join()

@@ -1,18 +1,23 @@
 """The commits that the journal keeps, from the present backward or in order: what history is read from.
 
 Segments are pruned, and the last one is written, while they are read: what is gone ends the reading, and what lies
-behind the last durable commit is not looked at.
+behind the last durable commit is not looked at. Whoever follows the commits asks for each as it comes, and would read
+the last segment again and again: from the first follower on, the newest commits are kept in memory too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from snaptable.changes import TimedCommit
+from snaptable.changes import CommitRecord, TimedCommit
+from snaptable.recent_commits import RecentCommits
 from snaptable.retention import HistoryStatus
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import Frame
 from snaptable.storage.journal.reader import SegmentReader
+
+RECENT_BYTES = 8 << 20
+"""How many bytes of commits are kept in memory for followers."""
 
 
 class JournalCommits:
@@ -22,6 +27,28 @@ class JournalCommits:
         """Take the store's directory, and what gives the last durable commit that readers see."""
         self._files, self._last_visible = files, last_visible
         self._since: tuple[int, datetime | None] | None = None
+        self._recent: RecentCommits | None = None
+
+    def keep_recent(self) -> None:
+        """Keep the newest commits in memory from now on."""
+        if self._recent is None:
+            self._recent = RecentCommits(self.sequence, RECENT_BYTES)
+
+    def forget_recent(self) -> None:
+        """Read every commit from the files again; those to come are kept if any were."""
+        if self._recent is not None:
+            self._recent = RecentCommits(self.sequence, RECENT_BYTES)
+
+    def add(self, at: str | None, commits: Sequence[CommitRecord]) -> None:
+        """Take commits that became durable; `at` is the time of their frame, None if it is not known."""
+        recent = self._recent
+        if recent is None:
+            return
+        if at is None or commits[0].sequence > recent.last + 1:
+            self._recent = RecentCommits(commits[-1].sequence, RECENT_BYTES)
+            return
+        for commit in commits:
+            recent.add(at, commit)
 
     @property
     def sequence(self) -> int:
@@ -55,6 +82,14 @@ class JournalCommits:
 
     def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
         """Yield commits in order; raises as `newest_first`. Begins later if older ones are gone."""
+        recent = self._recent
+        if recent is not None and recent.first <= after and until <= recent.last:
+            commits = list(recent.oldest_first(after, until))
+            if len(commits) == until - after:  # else some of them were forgotten meanwhile
+                return iter(commits)
+        return self._read_oldest_first(after, until)
+
+    def _read_oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
         for first, following in journal_directory.spans(self._files):
             if (following is None or following > after + 1) and first <= until:
                 for frame in self._frames_of(first, following, after, until):

@@ -69,14 +69,16 @@ class Segment:
         self.size = self._allocated = sum(map(len, lines))
         self.head_digest = head_digest
 
-    def append(self, commits: Sequence[CommitRecord]) -> None:
-        """Write commits as one frame, and return when it is on the disk.
+    def append(self, commits: Sequence[CommitRecord]) -> str:
+        """Write commits as one frame, and return its time when it is on the disk.
 
         Raises:
             OSError: it could not be written; `truncate_to_last_frame` restores the file.
             SyncFailed: it is unknown whether it is on the disk.
         """
-        self._write(*encode_frame(commits, self._clock.timestamp(), self.head_digest, self._salt))
+        at = self._clock.timestamp()
+        self._write(*encode_frame(commits, at, self.head_digest, self._salt))
+        return at
 
     def close(self, sequence: int) -> None:
         """Mark the journal as closed cleanly at a sequence: damage found here later is not a torn tail.
