@@ -14,7 +14,7 @@ class Library(Database):
     """The tables of the backend."""
 
     users: Table[User]
-    sessions: Table[Session]
+    sessions: Table[Session] = table(transient=True)
     documents: Table[Document] = table(Index("user_id", "upload_date", ordered=True))
     extractions: Table[Extraction] = table(
         Index("user_id", "timestamp", ordered=True), Index("document_id", "user_id", "timestamp", ordered=True)

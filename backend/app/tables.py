@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticKnownError
 
-from snaptable import ForeignKey, Index, Row, Unique, new_id, utc_now
+from snaptable import ForeignKey, Index, OnUpdate, Row, Secret, Unique, new_id, utc_now
 
 AnnotationType = Literal["highlight", "note", "rectangle", "circle", "arrow", "freehand"]
 
@@ -31,19 +31,19 @@ class User(Row):
     id: str = Field(default_factory=new_id)
     email: Annotated[str, Unique()]
     """In canonical form: unique without regard to case."""
-    password_hash: str
+    password_hash: Annotated[str, Secret()]
     created_at: datetime = Field(default_factory=utc_now)
-    updated_at: datetime = Field(default_factory=utc_now)
+    updated_at: Annotated[datetime, OnUpdate(utc_now)] = Field(default_factory=utc_now)
     deleted_at: datetime | None = None
     """When the account was deleted: it is unusable, and what belongs to it is being removed."""
 
 
 class Session(Row):
-    """A login; only the client knows its token."""
+    """A login; only the client knows its token. It has no past: going back in time logs nobody in again."""
 
     id: str = Field(default_factory=new_id)
     user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]
-    token_sha256: Annotated[str, Unique()]
+    token_sha256: Annotated[str, Unique(), Secret()]
     created_at: datetime = Field(default_factory=utc_now)
     expires_at: Annotated[datetime, Index(ordered=True)]
 
@@ -99,4 +99,4 @@ class Annotation(Row):
     content: str | None
     color: str | None
     created_at: datetime = Field(default_factory=utc_now)
-    updated_at: datetime = Field(default_factory=utc_now)
+    updated_at: Annotated[datetime, OnUpdate(utc_now)] = Field(default_factory=utc_now)

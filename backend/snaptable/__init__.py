@@ -56,6 +56,7 @@ from snaptable.errors import (
     UnsupportedFormat,
     WriteFailed,
 )
+from snaptable.on_update import OnUpdate
 from snaptable.query import Query
 from snaptable.schema import (
     ForeignKey,
@@ -70,6 +71,7 @@ from snaptable.schema import (
     numbered,
     utc_now,
 )
+from snaptable.secrets import Secret
 from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table
 
@@ -97,6 +99,7 @@ __all__ = [
     "Max",
     "Min",
     "MultipleRows",
+    "OnUpdate",
     "OpenError",
     "Page",
     "Plan",
@@ -108,6 +111,7 @@ __all__ = [
     "RowNotFound",
     "SchemaError",
     "SchemaMismatch",
+    "Secret",
     "SnapshotEdited",
     "SnaptableError",
     "StaleRow",

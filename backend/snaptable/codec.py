@@ -61,6 +61,8 @@ class Codec:
         self._serializer = schema.model.__pydantic_serializer__
         self._to_json = self._serializer.to_json
         self._names = tuple(schema.model.model_fields)
+        self.on_update = dict(schema.on_update)
+        """The fields that move with every change of a row, and what gives their new values."""
         self._fields_set = set(self._names)
         # A cached property keeps its value beside the fields; it is worked out again, not stored.
         self._cached = {
@@ -137,6 +139,10 @@ class Codec:
                     return unchanged
         return self._normalised(self._validate(values))
 
+    def moved(self, given: Collection[str] = ()) -> FieldValues:
+        """Return new values of the fields that move with every change of a row, but for those given."""
+        return {name: function() for name, function in self.on_update.items() if name not in given}
+
     def _unchanged(self, values: FieldValues) -> tuple[BaseModel, bytes] | None:
         """Return the row that its own JSON gives back, if that is the very same, and the JSON.
 
@@ -201,14 +207,15 @@ class Codec:
         try:
             row = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._invalid(key, error) from error
+            raise self._invalid(key, error) from self._shown(error)
         _set_fields(row, self._fields_set)
         for name, copy in self.mutable.items():
             # Pydantic takes some values as they are, and the caller still holds them.
             try:
                 row.__dict__[name] = copy(row.__dict__[name])
             except RecursionError as error:
-                raise self._refused(key, f"nested deeper than {MAX_DEPTH}; it was not written", name) from error
+                reason = f"nested deeper than {MAX_DEPTH}; it was not written"
+                raise self._refused(key, reason, name) from self._shown(error)
         return cast(BaseModel, row)
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,7 +250,7 @@ class Codec:
         try:
             _, data, difference = self._read_back(row)
         except _NOT_READ_BACK as error:
-            raise self._unwritable(row, error) from error
+            raise self._unwritable(row, error) from self._shown(error)
         if difference is not None:
             reason = f"{_lossy(row.__dict__[difference])}; it was not written"
             raise self._refused(getattr(row, self.key), reason, difference)
@@ -254,7 +261,7 @@ class Codec:
         try:
             return self.dump(row)
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-            raise self._unwritable(row, error) from error
+            raise self._unwritable(row, error) from self._shown(error)
 
     def _passes(self, values: FieldValues) -> bool:
         for name, screen in self._screens:  # noqa: SIM110 - a generator costs more than what it runs
@@ -270,6 +277,14 @@ class Codec:
         if before != after:
             return False
         return after_json == self.dump(before) or self.former_values(before, after) == b"{}"
+
+    def is_moved_only(self, before: BaseModel, after: BaseModel, moved: Collection[str]) -> bool:
+        """Return whether nothing but fields that move with every change is different in a row; O(fields)."""
+        old, new = before.__dict__, after.__dict__
+        return all(
+            name in moved or old[name] is new[name] or self._is_stored_alike(name, before, after)
+            for name in self._names
+        )
 
     def former_values(self, before: BaseModel, after: BaseModel) -> bytes:
         """Return a JSON object of the values that `before` has in the fields that are written otherwise in `after`.
@@ -307,7 +322,12 @@ class Codec:
         return self._to_json(row, round_trip=True, by_alias=False, warnings="error")
 
     def array_json(self, rows: Sequence[BaseModel]) -> bytes:
-        """Return rows as a JSON array for readers outside, as Pydantic writes it: aliases, computed fields and all."""
+        """Return rows as a JSON array for readers outside, as Pydantic writes it: aliases, computed fields and all.
+
+        Secrets are left out.
+        """
+        if self.schema.secrets:
+            return self._rows_serializer.to_json(rows, exclude={"__all__": set(self.schema.secrets)})
         return self._rows_serializer.to_json(rows)
 
     def array_json_within(self, rows: Sequence[BaseModel], size: int) -> tuple[bytes, int]:
@@ -374,7 +394,7 @@ class Codec:
         try:
             return cast(BaseModel, self._validator.validate_json(data, by_alias=False, by_name=True))
         except ValidationError as error:
-            raise self._invalid(key, error) from error
+            raise self._invalid(key, error) from self._shown(error)
 
     def _adopt(self, row: BaseModel) -> None:
         """Let a row that Pydantic read share the names of its fields, and have Python's zones, as loaded pages have."""
@@ -409,6 +429,10 @@ class Codec:
         return None
 
     # ── what is wrong with a row ────────────────────────────────────────────────────────────────────────────────────
+
+    def _shown(self, error: Exception) -> Exception | None:
+        """Return the error as the cause of another; None if it may say what a secret is."""
+        return None if self.schema.secrets else error
 
     def _refused(self, key: object, reason: str, *fields: str) -> InvalidRow:
         """Return the error that names a row, and the field if it is about one."""
@@ -448,7 +472,12 @@ class Codec:
         fields: dict[str, None] = {}
         for item in error.errors(include_url=False, include_input=False, include_context=False):
             place = "".join(f".{_printable_text(str(step))}" for step in item["loc"])
-            parts.append(f"{self.table}[{_printable(key)}]{place}: {_printable_text(item['msg'])}")
+            message = _printable_text(item["msg"])
+            if self.schema.secrets and (not item["loc"] or item["loc"][0] in self.schema.secrets):
+                # A validator of the model's own may say what it was given, and a place inside may be a dict's key.
+                place = f".{item['loc'][0]}" if item["loc"] else ""
+                message = f"does not validate ({item['type']})"
+            parts.append(f"{self.table}[{_printable(key)}]{place}: {message}")
             fields.update(dict.fromkeys(map(str, item["loc"][:1])))
         return InvalidRow("; ".join(parts), table=self.table, key=key, fields=tuple(fields))
 
@@ -483,7 +512,10 @@ def _unchecked_defaults(model: type[BaseModel]) -> Iterator[str]:
             yield name
 
 
-_PLAIN_CONFIG = {"frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name"}
+_PLAIN_CONFIG = {
+    "frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name",
+    "hide_input_in_errors",
+}  # fmt: skip
 _HOOKS = ("__get_pydantic_core_schema__", "model_post_init")
 
 

@@ -96,7 +96,7 @@ class Condition:
         """A value for each term of the template."""
 
     def __repr__(self) -> str:
-        return f"<{self.template!r} {self.values!r}>"
+        return f"<{self.template!r}>"  # not the values: they may be secrets
 
     def __and__(self, other: object) -> "Condition":
         """Return the condition that both hold."""

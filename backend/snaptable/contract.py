@@ -380,11 +380,13 @@ class Engine(Protocol):
     def put(self, states: Iterable[RowState]) -> "list[ConstraintError]":
         """Put rows into the states given, inside `writing`; return every constraint that doesn't hold then.
 
-        Nothing is taken along: `on_delete` isn't followed.
+        Nothing is taken along, `on_delete` isn't followed, but for rows of transient tables that refer to what goes.
         """
 
     def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> "Engine":
         """Return an engine with the rows of an earlier commit, which shares with this one those that are the same.
+
+        Of transient tables it has none.
 
         Args:
             sequence: the commit that it holds.

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
 from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
-from snaptable.declarations import Declaration, declared_tables
+from snaptable.declarations import declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, url_of
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
 from snaptable.retention import HISTORY_BYTES, Retention
-from snaptable.schema import TableSchema
+from snaptable.schema import Declaration, TableSchema
 from snaptable.table import Table
 
 if TYPE_CHECKING:

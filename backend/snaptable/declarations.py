@@ -6,18 +6,21 @@ from typing import Any, ClassVar, cast, get_args, get_origin
 from pydantic import BaseModel
 
 from snaptable.errors import SchemaError
-from snaptable.schema import Index, Unique
+from snaptable.schema import Declaration, Index, Unique
 from snaptable.table import Table
-
-Declaration = tuple[type[BaseModel], tuple[Unique | Index, ...]]
-"""A table's model, and its indexes over several fields."""
 
 IN_THE_FILE = ("snaptable", "checksum")
 """Names that the snapshot uses itself, beside the tables'."""
 
 
-def table(*indexes: Unique | Index) -> Table[Any]:
-    """Declare the indexes of a table that span several fields.
+def table(*indexes: Unique | Index, transient: bool = False) -> Table[Any]:
+    """Declare the indexes of a table that span several fields, and whether its rows have a past.
+
+    Args:
+        indexes: as in `Unique("user_id", "name")`.
+        transient: for sessions and the like: the rows are as durable as any, but in no history, feed and export. A past
+            and a fork have none of them, and an undo or a restore leaves them as they are, but for rows that refer to
+            what it removes: these go by their `on_delete`. No other table can refer to one of these.
 
     Raises:
         SchemaError: when the class is made, for a field that the model doesn't have, or that can't be indexed.
@@ -30,14 +33,15 @@ def table(*indexes: Unique | Index) -> Table[Any]:
     >>> class Library(Database):
     ...     documents: Table[Document] = table(Unique("user_id", "name"), Index("name", "user_id", ordered=True))
     """
-    return cast("Table[Any]", CompoundIndexes(indexes))
+    return cast("Table[Any]", TableOptions(indexes, transient=transient))
 
 
-class CompoundIndexes:
+class TableOptions:
     """What `table(…)` leaves in the class body until the class is made."""
 
-    def __init__(self, indexes: tuple[Unique | Index, ...]) -> None:
+    def __init__(self, indexes: tuple[Unique | Index, ...], *, transient: bool) -> None:
         self.indexes = indexes
+        self.transient = transient
 
 
 def declared_tables(cls: type, base: type, hints: Mapping[str, Any]) -> dict[str, Declaration]:
@@ -74,7 +78,7 @@ def _declaration(cls: type, base: type, name: str, hint: Any) -> Declaration:
         raise SchemaError(f"{place}: {model!r} is not a model", table=name)
     default = cls.__dict__.get(name)
     if default is None:
-        return model, ()
-    if not isinstance(default, CompoundIndexes):
+        return Declaration(model)
+    if not isinstance(default, TableOptions):
         raise SchemaError(f"{place}: the only value a table takes is table(…)", table=name)
-    return model, default.indexes
+    return Declaration(model, default.indexes, default.transient)

@@ -3,6 +3,7 @@
 `schema_builder` makes the schemas, and checks them whole before there is any data.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import get_ident
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from snaptable.conditions import Column
 from snaptable.errors import SchemaError
+from snaptable.on_update import OnUpdate, without_default
+from snaptable.secrets import MASKED, Secret, secret_fields
 from snaptable.values.row_lines import Key
 
 if TYPE_CHECKING:
@@ -46,6 +49,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def apply_marks(model: type[BaseModel]) -> None:
+    """Have Pydantic do what a model's marks ask for, once the model is complete; nothing the second time.
+
+    A field with `OnUpdate` that has no default gets one; an error about a model with secrets doesn't repeat its input.
+    """
+    if not model.__pydantic_complete__:
+        return
+    changed = False
+    for info, function in without_default(model):
+        info.default_factory, changed = function, True
+    if secret_fields(model) and not model.model_config.get("hide_input_in_errors"):
+        model.model_config["hide_input_in_errors"] = changed = True
+    if changed:
+        model.model_rebuild(force=True)
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr))
 class _RowMeta(ModelMetaclass):
     """The class of row classes: `User.email` is a Column. Pydantic keeps fields off the class, so the name is free."""
@@ -62,6 +81,7 @@ class _RowMeta(ModelMetaclass):
                 _building.discard(thread)
         # Each class has its own, so that it never gets its base's columns.
         type.__setattr__(made, "__columns__", {})
+        apply_marks(made)
         return made
 
     if not TYPE_CHECKING:  # to a type checker the attribute is the field's own type
@@ -107,6 +127,12 @@ class Row(BaseModel, metaclass=_RowMeta):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
     )
+
+    def __repr_args__(self) -> "Iterator[tuple[str | None, Any]]":
+        """Yield the fields as `repr` shows them; Pydantic's hook."""
+        secrets = secret_fields(type(self))
+        for name, value in super().__repr_args__():
+            yield name, MASKED if name in secrets and value is not None else value
 
 
 def numbered() -> int:
@@ -218,7 +244,7 @@ class ForeignKey:
         self.on_delete = on_delete
 
 
-Marker = Unique | Index | ForeignKey | PrimaryKey
+Marker = Unique | Index | ForeignKey | PrimaryKey | OnUpdate | Secret
 IndexKind = Literal["unique", "hash", "ordered", "each"]
 
 
@@ -241,6 +267,16 @@ class ReferenceSchema:
     field: str
     target: str
     on_delete: OnDelete
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a Database class says of a table."""
+
+    model: type[BaseModel]
+    indexes: tuple[Unique | Index, ...] = ()
+    """Those over several fields."""
+    transient: bool = False
 
 
 def defined_again(model: type, given: type) -> str:
@@ -269,6 +305,12 @@ class TableSchema:
     referenced_by: tuple[ReferenceSchema, ...] = ()
     columns: dict[str, Column] = field(default_factory=dict)
     """By name, in the order of the model's fields."""
+    secrets: frozenset[str] = frozenset()
+    """The fields that are never shown."""
+    on_update: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    """The fields that move with every change of their row, and what gives their new values."""
+    transient: bool = False
+    """Whether its rows are durable, but have no past."""
 
     def parse_key(self, text: str) -> Key:
         """Return the key that a snapshot or journal spells as text.

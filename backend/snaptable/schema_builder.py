@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from snaptable.conditions import Column
 from snaptable.errors import SchemaError
+from snaptable.on_update import OnUpdate, marks_of
 from snaptable.schema import (
+    Declaration,
     ForeignKey,
     Index,
     IndexKind,
@@ -24,13 +26,15 @@ from snaptable.schema import (
     Row,
     TableSchema,
     Unique,
+    apply_marks,
     defined_again,
     not_numbered,
 )
+from snaptable.secrets import Secret, secret_fields
 from snaptable.values import bulk_validator, core_schemas, value_types
 
-Declarations = Mapping[str, tuple[type[BaseModel], tuple[Unique | Index, ...]]]
-"""Model and compound indexes by table name."""
+Declarations = Mapping[str, Declaration]
+"""What a Database class says of its tables, by their names."""
 
 DROP_A_COLUMN = (
     "to drop a column, take its values out of the file as well: "
@@ -49,7 +53,7 @@ def build(database: str, declared: Declarations, namespace: Mapping[str, Any]) -
     Raises:
         SchemaError: naming the table and the field.
     """
-    tables = {name: _build_table(name, model, markers, namespace) for name, (model, markers) in declared.items()}
+    tables = {name: _build_table(name, declaration, namespace) for name, declaration in declared.items()}
     for schema in tables.values():
         schema.references = tuple(_references(schema, tables, database))
     for schema in tables.values():
@@ -58,9 +62,8 @@ def build(database: str, declared: Declarations, namespace: Mapping[str, Any]) -
     return tables
 
 
-def _build_table(
-    name: str, model: type[BaseModel], markers: tuple[Unique | Index, ...], namespace: Mapping[str, Any]
-) -> TableSchema:
+def _build_table(name: str, declaration: Declaration, namespace: Mapping[str, Any]) -> TableSchema:
+    model = declaration.model
     _check_model(name, model, namespace)
     bulk_validator.warm_key_layout(model)
     for field_name in model.model_fields:
@@ -69,8 +72,9 @@ def _build_table(
     key = _find_key(name, model)
     key_type, is_numbered = _key_type(name, model, key)
     columns = {field_name: Column(model, field_name) for field_name in model.model_fields}
-    schema = TableSchema(name, model, key, key_type, is_numbered, columns=columns)
-    schema.indexes = tuple(_indexes(schema, markers))
+    schema = TableSchema(name, model, key, key_type, is_numbered, columns=columns, transient=declaration.transient)
+    schema.indexes = tuple(_indexes(schema, declaration.indexes))
+    schema.secrets, schema.on_update = _secrets(schema), dict(_moving_fields(schema))
     return schema
 
 
@@ -88,6 +92,7 @@ def _check_model(table: str, model: type[BaseModel], namespace: Mapping[str, Any
         model.model_rebuild(_types_namespace=dict(namespace))
     except (PydanticUndefinedAnnotation, PydanticUserError) as error:
         raise _error(table, None, f"{name} is not complete: {error}") from error
+    apply_marks(model)
     if not issubclass(model, Row):
         raise _error(table, None, f"{name} is not a Row; make it `class {name}(Row)`")
     if not model.model_config.get("frozen"):
@@ -140,7 +145,7 @@ def _error_at(table: str, path: tuple[str, ...], reason: str) -> SchemaError:
 
 def _markers(info: FieldInfo) -> list[Marker]:
     # `Unique` without parentheses is an easy slip that would otherwise pass unnoticed.
-    given = [item() if item in (Unique, Index, PrimaryKey) else item for item in info.metadata]
+    given = [item() if item in (Unique, Index, PrimaryKey, Secret) else item for item in info.metadata]
     return [item for item in given if isinstance(item, Marker)]
 
 
@@ -176,6 +181,31 @@ def _key_type(table: str, model: type[BaseModel], key: str) -> tuple[type[str] |
         if name != key or key_type is not int:
             raise _error(table, name, "numbered() is for a primary key that is an int")
     return key_type, optional or bool(numbered)
+
+
+# ── secrets, and fields that move ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _secrets(schema: TableSchema) -> frozenset[str]:
+    secrets = secret_fields(schema.model)
+    if schema.key in secrets:
+        raise _error(schema.name, schema.key, "a primary key can't be Secret(): it names its row everywhere")
+    return secrets
+
+
+def _moving_fields(schema: TableSchema) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name, info in schema.model.model_fields.items():
+        marks = marks_of(info)
+        if OnUpdate in info.metadata:
+            raise _error(schema.name, name, "OnUpdate takes the function that gives the new value: OnUpdate(utc_now)")
+        if len(marks) > 1:
+            raise _error(schema.name, name, "a field has one OnUpdate() at the most")
+        if not marks and value_types.is_marked(info.annotation, OnUpdate):
+            raise _error(schema.name, name, "OnUpdate() marks a whole field: Annotated[datetime | None, OnUpdate(…)]")
+        if marks and name == schema.key:
+            raise _error(schema.name, name, "a primary key never changes, so OnUpdate() has no meaning")
+        if marks:
+            yield name, marks[0].function
 
 
 # ── indexes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,6 +287,8 @@ def _references(schema: TableSchema, tables: Mapping[str, TableSchema], database
             raise _error(schema.name, name, "a field has one foreign key at the most")
         for key in keys:
             target = _target(schema.name, name, key, tables, database)
+            if target.transient and not schema.transient:
+                raise _error(schema.name, name, f"{target.name} is transient: a past has none of its rows to refer to")
             _check_reference(schema, name, key, target)
             yield ReferenceSchema(schema.name, name, target.name, key.on_delete)
 

@@ -23,9 +23,11 @@ MODULES = [
     "errors",
     "grouped",
     "history.history",
+    "on_update",
     "query",
     "questions",
     "schema",
+    "secrets",
     "table",
 ]
 

@@ -66,7 +66,7 @@ def change(
         documents.check_page(db.documents[annotation.document_id], page_num, "page_num")
     if "coordinates" in changes:
         quotas.check_json(db, "coordinates", changes["coordinates"])
-    return quotas.change(db, user, annotation, **changes, updated_at=utc_now())
+    return quotas.change(db, user, annotation, **changes)
 
 
 def delete(db: Library, user: User, annotation_id: str, check: Callable[[Annotation], None] = unconditionally) -> None:

@@ -89,7 +89,7 @@ def create(db: Library, user: User, table: Table[OwnedT], /, **fields: object) -
 
 
 def change(db: Library, user: User, annotation: Annotation, /, **changes: object) -> Annotation:
-    """Change fields of a user's annotation, its time among them; cost as `create`.
+    """Change fields of a user's annotation; cost as `create`.
 
     Raises:
         QuotaExceeded: the user may not store as many bytes; the transaction must not be committed.

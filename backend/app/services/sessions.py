@@ -60,7 +60,7 @@ def begin(db: Library, user: User, token: str, terms: SessionTerms, new_hash: st
     check_unchanged(db, user)
     now = utc_now()
     if new_hash:
-        db.users.update(user.id, password_hash=new_hash, updated_at=now)
+        db.users.update(user.id, password_hash=new_hash)
     _clear_away(db, user, now, terms.most - 1)
     return db.sessions.insert(
         Session(user_id=user.id, token_sha256=_digest(token), created_at=now, expires_at=terms.end_of(now, now))

@@ -40,7 +40,7 @@ def change_password(db: Library, user: User, session_id: str, password_hash: str
     """
     sessions.check_unchanged(db, user)
     ended = sessions.end_others(db, user, session_id)
-    db.users.update(user.id, password_hash=password_hash, updated_at=utc_now())
+    db.users.update(user.id, password_hash=password_hash)
     return ended
 
 
@@ -60,6 +60,5 @@ def close_account(db: Library, user: User, session_id: str) -> None:
     sessions.check_unchanged(db, user)
     sessions.end_others(db, user, session_id)
     sessions.log_out(db, session_id)
-    now = utc_now()
     # No address that is registered or typed equals this one, and no password opens the empty hash.
-    db.users.update(user.id, email=f"deleted:{user.id}", password_hash="", updated_at=now, deleted_at=now)
+    db.users.update(user.id, email=f"deleted:{user.id}", password_hash="", deleted_at=utc_now())

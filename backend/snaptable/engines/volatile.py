@@ -98,11 +98,19 @@ class InMemory:
             number.sequence = transaction.sequence
 
     def put(self, states: Iterable[RowState]) -> list[ConstraintError]:
-        """Put rows into states, inside `writing`; return every constraint that doesn't hold then. O(rows)."""
+        """Put rows into states, inside `writing`; return every constraint that doesn't hold then. O(rows).
+
+        Of what refers to rows that go, only rows of transient tables go with them.
+        """
         transaction = self.memory.open_transaction
         assert transaction is not None
-        for state in states:
-            _put(self.memory.tables[state.table], transaction, state)
+        tables = self.memory.tables
+        given = list(states)
+        for state in given:
+            _put(tables[state.table], transaction, state)
+        for state in given:
+            if state.row is None:
+                constraints.release_transient(tables, transaction, tables[state.table], state.key)
         return list(constraints.violations(self.memory.tables, transaction.net_changes()))
 
     def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> "CopyEngine":
@@ -113,7 +121,10 @@ class InMemory:
         # 1. The present rows: sharing them costs a copy of the dictionary, in C.
         with memory.latch:
             present = memory.durable_sequence
-            tables = {name: (rows.durable_rows(), rows.last_number) for name, rows in memory.tables.items()}
+            tables = {
+                name: ({} if rows.schema.transient else rows.durable_rows(), rows.last_number)
+                for name, rows in memory.tables.items()
+            }
         # 2. Those that were otherwise, each decoded once.
         for state in states(present):
             rows = tables[state.table][0]

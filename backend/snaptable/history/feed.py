@@ -81,6 +81,8 @@ class Feed:
     def _give(self, commits: list[Commit]) -> Iterator[Commit]:
         for commit in commits:
             self.place = commit.sequence
+            if commit.is_hidden:
+                continue
             if self._tables is None or any(commit.touches(table) for table in self._tables):
                 yield commit
 

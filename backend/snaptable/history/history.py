@@ -44,6 +44,9 @@ class History(Generic[D]):
     A moment is a sequence or an aware time. **`at(57)` is the state after commit 57**; `undo(57)` takes back what
     commit 57 did; `restore(at=57)` makes the state after commit 57 the present one. All goes back as far as commits
     are kept (`first`). Undo, restore and merge are ordinary commits: they are checked like any, and can be undone.
+
+    What it shows of changes has `••••` in the place of secrets; the rows of `at` and `fork` have their values. Rows of
+    transient tables have no past: they are in none of this, and a past and a fork have none of them.
     """
 
     def __init__(self, database: D) -> None:
@@ -120,7 +123,8 @@ class History(Generic[D]):
         after = source.first if since is None else sequence_of(since, source)
         last = source.sequence if until is None else sequence_of(until, source)
         found = source.oldest_first(after, last) if oldest_first else source.newest_first(after, last)
-        matching = (commit for commit in map(self._shown, found) if commit.touches(table, key))
+        shown = (commit for commit in map(self._shown, found) if not commit.is_hidden)
+        matching = (commit for commit in shown if commit.touches(table, key))
         return islice((commit for commit in matching if actor is None or commit.actor == actor), limit)
 
     def __iter__(self) -> Iterator[Commit]:
@@ -134,7 +138,14 @@ class History(Generic[D]):
         schema = self._database.__schemas__.get(table)
         if schema is None:
             raise ValueError(f"the database has no table {table!r}; it has {', '.join(self._database.__schemas__)}")
+        if schema.transient:
+            raise ValueError(f"{table} is transient: its rows have no past")
         return schema
+
+    @property
+    def _schemas(self) -> dict[str, TableSchema]:
+        """The tables that have a past."""
+        return {name: schema for name, schema in self._database.__schemas__.items() if not schema.transient}
 
     # ── earlier states ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +187,7 @@ class History(Generic[D]):
         return self._database._copy_over(engine, f"forked from commit {sequence}", sequence)
 
     def _states_at(self, sequence: int, present: int) -> Iterator[RowState]:
-        schemas = self._database.__schemas__
+        schemas = self._schemas
         for (table, text), (oldest, _) in touched(self._source, sequence, present, schemas).items():
             yield RowState(table, typed_key(schemas[table], text), former_json(oldest))
 
@@ -202,7 +213,9 @@ class History(Generic[D]):
         >>> db.history.diff(0).counts
         {'users': {'insert': 2, 'replace': 0, 'delete': 0}}
         """
-        names = [name for name in self._database.__schemas__ if tables is None or name in tables]
+        for table in tables or ():
+            self._check_table(table)
+        names = [name for name in self._schemas if tables is None or name in tables]
         if b is None and isinstance(a, Subject) and a.fork_base is not None:
             return History(a)._between(a.fork_base, a._opened().commits.sequence, names)
         if isinstance(a, (int, datetime)) and (b is None or isinstance(b, (int, datetime))):
@@ -216,10 +229,10 @@ class History(Generic[D]):
         return Diff(tuple(change if first <= second else change.inverse for change in changes))
 
     def _net(self, after: int, until: int, names: Collection[str]) -> Iterator[Change]:
-        schemas = self._database.__schemas__
+        schemas = self._schemas
         for (table, text), (oldest, newest) in touched(self._source, after, until, names).items():
             key = typed_key(schemas[table], text)
-            change = Change.between(table, key, former_json(oldest), later_json(newest))
+            change = Change.between(schemas[table], key, former_json(oldest), later_json(newest))
             if change is not None:
                 yield change
 
@@ -279,6 +292,8 @@ class History(Generic[D]):
         if commit.record.migrations:
             raise HistoryError(f"commit {sequence} is a migration, which can't be undone")
         for change in reversed(commit.record.changes):
+            if change.table in self._database.__schemas__ and change.table not in self._schemas:
+                continue  # a transient table
             key = typed_key(self._check_table(change.table), change.key)
             yield Step(change.table, key, later_json(change), former_json(change))
 
@@ -313,7 +328,7 @@ class History(Generic[D]):
         """
         if key is not None and table is None:
             raise ValueError("name the table of the key")
-        names = self._database.__schemas__ if table is None else {table: self._check_table(table)}
+        names = self._schemas if table is None else {table: self._check_table(table)}
         sequence = sequence_of(at, self._source)
         engine = self._engine
 
@@ -347,10 +362,10 @@ class History(Generic[D]):
         base = fork.fork_base
         if base is None or type(fork) is not type(self._database):
             raise HistoryError(f"{fork!r} is not a fork of a {type(self._database).__name__}")
-        schemas, source = self._database.__schemas__, fork._opened().commits
+        schemas, source = self._schemas, fork._opened().commits
         steps = [
             Step(table, typed_key(schemas[table], text), former_json(oldest), later_json(newest))
-            for (table, text), (oldest, newest) in touched(source, base, source.sequence).items()
+            for (table, text), (oldest, newest) in touched(source, base, source.sequence, schemas).items()
         ]
         return self._revert(lambda: steps, Manner(note, (), dry_run, force))
 

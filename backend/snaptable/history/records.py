@@ -7,10 +7,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from snaptable.changes import ChangeRecord, Delete, Insert, Key, TimedCommit
+from snaptable.changes import ChangeRecord, Delete, Key, TimedCommit
 from snaptable.errors import Conflict
 from snaptable.history.rewind import former_row
 from snaptable.schema import TableSchema
+from snaptable.secrets import masked
 
 Fields = dict[str, object]
 """A row as a JSON object."""
@@ -20,13 +21,14 @@ SIGNS: dict[str, str] = {"insert": "+", "replace": "~", "delete": "-"}
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to a row.
+    """What happened to a row; secrets are shown as `••••`.
 
     Attributes:
         table, key: the row.
         kind: "insert", "replace" or "delete".
         before: the row before, as a JSON object; None if there was none.
         after: the row after; None if there is none.
+        changed: the names of the fields that differ, secrets among them.
     """
 
     table: str
@@ -34,9 +36,10 @@ class Change:
     kind: Kind
     before: Fields | None
     after: Fields | None
+    changed: tuple[str, ...]
 
     @classmethod
-    def between(cls, table: str, key: Key, before: bytes | None, after: bytes | None) -> "Change | None":
+    def between(cls, schema: TableSchema, key: Key, before: bytes | None, after: bytes | None) -> "Change | None":
         """Return the change from one state of a row, as JSON, to another; None if they say the same."""
         if before == after:
             return None
@@ -44,20 +47,27 @@ class Change:
         new = None if after is None else json.loads(after)
         if old is not None and new is not None and not _differing(old, new):
             return None
+        return cls.of(schema, key, old, new)
+
+    @classmethod
+    def of(cls, schema: TableSchema, key: Key, old: Fields | None, new: Fields | None) -> "Change":
+        """Return the change from one state of a row to another."""
         kind: Kind = "insert" if old is None else "delete" if new is None else "replace"
-        return cls(table, key, kind, old, new)
+        changed = tuple(_differing(old or {}, new or {}))
+        before, after = (None if row is None else masked(row, schema.secrets) for row in (old, new))
+        return cls(schema.name, key, kind, before, after, changed)
 
     @property
     def fields(self) -> dict[str, tuple[object, object]]:
         """The fields that differ, each with its value before and after; None where there is none."""
         old, new = self.before or {}, self.after or {}
-        return {name: (old.get(name), new.get(name)) for name in _differing(old, new)}
+        return {name: (old.get(name), new.get(name)) for name in self.changed}
 
     @property
     def inverse(self) -> "Change":
         """The change that takes this one back."""
         kind: Kind = "insert" if self.kind == "delete" else "delete" if self.kind == "insert" else "replace"
-        return Change(self.table, self.key, kind, self.after, self.before)
+        return Change(self.table, self.key, kind, self.after, self.before, self.changed)
 
     def __str__(self) -> str:
         line = f"{SIGNS[self.kind]} {self.table} {self.key}"
@@ -93,6 +103,7 @@ class Commit:
         via: by which way; None likewise.
         undoes: the commits that it took back.
         migrations: the migrations that it applied.
+        is_hidden: whether it changed rows of transient tables alone, which have no past.
     """
 
     sequence: int
@@ -102,17 +113,21 @@ class Commit:
     via: str | None
     undoes: tuple[int, ...]
     migrations: tuple[str, ...]
+    is_hidden: bool
     _records: tuple[ChangeRecord, ...]
     _schemas: Mapping[str, TableSchema]
 
     @classmethod
     def of(cls, timed: TimedCommit, schemas: Mapping[str, TableSchema]) -> "Commit":
-        """Return a commit as people see it."""
+        """Return a commit as people see it, without what it did to transient tables."""
         record, by = timed.record, timed.record.attribution
         at = datetime.fromisoformat(timed.at)
         actor, note, via = (by.actor, by.note, by.via) if by else (None, None, None)
+        transient = {name for name, schema in schemas.items() if schema.transient}
+        records = tuple([change for change in record.changes if change.table not in transient])
+        hidden = not records and bool(record.changes)
         return cls(
-            record.sequence, at, actor, note, via, record.undoes, record.migrations, record.changes, schemas
+            record.sequence, at, actor, note, via, record.undoes, record.migrations, hidden, records, schemas
         )  # fmt: skip
 
     @cached_property
@@ -140,10 +155,8 @@ class Commit:
 
 
 def _change_of(record: ChangeRecord, schema: TableSchema) -> Change:
-    kind: Kind = "insert" if isinstance(record, Insert) else "delete" if isinstance(record, Delete) else "replace"
-    before = former_row(record)
     after = None if isinstance(record, Delete) else json.loads(record.row)
-    return Change(record.table, typed_key(schema, record.key), kind, before, after)
+    return Change.of(schema, typed_key(schema, record.key), former_row(record), after)
 
 
 def typed_key(schema: TableSchema, key: Key) -> Key:

@@ -54,7 +54,7 @@ class Reverter:
         try:
             with self._engine.writing(how.note, how.undoes) as number:
                 # 1. Where the steps lead, beside what changed since.
-                target = carry_out(steps(), self._engine.row_json, self._changed_by, force=how.force)
+                target = carry_out(steps(), self._engine.row_json, self._changed_by, self._schemas, force=how.force)
                 # 2. The constraints, all of them; with `cascade`, rows that refer to those that go, go too.
                 violations = self._put(target)
                 while how.cascade and (referring := self._referring(violations)):
@@ -74,8 +74,9 @@ class Reverter:
         """Put rows into their new states, and take note of what that changes."""
         states = [state for state in target.states() if (state.table, state.key) not in self._changes]
         for state in states:
-            change = Change.between(state.table, state.key, self._engine.row_json(state.table, state.key), state.row)
-            if change is not None:
+            schema, present = self._schemas[state.table], self._engine.row_json(state.table, state.key)
+            change = Change.between(schema, state.key, present, state.row)
+            if change is not None and not schema.transient:
                 self._changes[state.table, state.key] = change
         return self._engine.put(states)
 

@@ -46,6 +46,6 @@ def compared(schemas: Mapping[str, TableSchema], first: RowsOf, second: RowsOf) 
     for name, schema in schemas.items():
         old, new = first(name), second(name)
         for key in dict.fromkeys((*old, *new)):
-            change = Change.between(name, typed_key(schema, key), old.get(key), new.get(key))
+            change = Change.between(schema, typed_key(schema, key), old.get(key), new.get(key))
             if change is not None:
                 yield change

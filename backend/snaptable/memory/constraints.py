@@ -9,6 +9,7 @@ from snaptable.errors import ForeignKeyViolation, UniqueViolation
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import NetChange, Transaction
 from snaptable.schema import ReferenceSchema
+from snaptable.secrets import MASK, masked_value
 from snaptable.values.row_lines import Key
 
 Tables = Mapping[str, TableRows]
@@ -48,7 +49,7 @@ def clashes(table: TableRows) -> Iterator[UniqueViolation]:
                 table=table.name,
                 key=key,
                 fields=index.names,
-                value=value,
+                value=masked_value(index.names, value, table.schema.secrets),
                 other=table.codec.share(first),
             )
 
@@ -66,12 +67,13 @@ def _missing_references(
                 table=table.name,
                 key=key,
                 fields=(reference.field,),
-                value=value,
+                value=masked_value((reference.field,), value, table.schema.secrets),
             )
 
 
 def _missing(table: TableRows, key: Key, reference: ReferenceSchema, value: Key) -> str:
-    return f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {value!r}"
+    shown = MASK if reference.field in table.schema.secrets else repr(value)
+    return f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {shown}"
 
 
 def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[ForeignKeyViolation]:
@@ -108,6 +110,20 @@ def delete(tables: Tables, transaction: Transaction, table: TableRows, row: Base
             pending += _release_referrers(tables[reference.table], transaction, reference, key)
 
 
+def release_transient(tables: Tables, transaction: Transaction, table: TableRows, key: Key) -> None:
+    """Delete the rows of transient tables that refer to a row that is gone, or set the reference to None.
+
+    As their `on_delete` says; O(rows that change). Rows that `restrict` protects are left to the check.
+    """
+    for reference in table.schema.referenced_by:
+        child = tables[reference.table]
+        if child.schema.transient:
+            for target, referrer in _release_referrers(child, transaction, reference, key):
+                row = target.get(referrer)
+                if row is not None:
+                    delete(tables, transaction, target, row)
+
+
 def _release_referrers(
     child: TableRows, transaction: Transaction, reference: ReferenceSchema, key: Key
 ) -> list[tuple[TableRows, Key]]:
@@ -118,7 +134,8 @@ def _release_referrers(
     if reference.on_delete == "cascade":
         return [(child, child.key_of(row)) for row in rows]
     for row in rows:
-        after, row_json = child.codec.store({**child.codec.values_of(row), reference.field: None})
+        codec = child.codec
+        after, row_json = codec.store({**codec.values_of(row), reference.field: None, **codec.moved()})
         transaction.change(child, child.key_of(row), row, after, row_json)
     return []
 

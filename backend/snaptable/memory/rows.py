@@ -157,12 +157,13 @@ class TableRows:
         if not self.intact:
             self.rows[key] = after
             return
+        kept_up = self._kept_up  # before the change: those of a copy may be built only now, over the rows as they are
         self.intact = False
         if after is None:
             self.rows[key] = None
             self.tombstones += 1
             if before is not None:
-                for index in self._kept_up:
+                for index in kept_up:
                     index.remove(before)
         elif before is None:
             if key in self.rows:
@@ -171,11 +172,11 @@ class TableRows:
                     self.freed_slots.remove(key)
                     del self.rows[key]
             self.rows[key] = after
-            for index in self._kept_up:
+            for index in kept_up:
                 index.add(after)
         else:
             self.rows[key] = after
-            for index in self._kept_up:
+            for index in kept_up:
                 index.swap(before, after)
         self.intact = True
 

@@ -1,6 +1,6 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -196,8 +196,9 @@ class MemoryTable:
             if present is None:
                 return self._share(self._add(transaction, added, row_json))
             key, codec = self._table.schema.key, self._table.codec
-            values = {**codec.values_of(row), key: self._table.key_of(present)}
-            return self._share(self._change(transaction, present, *codec.store(values)))
+            return self._share(
+                self._change(transaction, present, {**codec.values_of(row), key: self._table.key_of(present)})
+            )
 
     def get_or_insert(self, row: BaseModel, by: str | None = None) -> BaseModel:
         """Return the row with its key, or with its value of a unique field; add it if there is none."""
@@ -272,7 +273,7 @@ class MemoryTable:
                 fields=(name,),
             )
         values = {**self._table.codec.values_of(before), **changes, name: key}
-        return self._change(transaction, before, *self._table.codec.store(values))
+        return self._change(transaction, before, values, changes)
 
     def _replace(self, transaction: Transaction, row: BaseModel, *, insert: bool) -> BaseModel:
         table = self._table
@@ -280,7 +281,7 @@ class MemoryTable:
         key = values.get(table.schema.key)
         if insert and (key is None or table.get(key) is None):
             return self._add(transaction, *table.codec.store(self._numbered(values)))
-        return self._change(transaction, self._existing(key), *table.codec.store(values))
+        return self._change(transaction, self._existing(key), values)
 
     def _present(self, row: BaseModel, by: str) -> tuple[BaseModel, bytes, BaseModel | None]:
         """Return a row as it would be stored, its JSON, and the stored row with its value of a unique field."""
@@ -308,10 +309,32 @@ class MemoryTable:
                 other=self._share(stored),
             )
 
-    def _change(self, transaction: Transaction, before: BaseModel, after: BaseModel, row_json: bytes) -> BaseModel:
+    def _change(
+        self, transaction: Transaction, before: BaseModel, values: FieldValues, given: Collection[str] = ()
+    ) -> BaseModel:
+        """Put values in the place of a row, if they differ; the fields that move with it move, but for those given."""
+        if self._table.codec.on_update:
+            return self._change_and_move(transaction, before, values, given)
+        after, row_json = self._table.codec.store(values)
         if self._table.codec.is_same_row(before, after, row_json):
             return before
         transaction.change(self._table, self._table.key_of(before), before, after, row_json)
+        return after
+
+    def _change_and_move(
+        self, transaction: Transaction, before: BaseModel, values: FieldValues, given: Collection[str]
+    ) -> BaseModel:
+        table, codec, key = self._table, self._table.codec, self._table.key_of(before)
+        moved = codec.moved(given)
+        after, row_json = codec.store({**values, **moved})
+        if codec.is_moved_only(before, after, moved):
+            return before
+        original = transaction.before_image(table, key)
+        if original is not None and codec.is_moved_only(original, after, moved):
+            # Changed and changed back: after all the transaction leaves the row as it was.
+            transaction.change(table, key, before, original)
+            return original
+        transaction.change(table, key, before, after, row_json)
         return after
 
     def _existing(self, key: object) -> BaseModel:

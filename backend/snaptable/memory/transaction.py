@@ -87,6 +87,11 @@ class Transaction:
             else:
                 self._row_json.pop((table, key), None)
 
+    def before_image(self, table: TableRows, key: Key) -> BaseModel | None:
+        """Return the row that a key had before the transaction, if that changed it; else None. O(1)."""
+        images = self.undo.get(table)
+        return None if images is None else images.get(key)
+
     def take_note(self, note: str | None, undoes: tuple[int, ...]) -> None:
         """Say in the commit why it was made, if there is a note, and which commits it takes back."""
         self.undoes = (*self.undoes, *undoes)
@@ -173,7 +178,9 @@ class Transaction:
         """Return a net change in its engine-neutral form."""
         if after is None:
             assert before is not None
-            return Delete(table.name, key, table.codec.dump(before))
+            return Delete(table.name, key, None if table.schema.transient else table.codec.dump(before))
         if before is None:
             return Insert(table.name, key, self.row_json(table, key, after))
-        return Replace(table.name, key, self.row_json(table, key, after), table.codec.former_values(before, after))
+        # What has no past need not say what was there before.
+        former = None if table.schema.transient else table.codec.former_values(before, after)
+        return Replace(table.name, key, self.row_json(table, key, after), former)

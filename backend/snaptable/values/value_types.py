@@ -161,6 +161,17 @@ def is_hashable(annotation: Annotation) -> bool:
     return types is not None and all(issubclass(each, HASHABLE_SCALARS) for each in types)
 
 
+def is_marked(annotation: Annotation, mark: type) -> bool:
+    """Return whether a mark of a class stands inside an annotation: on an alternative of a union, or on an item."""
+    if isinstance(annotation, TypeAliasType):
+        return is_marked(annotation.__value__, mark)
+    if get_origin(annotation) is Annotated:
+        return any(item is mark or isinstance(item, mark) for item in get_args(annotation)[1:]) or is_marked(
+            get_args(annotation)[0], mark
+        )
+    return any(is_marked(part, mark) for part in get_args(annotation))
+
+
 # ── ordering ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

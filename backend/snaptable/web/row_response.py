@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from snaptable import Row
+from snaptable.secrets import secret_fields
 from snaptable.web.etags import IfMatch, etag_of, is_known
 
 SHAPE_WORDS = ("type", "format", "enum", "const", "anyOf", "items", "prefixItems", "additionalProperties")
@@ -30,8 +31,10 @@ class RowResponder(Generic[RowT]):
         """Compare the two models.
 
         Raises:
-            TypeError: the row's JSON is not what is documented; a field too many could be a secret.
+            TypeError: the row's JSON is not what is documented, a field too many could be a secret; or it has secrets.
         """
+        if secrets := secret_fields(model):
+            raise TypeError(f"{model.__name__}.{min(secrets)} is secret: answer with a model of the other fields")
         if _shape(model) != _shape(documented):
             raise TypeError(f"rows of {model.__name__} are not sent as {documented.__name__} says")
         self._serializer = model.__pydantic_serializer__

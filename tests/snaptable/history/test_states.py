@@ -251,3 +251,24 @@ def test_a_fork_is_another_future(
                     assert error.conflicts  # noqa: PT017 - it may succeed, too
                     assert state_of(db) == before
             assert db.check() == []
+
+
+FIRST_WRITES: list[Callable[[Shelf], object]] = [
+    lambda fork: fork.authors.insert(Author(id=9, name="z")),
+    lambda fork: fork.authors.update(1, name="z"),
+    lambda fork: fork.books.update(1, pages=7, tags=["y"]),
+    lambda fork: fork.books.delete(1),
+    lambda fork: fork.authors.delete(1),
+]
+
+
+@pytest.mark.parametrize("write", FIRST_WRITES)
+def test_a_fork_may_be_written_to_before_it_is_asked(write: Callable[[Shelf], object]) -> None:
+    """Ensure that indexes which the first write has built hold what it changed, once."""
+    with Shelf("memory:") as db:
+        db.authors.insert(Author(id=1, name="a"))
+        db.books.insert_many([Book(id=1, author_id=1, tags=["x"]), Book(id=2, editor_id=1)])
+        with db.history.fork() as fork:
+            write(fork)
+            assert fork.check() == []
+            assert fork.books.where(Book.pages >= 0).count() == fork.books.count()
