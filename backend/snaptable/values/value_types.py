@@ -110,7 +110,8 @@ def accepts(types: tuple[type, ...] | None, value: object) -> bool:
     if isinstance(value, NUMBERS) and any(issubclass(each, NUMBERS) for each in types):
         return True
     # A member of an enum with a mixed-in type equals its plain value, so it may be compared with one.
-    return any(issubclass(each, Enum) and issubclass(each, type(value)) for each in types)
+    mixed_in = () if type(value) is object else (type(value),)
+    return any(issubclass(each, Enum) and issubclass(each, mixed_in) for each in types)
 
 
 def choices(annotation: Annotation) -> tuple[object, ...] | None:

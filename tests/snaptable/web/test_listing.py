@@ -260,6 +260,24 @@ def test_times_may_stay_naive_or_be_of_another_zone() -> None:
     assert naive == datetime(2026, 1, 2)  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("query", ["at__gt=2026-01-01T00:00:00", "at=2026-01-01T00:00:00", "at__lte=2026-01-01"])
+def test_a_filter_by_a_time_of_the_other_kind_is_refused_in_words(query: str) -> None:
+    """Ensure that a naive time asked of aware ones is a 422 that names both, not an empty list."""
+    app, naive_listing = FastAPI(), ListParams(Item, ["id", "at"], sort="id", zone=None)
+    install_problems(app)
+
+    @app.get("/items")
+    def items(request: Request) -> Response:
+        with Items("memory:", banner=False) as db:
+            db.items.create(id=1, text=None, size=1, price=1.0, at=datetime(2026, 1, 2, tzinfo=UTC))
+            return respond.page(naive_listing.read(request).page_json(db.items.where()))
+
+    response = TestClient(app).get(f"/items?{query}")
+    assert response.status_code == 422, response.text
+    assert "naive" in response.text
+    assert "aware" in response.text
+
+
 def test_the_parameters_are_documented(client: TestClient) -> None:
     """Ensure that OpenAPI lists every parameter that is taken, with its type, and no other."""
     parameters = client.get("/openapi.json").json()["paths"]["/items"]["get"]["parameters"]

@@ -16,6 +16,7 @@ from snaptable.conditions import Term
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.queries.filters import Conditions, ResidualFilter, Values
 from snaptable.memory.rows import TableRows
+from snaptable.values.value_types import NUMBERS
 
 Position = tuple[object, ...]
 """Where a cursor stands: values of the order's columns."""
@@ -63,11 +64,17 @@ class IndexableTerms:
 
     def compared(self) -> tuple[int, ...]:
         """Return the positions of the values that must have a place in their column's order; NaN has none."""
-        return tuple(term.position for kind in (self.low, self.high) for term in kind.values())
+        compared = [*self.low.values(), *self.high.values(), *filter(_may_be_nan, self.equal.values())]
+        return tuple(term.position for term in compared)
 
     def prefixes(self) -> tuple[int, ...]:
         """Return the positions of the texts that must not be empty: every text begins with an empty one."""
         return tuple(term.position for term in self.prefix.values())
+
+
+def _may_be_nan(term: IndexableTerm) -> bool:
+    """Return whether a column takes numbers, so that it may be compared with one that has no place among them."""
+    return any(issubclass(kind, NUMBERS) for kind in term.term.column.types or NUMBERS)
 
 
 # ── the paths ───────────────────────────────────────────────────────────────────────────────────────────────────────
