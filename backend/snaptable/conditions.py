@@ -203,7 +203,7 @@ class Column:
             wanted = " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None))
             raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
         if self.time_kind is not None and isinstance(value, datetime) and time_kind_of(value) != self.time_kind:
-            raise InvalidQuery(wrong_time(f"{self!r} holds {self.time_kind} times", self.time_kind))
+            raise wrong_time(self, f"{self!r} holds {self.time_kind} times", self.time_kind)
         if isinstance(value, Decimal) and value.is_snan():
             raise InvalidQuery(f"{self!r} can't be compared with a signalling NaN")
 
@@ -505,11 +505,14 @@ def time_kind_of(value: datetime | time) -> str:
     return "naive" if value.tzinfo is None or value.utcoffset() is None else "aware"
 
 
-def wrong_time(held: str, kind: str) -> str:
-    """Return the message of a comparison of times of one kind, as `held` says, with one of the other."""
+def wrong_time(column: Column, held: str, kind: str) -> InvalidQuery:
+    """Return the error of comparing a column's times, all of a kind as `held` says, with one of the other kind."""
+    advice = "an aware one: write a time without an offset, value.replace(tzinfo=None)"
     if kind == "aware":
-        return f"{held}, and is compared with a naive one: write utc_now(), or datetime.now(UTC)"
-    return f"{held}, and is compared with an aware one: write a time without an offset, value.replace(tzinfo=None)"
+        advice = "a naive one: write utc_now(), or datetime.now(UTC)"
+    error = InvalidQuery(f"{held}, and is compared with {advice}")
+    error.times = (column.name, kind)
+    return error
 
 
 def check_key(table: str, field: str, key_type: type, key: object) -> None:

@@ -180,7 +180,14 @@ class InvalidCursor(SnaptableError, ValueError):
 
 
 class InvalidQuery(SnaptableError, TypeError):
-    """A condition or an ordering without a meaning; the message says what to write instead."""
+    """A condition or an ordering without a meaning; the message says what to write instead.
+
+    Attributes:
+        times: of a comparison of an aware time with naive ones, or the reverse: the column's name, and the kind of the
+            times that it holds. None for every other fault.
+    """
+
+    times: tuple[str, str] | None = None
 
 
 class InvalidKey(InvalidQuery, RowNotFound):

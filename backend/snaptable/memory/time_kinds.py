@@ -12,7 +12,6 @@ from operator import attrgetter
 from pydantic import BaseModel
 
 from snaptable.conditions import ORDERED, Column, Term, time_kind_of, wrong_time
-from snaptable.errors import InvalidQuery
 
 Kind = tuple[type, str]
 """`datetime` or `time`, and "naive" or "aware"."""
@@ -89,7 +88,7 @@ def check_times(term: Term, table: str, asked: Kind, same: int, others: int) -> 
         return
     held = _OTHER[asked[1]]
     what = f"{others:,} of the times of {term.column!r} (table {table}) {'is' if others == 1 else 'are'} {held}"
-    raise InvalidQuery(wrong_time(what, held))
+    raise wrong_time(term.column, what, held)
 
 
 def other(kind: Kind) -> Kind:

@@ -186,6 +186,12 @@ def problem_of(error: SnaptableError) -> Problem:
             return Problem.invalid(*(FieldError(pointer, detail) for pointer in _pointers(error.fields) or [""]))
         case InvalidCursor():
             return Problem.invalid(FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query"))
+        case InvalidQuery(times=(field, kind)):
+            detail = "The times of this field are {}, and this one is {}: write it {} an offset, as in {}."
+            words = ("aware", "naive", "with", "2026-01-31T12:00:00Z")
+            if kind == "naive":
+                words = ("naive", "aware", "without", "2026-01-31T12:00:00")
+            return Problem.invalid(FieldError(f"/{field}", detail.format(*words), "query"))
         case InvalidQuery():
             return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
         case ReadOnlyStore() | WriteFailed():
