@@ -14,6 +14,10 @@ Key = Any
 """A primary key, or its text if the model is not known: whatever carries changes does not look at it."""
 
 
+AUTOMATIC = "automatic: "
+"""How the name begins, under which a commit's `migrations` has what an opening filled in by itself."""
+
+
 @dataclass(slots=True)
 class Insert:
     """A row that wasn't there."""
@@ -94,7 +98,7 @@ class CommitRecord:
         numbered: the last number given out, by table that numbers its keys, if this commit moved it.
         attribution: who made it, and why; None if nothing says so.
         undoes: the commits that it takes back.
-        migrations: the names of the migrations that it applied.
+        migrations: the names of the migrations that it applied; or, beginning with `AUTOMATIC`, what was filled in.
     """
 
     sequence: int
@@ -103,3 +107,13 @@ class CommitRecord:
     attribution: Attribution | None = None
     undoes: tuple[int, ...] = ()
     migrations: tuple[str, ...] = ()
+
+    @property
+    def named_migrations(self) -> tuple[str, ...]:
+        """The migrations that it applied, without what was filled in by itself."""
+        return tuple(name for name in self.migrations if not name.startswith(AUTOMATIC))
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether it is what an opening filled in by itself."""
+        return bool(self.migrations) and not self.named_migrations

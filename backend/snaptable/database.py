@@ -4,7 +4,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -17,6 +17,9 @@ from snaptable.declarations import declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, url_of
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
+from snaptable.migrations import Migration
+from snaptable.migrations.declared import checked as check_migrations
+from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy
 from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
 from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import Declaration, TableSchema
@@ -51,6 +54,8 @@ class Database:
     1
     """
 
+    migrations: ClassVar[Sequence[Migration]]
+    """What brings older stores into the shape of today's models; applied at the next opening, in one commit."""
     __schemas__: ClassVar[dict[str, TableSchema]] = {}
     __declared__: ClassVar[dict[str, Declaration]] = {}
 
@@ -67,6 +72,7 @@ class Database:
             declared.update(base.__dict__.get("__declared__", {}))
         cls.__declared__ = declared | declared_tables(cls, Database, hints)
         cls.__schemas__ = schema_builder.build(cls.__name__, cls.__declared__, namespace)
+        check_migrations(cls.__name__, cls._migrations())
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Database:
         banner: bool = True,
         history_bytes: int = HISTORY_BYTES,
         history_days: float | None = None,
+        migrate: MigratePolicy = "open",
         filesystem: Filesystem | None = None,
     ) -> None:
         """Name the database; nothing is opened yet.
@@ -95,14 +102,17 @@ class Database:
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.
             history_bytes: how much of the past is kept, in bytes of the journal (256 MiB); 0 for none.
             history_days: how long it is kept at most; None for as long as there is room.
+            migrate: "open" to apply pending migrations, and to fill in new fields, at the opening; "manual" to raise
+                MigrationNeeded instead, which lists them.
             filesystem: what gives the disk for the directory, called with it and `fsync`; None for the real one.
 
         Raises:
             OpenError: the URL is neither a directory nor "memory:".
-            ValueError: another `snapshot`, or a number that is no bound.
+            ValueError: another `snapshot` or `migrate`, or a number that is no bound.
         """
         check_arguments(url, snapshot, writer_timeout)
         self._retention = Retention(history_bytes, history_days)
+        self._migrate = check_policy(migrate)
         self.url = url_of(url)
         self._policy: SnapshotPolicy = snapshot
         self._writer_timeout = writer_timeout
@@ -149,9 +159,9 @@ class Database:
     def open(self) -> Self:
         """Open the database, and return it: lock, load, verify, replay, index, check; O(n).
 
-        What the models have and the file does not is filled in by the fields' defaults, validated, saved as one commit
-        before this returns, and logged. With read_only=True nothing is saved, so a field whose default factory would
-        have to invent values is a SchemaMismatch.
+        Pending `migrations` are applied first. What the models have and the file does not is filled in by the fields'
+        defaults, validated, saved as one commit before this returns, and logged. With read_only=True nothing is saved,
+        so a field whose default factory would have to invent values is a SchemaMismatch.
 
         Raises:
             OpenError: it can't be opened; the subclasses say why. Its files are as they were, but for a torn end of
@@ -178,6 +188,7 @@ class Database:
             self.import_legacy,
             import_name(type(self)),
             self._retention,
+            self._schema_changes(),
         )
         self._attach(open_engine(options))
         report_open(self)
@@ -192,6 +203,15 @@ class Database:
         for name, table in self._tables.items():
             table._bind(engine.tables[name], self._opening)
         self._engine = engine
+
+    @classmethod
+    def _migrations(cls) -> Sequence[Migration]:
+        """Return the list of migrations, empty if the class has none."""
+        return getattr(cls, "migrations", ())
+
+    def _schema_changes(self) -> SchemaMigrations:
+        """Return the migrations of the class, beside its tables."""
+        return SchemaMigrations(self.__schemas__, self._migrations(), self._migrate)
 
     def _files(self, directory: Path) -> "Files":
         """Return the disk of the directory: a test tool's, else the one given, else the real one."""

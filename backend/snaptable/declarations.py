@@ -9,6 +9,8 @@ from snaptable.errors import SchemaError
 from snaptable.schema import Declaration, Index, Unique
 from snaptable.table import Table
 
+NOT_ON_THE_CLASS = ("url", "migrations")
+"""Attributes of every Database that Database itself lacks."""
 IN_THE_FILE = ("snaptable", "checksum")
 """Names that the snapshot uses itself, beside the tables'."""
 
@@ -67,7 +69,7 @@ def _declaration(cls: type, base: type, name: str, hint: Any) -> Declaration:
     place = f"{cls.__name__}.{name}"
     if get_origin(hint) is not Table:
         raise SchemaError(f"{place}: annotate a table as `{name}: Table[Model]`; anything else as ClassVar", table=name)
-    if hasattr(base, name) or name == "url":
+    if hasattr(base, name) or name in NOT_ON_THE_CLASS:
         raise SchemaError(f"{place}: the name is taken by an attribute of every Database; choose another", table=name)
     if name in IN_THE_FILE:
         raise SchemaError(f"{place}: the name is taken by a line of the snapshot file; choose another", table=name)

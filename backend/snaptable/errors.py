@@ -9,7 +9,8 @@
     │   ├── CorruptJournal        db_journal/ is damaged, has a gap, or is another store's
     │   ├── UnsupportedFormat     a file of a newer format, or of an unknown one
     │   ├── SchemaMismatch        the rows in the file do not fit the models
-    │   └── UnsafeDirectory       others could read or replace the files
+    │   ├── UnsafeDirectory       others could read or replace the files
+    │   └── MigrationNeeded, MigrationFailed, StoreNewer: see MigrationError
     ├── ConstraintError       a commit would break a constraint; it left nothing behind
     │   ├── DuplicateKey
     │   ├── UniqueViolation
@@ -27,6 +28,10 @@
     ├── HistoryError          what history can't do
     │   ├── HistoryGone           the moment lies before what is kept
     │   └── UndoConflict          rows changed since; lists every conflict, and nothing was written
+    ├── MigrationError        rows can't be brought into the shape of today's models; each of these is an OpenError too
+    │   ├── MigrationNeeded       something is pending that this opening may not apply
+    │   ├── MigrationFailed       a step, or what the steps left; the files are as they were
+    │   └── StoreNewer            the store has migrations that the code doesn't know
     └── DatabaseClosed        used before open() or after close()
 
 Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
@@ -118,6 +123,61 @@ class SchemaMismatch(OpenError):
 
 class UnsafeDirectory(OpenError):
     """A directory or file that others could read or replace, or that is of the wrong kind."""
+
+
+class MigrationError(SnaptableError):
+    """Rows that can't be brought into the shape of today's models."""
+
+
+class MigrationNeeded(MigrationError, OpenError):
+    """A store that has to be migrated first, and an opening that may not do it; nothing was changed.
+
+    Attributes:
+        pending: what is pending: names of migrations, in order, and what would be filled in.
+    """
+
+    def __init__(
+        self, message: str = "", *, pending: Sequence[str] = (), path: str | os.PathLike[str] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.pending = tuple(pending)
+
+
+class MigrationFailed(MigrationError, OpenError):
+    """A migration that could not be carried out; the files are as they were.
+
+    Attributes:
+        migration: its name.
+        step: the step, as it is written in code; None if it is what all of them left that is wrong.
+        table, key: the row, as far as it is about one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        migration: str | None = None,
+        step: str | None = None,
+        table: str | None = None,
+        key: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__(message, path=path)
+        self.migration, self.step, self.table, self.key = migration, step, table, key
+
+
+class StoreNewer(MigrationError, OpenError):
+    """A store with migrations that the code doesn't know: a newer version of the program wrote it.
+
+    Attributes:
+        unknown: their names.
+    """
+
+    def __init__(
+        self, message: str = "", *, unknown: Sequence[str] = (), path: str | os.PathLike[str] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.unknown = tuple(unknown)
 
 
 class ConstraintError(_DataError):

@@ -21,6 +21,7 @@ from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks
 from snaptable.storage.journal.commits import JournalCommits
+from snaptable.storage.migration import NoSchemaChanges
 from snaptable.storage.store import OpenOptions, Store
 
 logger = logging.getLogger("snaptable")
@@ -88,6 +89,7 @@ class DurableEngine(InMemory):
             options.read_only,
             options.models,
             options.retention,
+            options.schema_changes or NoSchemaChanges(),
         )
         callbacks = CommitCallbacks[UndoRecords](
             self._became_durable, self.memory.failed, dict, self.memory.durable_rows

@@ -12,6 +12,7 @@ from snaptable.schema import TableSchema
 if TYPE_CHECKING:
     from snaptable.storage.disk.files import Files
     from snaptable.storage.legacy import LegacySnapshot
+    from snaptable.storage.migration import SchemaChanges
 
 
 class Filesystem(Protocol):
@@ -55,3 +56,5 @@ class EngineOptions:
     """The Database class as `module:Class`, "" if it can't be imported by a name."""
     retention: Retention = USUAL
     """How much of the past is kept."""
+    schema_changes: "SchemaChanges | None" = None
+    """The application's migrations."""

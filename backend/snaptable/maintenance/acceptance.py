@@ -60,7 +60,7 @@ def discard_edit(files: Files, data: bytes, store: UntypedStore) -> list[str]:
 def _append_commit(files: Files, store: UntypedStore, commit: CommitRecord, kept: list[str]) -> Segment:
     """Append a commit to the journal, in a file of its own, and apply it to the state."""
     assert store.id is not None
-    segment = Segment(files, store.id, commit.sequence, store.head_digest, store.clock())
+    segment = Segment(files, store.id, commit.sequence, store.head_digest, store.clock(), store.pages.migrations)
     path = journal_directory.path_of(commit.sequence)
     if files.identity(path) is not None:
         kept.append(quarantine_once(files, names.segment(commit.sequence), files.read(path)))

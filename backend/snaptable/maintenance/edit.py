@@ -70,7 +70,9 @@ def validated_rows(
 def compose(header: SnapshotHeader, rows: Rows, numbers: Mapping[str, int]) -> bytes:
     """Return rows as the bytes of a snapshot."""
     pages = pages_of(rows, numbers)
-    whole = SnapshotHeader(header.store, header.sequence, header.saved_at, pages.counts(), header.head_digest, numbers)
+    whole = SnapshotHeader(
+        header.store, header.sequence, header.saved_at, pages.counts(), header.head_digest, numbers, header.migrations
+    )
     return b"".join(snapshot_format.compose(whole, pages.render()))
 
 

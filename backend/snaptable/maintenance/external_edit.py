@@ -70,7 +70,9 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
     # 3. What was changed.
     differences = list(compare(base.rows, edited.rows))
     if base.newer_commits and not differences:
-        store = UntypedStore(pages_of(base.rows, {}), edited.header.store, edited.header.sequence)
+        store = UntypedStore(
+            pages_of(base.rows, {}, edited.header.migrations), edited.header.store, edited.header.sequence
+        )
         store.head_digest = edited.header.head_digest
         put_back = examine_put_back(files, edited, store, base.rows, validate)
         if put_back is not None:
@@ -97,7 +99,7 @@ def _rebuild_base(files: Files, header: SnapshotHeader) -> _Base | None:
     segments = read_segments(files)
     if not segments or segments[0].first != 1 or segments[0].store != header.store:
         return None
-    store = empty_store(header.store)
+    store = empty_store(header.store, segments[0].migrations)
     frames = frames_after(store, segments)
     digests = {0: journal_format.GENESIS} | {frame.last: frame.digest for frame in frames}
     reached = max(digests)
@@ -228,5 +230,6 @@ def _examine_without_base(files: Files, edited: EditedSnapshot, validate: Valida
         refuse_edit(edited.path, edited.data, validation.problems)
         rows = validation.rows
     digest = secrets.token_hex(16)  # of no frame: a journal of the former history can't follow it
-    store = UntypedStore(pages_of(rows, numbers), header.store, header.sequence + 1, digest)
+    pages = pages_of(rows, numbers, header.migrations)
+    store = UntypedStore(pages, header.store, header.sequence + 1, digest)
     return Edit(edited.data, store, is_base_known=False)

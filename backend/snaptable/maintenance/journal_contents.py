@@ -59,6 +59,11 @@ class SegmentContents:
         return self.reader.header.store if self.reader else None
 
     @property
+    def migrations(self) -> tuple[str, ...]:
+        """The migrations that were applied before its first commit, as far as its header can be read."""
+        return (self.reader.header.migrations if self.reader else None) or ()
+
+    @property
     def start(self) -> Position | None:
         """The position that its first frame follows, None if the header can't be read."""
         return Position(self.first - 1, self.reader.header.previous_digest) if self.reader else None

@@ -1,6 +1,6 @@
 """An older snapshot that was put back beside a newer, cleanly closed journal: what going back to its rows changes."""
 
-from snaptable.errors import CorruptJournal
+from snaptable.errors import CorruptJournal, SchemaMismatch
 from snaptable.maintenance.differences import compare
 from snaptable.maintenance.edit import Edit, Validate, commit_between, last_numbers, validated_rows
 from snaptable.maintenance.edited_snapshot import EditedSnapshot
@@ -25,12 +25,19 @@ def examine_put_back(
 
     Raises:
         CorruptJournal: the journal doesn't lead from the file to its last clean close.
-        SchemaMismatch: the rows don't fit the models.
+        SchemaMismatch: the rows don't fit the models, or are from before a migration.
     """
     header, before = edited.header, store.sequence
     close = apply_journal(files, store)
     if close is None or close.last <= before:
         return None
+    later = [name for name in store.pages.migrations if name not in header.migrations]
+    if later:
+        raise SchemaMismatch(
+            f"{edited.path} was saved before the migrations {', '.join(map(repr, later))}; nothing was changed. To go "
+            f"back there with the program of that time, move {files.path(names.JOURNAL)} away",
+            path=edited.path,
+        )
     present, target = rows_of(store.pages), {table: dict(by_key) for table, by_key in rows.items()}
     if validate:
         numbers = last_numbers(header, store.pages.numbered, target)

@@ -203,7 +203,7 @@ def _find_substitute(
 def _empty_start(segments: Sequence[SegmentContents], claimed_store: str | None) -> Iterator[tuple[UntypedStore, str]]:
     """Yield the empty store, if the journal reaches back to the first commit."""
     if segments and segments[0].first == 1 and segments[0].store and claimed_store in (None, segments[0].store):
-        yield empty_store(segments[0].store), "the empty store before the first commit"
+        yield empty_store(segments[0].store, segments[0].migrations), "the empty store before the first commit"
 
 
 def _unfinished_snapshots(

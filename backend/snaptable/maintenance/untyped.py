@@ -3,7 +3,7 @@
 Only what needs no models is checked: strict JSON, no key twice, no change of a row that isn't there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -101,9 +101,11 @@ class UntypedStore:
         self.sequence, self.head_digest = commit.sequence, digest
 
 
-def empty_store(store: str) -> UntypedStore:
-    """Return the state of a store before its first commit."""
-    return UntypedStore(Pages(()), store)
+def empty_store(store: str, migrations: Iterable[str] = ()) -> UntypedStore:
+    """Return the state of a store before its first commit, and before that of all but some migrations."""
+    pages = Pages(())
+    pages.take_note(migrations)
+    return UntypedStore(pages, store)
 
 
 def load_untyped(path: str, data: bytes) -> UntypedStore:
@@ -213,10 +215,11 @@ def rows_of(pages: Pages) -> Rows:
     return rows
 
 
-def pages_of(rows: Rows, numbered: Mapping[str, int]) -> Pages:
+def pages_of(rows: Rows, numbered: Mapping[str, int], migrations: Iterable[str] = ()) -> Pages:
     """Return rows as the pages of a snapshot."""
     pages = Pages(list(rows))
     for table, by_key in rows.items():
         pages.apply_changes([Insert(table, key, row) for key, row in by_key.items()])
     pages.numbered.update(numbered)
+    pages.take_note(migrations)
     return pages

@@ -253,7 +253,8 @@ class GroupCommit(Generic[U]):
 
     def _new_segment(self, previous_digest: str) -> Segment:
         store, clock = self.checkpointer.store, self.checkpointer.clock
-        return Segment(self._files, store, self.sequence + 1, previous_digest, clock)
+        migrations = self.checkpointer.pages.migrations
+        return Segment(self._files, store, self.sequence + 1, previous_digest, clock, migrations)
 
     def _prune(self) -> None:
         try:

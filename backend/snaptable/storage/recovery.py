@@ -9,7 +9,7 @@ import json
 import logging
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from snaptable.changes import ChangeRecord, CommitRecord, Insert, Key
@@ -167,6 +167,7 @@ def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) 
                 offset=section.offset,
             )
     pages.numbered.update(snapshot.header.numbered)
+    pages.take_note(snapshot.header.migrations)
     return snapshot.header
 
 
@@ -226,6 +227,7 @@ class _Replay:
         """Replay, and return the state at the journal's end."""
         self._check_begins_in_time()
         for each in self._journal.segments():
+            self._pages.take_note(each.header.migrations or ())
             for frame in each.frames():
                 self._replay_frame(frame)
             self._close = each.clean_close or self._close
@@ -318,7 +320,7 @@ def replay_commit(commit: CommitRecord, where: str, pages: Pages, target: Recove
         SchemaMismatch: a row does not fit its model, or the table is unknown.
     """
     changes = tuple(_replay_change(change, where, pages, target) for change in commit.changes)
-    pages.apply(CommitRecord(commit.sequence, changes, commit.numbered))
+    pages.apply(replace(commit, changes=changes))
 
 
 def _replay_change(change: ChangeRecord, where: str, pages: Pages, target: RecoveryTarget) -> ChangeRecord:

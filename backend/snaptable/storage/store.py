@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 from uuid import uuid4
 
@@ -16,14 +16,16 @@ from snaptable.retention import USUAL, Retention
 from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
+from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
-from snaptable.storage.legacy import LegacyImportTarget, LegacySnapshot
-from snaptable.storage.recovery import RecoveryResult, recover, secure_tail
+from snaptable.storage.legacy import LegacySnapshot
+from snaptable.storage.migration import VIA, Loaded, MigrationTarget, NoSchemaChanges, SchemaChanges, load
+from snaptable.storage.recovery import RecoveryResult, secure_tail
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.checkpointer import Checkpointer, Policy
 from snaptable.storage.snapshot.pages import Pages
@@ -48,16 +50,18 @@ class OpenOptions:
         read_only: take no lock and change nothing.
         models: the Database class, as `module:Class`; noted in the lock file.
         retention: how much of the past is kept.
+        schema_changes: the application's migrations.
     """
 
     files: Files
     tables: tuple[str, ...]
-    target: Callable[[], LegacyImportTarget]
+    target: Callable[[], MigrationTarget]
     convert_legacy: Callable[[LegacySnapshot], None]
     policy: Policy
     read_only: bool
     models: str = ""
     retention: Retention = USUAL
+    schema_changes: SchemaChanges = field(default_factory=NoSchemaChanges)
 
 
 class Store(Generic[U]):
@@ -125,8 +129,9 @@ class Store(Generic[U]):
             legacy.read(str(path), snapshot, options.tables, files.root)  # raises, if anything is wrong with it
             raise OpenError(f"{path} is not a snapshot of this library; open it for writing to take it over", path=path)
         # 3. Verified, replayed, indexed, checked.
-        target = options.target()
-        store = cls(files, recover(files, snapshot, Pages(options.tables), target), existed=True)
+        target, changes = options.target(), options.schema_changes
+        loaded = load(files, snapshot, Pages(options.tables), target, changes, read_only=True)
+        store = cls(files, loaded.recovery, existed=True)
         # 4. Nothing invented: each opening would invent something else.
         fill_ins.refuse_invented(path, target.fill_ins.values())
         return store
@@ -142,20 +147,19 @@ class Store(Generic[U]):
         # 2. The lock, until close.
         lock = Lock(files, ADVICE_WHEN_LOCKED)
         try:
-            # 3. What is there: verified, replayed, indexed, checked. Nothing is changed by this.
+            # 3. What is there: verified, replayed, migrated, indexed, checked. Nothing is changed by this.
             pages, snapshot, target = Pages(options.tables), read_snapshot(files), options.target()
-            if snapshot is None or snapshot_format.is_ours(snapshot):
-                recovery = recover(files, snapshot, pages, target)
-            else:
-                recovery = legacy.import_legacy(files, snapshot, pages, target, options.convert_legacy)
-            store = cls(files, recovery, existed=snapshot is not None or recovery.store is not None)
+            loaded = cls._load(options, snapshot, pages, target)
+            store = cls(files, loaded.recovery, existed=snapshot is not None or loaded.recovery.store is not None)
             store._lock = lock
             lock.note_models(options.models)
             # 4. Files that were never finished.
             remove_leftovers(files)
-            # 5. Torn ends set aside, a fresh snapshot if anything was in doubt; then ready.
-            store.group_commit = store._begin(options, pages, lock, callbacks)
-            # 6. What loading filled in, saved before anybody is given it.
+            # 5. What migrations changed, as one commit, behind a copy of the snapshot before it.
+            segment = store._commit_migrations(loaded)
+            # 6. Torn ends set aside, a fresh snapshot if anything was in doubt; then ready.
+            store.group_commit = store._begin(options, pages, lock, callbacks, segment)
+            # 7. What loading filled in, saved before anybody is given it.
             if target.fill_ins:
                 store._save(tuple(target.fill_ins.values()))
         except BaseException:
@@ -163,8 +167,65 @@ class Store(Generic[U]):
             raise
         return store
 
-    def _begin(self, options: OpenOptions, pages: Pages, lock: Lock, callbacks: CommitCallbacks[U]) -> GroupCommit[U]:
-        """Make what was recovered durable, and return what writes from here on."""
+    @staticmethod
+    def _load(options: OpenOptions, snapshot: bytes | None, pages: Pages, target: MigrationTarget) -> Loaded:
+        """Load what is in the directory, of this format or of the older one."""
+        files, changes = options.files, options.schema_changes
+        if snapshot is None or snapshot_format.is_ours(snapshot):
+            return load(files, snapshot, pages, target, changes)
+        recovery = legacy.import_legacy(files, snapshot, pages, target, options.convert_legacy)
+        pages.take_note(changes.names)  # the application converts to today's shape
+        return Loaded(recovery)
+
+    def _commit_migrations(self, loaded: Loaded) -> Segment | None:
+        """Make what migrations changed durable; return the segment that it was written to, None if nothing was.
+
+        After a crash before the frame is durable the store is as it was; behind that, the snapshot follows.
+
+        Raises:
+            OSError: it could not be; the store is as it was.
+        """
+        if loaded.before is None:
+            return None
+        files, recovery, (pages, commit) = self.files, self.recovery, loaded.before
+        assert recovery.store is not None
+        # 1. The state before, in a snapshot of its own.
+        clock, head = StoreClock(recovery.at), recovery.head_digest
+        checkpointer = Checkpointer(
+            files, recovery.store, pages, sequence=recovery.sequence, head_digest=head, clock=clock
+        )
+        if recovery.header is not None:
+            checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
+        segment = Segment(files, recovery.store, commit.sequence, head, clock, pages.migrations)
+        _Start(files, recovery, checkpointer, segment).run()
+        checkpointer.stop()
+        segment.drop()
+        # 2. A copy of that, which stays.
+        files.make_directory(names.BEFORE)
+        files.check_directory(names.BEFORE)
+        content, name = files.read(names.SNAPSHOT), names.before(recovery.sequence)
+        replace_durably(files, names.temporary_before(), name, [content])
+        # 3. The commit: with its file in one step.
+        segment = Segment(files, recovery.store, commit.sequence, head, clock, pages.migrations)
+        segment.begin([commit])
+        self.recovery = RecoveryResult(
+            recovery.store, commit.sequence, segment.head_digest, clock.timestamp(), replayed=1
+        )
+        logger.warning(
+            "Migrated: %s; %d rows changed. The snapshot before it is kept as %s",
+            ", ".join(commit.migrations), len(commit.changes), name,
+        )  # fmt: skip
+        return segment
+
+    def _begin(
+        self,
+        options: OpenOptions,
+        pages: Pages,
+        lock: Lock,
+        callbacks: CommitCallbacks[U],
+        segment: Segment | None,
+    ) -> GroupCommit[U]:
+        """Make what was recovered durable, and return what writes from here on: to a segment, None for a new one."""
         files, recovery = self.files, self.recovery
         store = recovery.store or str(uuid4())
         # 1. The snapshot that is there.
@@ -181,7 +242,8 @@ class Store(Generic[U]):
         if recovery.header is not None:
             checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
         # 2. All that was recovered, on the disk for certain.
-        segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock)
+        if segment is None:
+            segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock, pages.migrations)
         start = _Start(files, recovery, checkpointer, segment)
         group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks, options.retention)
         try:
@@ -204,7 +266,9 @@ class Store(Generic[U]):
         try:
             if self.recovery.store is not None:  # a legacy file's rows are in the first snapshot, whole
                 changes = tuple(Replace(each.table, each.key, each.row, each.before, each.added) for each in filled_in)
-                batch = group_commit.enqueue(CommitRecord(group_commit.sequence + 1, changes, {}), lambda _: None)
+                named = fill_ins.names_of(filled_in)
+                commit = CommitRecord(group_commit.sequence + 1, changes, {}, VIA, (), named)
+                batch = group_commit.enqueue(commit, lambda _: None)
                 group_commit.wait(batch)
             elif group_commit.refusal is not None:
                 raise group_commit.refusal
@@ -277,7 +341,7 @@ def read_snapshot(files: Files) -> bytes | None:
 
 def directories(files: Files) -> list[str]:
     """Return the names of a store's directories that exist: its own, "", and those of the journal and quarantine."""
-    return ["", *(name for name in (names.JOURNAL, names.QUARANTINE) if files.identity(name))]
+    return ["", *(name for name in (names.JOURNAL, names.QUARANTINE, names.BEFORE) if files.identity(name))]
 
 
 def check_directories(files: Files) -> None:
@@ -295,7 +359,9 @@ def check_directories(files: Files) -> None:
 def leftovers(files: Files) -> list[str]:
     """Return the names of files that a crash kept from being finished."""
     return [
-        folder + name for folder in ("", f"{names.JOURNAL}/") for name in filter(names.is_temporary, files.list(folder))
+        folder + name
+        for folder in ("", f"{names.JOURNAL}/", f"{names.BEFORE}/")
+        for name in filter(names.is_temporary, files.list(folder))
     ]
 
 

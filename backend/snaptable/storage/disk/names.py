@@ -4,13 +4,18 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Collection
 from uuid import uuid4
 
 FORMAT = 1
+"""What is written, unless a store has seen migrations."""
+FORMAT_WITH_MIGRATIONS = 2
+"""The same and a list of their names, in the header; so no version that doesn't know of them drops them."""
 SNAPSHOT = "db_snapshot.json"
 JOURNAL = "db_journal"
 LOCK = "db.lock"
 QUARANTINE = "quarantine"
+BEFORE = "db_before"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,18})\.jsonl")
 _TEMPORARY = re.compile(r"\.(db_snapshot|segment)\.[0-9a-f]{32}\.tmp")
 
@@ -32,6 +37,26 @@ def _below_here(path: str) -> str:
     """Return a path relative to the working directory if it is below it, else as it is."""
     here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - the text is what is shown
     return path.removeprefix(here)
+
+
+def format_with(migrations: Collection[str]) -> int:
+    """Return the format of a file of a store that has seen some migrations."""
+    return FORMAT_WITH_MIGRATIONS if migrations else FORMAT
+
+
+def can_read(number: object, *, has_migrations: bool) -> bool:
+    """Return whether this version reads a file of some format, whose header has a list of migrations or not."""
+    return number == FORMAT or (number == FORMAT_WITH_MIGRATIONS and has_migrations)
+
+
+def before(sequence: int) -> str:
+    """Return the name, below the store's directory, of the snapshot kept from before a migration."""
+    return f"{BEFORE}/{sequence}.json"
+
+
+def temporary_before() -> str:
+    """Return a new name, below the store's directory, for such a snapshot that is being written."""
+    return f"{BEFORE}/.db_snapshot.{uuid4().hex}.tmp"
 
 
 def segment(first: int) -> str:

@@ -47,6 +47,7 @@ class SegmentHeader:
         first: sequence of its first commit.
         previous_digest: digest of the frame before that.
         format: version of the format.
+        migrations: the names of those that were applied before its first commit; None if none were, nor in it.
     """
 
     store: str
@@ -54,6 +55,7 @@ class SegmentHeader:
     first: int
     previous_digest: str
     format: int
+    migrations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,12 @@ def verify(line: bytes, salt: bytes) -> str | None:
 
 def encode_header(header: SegmentHeader) -> bytes:
     """Return the first line of a segment."""
-    members = {
+    members: dict[str, object] = {
         "format": header.format, "store": header.store, "salt": header.salt.hex(), "first": header.first,
         "previous": header.previous_digest,
     }  # fmt: skip
+    if header.migrations is not None:
+        members["migrations"] = header.migrations
     return sign(b'{"snaptable":' + json.dumps(members, separators=(",", ":")).encode(), header.salt)[0]
 
 
@@ -198,8 +202,9 @@ def decode_header(data: bytes) -> tuple[SegmentHeader, int] | None:
     try:
         plain = json.loads(line)["snaptable"]
         header = SegmentHeader(
-            plain["store"], bytes.fromhex(plain["salt"]), plain["first"], plain["previous"], plain["format"]
-        )
+            plain["store"], bytes.fromhex(plain["salt"]), plain["first"], plain["previous"], plain["format"],
+            tuple(plain["migrations"]) if "migrations" in plain else None,
+        )  # fmt: skip
         return (header, end) if verify(line, header.salt) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

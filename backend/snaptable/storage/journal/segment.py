@@ -4,7 +4,8 @@
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from snaptable.changes import CommitRecord
 from snaptable.clock import StoreClock
@@ -23,7 +24,15 @@ class Segment:
         size: bytes up to the end of the last frame; 0 before the file exists.
     """
 
-    def __init__(self, files: Files, store: str, first: int, previous_digest: str, clock: StoreClock) -> None:
+    def __init__(
+        self,
+        files: Files,
+        store: str,
+        first: int,
+        previous_digest: str,
+        clock: StoreClock,
+        migrations: Iterable[str] = (),
+    ) -> None:
         """Prepare a segment; its file is created by `begin`, or with the first write.
 
         Args:
@@ -32,6 +41,7 @@ class Segment:
             first: sequence of the first commit it will hold.
             previous_digest: digest of the frame before that.
             clock: gives the times of its frames.
+            migrations: the names of those that were applied before its first commit.
         """
         self.first = first
         self.head_digest = previous_digest
@@ -42,7 +52,8 @@ class Segment:
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
         self._salt = secrets.token_bytes(16)
         self._file: File | None = None
-        self._header = encode_header(SegmentHeader(store, self._salt, first, previous_digest, names.FORMAT))
+        self._header_of = partial(SegmentHeader, store, self._salt, first, previous_digest)
+        self._migrations = tuple(migrations)
 
     def begin(self, commits: Sequence[CommitRecord] = ()) -> None:
         """Create the file with its header, and return when it and its name are on the disk.
@@ -60,7 +71,10 @@ class Segment:
         """
         # It may have been replaced, by a symlink for example, since the store was opened.
         self._files.check_directory(names.JOURNAL)
-        lines, head_digest = [self._header], self.head_digest
+        named = [name for commit in commits for name in commit.named_migrations]
+        number = names.format_with((*self._migrations, *named))
+        header = self._header_of(number, self._migrations if self._migrations or named else None)
+        lines, head_digest = [encode_header(header)], self.head_digest
         if commits:
             line, head_digest = encode_frame(commits, self._clock.timestamp(), head_digest, self._salt)
             lines.append(line)

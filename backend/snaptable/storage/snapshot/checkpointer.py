@@ -168,8 +168,10 @@ class Checkpointer:
         pages = Pages(tuple(self.pages.tables))
         pages.apply_changes(rows)
         pages.numbered.update(self.pages.numbered)
+        pages.take_note(self.pages.migrations)
         for commit in commits:
             pages.numbered.update(commit.numbered)
+            pages.take_note(commit.named_migrations)
         with self._pages_lock:
             self.pages = pages
             self.sequence, self.head_digest = commits[-1].sequence, head_digest
@@ -237,9 +239,9 @@ class Checkpointer:
                 raise ReadOnlyStore(
                     "a commit was interrupted: the journal holds it, the pages may not until the next write"
                 )
-            counts, numbered = self.pages.counts(), dict(self.pages.numbered)
+            counts, numbered, migrations = self.pages.counts(), dict(self.pages.numbered), tuple(self.pages.migrations)
             now = self.clock.timestamp()
-            header = SnapshotHeader(self.store, self.sequence, now, counts, self.head_digest, numbered)
+            header = SnapshotHeader(self.store, self.sequence, now, counts, self.head_digest, numbered, migrations)
             return header, self.pages.mark(), self.pages.size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:

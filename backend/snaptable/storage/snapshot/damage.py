@@ -21,6 +21,7 @@ BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put before UTF-8: layout, as white space is."""
 _OURS = re.compile(rb'"snaptable"\s*:\s*(?=\{)')
 _FORMAT = re.compile(rb'\{\s*"format"\s*:\s*([0-9]{1,18})')
+_MIGRATIONS = re.compile(rb'"migrations"\s*:\s*\[')
 _CHECKSUM = re.compile(rb'"checksum"\s*:\s*"')
 _LONE_BRACE = re.compile(rb"[}\]],?[ \t]*(?:\r?\n|\Z)")
 _CONFLICT_MARKER = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
@@ -28,6 +29,8 @@ _CONFLICT_MARKER = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
 
 HEAD_BYTES = 4096
 """Bytes in which a file's header begins, whatever was put before it."""
+LONGEST_HEADER = 1 << 16
+"""Bytes in which a header ends."""
 MAX_SPREAD = 1 << 16
 """Bytes of a row up to which it is recognised though it is spread over several lines."""
 
@@ -40,7 +43,8 @@ def explain(path: str, data: bytes, *, has_header: bool) -> OpenError:
         data: its content.
         has_header: whether its header line can be read.
     """
-    if (number := _claimed_format(data)) != names.FORMAT:
+    number: object = _claimed_format(data)
+    if not names.can_read(number, has_migrations=_MIGRATIONS.search(data, 0, LONGEST_HEADER) is not None):
         return unsupported(path, number)
     try:
         plain = parse_file(data)
@@ -50,7 +54,8 @@ def explain(path: str, data: bytes, *, has_header: bool) -> OpenError:
         return CorruptSnapshot(
             f"{path}: valid JSON, but not as this library writes it (its first or last lines are not)", path=path
         )
-    if (number := plain["snaptable"].get("format", names.FORMAT)) != names.FORMAT:
+    number = plain["snaptable"].get("format", names.FORMAT)
+    if not names.can_read(number, has_migrations="migrations" in plain["snaptable"]):
         return unsupported(path, number)
     if data.startswith(BOM):
         return edited(path, "it begins with a byte order mark")

@@ -40,6 +40,7 @@ class SnapshotHeader:
         rows: number of rows, by table.
         head_digest: digest of the journal frame that ends at its sequence; the journal that may follow names it.
         numbered: the last number given out, by table that numbers its keys.
+        migrations: the names of those that were applied.
     """
 
     store: str
@@ -48,15 +49,18 @@ class SnapshotHeader:
     rows: Mapping[str, int]
     head_digest: str
     numbered: Mapping[str, int]
+    migrations: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return the header as it stands in the file."""
         members: dict[str, Any] = {
-            "format": names.FORMAT, "store": self.store, "sequence": self.sequence, "saved_at": self.saved_at,
-            "rows": dict(self.rows), "journal": self.head_digest,
+            "format": names.format_with(self.migrations), "store": self.store, "sequence": self.sequence,
+            "saved_at": self.saved_at, "rows": dict(self.rows), "journal": self.head_digest,
         }  # fmt: skip
         if self.numbered:
             members["numbered"] = dict(self.numbered)
+        if self.migrations:
+            members["migrations"] = list(self.migrations)
         return json.dumps(members).encode()
 
 
@@ -183,8 +187,9 @@ def read(path: str, data: bytes) -> Snapshot:
     """
     # 1. The header, as far as it says whether this version can read the rest.
     members = _header_members(data)
-    if members is not None and members.get("format", names.FORMAT) != names.FORMAT:
-        raise damage.unsupported(path, members["format"], _HEADER_LINE)
+    number = names.FORMAT if members is None else members.get("format", names.FORMAT)
+    if not names.can_read(number, has_migrations=members is not None and "migrations" in members):
+        raise damage.unsupported(path, number, _HEADER_LINE)
     # 2. The checksum.
     trailer = _TRAILER.search(data, max(0, len(data) - 64))
     if members is None or trailer is None or not _is_sound(data, trailer):
@@ -232,6 +237,12 @@ def claimed(data: bytes) -> tuple[str | None, int]:
     return store if isinstance(store, str) else None, sequence if type(sequence) is int else 0
 
 
+def claimed_migrations(data: bytes) -> tuple[str, ...]:
+    """Return the migrations that a snapshot's header names, as far as it can be read; nothing is verified. O(1)."""
+    names = (_header_members(data) or {}).get("migrations", ())
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
 def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
     """Return a header from its JSON object.
 
@@ -241,12 +252,12 @@ def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
     try:
         header = SnapshotHeader(
             members["store"], members["sequence"], members["saved_at"], members["rows"], members["journal"],
-            members.get("numbered", {}),
+            members.get("numbered", {}), tuple(members.get("migrations", ())),
         )  # fmt: skip
         for number in (header.sequence, *header.rows.values(), *header.numbered.values()):
             if type(number) is not int or number < 0:
                 raise TypeError(f"{number!r} is not a number")
-        for text in (header.store, header.head_digest):
+        for text in (header.store, header.head_digest, *header.migrations):
             if not isinstance(text, str):
                 raise TypeError(f"{text!r} is not a text")
         datetime.fromisoformat(header.saved_at)

@@ -223,11 +223,13 @@ class Pages:
     Attributes:
         tables: the pages of each table, in the order of the file.
         numbered: the last number given out, by table that numbers its keys.
+        migrations: the names of those that were applied, in order.
     """
 
     def __init__(self, tables: Sequence[str]) -> None:
         self.tables = {name: TablePages() for name in tables}
         self.numbered: dict[str, int] = {}
+        self.migrations: dict[str, None] = {}
 
     @property
     def size(self) -> int:
@@ -238,6 +240,11 @@ class Pages:
         """Apply a commit; O(page) a change."""
         self.apply_changes(commit.changes)
         self.numbered.update(commit.numbered)
+        self.take_note(commit.named_migrations)
+
+    def take_note(self, migrations: Iterable[str]) -> None:
+        """Take note of migrations that were applied."""
+        self.migrations.update(dict.fromkeys(migrations))
 
     def apply_changes(self, changes: Iterable[ChangeRecord]) -> None:
         """Apply changes of rows, in order."""

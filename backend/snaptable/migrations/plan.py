@@ -1,0 +1,148 @@
+"""Which migrations are pending in a store, and their steps applied to its rows, one after the other."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from typing import Literal, NoReturn, get_args
+
+from snaptable.errors import MigrationFailed, MigrationNeeded, StoreNewer
+from snaptable.migrations import advice
+from snaptable.migrations.declared import Migration
+from snaptable.migrations.raw import RawDatabase, StepError
+from snaptable.migrations.shape import Shape
+from snaptable.migrations.steps import DropTable, RenameTable, Run, Step
+from snaptable.schema import TableSchema
+
+MigratePolicy = Literal["open", "manual"]
+Observer = Callable[[Migration, Step], None]
+"""Told each step, once it was carried out."""
+
+
+def check_policy(policy: MigratePolicy) -> MigratePolicy:
+    """Return a policy; raises ValueError if it is none."""
+    if policy not in get_args(MigratePolicy):
+        raise ValueError(f"migrate is one of {', '.join(get_args(MigratePolicy))}; not {policy!r}")
+    return policy
+
+
+class SchemaMigrations:
+    """The migrations of a Database class, beside its tables.
+
+    Attributes:
+        names: all of them, in order.
+    """
+
+    def __init__(
+        self, schemas: Mapping[str, TableSchema], migrations: Sequence[Migration], policy: MigratePolicy = "open"
+    ) -> None:
+        self.names = tuple(migration.name for migration in migrations)
+        self._by_name = {migration.name: migration for migration in migrations}
+        self._schemas, self._policy = schemas, policy
+
+    def pending(self, applied: Collection[str], path: str | None = None) -> tuple[str, ...]:
+        """Return the names that a store has not seen, in the order of the list.
+
+        Args:
+            applied: those that it has.
+            path: its snapshot, for messages.
+
+        Raises:
+            StoreNewer: it has names that the list doesn't: a newer version of the program wrote it.
+        """
+        unknown = tuple(name for name in applied if name not in self._by_name)
+        if unknown:
+            raise StoreNewer(
+                f"{path or 'the store'} was written by a newer version of this program: it has the migrations "
+                f"{_quoted(unknown)}, which the code doesn't; nothing was changed. Open it with that version",
+                unknown=unknown,
+                path=path,
+            )
+        return tuple(name for name in self.names if name not in applied)
+
+    def refuse_unless_open(self, pending: Sequence[str], path: str, *, read_only: bool) -> None:
+        """Raise MigrationNeeded if something is pending that this opening may not apply."""
+        if not pending or not (read_only or self._policy == "manual"):
+            return
+        way = "open it for writing once" if read_only else 'run `snaptable migrate`, or open it with migrate="open"'
+        raise MigrationNeeded(
+            f"{path} needs {_quoted(pending)}; nothing was changed: {way}", pending=tuple(pending), path=path
+        )
+
+    def apply(
+        self,
+        db: RawDatabase,
+        names: Sequence[str],
+        numbered: MutableMapping[str, int] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """Carry out the steps of some migrations; O(rows) a step.
+
+        Args:
+            db: raw rows, changed in place.
+            names: which migrations, in order.
+            numbered: the last number given out, by table; follows the tables' names.
+            observer: told each step.
+
+        Raises:
+            MigrationFailed: naming migration, step, table and key; the rows are given up.
+        """
+        for migration, step, shape in self._steps_of(names):
+            try:
+                step.apply(db, shape)
+            except StepError as error:
+                _fail(migration, step, error)
+            if numbered is not None:
+                _follow(step, numbered)
+            if observer is not None:
+                observer(migration, step)
+
+    def _steps_of(self, names: Sequence[str]) -> Iterator[tuple[Migration, Step, Shape]]:
+        """Yield each step, and the shape that the rows have before it."""
+        steps = [(self._by_name[name], step) for name in names for step in self._by_name[name].steps]
+        shapes = [Shape.of(self._schemas)]
+        for _, step in reversed(steps):
+            shapes.append(step.shape_before(shapes[-1]))
+        yield from ((migration, step, shape) for (migration, step), shape in zip(steps, shapes[:0:-1], strict=True))
+
+    def field_order(self, table: str) -> tuple[str, ...]:
+        """Return the fields of a table in the order in which its rows are written; none if there is no such table."""
+        schema = self._schemas.get(table)
+        return () if schema is None else tuple(schema.columns)
+
+    def runs_code(self, names: Collection[str]) -> bool:
+        """Return whether one of some migrations has a `run` step."""
+        return any(isinstance(step, Run) for name in names for step in self._by_name[name].steps)
+
+    def knows(self, names: Collection[str]) -> bool:
+        """Return whether the list has every one of some names."""
+        return all(name in self._by_name for name in names)
+
+    def advice(self, db: RawDatabase, problems: Sequence[str] = ()) -> list[str]:
+        """Return what to write in the list for rows that don't fit today's models, a line each; O(rows).
+
+        Args:
+            db: raw rows, as they are.
+            problems: what is wrong with them, each as "table['key'].field: reason".
+        """
+        return advice.advice(self._schemas, db, problems)
+
+
+def _follow(step: Step, numbered: MutableMapping[str, int]) -> None:
+    """Let the last numbers given out follow the names of tables."""
+    if isinstance(step, RenameTable) and step.old in numbered:
+        numbered[step.to] = numbered.pop(step.old)
+    elif isinstance(step, DropTable):
+        numbered.pop(step.name, None)
+
+
+def _fail(migration: Migration, step: Step, error: StepError) -> NoReturn:
+    place = "" if error.table is None else error.table if error.key is None else f"{error.table}[{error.key!r}]"
+    raise MigrationFailed(
+        f"migration {migration.name!r}, {step}: {place}{': ' if place else ''}{error}; nothing was changed",
+        migration=migration.name,
+        step=str(step),
+        table=error.table,
+        key=error.key,
+    ) from error.__cause__
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,82 @@
+"""Raw rows: what migrations work on. A row is its JSON object, a table its rows by the text of their keys.
+
+Never today's models: those change with the code, and a migration must mean the same in a year.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+RawRow = dict[str, Any]
+RawTable = dict[str, RawRow]
+RawDatabase = MutableMapping[str, RawTable]
+"""Tables by name; `db["users"]` is a `dict[str, dict[str, Any]]`."""
+
+_ATOMS = frozenset((str, int, bool, type(None)))
+
+
+class StepError(Exception):
+    """What keeps a step from being carried out; it becomes a MigrationFailed, which names the step too.
+
+    Attributes:
+        table, key: the row it is about, None if it is about no single row.
+    """
+
+    def __init__(self, reason: str, table: str | None = None, key: str | None = None) -> None:
+        super().__init__(reason)
+        self.table, self.key = table, key
+
+
+def called(function: Callable[[RawRow], object], row: RawRow, table: str, key: str) -> Any:
+    """Return what the application's function makes of a row, as plain JSON.
+
+    Raises:
+        StepError: it raised something, of which only the type is told: its message may repeat a value.
+    """
+    try:
+        result = function(row)
+    except Exception as error:
+        raise StepError(f"the function raised {type(error).__name__}", table, key) from error
+    return plain(result, table, key)
+
+
+def plain(value: Any, table: str, key: str | None) -> Any:
+    """Return a value as JSON has it, of parts that nothing else refers to; dates, UUIDs and sets become what rows hold.
+
+    Raises:
+        StepError: it can't be written as JSON.
+    """
+    if type(value) in _ATOMS:
+        return value
+    try:
+        made = to_jsonable_python(value, bytes_mode="base64", by_alias=False, round_trip=True)
+        json.dumps(made, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StepError(f"a value of type {type(value).__name__} can't be written as JSON", table, key) from error
+    return made
+
+
+def holders(row: RawRow, path: tuple[str, ...]) -> Iterator[RawRow]:
+    """Yield the objects that have, or may have, the field that a path ends in; through lists, every item's."""
+    level: list[object] = [row]
+    for name in path[:-1]:
+        level = [inner for item in level for inner in _items(item.get(name) if isinstance(item, dict) else None)]
+    for item in level:
+        if isinstance(item, dict):
+            yield item
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def key_field(rows: Mapping[str, RawRow], expected: str | None) -> str | None:
+    """Return the field that holds the key of every row: the one expected if it does, else the first that does."""
+    first = next(iter(rows.values()), {})
+    candidates: dict[str, None] = dict.fromkeys((*([expected] if expected else ()), *first))
+    for name in candidates:
+        if all(name in row and str(row[name]) == key for key, row in rows.items()):
+            return name
+    return None

@@ -1,0 +1,239 @@
+"""Rows without models, as a migration changes them: parsed when a step first asks for their table, written again after.
+
+A table that no step asks for stays bytes throughout, and costs what it costs at any opening.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from snaptable.changes import ChangeRecord, Delete, Insert, Key, Replace
+from snaptable.errors import CorruptSnapshot
+from snaptable.storage.snapshot.format import Section
+from snaptable.storage.snapshot.pages import PAGE_ROWS, Pages, TablePages
+from snaptable.values.row_lines import encode_line, join_lines, row_json, split_lines
+
+RawTable = dict[str, dict[str, Any]]
+
+_KEYS = re.compile(rb'(?:\A|\n)("(?:[^"\\\n]|\\.)*"): ')
+_encode_strictly = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_ATOMS = frozenset((str, int, float, bool, type(None)))
+
+
+class TableLines(Protocol):
+    """The lines of one table, to be loaded into models."""
+
+    @property
+    def path(self) -> str:
+        """The file's path, for messages."""
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield its lines, joined, some at a time, each with its offset in the file, 0 if they are in none."""
+
+    def line_at(self, offset: int) -> int:
+        """Return the line of an offset of the file, 0 if they are in none."""
+
+
+class RawTarget:
+    """The target of a recovery that makes no rows: the pages of recovery are all there is."""
+
+    def __init__(self, pages: Pages) -> None:
+        """Take the pages that recovery fills; tables that only the journal knows are added to them."""
+        self._pages = pages
+
+    def load(self, section: Section) -> Iterator[tuple[bytes, list[str]]]:
+        """Yield a table's lines as pages, with the keys of each; O(n), in C.
+
+        Raises:
+            CorruptSnapshot: what lies there are no rows, which a checksum that is right makes all but impossible.
+        """
+        for offset, page in section.pages():
+            keys = keys_of(page)
+            if len(keys) != len(split_lines(page)):
+                line = section.line_at(offset)
+                raise CorruptSnapshot(
+                    f"{section.path}, byte {offset}: a line of {section.table} is not a row",
+                    path=section.path,
+                    line=line,
+                    offset=offset,
+                )
+            yield page, keys
+
+    def parse_key(self, table: str, text: str, where: str) -> str:  # noqa: ARG002 - nothing is refused
+        """Return the key's text, and add the table if only the journal knows it."""
+        self._pages.tables.setdefault(table, TablePages())
+        return text
+
+    def apply(self, change: ChangeRecord, key: str, where: str) -> ChangeRecord:  # noqa: ARG002 - the text is the key
+        """Return a journalled change as it is."""
+        return change
+
+    def finish(self, numbered: Mapping[str, int]) -> None:
+        """Do nothing: only models have constraints."""
+
+
+def keys_of(page: bytes) -> list[str]:
+    """Return the keys of joined lines; O(bytes), in C."""
+    keys: list[str] = json.loads(b"[" + b",".join(_KEYS.findall(page)) + b"]")
+    return keys
+
+
+class RawTables(MutableMapping[str, RawTable]):
+    """Tables of raw rows by name: what the steps of migrations change.
+
+    Attributes:
+        numbered: the last number given out, by table that numbers its keys.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        """Begin with the rows that recovery found."""
+        self._pages: dict[str, TablePages] = dict(pages.tables)
+        self._order = {name: list(table.keys()) for name, table in pages.tables.items()}
+        self._parsed: dict[str, RawTable] = {}
+        self.numbered = dict(pages.numbered)
+
+    def __getitem__(self, name: str) -> RawTable:
+        if name not in self._parsed:
+            rows: RawTable = {}
+            for page in self._pages[name]:
+                rows.update(json.loads(b"{" + page.render() + b"}"))
+            self._parsed[name] = rows
+            del self._pages[name]
+        return self._parsed[name]
+
+    def __setitem__(self, name: str, rows: RawTable) -> None:
+        self._pages.pop(name, None)
+        self._parsed[name] = rows
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._pages.pop(name, None)
+        self._parsed.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pages or name in self._parsed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(
+            [*(name for name in self._order if name in self), *(n for n in self._parsed if n not in self._order)]
+        )
+
+    def __len__(self) -> int:
+        return len(self._pages) + len(self._parsed)
+
+    def lines(self, name: str, fields: Sequence[str]) -> "RawLines":
+        """Return a table's lines: as they were if no step asked for it, else encoded, the fields in a model's order."""
+        table = self._pages.get(name)
+        if table is not None:
+            return RawLines(name, (page.render() for page in table))
+        return RawLines(name, self._encoded(name, fields))
+
+    def _encoded(self, name: str, fields: Sequence[str]) -> Iterator[bytes]:
+        """Yield pages of lines: rows that were there in their old order, the others behind them."""
+        rows = self._parsed.get(name, {})
+        kept = [key for key in self._order.get(name, ()) if key in rows]
+        known = set(kept)
+        lines = (
+            encode_line(key, encoded(name, key, rows[key], fields))
+            for key in (*kept, *(key for key in rows if key not in known))
+        )
+        while page := list(islice(lines, PAGE_ROWS)):
+            yield join_lines(page)
+
+
+def encoded(table: str, key: str, row: Mapping[str, Any], fields: Sequence[str]) -> bytes:
+    """Return a raw row as it is written, its fields in a model's order.
+
+    Raises:
+        UnwritableRow: a value in it is none of JSON's.
+    """
+    ordered = {name: row[name] for name in fields if name in row}
+    if len(ordered) != len(row):
+        ordered |= row
+    try:
+        return _encode_strictly(ordered).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnwritableRow(table, key, type(error).__name__) from None
+
+
+class UnwritableRow(ValueError):
+    """A row that a migration left with a value that JSON doesn't have; `table` and `key` name it."""
+
+    def __init__(self, table: str, key: str, reason: str) -> None:
+        super().__init__(f"{table}[{key!r}] holds a value that can't be written as JSON ({reason})")
+        self.table, self.key = table, key
+
+
+class RawLines:
+    """A table's lines on their way into models; they are in no file."""
+
+    path = "the rows"
+
+    def __init__(self, table: str, pages: Iterable[bytes]) -> None:
+        self.table, self._pages = table, pages
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines, joined, some at a time."""
+        return ((0, page) for page in self._pages if page)
+
+    def line_at(self, offset: int) -> int:  # noqa: ARG002 - there is no file
+        """Return 0: the lines are in no file."""
+        return 0
+
+
+# ── what changed ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def changes_between(old: Pages, new: Pages) -> Iterator[ChangeRecord]:
+    """Yield the changes that lead from some rows to others, keys as texts; O(n), O(1) a table that is the same."""
+    for table in dict.fromkeys((*old.tables, *new.tables)):
+        before, after = _rendered(old, table), _rendered(new, table)
+        if before != after:
+            yield from _changes_of(table, _rows_of(before), _rows_of(after))
+
+
+def _rendered(pages: Pages, table: str) -> bytes:
+    return join_lines(pages.tables[table].render()) if table in pages.tables else b""
+
+
+def _rows_of(lines: bytes) -> dict[str, bytes]:
+    """Return the JSON of each row of joined lines by the text of its key."""
+    starts = _KEYS.findall(lines)
+    rows = (line[len(start) + 2 :] for start, line in zip(starts, split_lines(lines), strict=True))
+    return dict(zip(keys_of(lines), rows, strict=True))
+
+
+def _changes_of(table: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[ChangeRecord]:
+    for key, row in before.items():
+        if key not in after:
+            yield Delete(table, key, row)
+    for key, row in after.items():
+        former = before.get(key)
+        if former is None:
+            yield Insert(table, key, row)
+        elif former != row:
+            replaced = _replaced(table, key, former, row)
+            if replaced is not None:
+                yield replaced
+
+
+def _replaced(table: str, key: Key, former: bytes, row: bytes) -> Replace | None:
+    """Return the change of a row; None if only its spelling differs."""
+    old, new = json.loads(former), json.loads(row)
+    before = {name: value for name, value in old.items() if name not in new or not _is_same(value, new[name])}
+    added = tuple(name for name in new if name not in old)
+    return Replace(table, key, row, row_json(before), added) if before or added else None
+
+
+def _is_same(first: object, second: object) -> bool:
+    """Return whether two JSON values are the same: 1, 1.0 and true are three values."""
+    if first is second or (first == second and type(first) is type(second) and type(first) in _ATOMS):
+        return True
+    return first == second and row_json(first) == row_json(second)
