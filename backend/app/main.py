@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from app.api.application import create_app
 from app.library import Library
 from app.resources import Resources
-from app.server import serve
+from app.server import check_tls, serve
 from app.settings import Settings
 from snaptable import OpenError, StoreLocked
 from snaptable.web.server import bind
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _check(settings)
     resources = Resources(settings)
     try:
+        check_tls(settings)
         with bind(settings.host, settings.port) as listener:
             resources.open()
             serve(resources, listener)

@@ -2,7 +2,9 @@
 
 import gc
 import socket
+import ssl
 import sys
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -59,8 +61,30 @@ def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_config=None,
         log_level="info" if settings.access_log else "warning",
         access_log=settings.access_log,
+        ssl_certfile=settings.tls_certificate or None,
+        ssl_keyfile=settings.tls_key or None,
         **server_settings(limits(settings), trusted_proxies=settings.proxies),
     )
+
+
+def check_tls(settings: Settings) -> None:
+    """Do nothing if HTTPS is off, or its certificate and key can be used.
+
+    Raises:
+        OSError: saying which file can't be.
+    """
+    if not settings.tls_certificate:
+        return
+    for path in (settings.tls_certificate, settings.tls_key):
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise OSError(f"cannot serve HTTPS: {path}: {error.strerror}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    except ssl.SSLError as error:
+        files = f"{settings.tls_certificate} and {settings.tls_key}"
+        raise OSError(f"cannot serve HTTPS: {files} are no certificate with its key in PEM: {error.reason}") from error
 
 
 def limits(settings: Settings) -> ServerLimits:
@@ -79,7 +103,8 @@ def limits(settings: Settings) -> ServerLimits:
 def _announcement(resources: Resources, listener: socket.socket) -> str:
     """Return the text that tells where the API, the docs and the data are."""
     host, port = listener.getsockname()[:2]
-    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if resources.settings.tls_certificate else "http"
+    base = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     directory = resources.db.directory
     data = f"{directory} (db_snapshot.json, blobs/)" if directory else "in memory only: gone at the end"
     return f"\nThe backend is ready; Ctrl+C stops it.\n  API   {base}/api\n  Docs  {base}/docs\n  Data  {data}\n\n"

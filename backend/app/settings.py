@@ -1,9 +1,9 @@
 """The backend's settings: environment variables `BACKEND_…`, a `.env` file, options of the same names."""
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.usage import MIB, Limits
@@ -74,6 +74,14 @@ class Settings(BaseSettings):
     body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")
     reader_seconds: float = Field(30.0, gt=0, description="How long an answer waits for a client that takes nothing.")
     access_log: bool = Field(default=True, description="Log every request.")
+    health_token: str = Field(
+        "",
+        description="Token that shows the details of /health, numbers of rows and the snapshot's age, to a monitor; a"
+        " login shows them too, strangers see the status only.",
+        repr=False,
+    )
+    tls_certificate: str = Field("", description="File of the certificate and its chain, to serve HTTPS; else HTTP.")
+    tls_key: str = Field("", description="File of the certificate's private key.")
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API from a browser, comma-separated; none is closed."
     )
@@ -92,6 +100,13 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; write it as a browser does: https://app.example.org")
         return text
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        """Refuse half a pair: it would silently serve HTTP."""
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("give tls_certificate and tls_key, or neither")
+        return self
 
     @property
     def proxies(self) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ class Process:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output += line
-            if address := re.search(r"API +(http://\S+)/api", line):
+            if address := re.search(r"API +(https?://\S+)/api", line):
                 self.base = address[1]
             if re.search(r"^  Data ", line):
                 return self

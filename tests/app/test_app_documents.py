@@ -148,7 +148,7 @@ def test_deleting_a_document_takes_its_rows_along(ann: Api, client: TestClient) 
     check_problem(ann.get(f"/api/documents/{gone['id']}/content"), 404)
     check_problem(ann.get(f"/api/extractions/{extraction['id']}"), 404)
     check_problem(ann.get(f"/api/annotations/{annotation['id']}"), 404)
-    rows = client.get("/health").json()["rows"]
+    rows = ann.get("/health").json()["rows"]
     assert (rows["documents"], rows["extractions"], rows["annotations"]) == (1, 1, 0)
 
 

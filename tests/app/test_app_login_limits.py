@@ -5,6 +5,7 @@ keep others from their turn, or see in the time a failure takes which accounts t
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -155,6 +156,29 @@ def test_the_owner_at_a_known_address_gets_in_whatever_neighbours_and_strangers_
         passes(tried, "ann", f"198.51.100.{number}")
     assert not passes(tried, "ann", "2001:db8:0:ffff::1")
     assert passes(tried, "ann", "2001:db8::2")
+
+
+@pytest.mark.parametrize("neighbours", [64, 72])
+@pytest.mark.parametrize("by", ["failures on many accounts", "failures on the account", "successes"])
+def test_no_neighbours_keep_an_owner_out_who_has_logged_in_there(by: str, neighbours: int) -> None:
+    """Ensure that a /56 or /48 whose other networks use up all limits leaves a known /64 its own; also the reverse."""
+    tried = limits(failures=5, address_failures=10, address_logins=20)
+    base = 0x20010DB8000000000000000000000000
+    tried.begin_login("ann", networks_of_number(base)).succeeded()
+    for number in range(1, 400):
+        address = networks_of_number(base + (number << neighbours))
+        account = {"failures on the account": "ann", "successes": f"own {number}"}.get(by, f"other {number}")
+        with contextlib.suppress(TooManyAttempts):
+            attempt = tried.begin_login(account, address)
+            if by == "successes":
+                attempt.succeeded()
+    stranger = "ann" if by == "failures on the account" else "nobody"
+    assert not passes(tried, stranger, networks_of_number(base + (255 << 64)))
+    assert passes(tried, "ann", networks_of_number(base + 5))
+    for _ in range(20):
+        passes(tried, "ann", networks_of_number(base))
+    assert not passes(tried, "ann", networks_of_number(base))  # its own limit holds
+    assert passes(tried, "bob", networks_of_number(base + (1 << 96)))
 
 
 def test_successes_count_with_a_limit_of_their_own() -> None:

@@ -58,7 +58,7 @@ def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
 def test_json_that_others_could_read_differently_is_422(shared: Api, body: bytes) -> None:
     """Ensure that no body is a server error, and none is stored half understood."""
     check_problem(shared.http.post("/api/auth/register", content=body, headers=JSON), 422)
-    assert shared.http.get("/health").json()["rows"]["users"] == 1
+    assert shared.get("/health").json()["rows"]["users"] == 1
 
 
 def test_a_pair_of_surrogates_is_a_character(ann: Api) -> None:
@@ -141,8 +141,31 @@ def test_health_tells_what_the_store_holds(ann: Api) -> None:
     assert body["snapshot"]["sequence"] <= body["sequence"] == 3
 
 
-def test_health_is_503_when_writes_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ensure that a probe notices, and a person reads why."""
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer \xe9", "Basic monitor-1", "monitor-1"])
+@pytest.mark.parametrize("token", ["", "monitor-1"])
+def test_strangers_see_the_status_of_health_only(start: Start, header: str | None, token: str) -> None:
+    """Ensure that neither numbers of rows nor times are told without a token, be one set or not."""
+    client = start(health_token=token)
+    headers = [] if header is None else [(b"Authorization", header.encode("latin-1"))]
+    response = client.get("/health", headers=headers)
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_a_token_shows_the_details_of_health(start: Start) -> None:
+    """Ensure that a monitor's token and a login do, and one that was logged out does not."""
+    client = start(health_token="monitor-1")  # of this test
+    ann = Api(client).register()
+    monitored = client.get("/health", headers={"Authorization": "Bearer monitor-1"}).json()
+    assert monitored == ann.get("/health").json()
+    assert monitored["rows"]["users"] == 1
+    check_problem(client.get("/api/auth/me", headers={"Authorization": "Bearer monitor-1"}), 401)
+    assert ann.post("/api/auth/logout").status_code == 204
+    assert ann.get("/health").json() == {"status": "ok"}
+
+
+def test_health_is_503_when_writes_are_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a probe notices, and a person with the token reads why."""
+    client = start(health_token="monitor-1")  # of this test
     status = client.app.state.db.status()  # type: ignore[attr-defined]
     members = {name: getattr(status, name) for name in ("engine", "sequence", "snapshot_sequence", "rows")}
     members |= {"snapshot_saved_at": None, "snapshot_bytes": None, "snapshot_error": "no room in /srv/data"}
@@ -150,7 +173,8 @@ def test_health_is_503_when_writes_are_refused(client: TestClient, monkeypatch: 
         "Broken", (), members | {"writable": False, "reason": "a sync failed: '/srv/my data/db.lock' is gone"}
     )
     monkeypatch.setattr(Library, "status", lambda _self: broken)
-    body = check_problem(client.get("/health"), 503)
+    assert set(check_problem(client.get("/health"), 503)) == {"type", "title", "status", "detail"}
+    body = check_problem(client.get("/health", headers={"Authorization": "Bearer monitor-1"}), 503)
     assert "a sync failed" in body["detail"]
     assert "no room" in body["snapshot"]["error"]
     assert not re.search("srv|my data", str(body))
@@ -173,7 +197,8 @@ def test_a_failing_disk_refuses_writes_and_not_reads(start: Start, monkeypatch: 
         refused = ann.post("/api/annotations", json=annotation(document))
         check_problem(refused, 503)
         assert refused.headers["retry-after"]
-        body = check_problem(client.get("/health"), 503)
+        check_problem(client.get("/health"), 503)
+        body = check_problem(ann.get("/health"), 503)
         assert body["rows"]["annotations"] == 1
         assert ann.get("/api/annotations").json()["items"] == [kept]
         check_problem(ann.delete(f"/api/documents/{document}"), 503)

@@ -251,7 +251,7 @@ def test_a_client_that_goes_away_is_no_error(tmp_path: Path) -> None:
             with socket.create_connection(address) as connection:
                 connection.sendall(head.encode())
                 time.sleep(0.1)
-        assert http.get("/health").json()["rows"]["documents"] == 0
+        assert ann.get("/health").json()["rows"]["documents"] == 0
         assert server.stop() == 0
         assert "Traceback" not in server.output
 

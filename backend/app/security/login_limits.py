@@ -9,9 +9,8 @@ Failures are counted over a window of some minutes:
   gets in, unless that many machines attack the account at once.
 
 The network of an IPv4 address is the address. One of IPv6 belongs to three, /64, /56 and /48, of which the wider ones
-have the wider limits (`WIDER`): a provider hands out the one or the other to a single client. For one account the wider
-ones don't bind an address from which it has logged in. Those over all accounts do: neighbours in a /48 who fail often
-enough keep each other out until the window ends.
+have the wider limits (`WIDER`): a provider hands out the one or the other to a single client. For an account, the wider
+ones don't bind a /64 from which it has logged in: whatever neighbours in a /56 or /48 do, its owner gets in.
 
 Successful logins are counted by network, too, with a limit far above what people do.
 """
@@ -109,8 +108,10 @@ class LoginLimits:
         networks, account = networks_of(address), self.digest(account)
         pair = f"{account}/{networks[0]}"
         is_known = pair in self._known
+        if is_known:
+            networks = networks[:1]
         failures = _by_network(self._addresses, networks, self._address_failures)
-        failures += _by_network(self._pairs, networks[:1] if is_known else networks, self._failures, account)
+        failures += _by_network(self._pairs, networks, self._failures, account)
         if not is_known:
             failures.append(self._of_account(account, pair))
         logins = _by_network(self._logins, networks, self._address_logins)

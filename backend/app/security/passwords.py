@@ -1,8 +1,12 @@
 """Hashing and verifying passwords off the event loop, with the work and the memory it takes bounded."""
 
 import asyncio
+import contextlib
+import os
 import re
 import secrets
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +29,8 @@ T = TypeVar("T")
 MAX_PASSWORD_BYTES = 1024
 BCRYPT_BYTES = 72
 RETRY_SECONDS = 5
+NICENESS = 15
+"""Of the threads that hash: a request that is served beside them has some thirty times their share of a processor."""
 _SHORTAGES = frozenset(error_to_str(code) for code in (-22, -33))
 """What argon2 says when it gets no memory, or no threads: its codes MEMORY_ALLOCATION_ERROR and THREAD_FAIL."""
 _BCRYPT_COST = re.compile(r"\$2[abxy]?\$(\d\d)\$")
@@ -125,7 +131,7 @@ class Passwords:
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         self._bcrypt = LegacyBcrypt()
         self._hashes = PasswordHash((self._argon2, self._bcrypt))
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords", initializer=step_back)
         self._turns = Turns(workers, waiting=waiting, patience=patience)
         self._argon2_dummy = self._argon2.hash(secrets.token_hex())
         self._bcrypt_dummy = _bcrypt_dummy(bcrypt_cost) if bcrypt_cost else None
@@ -206,6 +212,16 @@ class Passwords:
     def _give_back(self, _future: "Future[T]") -> None:
         """Give the place back once the work is done or dropped, even if its caller is gone."""
         self._turns.give_back()
+
+
+def step_back() -> None:
+    """Give this thread, and those that argon2 starts from it, less of the processors than those who serve requests.
+
+    Linux has a niceness of each thread; elsewhere nothing is changed.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def bcrypt_cost_of(hashes: Iterable[str]) -> int | None:

@@ -25,7 +25,7 @@ Responses
     `IfMatch`, `etag_of`, `is_known`: the same for anything else.
     `IF_MATCH`, `IF_NONE_MATCH`, `NOT_MODIFIED`: document it, for a route's `openapi_extra` and `responses`.
     `SecurityHeaders`: middleware that adds no-store, nosniff, and that pages may not be framed.
-    `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for.
+    `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for; `plain_health(db)`, `PlainHealth`: for strangers.
 Serving
     `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
     `snaptable.web.server`, which is imported when one of them is asked for. The README beside this file says what to
@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
-from snaptable.web.health import Health, SnapshotHealth, health
+from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import (
     PROBLEM_MEDIA_TYPE,
@@ -75,6 +75,7 @@ __all__ = [
     "ListParams",
     "Listing",
     "NotStrictJson",
+    "PlainHealth",
     "Problem",
     "RowResponder",
     "SecurityHeaders",
@@ -86,6 +87,7 @@ __all__ = [
     "install_problems",
     "is_known",
     "parse_json",
+    "plain_health",
     "problem_response",
     "problems",
     "serve",

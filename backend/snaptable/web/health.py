@@ -20,18 +20,35 @@ class SnapshotHealth(BaseModel):
     error: str | None
 
 
-class Health(BaseModel):
+class PlainHealth(BaseModel):
     """The store's health: `ok`, or `degraded` when the last snapshot could not be saved."""
 
     status: Literal["ok", "degraded"]
+
+
+class Health(PlainHealth):
+    """The store's health, and what it holds."""
+
     engine: str
     sequence: int
     snapshot: SnapshotHealth
     rows: dict[str, int]
 
 
+def plain_health(db: Database) -> PlainHealth:
+    """Return the health of `db` for strangers: whether it is well, and nothing of what it holds or why it isn't.
+
+    Raises:
+        Problem: 503 when writes are refused.
+    """
+    status = db.status()
+    if not status.writable:
+        raise Problem(503, "Writes are refused.", headers={"Retry-After": "5"})
+    return PlainHealth(status="degraded" if status.snapshot_error else "ok")
+
+
 def health(db: Database) -> Health:
-    """Return the health of `db`, for anybody: reasons name no path of the machine.
+    """Return the health of `db`, with numbers of rows, for those who may know: reasons name no path of the machine.
 
     Raises:
         Problem: 503 when writes are refused, with the same members and the reason.

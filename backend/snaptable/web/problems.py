@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -149,7 +150,7 @@ def _allowed(request: Request) -> list[str]:
 async def _on_invalid_request(_request: Request, error: Exception) -> Response:
     """Answer a request that the route's models refused."""
     assert isinstance(error, RequestValidationError)  # what it is registered for
-    return problem_response(Problem.invalid(*field_errors_of(error.errors())))
+    return problem_response(Problem.invalid(*field_errors_of(islice(error.errors(), MAX_FIELD_ERRORS))))
 
 
 async def _on_store_error(_request: Request, error: Exception) -> Response:

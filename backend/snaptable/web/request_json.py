@@ -10,10 +10,11 @@ from fastapi.routing import APIRoute
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from snaptable.values.json_faults import TOO_MANY_DIGITS, first_fault
 from snaptable.values.strict_json import TOO_DEEP, NotStrict, depth_of, parse_strictly
+from snaptable.web.body_errors import LEAST_BYTES, BodyErrors
 from snaptable.web.problems import FieldError, Problem, pointer_to
 
 MAX_DEPTH = 64
@@ -36,11 +37,12 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, handed a request whose `json()` is strict."""
         handler = super().get_route_handler()
+        errors = None if self.body_field is None else BodyErrors(self.body_field.field_info.annotation)
 
         async def handle(request: Request) -> Response:
             """Answer the request."""
             _check_charset(request.scope)
-            return await handler(_StrictRequest(request.scope, request.receive))
+            return await handler(_StrictRequest(request.scope, request.receive, errors))
 
         return handle
 
@@ -62,16 +64,24 @@ def _check_charset(scope: Scope) -> None:
 class _StrictRequest(Request):
     """A request whose `json()` is strict."""
 
+    def __init__(self, scope: Scope, receive: Receive, errors: BodyErrors | None) -> None:
+        super().__init__(scope, receive)
+        self._errors = errors
+
     async def json(self) -> JsonValue:
         """Return the value of the body.
 
         Raises:
-            Problem: 422, the body is not strict JSON.
+            Problem: 422, the body is not strict JSON, or has more errors than can be told.
         """
+        body = await self.body()
         try:
-            return parse_json(await self.body())
+            value = parse_json(body)
         except NotStrictJson as error:
             raise Problem.invalid(FieldError(error.pointer, str(error))) from None
+        if self._errors is not None and len(body) >= LEAST_BYTES:
+            self._errors.check(value)
+        return value
 
 
 class NotStrictJson(ValueError):

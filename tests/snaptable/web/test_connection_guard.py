@@ -2,26 +2,40 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
 
 from snaptable.web.server.guard import Address, ConnectionGuard
 from snaptable.web.server.limits import ServerLimits
+from snaptable.web.server.reader_progress import is_readable
 
 
 class Connection:
     """A connection as the guard sees it."""
 
-    def __init__(self, since: float | None = None, address: Address | None = None, *, is_broken: bool = False) -> None:
+    def __init__(
+        self,
+        since: float | None = None,
+        address: Address | None = None,
+        *,
+        is_broken: bool = False,
+        is_unread: bool = False,
+    ) -> None:
         self.since = since
         self.address = address
         self.is_broken = is_broken
+        self.is_unread = is_unread
         self.looks = 0
         self.gave_way = False
 
     def waits_since(self) -> float | None:
         """Return since when it waits."""
         return self.since
+
+    def has_unread(self) -> bool:
+        """Return whether something has come."""
+        return self.is_unread
 
     def sweep(self, now: float) -> None:
         """Count the looks."""
@@ -83,6 +97,59 @@ def test_those_who_wait_longest_give_way() -> None:
 
     asyncio.run(fill())
     asyncio.run(fill_address())
+
+
+def test_one_whose_head_has_come_stays() -> None:
+    """Another gives way, even one that has waited less; if there is none, the new one is not admitted."""
+
+    async def fill() -> None:
+        guarded = guard(connections=2, connections_per_address=0)
+        asked, idle = Connection(1.0, is_unread=True), Connection(2.0)
+        assert all(guarded.add(one) for one in (asked, idle))
+        assert guarded.add(Connection(3.0, is_unread=True))
+        assert (asked.gave_way, idle.gave_way) == (False, True)
+        assert not guarded.make_room()
+        assert guarded.can_make_room()
+        assert not guarded.add(Connection(4.0))
+
+    async def fill_address() -> None:
+        guarded = guard(connections_per_address=1)
+        asked = Connection(1.0, "192.0.2.1", is_unread=True)
+        assert guarded.add(asked)
+        assert not guarded.add(Connection(2.0, "192.0.2.1"))
+        assert not asked.gave_way
+
+    asyncio.run(fill())
+    asyncio.run(fill_address())
+
+
+def test_it_is_seen_that_a_head_has_come_before_it_is_read() -> None:
+    """On a real connection: nothing has come, something has, it was read, the other side has ended, it is closed."""
+
+    class Reader(asyncio.Protocol):
+        received = b""
+
+        def data_received(self, data: bytes) -> None:
+            self.received += data
+
+    async def watch() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, reader = await asyncio.get_running_loop().connect_accepted_socket(Reader, ours)
+            await asyncio.sleep(0.01)
+            assert not is_readable(transport)
+            theirs.sendall(b"GET / HTTP/1.1\r\n")
+            assert is_readable(transport)
+            assert reader.received == b""
+            await asyncio.sleep(0.01)
+            assert reader.received
+            assert not is_readable(transport)
+        assert is_readable(transport)
+        transport.abort()
+        await asyncio.sleep(0)
+        assert not is_readable(transport)
+
+    asyncio.run(watch())
 
 
 @pytest.mark.parametrize(

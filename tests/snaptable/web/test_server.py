@@ -448,6 +448,19 @@ def test_accepting_pauses_while_all_are_busy() -> None:
     assert log.count("connections are in use") == 1
 
 
+def test_who_waits_for_room_gets_that_of_idle_connections() -> None:
+    """Connections that were busy when another came give way to it once they are idle, not only when they end."""
+    with serving(connections=2, keep_alive_seconds=8) as served, ExitStack() as stack:
+        time.sleep(0.2)  # the connection of `serving` has ended
+        slow = [stack.enter_context(served.connect()) for _ in range(2)]
+        for connection in slow:
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)
+        begin = time.monotonic()
+        assert served.is_well()
+        assert time.monotonic() - begin < 5
+
+
 def test_a_client_beyond_the_number_is_answered_503_by_another_uvicorn() -> None:
     """With the settings alone, uvicorn accepts everybody: too many are told."""
     with serving(connections=4, plain=True) as served, ExitStack() as stack:

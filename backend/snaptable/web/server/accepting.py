@@ -105,7 +105,8 @@ class Acceptor:
         """Accept again if there is room; return whether there is none yet."""
         if not self._is_paused or self._is_closed:
             return False
-        if self._guard.is_full or self._loop.time() < self._retry_at:
+        is_full = self._guard.is_full and not self._guard.can_make_room()
+        if is_full or self._loop.time() < self._retry_at:
             return True
         self._is_paused = False
         self._loop.add_reader(self._listener.fileno(), self._accept)

@@ -34,6 +34,9 @@ class GuardedConnection(Protocol):
     def waits_since(self) -> float | None:
         """Return since when nothing but a request's head is waited for; None while a request is being answered."""
 
+    def has_unread(self) -> bool:
+        """Return whether something has come that was not read yet, such as a head."""
+
     def sweep(self, now: float) -> None:
         """End the connection if its time is up."""
 
@@ -116,8 +119,8 @@ class ConnectionGuard:
     def make_room(self, address: Address | None = None) -> bool:
         """Let those give way that have waited for a head the longest, of one address if it is given.
 
-        A thirty-second of as many as may be, so that a stranger who opens connections without end costs little for
-        each; O(connections).
+        One whose head has come, and was not read yet, waits for us: it stays. A thirty-second of as many as may be
+        gives way, so that a stranger who opens connections without end costs little for each; O(connections).
         """
         waiting = [
             (since, id(connection), connection)
@@ -125,10 +128,20 @@ class ConnectionGuard:
             if (address is None or connection.address == address) and (since := connection.waits_since()) is not None
         ]
         most = self.capacity if address is None else self._per_address
-        for _, _, connection in heapq.nsmallest(max(1, most // 32), waiting):
-            connection.give_way()
-            self.remove(connection)
-        return bool(waiting)
+        left = max(1, most // 32)
+        heapq.heapify(waiting)
+        has_room = False
+        while waiting and left:
+            _, _, connection = heapq.heappop(waiting)
+            if not connection.has_unread():
+                connection.give_way()
+                self.remove(connection)
+                has_room, left = True, left - 1
+        return has_room
+
+    def can_make_room(self) -> bool:
+        """Return whether a connection waits for a head, and could give way; O(connections)."""
+        return any(connection.waits_since() is not None for connection in self.connections)
 
     def keep_looking(self) -> None:
         """Look at all connections regularly, as long as there are any or somebody waits for room."""

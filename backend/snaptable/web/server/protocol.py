@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from snaptable.web.problems import Problem, problem_response
 from snaptable.web.server.guard import LOOPBACK, Address, ConnectionGuard
 from snaptable.web.server.limits import ServerLimits
-from snaptable.web.server.reader_progress import acknowledged_bytes
+from snaptable.web.server.reader_progress import acknowledged_bytes, is_readable
 
 PIECE_BYTES = 16 * 1024
 """Most bytes that are parsed at once: between two pieces it is seen whether a head is too large, and whether requests
@@ -242,6 +242,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_answering() or self._stage is Stage.BODY or self.transport.get_write_buffer_size():
             return None
         return self._since
+
+    def has_unread(self) -> bool:
+        """Return whether something has come that was not read yet; a system call."""
+        return bool(self._held) or is_readable(self.transport)
 
     def give_way(self) -> None:
         """End the connection: others need its place more."""

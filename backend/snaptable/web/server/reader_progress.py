@@ -1,6 +1,7 @@
-"""How much of an answer a client has taken."""
+"""What the system knows of a connection: how much of an answer a client has taken, whether it has sent more."""
 
 import asyncio
+import select
 import socket
 import struct
 import sys
@@ -29,3 +30,16 @@ def acknowledged_bytes(transport: asyncio.Transport) -> int | None:
         return None
     count: int = _ACKNOWLEDGED.unpack_from(told, _ACKNOWLEDGED_AT)[0]
     return count
+
+
+def is_readable(transport: asyncio.Transport) -> bool:
+    """Return whether bytes have come, or the end, that the event loop has not read yet."""
+    connection = transport.get_extra_info("socket")
+    descriptor = -1 if connection is None else connection.fileno()
+    if descriptor < 0:  # it is closed
+        return False
+    if sys.platform == "win32":
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()  # no limit on the number of a descriptor, and none of its own
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
