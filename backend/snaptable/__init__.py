@@ -27,7 +27,9 @@ from snaptable.contract import Page, Plan, Status
 from snaptable.database import Database
 from snaptable.declarations import table
 from snaptable.errors import (
+    BackupError,
     ConstraintError,
+    CorruptBackup,
     CorruptJournal,
     CorruptSnapshot,
     DatabaseClosed,
@@ -77,7 +79,9 @@ from snaptable.table import Table
 
 __all__ = [
     "Avg",
+    "BackupError",
     "ConstraintError",
+    "CorruptBackup",
     "CorruptJournal",
     "CorruptSnapshot",
     "Count",

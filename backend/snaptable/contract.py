@@ -4,7 +4,7 @@ Two engines answer it: `memory`, with `storage` behind it, and PostgreSQL in tim
 each sentence here means; it runs on every engine.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
+from snaptable.captures import Capture
 from snaptable.changes import Key, TimedCommit
 from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.retention import HistoryStatus
@@ -407,6 +408,30 @@ class Engine(Protocol):
             TransactionError: called inside a transaction, of which a snapshot would hold half.
             WriteFailed: it could not be saved; the cause is the OSError.
             ReadOnlyStore: writing is not allowed here, or no longer safe.
+        """
+
+    def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:
+        """Return the last durable state as files, with the history behind it and what lies in folders beside it.
+
+        Nothing is written, and commits go on; what the files hold does not change by them.
+
+        Args:
+            folders: their names, in the engine's directory.
+            migrations: the names of those that the models know.
+
+        Raises:
+            TransactionError: called inside a transaction, of which it would hold nothing.
+            OSError, UnsafeDirectory: the folders can't be read; also while the files are read.
+        """
+
+    def refresh(self) -> int:
+        """Show what another process has committed meanwhile, all at once; return the last commit that readers see.
+
+        Does nothing for an engine whose commits are all its own.
+
+        Raises:
+            OpenError: what was committed can't be read, or doesn't fit the models; nothing was changed.
+            TransactionError: called inside a transaction, or waiting for one took too long.
         """
 
     def check(self) -> list[str]:

@@ -26,6 +26,7 @@ from snaptable.schema import Declaration, TableSchema
 from snaptable.table import Table
 
 if TYPE_CHECKING:
+    from snaptable.backup import Backup
     from snaptable.history import History
     from snaptable.storage.disk.files import Files
     from snaptable.storage.legacy import LegacySnapshot
@@ -56,6 +57,9 @@ class Database:
 
     migrations: ClassVar[Sequence[Migration]]
     """What brings older stores into the shape of today's models; applied at the next opening, in one commit."""
+    backup_folders: ClassVar[tuple[str, ...]] = ()
+    """Folders in the store's directory that go into its backups: files that rows name, kept beside the database."""
+
     __schemas__: ClassVar[dict[str, TableSchema]] = {}
     __declared__: ClassVar[dict[str, Declaration]] = {}
 
@@ -95,8 +99,8 @@ class Database:
             snapshot: when `db_snapshot.json` follows a write: "always" (before the write returns), "background"
                 (within a second; very large data at the disk's pace), "auto" ("always" up to 4 MiB of data).
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
-            read_only: take no lock and change nothing; reads the state as of opening, beside a running writer too. Root
-                may read another user's store.
+            read_only: take no lock and change nothing; reads the state as of opening, or of the last `refresh`, beside
+                a running writer too. Root may read another user's store.
             writer_timeout: seconds after which a write that waits for another thread's or task's transaction gives up
                 with a TransactionError; the log names who is waited for after 1 s.
             banner: False to leave out the warning that is logged when a store is opened; for scripts and notebooks.
@@ -361,6 +365,48 @@ class Database:
         >>> db.persist()
         """
         self._opened().persist()
+
+    def backup(
+        self, path: str | os.PathLike[str], *, recipients: Sequence[str] = (), passphrase: str | None = None
+    ) -> "Backup":
+        """Write the last durable state, its history and the `backup_folders` as one zip, while writes go on; O(n).
+
+        It is read back and verified before it gets its name, and never replaces anything. `snaptable restore` puts it
+        back. A past or a fork gives its rows alone. On an event loop: `await asyncio.to_thread(db.backup, path)`.
+
+        Args:
+            path: a new file, or a folder, in which a name is made of the time and the sequence.
+            recipients: public keys, `age1…` or `ssh-…`, to encrypt it for; needs `snaptable[backup]`.
+            passphrase: to encrypt it with instead.
+
+        Raises:
+            BackupError: the path is taken, it could not be written (the cause is the OSError), or can't be encrypted.
+            TransactionError: called inside a transaction, of which it would hold nothing.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     db.backup(folder).rows
+        {'users': 2}
+        """
+        from snaptable.backup import back_up  # a program that makes none doesn't pay for it at its start
+
+        return back_up(self, path, recipients=recipients, passphrase=passphrase)
+
+    def refresh(self) -> int:
+        """Show what the writer has committed since a `read_only` database was opened; return the last commit it shows.
+
+        Reads what was added to the journal since the last time: O(new bytes). If the journal no longer leads on from
+        there (pruned, or files put back), the store is loaded anew, beside the rows that readers see: O(n). Readers see
+        either state, never part of a commit. A database that is not read only is always up to date.
+
+        Raises:
+            OpenError: the files can't be read, or what they hold doesn't fit the models; nothing was changed.
+            TransactionError: called inside a transaction.
+
+        >>> db.refresh()
+        1
+        """
+        return self._opened().refresh()
 
     def check(self) -> list[str]:
         """Return what is wrong in memory: indexes against full scans, constraints; empty when sound. O(n log n).

@@ -32,6 +32,8 @@
     │   ├── MigrationNeeded       something is pending that this opening may not apply
     │   ├── MigrationFailed       a step, or what the steps left; the files are as they were
     │   └── StoreNewer            the store has migrations that the code doesn't know
+    ├── BackupError           a backup that can't be made, read or restored
+    │   └── CorruptBackup         it is damaged, cut off, or no backup at all
     └── DatabaseClosed        used before open() or after close()
 
 Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
@@ -333,6 +335,22 @@ class UndoConflict(HistoryError):
     def __init__(self, message: str = "", *, conflicts: Sequence[Conflict] = ()) -> None:
         super().__init__(message)
         self.conflicts = tuple(conflicts)
+
+
+class BackupError(SnaptableError):
+    """A backup that can't be made, read or restored; the store is as it was.
+
+    Attributes:
+        path: the file or directory, None if none is meant.
+    """
+
+    def __init__(self, message: str = "", *, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(message)
+        self.path = None if path is None else os.fspath(path)
+
+
+class CorruptBackup(BackupError):
+    """A backup that is damaged, cut off, or none at all; nothing of it is used."""
 
 
 def listed(items: Sequence[str], most: int) -> list[str]:

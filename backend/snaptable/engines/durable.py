@@ -2,25 +2,31 @@
 
 import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from snaptable.captures import Capture
 from snaptable.contract import CommitSource, Status
+from snaptable.engines.captured_rows import captured_rows
 from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import InMemory
 from snaptable.errors import OpenError, ReadOnlyStore, WriteFailed
+from snaptable.memory.catching_up import absorb_frames, absorb_rows
 from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
+from snaptable.storage.capture import capture
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks
 from snaptable.storage.journal.commits import JournalCommits
+from snaptable.storage.journal.follower import JournalFollower, PlaceLost
 from snaptable.storage.migration import NoSchemaChanges
 from snaptable.storage.store import OpenOptions, Store
 
@@ -43,6 +49,10 @@ class DurableEngine(InMemory):
         self.directory: Path | None = directory
         self.store: Store[UndoRecords]
         self._commits: JournalCommits
+        self._options = options
+        self._refreshing = threading.Lock()
+        self._follower: JournalFollower | None = None
+        """Where in the journal a database that is read only was refreshed to; None before that."""
         self._pid = os.getpid()
 
     @classmethod
@@ -80,10 +90,16 @@ class DurableEngine(InMemory):
             reason = denied(files.root, error)
             raise OpenError(f"{self.directory} can't be opened: {reason}", path=self.directory) from error
         progress = Progress(identity[2] if identity else 0, f"Loading {_shown(options)}")
+        with progress:
+            return self._open_store(options, files, lambda: TableLoader(self.memory.tables, progress.advance))
+
+    def _open_store(
+        self, options: EngineOptions, files: Files, target: Callable[[], TableLoader]
+    ) -> Store[UndoRecords]:
         opening = OpenOptions(
             files,
             tuple(options.schemas),
-            lambda: TableLoader(self.memory.tables, progress.advance),
+            target,
             options.import_legacy,
             options.snapshot,
             options.read_only,
@@ -94,7 +110,7 @@ class DurableEngine(InMemory):
         callbacks = CommitCallbacks[UndoRecords](
             self._became_durable, self.memory.failed, dict, self.memory.durable_rows
         )
-        with without_garbage_collection(), progress:
+        with without_garbage_collection():
             return Store.open(opening, callbacks)
 
     def _became_durable(self, batch: CommitBatch[UndoRecords]) -> None:
@@ -130,6 +146,50 @@ class DurableEngine(InMemory):
             group_commit.persist()
         except OSError as error:
             raise WriteFailed(f"the snapshot could not be saved: {error}") from error
+
+    def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:
+        """Return the last durable state as files; of a database that is read only, the state that it shows."""
+        self.refuse_in_transaction("backup()", "hold nothing of it")
+        group_commit, recovery = self.store.group_commit, self.store.recovery
+        if group_commit is not None:
+            return capture(self.store.files, folders, group_commit.checkpointer.capture)
+        digest = recovery.head_digest if self._follower is None else self._follower.head_digest
+        return captured_rows(self.memory, migrations, self.store.files, recovery.store or "", digest, folders)
+
+    def refresh(self) -> int:
+        """Show what the process that has the store open for writing has committed meanwhile."""
+        if self.store.group_commit is not None:
+            return self.last_visible()
+        self.refuse_in_transaction("refresh()", "change what it reads")
+        with self._refreshing:
+            self._refresh()
+        return self.last_visible()
+
+    def _refresh(self) -> None:
+        recovery = self.store.recovery
+        follower = self._follower or JournalFollower(
+            self.store.files, recovery.store or "", recovery.sequence, recovery.head_digest
+        )
+        try:
+            frames, follower = follower.advanced()
+            absorb_frames(self.memory, frames)
+        except PlaceLost:
+            follower = self._load_anew()
+        except OSError as error:
+            reason = denied(self.store.files.root, error)
+            raise OpenError(f"{self.directory} can't be read: {reason}", path=self.directory) from error
+        self._follower = follower
+
+    def _load_anew(self) -> JournalFollower:
+        """Load what the directory holds now beside the tables, and show it; O(n)."""
+        codecs = {name: rows.codec for name, rows in self.memory.tables.items()}
+        loaded = MemoryEngine(self._options.schemas, self.memory.writer_timeout, codecs)
+        store = self._open_store(self._options, self.store.files, lambda: TableLoader(loaded.tables, lambda _: None))
+        absorb_rows(self.memory, loaded, store.recovery.sequence)
+        self.store = store
+        self._commits.forget_recent()
+        recovery = store.recovery
+        return JournalFollower(store.files, recovery.store or "", recovery.sequence, recovery.head_digest)
 
     def status(self) -> Status:
         """Return how the tables, the journal and the snapshot are doing; O(tables)."""

@@ -1,15 +1,18 @@
 """The engine in memory as the contract has it, and the one that keeps nothing: "memory:"."""
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution
+from snaptable.captures import Capture
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
+from snaptable.engines.captured_rows import captured_rows
 from snaptable.errors import ConstraintError, ReadOnlyStore, TransactionError
 from snaptable.memory import after_fork, constraints
 from snaptable.memory.commit_log import RememberedCommits, VolatileLog
@@ -138,12 +141,19 @@ class InMemory:
         copy.begin_at(sequence)
         return CopyEngine(copy, writable=writable)
 
-    def refuse_in_transaction(self) -> None:
+    def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:  # noqa: ARG002 - no directory
+        """Return the rows as files of a store of its own: what there is has none."""
+        self.refuse_in_transaction("backup()", "hold nothing of it")
+        return captured_rows(self.memory, migrations, None, str(uuid4()))
+
+    def refresh(self) -> int:
+        """Return the last commit that readers see: nobody else commits here."""
+        return self.last_visible()
+
+    def refuse_in_transaction(self, call: str = "persist()", does: str = "save half of it") -> None:
         """Raise TransactionError inside a transaction: a snapshot would hold half of it."""
         if self.in_transaction():
-            raise TransactionError(
-                "persist() inside a transaction would save half of it; call it after the transaction"
-            )
+            raise TransactionError(f"{call} inside a transaction would {does}; call it after the transaction")
 
     def status(self) -> Status:
         """Return how the tables are doing; O(tables)."""

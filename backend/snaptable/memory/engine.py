@@ -283,6 +283,22 @@ class MemoryEngine:
         finally:
             self._writer_lock.release_from(owner)
 
+    def show(self, transaction: Transaction, batch: CommitBatch) -> None:
+        """End a transaction whose changes are durable elsewhere: every reader sees them, as those of a batch."""
+        try:
+            self._hand_over(transaction, batch)
+        except BaseException:
+            self._hand_over(transaction, batch)  # it was interrupted; each step can be done twice
+            raise
+        finally:
+            self._writer_lock.release()
+
+    def _hand_over(self, transaction: Transaction, batch: CommitBatch) -> None:
+        with self.latch:
+            transaction.pass_undo_to(batch)
+            self.sequence, self.open_transaction = batch.last_sequence, None
+            self.became_durable(batch)
+
     # ── what the log reports ────────────────────────────────────────────────────────────────────────────────────────
 
     def became_durable(self, batch: CommitBatch) -> None:

@@ -8,12 +8,13 @@ no later sync of the file makes them durable (Rebello et al., ATC 2020).
 """
 
 import errno
+import io
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from snaptable.storage.disk.files import File, Files, HeldLock, Identity
 from snaptable.testing.faults import DiskFaults
@@ -260,6 +261,15 @@ class SimulatedDisk(Files):
         """Return a file's content."""
         self.raise_if_failing("read", name)
         return self.contents.inodes[self._inode(name)]
+
+    def open(self, name: str) -> BinaryIO:
+        """Return a file's content, to be read in parts."""
+        return io.BytesIO(self.read(name))
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Yield the names of all files below a folder, sorted, but for those that begin with a dot."""
+        below = (name for name in sorted(self.contents.names) if name.startswith(f"{folder}/"))
+        return (name for name in below if not any(part.startswith(".") for part in name.split("/")))
 
     def _inode(self, name: str) -> int:
         if name not in self.contents.names:

@@ -8,10 +8,11 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import BinaryIO
 
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import File, Files, HeldLock, Identity
@@ -128,6 +129,15 @@ class RecordedDirectory(SimulatedDisk):
         """Return the content of the real file, which a person may have edited."""
         self.raise_if_failing("read", name)
         return self._real.read(name)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open the real file."""
+        self.raise_if_failing("read", name)
+        return self._real.open(name)
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Yield the names of the real files below a folder."""
+        return self._real.walk(folder)
 
     def inspect(self, name: str) -> Identity | None:
         """Return the real file's identity."""

@@ -10,9 +10,9 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from snaptable.errors import OpenError, UnsafeDirectory
 from snaptable.storage.disk.safety import unsafe_directory, unsafe_file
@@ -288,6 +288,29 @@ class Files:
         with os.fdopen(self._open(name, os.O_RDONLY), "rb") as file:
             return file.read()
 
+    def open(self, name: str) -> BinaryIO:
+        """Open a file of ours to be read in parts; raises as `read`."""
+        return os.fdopen(self._open(name, os.O_RDONLY), "rb")
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Yield the names of all files in a folder and the folders in it, sorted; none if it does not exist.
+
+        Names that begin with a dot are left out: what is being written has such a one.
+
+        Raises:
+            UnsafeDirectory: a symlink, a device, or what belongs to another user, stands among them.
+        """
+        for name in sorted(self.list(folder)):
+            path = f"{folder}/{name}"
+            status = self._lstat(path)
+            if name.startswith(".") or status is None:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                yield from self.walk(path)
+            else:
+                self.inspect(path)
+                yield path
+
     def _open(self, name: str, flags: int) -> int:
         path = self.path(name)
         self.inspect(name)
@@ -326,6 +349,14 @@ class Files:
     def replace(self, source: str, target: str) -> None:
         """Rename a file, in one step; a file that has the new name is replaced."""
         os.replace(self._prefix + source, self._prefix + target)  # noqa: PTH105 - one seam, one family of calls
+
+    def exchange(self, first: str, second: str) -> bool:
+        """Swap what two names stand for, in one step; return False if the system or its file system has no such step.
+
+        Raises:
+            OSError: one of them is missing, or may not be renamed.
+        """
+        return exchange(self._prefix + first, self._prefix + second)
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
@@ -389,6 +420,27 @@ class Files:
             return os.lstat(self._prefix + name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+_EXCHANGES = {"linux": ("renameat2", -100, 2), "darwin": ("renameatx_np", -2, 2)}
+"""By platform: the call that swaps two names, the number that stands for the working directory, and the flag for it."""
+_NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
+
+
+def exchange(first: str, second: str) -> bool:
+    """Swap what two paths stand for, in one step (rename(2), RENAME_EXCHANGE); as `Files.exchange`."""
+    import ctypes  # rarely needed
+
+    name, here, flag = _EXCHANGES.get(sys.platform, ("", 0, 0))
+    call = getattr(ctypes.CDLL(None, use_errno=True), name, None) if name else None
+    if call is None:
+        return False
+    if call(here, os.fsencode(first), here, os.fsencode(second), ctypes.c_uint(flag)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NOT_OFFERED:
+        return False
+    raise OSError(number, os.strerror(number), first, None, second)
 
 
 def _identity(status: os.stat_result) -> Identity:

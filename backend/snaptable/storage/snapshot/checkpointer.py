@@ -148,6 +148,16 @@ class Checkpointer:
             self._write_if_behind()
             self._sync_name()
 
+    def capture(self) -> tuple[SnapshotHeader, dict[str, list[ChecksummedBytes]]]:
+        """Return the present state as a snapshot would hold it, and write nothing; O(groups).
+
+        Raises:
+            ReadOnlyStore: the pages may hold half of a commit.
+        """
+        with self._exclusive():
+            header, tables, _ = self._mark()
+            return header, {name: list(self._collect(groups)) for name, groups in tables.items()}
+
     def resume(
         self, commits: Sequence[CommitRecord], head_digest: str, rows: Callable[[], Iterable[tuple[str, Key, bytes]]]
     ) -> None:
