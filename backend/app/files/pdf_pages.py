@@ -7,12 +7,17 @@ which has its memory bounded and can be killed. Besides pypdf, it needs the stan
 import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
 HEADER_WITHIN = 1024
 """Bytes at the beginning of a file that hold the mark of a PDF; readers allow for something in front of it."""
+
+
+NICENESS = 10
+"""A request that is served beside it has ten times its share of a processor."""
 
 
 class NotAPdf(Exception):
@@ -55,6 +60,8 @@ def _count(file: BinaryIO) -> int:
 
 def _bound(memory: int) -> None:
     """Limit what a hostile file can take; on a system without such limits the caller's timeout remains."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICENESS)
     with contextlib.suppress(OSError):
         # Where memory runs short, as in a small container, the kernel takes this process and not the server.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

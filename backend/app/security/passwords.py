@@ -1,12 +1,8 @@
 """Hashing and verifying passwords off the event loop, with the work and the memory it takes bounded."""
 
 import asyncio
-import contextlib
-import os
 import re
 import secrets
-import sys
-import threading
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,13 +11,13 @@ from typing import TypeVar
 
 import bcrypt
 from argon2.exceptions import HashingError, VerificationError
-from argon2.low_level import error_to_str
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from app.errors import TooBusy
+from app.security.child_hasher import SHORTAGES, ChildHasher
 from app.security.turns import Turns
 
 T = TypeVar("T")
@@ -29,10 +25,6 @@ T = TypeVar("T")
 MAX_PASSWORD_BYTES = 1024
 BCRYPT_BYTES = 72
 RETRY_SECONDS = 5
-NICENESS = 15
-"""Of the threads that hash: a request that is served beside them has some thirty times their share of a processor."""
-_SHORTAGES = frozenset(error_to_str(code) for code in (-22, -33))
-"""What argon2 says when it gets no memory, or no threads: its codes MEMORY_ALLOCATION_ERROR and THREAD_FAIL."""
 _BCRYPT_COST = re.compile(r"\$2[abxy]?\$(\d\d)\$")
 
 
@@ -46,7 +38,21 @@ class Verification:
 
 
 class Argon2(Argon2Hasher):
-    """The hasher of argon2, to which a password is not wrong because memory or threads are short."""
+    """The hasher of argon2, to which a password is not wrong because memory or threads are short.
+
+    Its work is done by child processes of low priority; a thread waits for it, and holds nobody up.
+    """
+
+    _hasher: ChildHasher
+
+    def __init__(self, *, time_cost: int, memory_cost: int, parallelism: int) -> None:
+        """Take what one hash costs: passes, KiB, threads."""
+        super().__init__(time_cost, memory_cost, parallelism)
+        self._hasher = ChildHasher(time_cost, memory_cost, parallelism)
+
+    def close(self) -> None:
+        """End the children."""
+        self._hasher.close()
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         """Return a new hash.
@@ -70,7 +76,7 @@ class Argon2(Argon2Hasher):
         try:
             return self._hasher.verify(hash, password)
         except VerificationError as error:
-            if str(error) in _SHORTAGES:
+            if str(error) in SHORTAGES:
                 raise TooBusy(RETRY_SECONDS) from error
             return False
         except ValueError:  # argon2's InvalidHashError is one
@@ -131,7 +137,7 @@ class Passwords:
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         self._bcrypt = LegacyBcrypt()
         self._hashes = PasswordHash((self._argon2, self._bcrypt))
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords", initializer=step_back)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         self._turns = Turns(workers, waiting=waiting, patience=patience)
         self._argon2_dummy = self._argon2.hash(secrets.token_hex())
         self._bcrypt_dummy = _bcrypt_dummy(bcrypt_cost) if bcrypt_cost else None
@@ -164,8 +170,9 @@ class Passwords:
         return await self._run(client, lambda: self._verify(password, stored))
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and the children they use."""
         self._pool.shutdown(cancel_futures=True)
+        self._argon2.close()
 
     def _verify(self, password: str, stored: str | None) -> Verification:
         plain = normalized(password)
@@ -212,16 +219,6 @@ class Passwords:
     def _give_back(self, _future: "Future[T]") -> None:
         """Give the place back once the work is done or dropped, even if its caller is gone."""
         self._turns.give_back()
-
-
-def step_back() -> None:
-    """Give this thread, and those that argon2 starts from it, less of the processors than those who serve requests.
-
-    Linux has a niceness of each thread; elsewhere nothing is changed.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def bcrypt_cost_of(hashes: Iterable[str]) -> int | None:
