@@ -1,10 +1,11 @@
 """Database: the class whose attributes are the tables. It opens an engine, and forwards to it."""
 
 import atexit
+import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -19,7 +20,7 @@ from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
-from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy
+from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
 from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
 from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import Declaration, TableSchema
@@ -76,7 +77,7 @@ class Database:
             declared.update(base.__dict__.get("__declared__", {}))
         cls.__declared__ = declared | declared_tables(cls, Database, hints)
         cls.__schemas__ = schema_builder.build(cls.__name__, cls.__declared__, namespace)
-        check_migrations(cls.__name__, cls._migrations())
+        mark_former_secrets(cls.__schemas__, check_migrations(cls.__name__, cls._migrations()))
 
     def __init__(
         self,
@@ -128,6 +129,8 @@ class Database:
         """In a fork, the process that has the database open; else None."""
         self._closing = threading.Lock()
         self._is_copy = False
+        self._raw_rows: Callable[[], Mapping[str, Mapping[str, bytes]]] | None = None
+        """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
         """The commit that a fork began with; None for any other database."""
         name = type(self).__name__
@@ -342,13 +345,43 @@ class Database:
 
         return History(self)
 
-    def _copy_over(self, engine: Engine, name: str, fork_base: int | None) -> Self:
+    def _copy_over(
+        self,
+        engine: Engine,
+        name: str,
+        fork_base: int | None,
+        raw_rows: "Callable[[], Mapping[str, Mapping[str, bytes]]] | None" = None,
+    ) -> Self:
         """Return an open database of this class over an engine with rows of this one; called by `History`."""
         copy = type(self).__new__(type(self))
         Database.__init__(copy, "memory:", banner=False)
         copy.url, copy._is_copy, copy.fork_base = f"{self.url}, {name}", True, fork_base
+        copy._raw_rows = raw_rows
         copy._attach(engine)
         return copy
+
+    def raw(self, table: str) -> dict[str, dict[str, Any]]:
+        """Return the rows of a table as JSON objects by the text of their keys, secrets and all; O(n).
+
+        Of a past, as they stood then: before a migration, with the fields and in the tables of that time.
+
+        Raises:
+            ValueError: there is, or was then, no such table.
+
+        >>> db.raw("users")["ann"]
+        {'id': 'ann', 'age': 31}
+        """
+        engine = self._opened()
+        rows: Mapping[str, Mapping[str, bytes]]
+        if self._raw_rows is not None:
+            rows = self._raw_rows()
+        elif table in self._tables:
+            rows = {table: {str(key): row for key, row in engine.rows_json(table).items()}}
+        else:
+            rows = {}
+        if table not in rows:
+            raise ValueError(f"{self!r} has no table {table!r}")
+        return {key: json.loads(row) for key, row in rows[table].items()}
 
     # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from snaptable.attribution import Attribution
 from snaptable.captures import Capture
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
 from snaptable.engines.captured_rows import captured_rows
-from snaptable.errors import ConstraintError, ReadOnlyStore, TransactionError
+from snaptable.errors import ConstraintError, HistoryError, InvalidRow, ReadOnlyStore, TransactionError, listed
 from snaptable.memory import after_fork, constraints
 from snaptable.memory.commit_log import RememberedCommits, VolatileLog
 from snaptable.memory.engine import MemoryEngine
@@ -24,6 +24,8 @@ from snaptable.retention import USUAL, Retention
 from snaptable.values.row_lines import Key
 
 T = TypeVar("T")
+MOST_UNFIT = 10
+"""Rows that a message lists."""
 
 
 class InMemory:
@@ -129,17 +131,21 @@ class InMemory:
                 for name, rows in memory.tables.items()
             }
         # 2. Those that were otherwise, each decoded once.
+        unfit: dict[str, list[str]] = {}
         for state in states(present):
             rows = tables[state.table][0]
             if state.row is None:
                 rows.pop(state.key, None)
-            else:
+                continue
+            try:
                 rows[state.key] = codecs[state.table].decode(state.row, state.key)
+            except InvalidRow as error:
+                unfit.setdefault(state.table, []).append(str(error))
         # 3. The indexes are built when they are first asked for.
         for name, (rows, last_number) in tables.items():
             copy.tables[name].adopt(rows, last_number)
         copy.begin_at(sequence)
-        return CopyEngine(copy, writable=writable)
+        return CopyEngine(copy, writable=writable, unfit=unfit)
 
     def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:  # noqa: ARG002 - no directory
         """Return the rows as files of a store of its own: what there is has none."""
@@ -215,6 +221,49 @@ class VolatileEngine(InMemory):
 class CopyEngine(VolatileEngine):
     """The rows of another engine at a commit: a past, which refuses writes, or a fork, which keeps them in memory."""
 
-    def __init__(self, memory: MemoryEngine, *, writable: bool) -> None:
+    def __init__(self, memory: MemoryEngine, *, writable: bool, unfit: Mapping[str, list[str]]) -> None:
+        """Begin with the rows of `memory`.
+
+        Args:
+            memory: the rows.
+            writable: whether it may be changed.
+            unfit: which rows don't fit today's models, by table.
+
+        Raises:
+            HistoryError: some don't, and it is to be changed.
+        """
         refusal = None if writable else ReadOnlyStore(f"this is the past, as of commit {memory.sequence}")
         super().__init__(memory, refusal)
+        refusals = {name: _unfit(name, memory.sequence, problems) for name, problems in unfit.items()}
+        if writable and refusals:
+            raise HistoryError("; ".join(refusals.values()))
+        self._readable: dict[str, TableEngine[BaseModel]] = {
+            name: cast("TableEngine[BaseModel]", _UnreadableTable(refusals[name])) if name in refusals else table
+            for name, table in super().tables.items()
+        }
+
+    @property
+    def tables(self) -> Mapping[str, TableEngine[BaseModel]]:
+        """The operations of each table, by name; those of a table with rows that don't fit say so."""
+        return self._readable
+
+
+class _UnreadableTable:
+    """A table of the past with rows that don't fit today's models: whatever is asked of it says which."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        return self._refuse
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise HistoryError(self._reason)
+
+
+def _unfit(table: str, sequence: int, problems: Sequence[str]) -> str:
+    rows = "a row that doesn't fit" if len(problems) == 1 else f"{len(problems):,} rows that don't fit"
+    return (
+        f"{table} as of commit {sequence} has {rows} today's models; raw({table!r}) gives them as they "
+        f"were: {'; '.join(listed(problems, MOST_UNFIT))}"
+    )

@@ -1,6 +1,6 @@
 """History: what a database's `history` gives."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -10,12 +10,14 @@ from snaptable.changes import Key, TimedCommit
 from snaptable.contract import CommitSource, Engine, RowState
 from snaptable.errors import HistoryError
 from snaptable.history.feed import Feed
+from snaptable.history.lifting import Lifting, Present, TextRows
 from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
 from snaptable.history.revert import Manner, Reverter, Steps
 from snaptable.history.rewind import former_json, gone, later_json, touched
 from snaptable.history.states import RowsOf, compared, rows_of_engine, rows_of_file
 from snaptable.history.three_way import Step
+from snaptable.migrations.plan import SchemaMigrations
 from snaptable.schema import TableSchema
 
 
@@ -28,7 +30,11 @@ class Subject(Protocol):
 
     def _opened(self) -> Engine: ...
 
-    def _copy_over(self, engine: Engine, name: str, fork_base: int | None) -> Self: ...
+    def _copy_over(
+        self, engine: Engine, name: str, fork_base: int | None, raw_rows: Callable[[], TextRows] | None = None
+    ) -> Self: ...
+
+    def _schema_changes(self) -> SchemaMigrations: ...
 
     @property
     def is_open(self) -> bool:
@@ -153,19 +159,24 @@ class History(Generic[D]):
         """Return the database as it was at a moment: read only, of the same class, open; `with` or `close()` ends it.
 
         It shares its rows with the present. O(rows) to copy a dictionary and O(commits since); an index is built when a
-        query first needs one of its table.
+        query first needs one of its table. Before a migration it is seen through today's models: the migrations since
+        are applied to its rows, O(n); a table with rows that don't fit says so when it is read, and `past.raw(table)`
+        gives the rows of any table as they were.
 
         Raises:
             ValueError: a moment later than now, a negative sequence, a naive time.
             HistoryGone: it lies before what is kept.
+            HistoryError: a migration since can't be applied to what there was.
 
         >>> with db.history.at(0) as past:
         ...     past.users.count()
         0
         """
         sequence = sequence_of(moment, self._source)
-        engine = self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=False)
-        return self._database._copy_over(engine, f"as of commit {sequence}", None)
+        engine = self._engine_at(sequence, writable=False)
+        return self._database._copy_over(
+            engine, f"as of commit {sequence}", None, lambda: self._lifting().raw(sequence)
+        )
 
     def fork(self, at: Moment | None = None) -> D:
         """Return a copy of the database in memory, as of a moment or of now, that can be written to; costs as `at`.
@@ -183,8 +194,28 @@ class History(Generic[D]):
         """
         source = self._source
         sequence = source.sequence if at is None else sequence_of(at, source)
-        engine = self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=True)
+        engine = self._engine_at(sequence, writable=True)
         return self._database._copy_over(engine, f"forked from commit {sequence}", sequence)
+
+    def _engine_at(self, sequence: int, *, writable: bool) -> Engine:
+        if self._database._schema_changes().names and sequence < self.sequence:
+            lifting = self._lifting()
+            names = lifting.migrations_since(sequence)
+            if names:
+                states = list(self._lifted_states(lifting, sequence, names))
+                return lifting.present.engine.at(sequence, lambda _: states, writable=writable)
+        return self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=writable)
+
+    def _lifting(self) -> Lifting:
+        return Lifting(Present.of(self._engine), self._schemas, self._database._schema_changes())
+
+    def _lifted_states(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[RowState]:
+        """Yield the rows that were otherwise before migrations, seen through today's models."""
+        schemas, present = self._schemas, lifting.present.rows(self._schemas)
+        for table, rows in lifting.rows(sequence, names).items():
+            for key in dict.fromkeys((*present[table], *rows)):
+                if present[table].get(key) != rows.get(key):
+                    yield RowState(table, typed_key(schemas[table], key), rows.get(key))
 
     def _states_at(self, sequence: int, present: int) -> Iterator[RowState]:
         schemas = self._schemas
@@ -225,6 +256,12 @@ class History(Generic[D]):
         return Diff(tuple(compared(schemas, self._rows_of(a), self._rows_of(b))))
 
     def _between(self, first: int, second: int, names: Collection[str]) -> Diff:
+        lifting = self._lifting() if self._database._schema_changes().names else None
+        migrations = lifting.migrations_since(min(first, second)) if lifting else ()
+        if lifting and migrations:
+            states = [lifting.rows(at, lifting.migrations_since(at)) for at in (first, second)]
+            schemas = {name: self._schemas[name] for name in names}
+            return Diff(tuple(compared(schemas, states[0].__getitem__, states[1].__getitem__)))
         changes = list(self._net(min(first, second), max(first, second), names))
         return Diff(tuple(change if first <= second else change.inverse for change in changes))
 
@@ -291,11 +328,27 @@ class History(Generic[D]):
             raise gone(source, sequence - 1)
         if commit.record.migrations:
             raise HistoryError(f"commit {sequence} is a migration, which can't be undone")
+        if self._database._schema_changes().names:
+            lifting = self._lifting()
+            names = lifting.migrations_since(sequence)
+            if names:
+                yield from self._steps_through_migrations(lifting, sequence, names)
+                return
         for change in reversed(commit.record.changes):
             if change.table in self._database.__schemas__ and change.table not in self._schemas:
                 continue  # a transient table
             key = typed_key(self._check_table(change.table), change.key)
             yield Step(change.table, key, later_json(change), former_json(change))
+
+    def _steps_through_migrations(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[Step]:
+        """Yield what leads back over a commit before migrations: the states around it, seen through today's models."""
+        lifting.refuse_code(sequence, names)
+        old, new = lifting.rows(sequence - 1, names), lifting.rows(sequence, names)
+        for table, schema in self._schemas.items():
+            for key in dict.fromkeys((*new[table], *old[table])):
+                before, after = old[table].get(key), new[table].get(key)
+                if before != after:
+                    yield Step(table, typed_key(schema, key), after, before)
 
     def restore(
         self,
@@ -333,6 +386,15 @@ class History(Generic[D]):
         engine = self._engine
 
         def steps() -> list[Step]:
+            lifting = self._lifting() if self._database._schema_changes().names else None
+            migrations = lifting.migrations_since(sequence) if lifting else ()
+            if lifting and migrations:
+                former_states = self._lifted_states(lifting, sequence, migrations)
+                return [
+                    Step(state.table, state.key, engine.row_json(state.table, state.key), state.row)
+                    for state in former_states
+                    if state.table in names and (key is None or str(state.key) == str(key))
+                ]
             states = touched(engine.commits, sequence, engine.commits.sequence, names)
             wanted = [place for place in states if key is None or place[1] == str(key)]
             keys = [(name, typed_key(names[name], text), former_json(states[name, text][0])) for name, text in wanted]

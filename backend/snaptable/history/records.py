@@ -160,8 +160,13 @@ def _change_of(record: ChangeRecord, schema: TableSchema) -> Change:
 
 
 def typed_key(schema: TableSchema, key: Key) -> Key:
-    """Return a key of the table's type; the journal has its text."""
-    return schema.parse_key(key) if isinstance(key, str) else key
+    """Return a key of the table's type; the journal has its text. A text that is none, of other models, stays one."""
+    if not isinstance(key, str):
+        return key
+    try:
+        return schema.parse_key(key)
+    except ValueError:
+        return key
 
 
 @dataclass(frozen=True)

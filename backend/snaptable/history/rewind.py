@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import cast
 
-from snaptable.changes import ChangeRecord, Delete, Insert, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key
 from snaptable.contract import CommitSource
 from snaptable.errors import HistoryGone
 from snaptable.values.row_lines import row_json
@@ -51,32 +51,43 @@ def later_json(change: ChangeRecord) -> bytes | None:
 
 
 def touched(
-    source: CommitSource, after: int, until: int, tables: Collection[str] | None = None
+    source: CommitSource,
+    after: int,
+    until: int,
+    tables: Collection[str] | None = None,
+    *,
+    as_written: bool = False,
 ) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
     """Return the oldest and the newest change of each row that changed with after < sequence <= until; O(changes).
+
+    What an opening filled in by itself is no change, unless `as_written`: seen through today's models the fields were
+    there before, with the values that they were given then.
 
     Raises:
         HistoryGone: commits of that range are gone.
     """
-    changes: dict[RowKey, tuple[ChangeRecord, ChangeRecord]] = {}
+    oldest: dict[RowKey, ChangeRecord] = {}
+    newest: dict[RowKey, ChangeRecord] = {}
     for record in _complete(source, after, until):
-        for change in record:
+        counts = as_written or not record.is_automatic
+        for change in record.changes:
             if tables is None or change.table in tables:
                 place = (change.table, str(change.key))
-                newest = changes.get(place, (change, change))[1]
-                changes[place] = (change, newest)
-    return changes
+                newest.setdefault(place, change)
+                if counts:
+                    oldest[place] = change
+    return {place: (change, newest[place]) for place, change in oldest.items()}
 
 
-def _complete(source: CommitSource, after: int, until: int) -> Iterator[tuple[ChangeRecord, ...]]:
-    """Yield the changes of every commit of a range, newest first; raise HistoryGone where one is missing."""
+def _complete(source: CommitSource, after: int, until: int) -> Iterator[CommitRecord]:
+    """Yield every commit of a range, newest first; raise HistoryGone where one is missing."""
     expected = until
     for timed in source.newest_first(after, until):
         sequence = timed.record.sequence
         if sequence != expected:
             break
         expected -= 1
-        yield timed.record.changes
+        yield timed.record
     if expected != after:
         raise gone(source, after)
 

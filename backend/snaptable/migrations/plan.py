@@ -8,7 +8,7 @@ from snaptable.migrations import advice
 from snaptable.migrations.declared import Migration
 from snaptable.migrations.raw import RawDatabase, StepError
 from snaptable.migrations.shape import Shape
-from snaptable.migrations.steps import DropTable, RenameTable, Run, Step
+from snaptable.migrations.steps import DropTable, Rename, RenameTable, Run, Step
 from snaptable.schema import TableSchema
 
 MigratePolicy = Literal["open", "manual"]
@@ -21,6 +21,19 @@ def check_policy(policy: MigratePolicy) -> MigratePolicy:
     if policy not in get_args(MigratePolicy):
         raise ValueError(f"migrate is one of {', '.join(get_args(MigratePolicy))}; not {policy!r}")
     return policy
+
+
+def mark_former_secrets(schemas: Mapping[str, TableSchema], migrations: Sequence[Migration]) -> None:
+    """Let the secrets of tables have the names too that they had before they were renamed: history holds those."""
+    steps = [step for migration in migrations for step in migration.steps]
+    for schema in schemas.values():
+        table, secrets = schema.name, set(schema.secrets)
+        for step in reversed(steps):
+            if isinstance(step, RenameTable) and step.to == table:
+                table = step.old
+            elif isinstance(step, Rename) and step.path.table == table and step.to in secrets:
+                secrets.add(step.path.names[0])
+        schema.secrets = frozenset(secrets)
 
 
 class SchemaMigrations:
@@ -101,6 +114,11 @@ class SchemaMigrations:
         for _, step in reversed(steps):
             shapes.append(step.shape_before(shapes[-1]))
         yield from ((migration, step, shape) for (migration, step), shape in zip(steps, shapes[:0:-1], strict=True))
+
+    def tables_before(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the tables that there may be before some migrations, by what the models and the steps say."""
+        first = next(self._steps_of(names), None)
+        return tuple(self._schemas) if first is None else tuple(first[2].keys)
 
     def field_order(self, table: str) -> tuple[str, ...]:
         """Return the fields of a table in the order in which its rows are written; none if there is no such table."""

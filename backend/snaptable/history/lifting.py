@@ -1,0 +1,124 @@
+"""Earlier states seen through today's models: the migrations since are applied to the rows as they were.
+
+Frames stay as they were written. So the raw rows of a moment are the present ones with the commits since taken back,
+those of migrations too; and what the models of today make of them is what those migrations make.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from snaptable.contract import CommitSource, Engine
+from snaptable.errors import HistoryError, MigrationFailed
+from snaptable.history.rewind import former_json, touched
+from snaptable.migrations.plan import SchemaMigrations
+from snaptable.migrations.raw import RawDatabase
+from snaptable.schema import TableSchema
+from snaptable.storage.raw_rows import UnwritableRow, encoded
+
+TextRows = dict[str, dict[str, bytes]]
+"""Each row's JSON, by table and text of the key."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """One present state, to which earlier ones are compared.
+
+    Attributes:
+        engine: a copy that nothing changes.
+        sequence: its last commit.
+        source: the commits that lead to it.
+    """
+
+    engine: Engine
+    sequence: int
+    source: CommitSource
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Present":
+        """Return the state of an engine as of its last durable commit; O(rows), in C."""
+        sequences: list[int] = []
+
+        def states(present: int) -> tuple[()]:
+            sequences.append(present)
+            return ()
+
+        copy = engine.at(engine.commits.sequence, states, writable=False)
+        return cls(copy, sequences[0], engine.commits)
+
+    def rows(self, schemas: Mapping[str, TableSchema]) -> TextRows:
+        """Return the rows of some tables; O(n)."""
+        return {name: {str(key): row for key, row in self.engine.rows_json(name).items()} for name in schemas}
+
+
+class Lifting:
+    """What leads earlier states to today's models."""
+
+    def __init__(self, present: Present, schemas: Mapping[str, TableSchema], changes: SchemaMigrations) -> None:
+        """Take the present, the tables that have a past, and the application's migrations."""
+        self.present, self._schemas, self._changes = present, schemas, changes
+
+    def migrations_since(self, sequence: int) -> tuple[str, ...]:
+        """Return the migrations that were applied after a commit, in order; O(commits since), 0 without any list."""
+        if not self._changes.names:
+            return ()
+        commits = self.present.source.oldest_first(sequence, self.present.sequence)
+        return tuple(name for timed in commits for name in timed.record.named_migrations)
+
+    def refuse_code(self, sequence: int, names: tuple[str, ...]) -> None:
+        """Raise HistoryError if one of some migrations ran code over whole tables: a single commit can't follow it."""
+        if self._changes.runs_code(names):
+            raise HistoryError(
+                f"commit {sequence} lies before the migrations {', '.join(map(repr, names))}, one of which runs code "
+                f"across tables: it can't be undone through that; restore(at={sequence - 1}, …) works by whole rows"
+            )
+
+    def raw(self, sequence: int) -> TextRows:
+        """Return the rows as they stood after a commit, of the tables there were then; O(n)."""
+        return self._rewound(sequence, as_written=True)
+
+    def _rewound(self, sequence: int, *, as_written: bool) -> TextRows:
+        """Return the present rows with the commits since taken back."""
+        rows = self.present.rows(self._schemas)
+        past = touched(self.present.source, sequence, self.present.sequence, None, as_written=as_written)
+        for (table, key), (oldest, _) in past.items():
+            former = former_json(oldest)
+            if former is None:
+                rows.setdefault(table, {}).pop(key, None)
+            else:
+                rows.setdefault(table, {})[key] = former
+        return rows
+
+    def rows(self, sequence: int, names: tuple[str, ...]) -> TextRows:
+        """Return the rows after a commit, in the shape of today's models; O(n) a step.
+
+        Args:
+            sequence: the commit.
+            names: the migrations that were applied since.
+
+        Raises:
+            HistoryError: a migration can't be applied to them, or the code doesn't have it any more.
+        """
+        if not self._changes.knows(names):
+            raise HistoryError(
+                f"the state at {sequence} lies before migrations that the code doesn't have any more: "
+                f"{', '.join(map(repr, names))}; raw(table) gives its rows as they were"
+            )
+        return self._lifted(sequence, self._rewound(sequence, as_written=False), names)
+
+    def _lifted(self, sequence: int, rows: TextRows, names: tuple[str, ...]) -> TextRows:
+        """Return raw rows in the shape of today's models."""
+        db: RawDatabase = {name: {} for name in self._changes.tables_before(names)}
+        for table, by_key in rows.items():
+            db[table] = {key: json.loads(row) for key, row in by_key.items()}
+        try:
+            self._changes.apply(db, names)
+            return {
+                name: {key: encoded(name, key, row, tuple(schema.columns)) for key, row in db.get(name, {}).items()}
+                for name, schema in self._schemas.items()
+            }
+        except (MigrationFailed, UnwritableRow) as error:
+            raise HistoryError(
+                f"the state at {sequence} can't be seen through today's models: {error}; raw(table) gives its rows as "
+                f"they were"
+            ) from error
