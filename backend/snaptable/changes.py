@@ -6,7 +6,8 @@ are not frozen because a frozen dataclass takes three times as long to make, and
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Literal
 
 from snaptable.attribution import Attribution
 
@@ -55,7 +56,24 @@ class Delete:
     before: bytes | None = None
 
 
+@dataclass(slots=True)
+class PurgedChange(Delete):
+    """A change of which history keeps that it happened, not what was in the row.
+
+    Its row is in no state any more: to whoever replays or reverts it, it is a deletion of a row that may be gone.
+    """
+
+    kind: Literal["insert", "replace", "delete"] = "delete"
+
+
 ChangeRecord = Insert | Replace | Delete
+ErasedKeys = Mapping[str, Mapping[str, int]]
+"""What was purged: by table, the digest of each key, and the last commit of which its content was erased."""
+
+
+def key_digest(store: str, table: str, key: Key) -> str:
+    """Return what stands for a purged key in lists that must not name it: 32 hex digits, other ones in each store."""
+    return blake2b(f"{table}\0{key}".encode(), key=store.encode()[:64], digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,7 @@ class CommitRecord:
         attribution: who made it, and why; None if nothing says so.
         undoes: the commits that it takes back.
         migrations: the names of the migrations that it applied; or, beginning with `AUTOMATIC`, what was filled in.
+        erased: the keys whose content was erased from the commits before it; None for none.
     """
 
     sequence: int
@@ -107,6 +126,7 @@ class CommitRecord:
     attribution: Attribution | None = None
     undoes: tuple[int, ...] = ()
     migrations: tuple[str, ...] = ()
+    erased: ErasedKeys | None = None
 
     @property
     def named_migrations(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Two engines answer it: `memory`, with `storage` behind it, and PostgreSQL in tim
 each sentence here means; it runs on every engine.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
 from snaptable.captures import Capture
-from snaptable.changes import Key, TimedCommit
+from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
 from snaptable.conditions import Column, Order, PredicateTemplates
-from snaptable.retention import HistoryStatus
+from snaptable.retention import FoundText, HistoryStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -266,6 +266,10 @@ class CommitSource(Protocol):
     """The durable commits that an engine remembers."""
 
     @property
+    def store(self) -> str:
+        """An id of what they are the commits of."""
+
+    @property
     def sequence(self) -> int:
         """The last durable commit that readers see."""
 
@@ -393,6 +397,42 @@ class Engine(Protocol):
             sequence: the commit that it holds.
             states: called with the last durable commit; gives the rows that were otherwise at `sequence`.
             writable: whether it may be changed; it keeps nothing beyond memory.
+        """
+
+    @property
+    def erased(self) -> ErasedKeys:
+        """The keys whose content was erased from the commits, by `key_digest` of the commits' `store`."""
+
+    def take_note_of_erased(self, erased: ErasedKeys) -> None:
+        """Say in the commit of the open transaction, inside `writing`, which keys' content was erased.
+
+        That commit is made though it may change nothing.
+        """
+
+    def forget(self, moment: int) -> None:
+        """Forget the commits up to a moment, as far as they can be forgotten without later ones: see `first`.
+
+        Raises:
+            WriteFailed: not all of it could be done; the cause is the OSError.
+            ReadOnlyStore: writing is not allowed here.
+        """
+
+    def rewrite_commits(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Keep of the commits up to one only what a function returns of each; return how many frames that changed.
+
+        None of them may be needed for the present rows: what is purged must be deleted before. O(commits).
+
+        Raises:
+            WriteFailed: not all of it could be done, and the same call does the rest; the cause is the OSError.
+            CorruptJournal: a file of the journal is damaged.
+            ReadOnlyStore: writing is not allowed here.
+        """
+
+    def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:
+        """Return where texts stand in the engine's files and those beside them, a bounded number; O(bytes).
+
+        Args:
+            texts: as JSON spells them, without quotes.
         """
 
     def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:

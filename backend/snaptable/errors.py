@@ -27,6 +27,7 @@
     ├── ReadOnlyStore         writes are refused: opened so, or after a failed sync
     ├── HistoryError          what history can't do
     │   ├── HistoryGone           the moment lies before what is kept
+    │   ├── HistoryPurged         the row was purged: what it was is kept nowhere
     │   └── UndoConflict          rows changed since; lists every conflict, and nothing was written
     ├── MigrationError        rows can't be brought into the shape of today's models; each of these is an OpenError too
     │   ├── MigrationNeeded       something is pending that this opening may not apply
@@ -295,6 +296,18 @@ class HistoryGone(HistoryError):
         self.first = first
 
 
+class HistoryPurged(HistoryError):
+    """A row that was purged: what it was is kept nowhere.
+
+    Attributes:
+        table, key: the row.
+    """
+
+    def __init__(self, message: str = "", *, table: str | None = None, key: object = None) -> None:
+        super().__init__(message)
+        self.table, self.key = table, key
+
+
 @dataclass(frozen=True)
 class Conflict:
     """What is in the way of taking a change back.
@@ -302,7 +315,7 @@ class Conflict:
     Attributes:
         table, key: the row that would be changed.
         field: the field, None if it is about the whole row.
-        kind: "changed since", "key taken", "unique", "still referenced", "refers to missing".
+        kind: "changed since", "key taken", "unique", "still referenced", "refers to missing", "purged".
         then: the value that the change left; None for no row.
         now: the value there is; None for no row.
         by: the commit that changed it since, None if it isn't known or none did.

@@ -1,6 +1,6 @@
 """Commits in memory, by sequence: all that "memory:" knows of its past, and what a feed reads of a store with files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from snaptable.changes import CommitRecord, TimedCommit
 
@@ -37,6 +37,23 @@ class RecentCommits:
             # The bound rises first: whoever reads meanwhile takes the commit for gone, not for never made.
             self.first += 1
             self.size -= _size_of(self._commits.pop(self.first).record)
+
+    def forget(self, moment: int) -> None:
+        """Forget the commits up to a moment; not while another thread adds. O(commits)."""
+        while self.first < min(moment, self.last):
+            self.first += 1
+            self.size -= _size_of(self._commits.pop(self.first).record)
+
+    def rewrite(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Put other commits in the place of those up to one; return how many differ. Not while another thread adds."""
+        count = 0
+        for commit in list(self.oldest_first(self.first, until)):
+            record = rewritten(commit.record)
+            if record is not commit.record:
+                self._commits[record.sequence] = TimedCommit(commit.at, record)
+                self.size += _size_of(record) - _size_of(commit.record)
+                count += 1
+        return count
 
     def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
         """Yield the commits with after < sequence <= until, in order, later if older ones are gone; O(1) each."""

@@ -1,4 +1,4 @@
-"""How much of the past is kept."""
+"""How much of the past is kept, and what is found of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +37,21 @@ class HistoryStatus:
     """When the first commit that is kept was made; None if none is."""
     bytes: int
     """What it takes: of the disk, or of memory."""
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """A place in a file where one of the texts that were looked for stands.
+
+    Attributes:
+        file: its name below the store's directory.
+        line: the line, counted from 1; None for a file that is packed or encrypted, and was not searched.
+        text: which one; b"" for such a file.
+    """
+
+    file: str
+    line: int | None
+    text: bytes
 
 
 USUAL = Retention()

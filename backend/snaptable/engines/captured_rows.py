@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from snaptable.captures import Capture
+from snaptable.changes import ErasedKeys
 from snaptable.clock import timestamp
 from snaptable.memory.engine import MemoryEngine
 from snaptable.values.row_lines import encode_line, join_lines
@@ -20,6 +21,8 @@ def captured_rows(
     store: str,
     digest: str = "",
     folders: Sequence[str] = (),
+    *,
+    erased: ErasedKeys | None = None,
 ) -> Capture:
     """Return the rows that every reader sees as a copy; O(n).
 
@@ -30,6 +33,7 @@ def captured_rows(
         store: the store's id.
         digest: that of the frame that ends at their commit; "" if there is none.
         folders: names of folders in the directory.
+        erased: the keys whose content was erased.
     """
     from snaptable.storage.capture import capture  # "memory:" needs nothing of a store until then
     from snaptable.storage.journal.format import GENESIS
@@ -50,7 +54,9 @@ def captured_rows(
             for table, rows in tables
         }
         counts = {table.name: len(rows) for table, rows in tables}
-        header = SnapshotHeader(store, sequence, timestamp(), counts, digest or GENESIS, numbered, tuple(migrations))
+        header = SnapshotHeader(
+            store, sequence, timestamp(), counts, digest or GENESIS, numbered, tuple(migrations), erased or {}
+        )
         return header, lines
 
     return capture(files, folders, take)

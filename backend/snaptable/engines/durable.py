@@ -3,12 +3,14 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from snaptable.captures import Capture
+from snaptable.changes import CommitRecord, ErasedKeys
 from snaptable.contract import CommitSource, Status
 from snaptable.engines.captured_rows import captured_rows
 from snaptable.engines.options import EngineOptions
@@ -19,16 +21,20 @@ from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
+from snaptable.retention import FoundText
 from snaptable.storage.capture import capture
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.safety import denied
-from snaptable.storage.group_commit import CommitCallbacks
+from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
 from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
 from snaptable.storage.migration import NoSchemaChanges
+from snaptable.storage.past import StorePast, search
 from snaptable.storage.store import OpenOptions, Store
+
+T = TypeVar("T")
 
 logger = logging.getLogger("snaptable")
 
@@ -73,7 +79,9 @@ class DurableEngine(InMemory):
         engine.store = engine._load(options, files)
         # 3. Where commits go from here on.
         engine.memory.begin_at(engine.store.recovery.sequence)
+        engine._commits.store = engine.store.recovery.store or ""
         if engine.store.group_commit is not None:
+            engine._commits.store = engine.store.group_commit.checkpointer.store
             engine.memory.begin_at(engine.store.group_commit.sequence)
             engine.memory.log = engine.store.group_commit
         else:
@@ -128,6 +136,37 @@ class DurableEngine(InMemory):
         """What the journal keeps of the commits."""
         return self._commits
 
+    @property
+    def erased(self) -> ErasedKeys:
+        """The keys whose content was erased, as snapshots list them."""
+        return self._writable().checkpointer.pages.erased
+
+    def forget(self, moment: int) -> None:
+        """Forget the commits up to a moment, as far as whole files of the journal hold nothing else."""
+        self._change_past(lambda past: past.forget(moment))
+
+    def rewrite_commits(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Keep of the commits up to one what a function returns; return how many frames of the journal changed."""
+        return self._change_past(lambda past: past.rewrite(until, rewritten))
+
+    def _change_past(self, change: Callable[[StorePast[UndoRecords]], T]) -> T:
+        try:
+            return change(StorePast(self.store.files, self._writable()))
+        except OSError as error:
+            raise WriteFailed(f"the journal could not be written anew; call it again: {error}") from error
+        finally:
+            self._commits.forget_recent()
+
+    def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:
+        """Return where texts stand in the files of the store, and beside them."""
+        return search(self.store.files, texts)
+
+    def _writable(self) -> GroupCommit[UndoRecords]:
+        group_commit = self.store.group_commit
+        if group_commit is None:
+            raise ReadOnlyStore(f"{self.directory} was opened with read_only=True")
+        return group_commit
+
     def _log_recovered(self, shown: str) -> None:
         if not self.store.existed:
             logger.info("No existing database snapshot found. Starting with empty database.")
@@ -138,9 +177,7 @@ class DurableEngine(InMemory):
 
     def persist(self) -> None:
         """Save a snapshot now, and make writes work again after a failed sync."""
-        group_commit = self.store.group_commit
-        if group_commit is None:
-            raise ReadOnlyStore(f"{self.directory} was opened with read_only=True")
+        group_commit = self._writable()
         self.refuse_in_transaction()
         try:
             group_commit.persist()
@@ -154,7 +191,10 @@ class DurableEngine(InMemory):
         if group_commit is not None:
             return capture(self.store.files, folders, group_commit.checkpointer.capture)
         digest = recovery.head_digest if self._follower is None else self._follower.head_digest
-        return captured_rows(self.memory, migrations, self.store.files, recovery.store or "", digest, folders)
+        erased = {} if recovery.header is None else recovery.header.erased
+        return captured_rows(
+            self.memory, migrations, self.store.files, recovery.store or "", digest, folders, erased=erased
+        )
 
     def refresh(self) -> int:
         """Show what the process that has the store open for writing has committed meanwhile."""

@@ -1,6 +1,6 @@
 """The engine in memory as the contract has it, and the one that keeps nothing: "memory:"."""
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from snaptable.attribution import Attribution
 from snaptable.captures import Capture
+from snaptable.changes import CommitRecord, ErasedKeys
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
 from snaptable.engines.captured_rows import captured_rows
 from snaptable.errors import ConstraintError, HistoryError, InvalidRow, ReadOnlyStore, TransactionError, listed
@@ -20,7 +21,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
 from snaptable.memory.table import MemoryTable
 from snaptable.memory.transaction import Transaction
-from snaptable.retention import USUAL, Retention
+from snaptable.retention import USUAL, FoundText, Retention
 from snaptable.values.row_lines import Key
 
 T = TypeVar("T")
@@ -74,6 +75,12 @@ class InMemory:
         return self.memory.durable_sequence
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def take_note_of_erased(self, erased: ErasedKeys) -> None:
+        """Say in the commit of the open transaction, inside `writing`, which keys' content was erased."""
+        transaction = self.memory.open_transaction
+        assert transaction is not None
+        transaction.erased = erased
 
     def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have a function called after each commit becomes durable; return what ends that."""
@@ -205,6 +212,37 @@ class VolatileEngine(InMemory):
     def status(self) -> Status:
         """Return how the tables are doing; O(tables)."""
         return replace(super().status(), history=self._remembered.status())
+
+    @property
+    def erased(self) -> ErasedKeys:
+        """The keys whose content was erased, as far as the commits are kept that say so."""
+        commits = self._remembered.oldest_first(self._remembered.first, self._remembered.sequence)
+        erased: dict[str, dict[str, int]] = {}
+        for timed in commits:
+            for table, keys in (timed.record.erased or {}).items():
+                erased.setdefault(table, {}).update(keys)
+        return erased
+
+    def forget(self, moment: int) -> None:
+        """Forget the commits up to a moment."""
+        self._check_writable()
+        with self.memory.latch:
+            self._remembered.forget(moment)
+
+    def rewrite_commits(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Keep of the commits up to one what a function returns; return how many changed."""
+        self._check_writable()
+        with self.memory.latch:
+            return self._remembered.rewrite(until, rewritten)
+
+    def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:  # noqa: ARG002 - there are no files
+        """Return nothing: there are no files."""
+        return []
+
+    def _check_writable(self) -> None:
+        log = self.memory.log
+        if log is not None and log.refusal is not None:
+            raise log.refusal
 
     def persist(self) -> None:
         """Do nothing: there is nowhere to save to."""

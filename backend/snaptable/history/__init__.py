@@ -10,6 +10,8 @@ of the data.
     revert    undo, restore and merge, in one transaction
     states    whole states, compared
     records   Commit, Change, Diff, Revert: what people are shown
+    purge     values erased from all of the past
+    lives     which changes are of one row, from its insertion to its deletion
     feed      commits as they become durable
 """
 
@@ -17,6 +19,7 @@ from snaptable.errors import Conflict
 from snaptable.history.feed import Feed
 from snaptable.history.history import History
 from snaptable.history.moments import Moment
+from snaptable.history.purge import Purged, Remainder
 from snaptable.history.records import Change, Commit, Diff, Revert
 
-__all__ = ["Change", "Commit", "Conflict", "Diff", "Feed", "History", "Moment", "Revert"]
+__all__ = ["Change", "Commit", "Conflict", "Diff", "Feed", "History", "Moment", "Purged", "Remainder", "Revert"]

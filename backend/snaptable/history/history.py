@@ -1,17 +1,18 @@
 """History: what a database's `history` gives."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
-from snaptable.changes import Key, TimedCommit
+from snaptable.changes import CommitRecord, Key, PurgedChange, TimedCommit
 from snaptable.contract import CommitSource, Engine, RowState
-from snaptable.errors import HistoryError
+from snaptable.errors import HistoryError, HistoryPurged, TransactionError
 from snaptable.history.feed import Feed
 from snaptable.history.lifting import Lifting, Present, TextRows
 from snaptable.history.moments import Moment, sequence_of
+from snaptable.history.purge import Purge, Purged
 from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
 from snaptable.history.revert import Manner, Reverter, Steps
 from snaptable.history.rewind import former_json, gone, later_json, touched
@@ -333,12 +334,13 @@ class History(Generic[D]):
             names = lifting.migrations_since(sequence)
             if names:
                 yield from self._steps_through_migrations(lifting, sequence, names)
+                yield from _purged_steps(commit.record, self._schemas)
                 return
         for change in reversed(commit.record.changes):
             if change.table in self._database.__schemas__ and change.table not in self._schemas:
                 continue  # a transient table
             key = typed_key(self._check_table(change.table), change.key)
-            yield Step(change.table, key, later_json(change), former_json(change))
+            yield Step(change.table, key, later_json(change), former_json(change), isinstance(change, PurgedChange))
 
     def _steps_through_migrations(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[Step]:
         """Yield what leads back over a commit before migrations: the states around it, seen through today's models."""
@@ -372,6 +374,7 @@ class History(Generic[D]):
 
         Raises:
             UndoConflict: a constraint would be broken, each is listed; nothing was written.
+            HistoryPurged: the row was purged. Of all rows, or of a table's, those that were stay away.
             ValueError, HistoryGone: as `at`.
 
         >>> db.users.update("ann", age=99)
@@ -386,6 +389,10 @@ class History(Generic[D]):
         engine = self._engine
 
         def steps() -> list[Step]:
+            states = touched(engine.commits, sequence, engine.commits.sequence, names)
+            wanted = [place for place in states if key is None or place[1] == str(key)]
+            if key is not None and wanted and isinstance(states[wanted[0]][0], PurgedChange):
+                raise HistoryPurged(f"{table} {key} was purged: what it was is kept nowhere", table=table, key=key)
             lifting = self._lifting() if self._database._schema_changes().names else None
             migrations = lifting.migrations_since(sequence) if lifting else ()
             if lifting and migrations:
@@ -395,8 +402,6 @@ class History(Generic[D]):
                     for state in former_states
                     if state.table in names and (key is None or str(state.key) == str(key))
                 ]
-            states = touched(engine.commits, sequence, engine.commits.sequence, names)
-            wanted = [place for place in states if key is None or place[1] == str(key)]
             keys = [(name, typed_key(names[name], text), former_json(states[name, text][0])) for name, text in wanted]
             return [Step(name, each, engine.row_json(name, each), former) for name, each, former in keys]
 
@@ -438,6 +443,68 @@ class History(Generic[D]):
         last = next(self.commits(table, key, limit=1), None)
         return None if last is None else last.sequence
 
+    # ── what is kept of it ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def forget(self, before: Moment) -> int:
+        """Forget what was before a moment, and return the first one that can be reached then: `first`.
+
+        "memory:" forgets exactly that. A directory forgets whole files of the journal: those with nothing but commits
+        up to the moment, all there are if it is now. O(rows), for it saves a snapshot first.
+
+        Raises:
+            ValueError, HistoryGone: as `at`.
+            WriteFailed: not everything could be removed; the cause is the OSError. What is left is whole.
+            ReadOnlyStore: writing is not allowed here.
+            TransactionError: called inside a transaction.
+
+        >>> db.history.forget(1)
+        1
+        """
+        engine = self._engine
+        self._refuse_in_transaction("forget")
+        engine.forget(sequence_of(before, engine.commits))
+        return engine.commits.first
+
+    def purge(self, table: str, key: object, *, cascade: bool = True, keys: bool = False) -> Purged:
+        """Erase what a row was, now and in all of the past; that it was, and when it changed, is kept.
+
+        A row that is there is deleted first, as any row is. Then its values are erased from every commit that is kept,
+        and from every file of the store; the journal can be verified as before. No past shows the row any more, and
+        nothing brings it back. The receipt names where its values still stand: in rows that were not meant, in the
+        quarantine, in backups that lie in the directory. It can't know of copies elsewhere.
+
+        Args:
+            table: the table.
+            key: the row's key. There need be no such row any more.
+            cascade: likewise the rows that go, or went, with it because they referred to it with "cascade".
+            keys: erase the key as well; what stands for it is made of 8 hex digits of a keyed hash, where others
+                referred to it and where it was the actor, too.
+
+        If the program is killed while it runs, the database opens with the row deleted or not, and calling it again
+        does the rest. O(rows + commits): it saves a snapshot, and writes the journal's files anew that have the row.
+
+        Raises:
+            ForeignKeyViolation: rows with "restrict" refer to it; nothing was done.
+            InvalidKey: no row can have that key; nothing was done.
+            CorruptJournal: a file of the journal is damaged.
+            WriteFailed: it was begun; call it again. The cause is the OSError.
+            ReadOnlyStore: writing is not allowed here.
+            TransactionError: called inside a transaction.
+
+        >>> print(db.history.purge("users", "ben"))
+        purged 1 row (1 of users), 2 commits rewritten; nothing is left of their values
+        >>> db.history.at(1).users.get("ben") is None
+        True
+        """
+        self._refuse_in_transaction("purge")
+        return Purge(self._engine, self._database.__schemas__, cascade=cascade, keys=keys).run(table, key)
+
+    def _refuse_in_transaction(self, method: str) -> None:
+        if self._engine.in_transaction():
+            raise TransactionError(
+                f"{method}() inside a transaction would see half of it; call it after the transaction"
+            )
+
     # ── as it happens ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def follow(self, since: Moment | None = None, *, tables: Collection[str] | None = None) -> Feed:
@@ -465,3 +532,10 @@ class History(Generic[D]):
             return map(self._shown, engine.commits.oldest_first(after, until))
 
         return Feed(engine, lambda: self._database.is_open, read, place, tables)
+
+
+def _purged_steps(record: CommitRecord, schemas: Mapping[str, TableSchema]) -> Iterator[Step]:
+    """Yield the ways back that a purge has closed."""
+    for change in record.changes:
+        if isinstance(change, PurgedChange) and change.table in schemas:
+            yield Step(change.table, typed_key(schemas[change.table], change.key), None, None, purged=True)

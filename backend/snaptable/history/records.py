@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from snaptable.changes import ChangeRecord, Delete, Key, TimedCommit
+from snaptable.changes import ChangeRecord, Delete, Key, PurgedChange, TimedCommit
 from snaptable.errors import Conflict
 from snaptable.history.rewind import former_row
 from snaptable.schema import TableSchema
@@ -29,6 +29,7 @@ class Change:
         before: the row before, as a JSON object; None if there was none.
         after: the row after; None if there is none.
         changed: the names of the fields that differ, secrets among them.
+        purged: whether only that it happened is known: what the row was is erased.
     """
 
     table: str
@@ -37,6 +38,7 @@ class Change:
     before: Fields | None
     after: Fields | None
     changed: tuple[str, ...]
+    purged: bool = False
 
     @classmethod
     def between(cls, schema: TableSchema, key: Key, before: bytes | None, after: bytes | None) -> "Change | None":
@@ -70,7 +72,7 @@ class Change:
         return Change(self.table, self.key, kind, self.after, self.before, self.changed)
 
     def __str__(self) -> str:
-        line = f"{SIGNS[self.kind]} {self.table} {self.key}"
+        line = f"{SIGNS[self.kind]} {self.table} {self.key}{'   (purged)' * self.purged}"
         if self.kind != "replace":
             return line
         return line + "".join(f"   {name} {_shown(old)} → {_shown(new)}" for name, (old, new) in self.fields.items())
@@ -155,6 +157,8 @@ class Commit:
 
 
 def _change_of(record: ChangeRecord, schema: TableSchema) -> Change:
+    if isinstance(record, PurgedChange):
+        return Change(schema.name, typed_key(schema, record.key), record.kind, None, None, (), purged=True)
     after = None if isinstance(record, Delete) else json.loads(record.row)
     return Change.of(schema, typed_key(schema, record.key), former_row(record), after)
 

@@ -26,7 +26,7 @@ class Manner:
         note: why, kept with the commit.
         undoes: the commits that are taken back.
         dry_run: change nothing.
-        force: override later changes; never a constraint.
+        force: override later changes; never a constraint, nor that a row was purged.
         cascade: delete rows that refer to those that go, too.
     """
 
@@ -64,7 +64,7 @@ class Reverter:
                 # 3. All of it, or nothing.
                 if how.dry_run:
                     raise _DryRun
-                if violations or (target.conflicts and not how.force):
+                if violations or any(not how.force or each.kind == "purged" for each in target.conflicts):
                     raise UndoConflict(_described(conflicts), conflicts=conflicts)
         except _DryRun:
             return Revert(tuple(self._changes.values()), conflicts, None)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import cast
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange
 from snaptable.contract import CommitSource
 from snaptable.errors import HistoryGone
 from snaptable.values.row_lines import row_json
@@ -18,12 +18,12 @@ RowKey = tuple[str, Key]
 
 
 def former_row(change: ChangeRecord) -> dict[str, object] | None:
-    """Return the row before a change, as a JSON object; None if there was none. O(row).
+    """Return the row before a change, as a JSON object; None if there was none, or it was purged. O(row).
 
     Raises:
         HistoryGone: the change is from a journal that did not remember what was there before.
     """
-    if isinstance(change, Insert):
+    if isinstance(change, Insert | PurgedChange):
         return None
     if change.before is None:
         raise HistoryGone(
@@ -38,7 +38,7 @@ def former_row(change: ChangeRecord) -> dict[str, object] | None:
 
 
 def former_json(change: ChangeRecord) -> bytes | None:
-    """Return the JSON of the row before a change, None if there was none; raises as `former_row`."""
+    """Return the JSON of the row before a change, None if there was none or it was purged; raises as `former_row`."""
     if isinstance(change, Delete) and change.before is not None:
         return change.before
     row = former_row(change)
@@ -46,7 +46,7 @@ def former_json(change: ChangeRecord) -> bytes | None:
 
 
 def later_json(change: ChangeRecord) -> bytes | None:
-    """Return the JSON of the row after a change, None if there is none."""
+    """Return the JSON of the row after a change, None if there is none, or if it was purged."""
     return None if isinstance(change, Delete) else change.row
 
 

@@ -27,12 +27,17 @@ MISSING = object()
 
 @dataclass(frozen=True)
 class Step:
-    """A row's way from one state to another, as JSON; None for no row."""
+    """A row's way from one state to another, as JSON; None for no row.
+
+    Attributes:
+        purged: whether the states are not known any more, so that nobody can go that way.
+    """
 
     table: str
     key: Key
     old: bytes | None
     new: bytes | None
+    purged: bool = False
 
 
 @dataclass
@@ -78,6 +83,9 @@ def carry_out(
     target = Target()
     for step in steps:
         place = (step.table, step.key)
+        if step.purged:
+            target.conflicts.append(Conflict(*place, None, "purged"))
+            continue
         now = target.rows[place] if place in target.rows else _parsed(present(*place))
         old, new = _parsed(step.old), _parsed(step.new)
         schema = schemas[step.table]

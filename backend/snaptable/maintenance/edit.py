@@ -1,7 +1,7 @@
 """An edit that can be accepted, and the commit that it becomes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.maintenance.differences import Difference, compare
@@ -70,9 +70,7 @@ def validated_rows(
 def compose(header: SnapshotHeader, rows: Rows, numbers: Mapping[str, int]) -> bytes:
     """Return rows as the bytes of a snapshot."""
     pages = pages_of(rows, numbers)
-    whole = SnapshotHeader(
-        header.store, header.sequence, header.saved_at, pages.counts(), header.head_digest, numbers, header.migrations
-    )
+    whole = replace(header, rows=pages.counts(), numbered=numbers)
     return b"".join(snapshot_format.compose(whole, pages.render()))
 
 

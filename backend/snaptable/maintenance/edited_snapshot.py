@@ -66,7 +66,7 @@ def read_edited(path: str, data: bytes, *, strictly: bool = True) -> EditedSnaps
     # 2. The header; the checksum is that of the file before the edit.
     head = plain.pop("snaptable")
     plain.pop("checksum", None)
-    if not names.can_read(head.get("format"), has_migrations="migrations" in head):
+    if not names.can_read(head.get("format"), head):
         raise damage.unsupported(path, head.get("format"))
     header = snapshot_format.decode_header(path, head)
     # 3. The rows.

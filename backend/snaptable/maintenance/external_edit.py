@@ -231,5 +231,6 @@ def _examine_without_base(files: Files, edited: EditedSnapshot, validate: Valida
         rows = validation.rows
     digest = secrets.token_hex(16)  # of no frame: a journal of the former history can't follow it
     pages = pages_of(rows, numbers, header.migrations)
+    pages.take_note_of_erased(header.erased)
     store = UntypedStore(pages, header.store, header.sequence + 1, digest)
     return Edit(edited.data, store, is_base_known=False)

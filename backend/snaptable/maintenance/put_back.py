@@ -38,7 +38,11 @@ def examine_put_back(
             f"back there with the program of that time, move {files.path(names.JOURNAL)} away",
             path=edited.path,
         )
-    present, target = rows_of(store.pages), {table: dict(by_key) for table, by_key in rows.items()}
+    erased = store.pages.erased_since(header.store, before)
+    present = rows_of(store.pages)
+    target = {
+        table: {key: row for key, row in by_key.items() if not erased(table, key)} for table, by_key in rows.items()
+    }
     if validate:
         numbers = last_numbers(header, store.pages.numbered, target)
         target = validated_rows(edited, present, target, numbers, validate)

@@ -88,7 +88,7 @@ class UntypedStore:
         for commit in frame.commits:
             where = f"sequence {commit.sequence}"
             try:
-                replay_commit(commit, where, self.pages, loader)
+                replay_commit(commit, where, self.pages, loader, rebuilds=True)
             except InapplicableChange as error:
                 raise CorruptJournal(f"{where}: {error}") from None
         self.sequence, self.head_digest, self.at = frame.last, frame.digest, frame.at

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 from snaptable.changes import CommitRecord, TimedCommit
 from snaptable.clock import StoreClock
@@ -64,7 +65,11 @@ AnyCommitLog = CommitLog[Any]
 
 
 class RememberedCommits:
-    """The commits of a database that keeps nothing but in memory, up to a size; the oldest are forgotten."""
+    """The commits of a database that keeps nothing but in memory, up to a size; the oldest are forgotten.
+
+    Attributes:
+        store: an id of their own.
+    """
 
     def __init__(self, last_visible: Callable[[], int], first: int = 0, retention: Retention = USUAL) -> None:
         """Begin without commits.
@@ -74,6 +79,7 @@ class RememberedCommits:
             first: the earliest moment that can be reached: the one it begins with.
             retention: how much is remembered, in bytes of rows.
         """
+        self.store = str(uuid4())
         self._last_visible = last_visible
         self._kept = RecentCommits(first, retention.max_bytes)
         self._clock = StoreClock()
@@ -91,6 +97,14 @@ class RememberedCommits:
     def add(self, commit: CommitRecord) -> None:
         """Remember a commit, unless it is, and forget the oldest if there are too many; O(changes)."""
         self._kept.add(self._clock.timestamp(), commit)
+
+    def forget(self, moment: int) -> None:
+        """Forget the commits up to a moment; under the engine's latch, as `add`."""
+        self._kept.forget(moment)
+
+    def rewrite(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Put other commits in the place of those up to one; under the engine's latch, as `add`."""
+        return self._kept.rewrite(until, rewritten)
 
     def status(self) -> HistoryStatus:
         """Return how far back the past can be seen; O(1)."""

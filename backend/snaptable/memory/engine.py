@@ -194,7 +194,7 @@ class MemoryEngine:
             self._check_open(transaction)
             # 2. What really changed.
             net = transaction.net_changes()
-            if not net:
+            if not net and transaction.erased is None:
                 # What the transaction read may not be durable yet: its caller waits for that as well.
                 pending: CommitBatch | None = log.last_pending()
                 self.roll_back(transaction)
@@ -205,7 +205,9 @@ class MemoryEngine:
             changes = tuple([transaction.as_change(*change) for change in net])
             numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
             by, undoes = transaction.attribution, transaction.undoes
-            commit = transaction.record = CommitRecord(self.sequence + 1, changes, numbered, by, undoes)
+            commit = transaction.record = CommitRecord(
+                self.sequence + 1, changes, numbered, by, undoes, erased=transaction.erased
+            )
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = transaction.sequence = commit.sequence

@@ -9,7 +9,7 @@ from weakref import ref
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution, current_attribution, merged
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.rows import TableRows
 from snaptable.values.row_lines import Key
@@ -27,6 +27,7 @@ class Transaction:
         "attribution",
         "context",
         "ending",
+        "erased",
         "failure",
         "latch",
         "record",
@@ -45,6 +46,8 @@ class Transaction:
         """What it commits, once that was worked out."""
         self.undoes: tuple[int, ...] = ()
         """The commits that it takes back."""
+        self.erased: ErasedKeys | None = None
+        """What it says was erased from the commits before it; its commit is made though it changes no row."""
         self.sequence: int | None = None
         """Its commit's; None before that, and if nothing changed."""
         self.context: ref[object] | None = None

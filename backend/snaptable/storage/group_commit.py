@@ -11,13 +11,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
 from snaptable.changes import CommitRecord, Key
-from snaptable.errors import ReadOnlyStore, SnaptableError, WriteFailed
+from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.retention import Retention
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.commit_batch import CommitBatch, U
@@ -91,6 +92,7 @@ class GroupCommit(Generic[U]):
         self._last_resume = float("-inf")
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
+        self._closed = False
         self._pid = os.getpid()
         self._leader_thread = BackgroundThread("snaptable-commit")
 
@@ -263,6 +265,35 @@ class GroupCommit(Generic[U]):
             # Old history that stays costs room on the disk, not data: not worth failing a write.
             logger.warning("Old journal files could not be removed: %s", error)
 
+    @contextmanager
+    def between_batches(self) -> Iterator[None]:
+        """Keep batches from being written for the length of a block, which may change the files of the journal.
+
+        Raises:
+            ReadOnlyStore, WriteFailed: writes are refused.
+            DatabaseClosed: it was closed.
+        """
+        with self._leader_lock:
+            if self._closed:
+                raise DatabaseClosed("the database was closed meanwhile")
+            if self.refusal is not None:
+                raise self.refusal
+            self.check_ownership()
+            yield
+
+    def begin_segment(self) -> None:
+        """Continue the journal in a new file, which is on the disk when this returns; inside `between_batches`.
+
+        Raises:
+            OSError, SyncFailed: it is not on the disk for certain; the next write begins it once more.
+        """
+        if self._segment.first <= self.sequence:
+            # From here on nothing is written to the present one: behind the beginning of the next it would not count.
+            present, self._segment = self._segment, self._new_segment(self._segment.head_digest)
+            present.finish()
+        if not self._segment.size:
+            self._segment.begin()
+
     def check_ownership(self) -> None:
         """Check that no other process can be writing here.
 
@@ -423,6 +454,7 @@ class GroupCommit(Generic[U]):
                 self._segment.close(self.sequence)
                 self._prune()
             finally:
+                self._closed = True
                 self._segment.drop()
 
     def _gives_up_start(self) -> bool:

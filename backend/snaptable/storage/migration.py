@@ -177,6 +177,7 @@ def _load_raw(
     # 3. Into the models: every row validated, every constraint.
     load_tables(path, tables, pages, target, changes, pending)
     pages.take_note((*before.migrations, *pending))
+    pages.take_note_of_erased(before.erased)
     if not pending:
         refuse_unsafe(path, target, changes, read_only=read_only)
         return Loaded(recovery)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from snaptable.changes import ChangeRecord, CommitRecord, Insert, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Insert, Key, PurgedChange
 from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
@@ -168,6 +168,7 @@ def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) 
             )
     pages.numbered.update(snapshot.header.numbered)
     pages.take_note(snapshot.header.migrations)
+    pages.take_note_of_erased(snapshot.header.erased)
     return snapshot.header
 
 
@@ -306,7 +307,9 @@ class InapplicableChange(ValueError):
     """A journalled change that does not fit the rows: an insertion of a row that is there, or a change of none."""
 
 
-def replay_commit(commit: CommitRecord, where: str, pages: Pages, target: RecoveryTarget) -> None:
+def replay_commit(
+    commit: CommitRecord, where: str, pages: Pages, target: RecoveryTarget, *, rebuilds: bool = False
+) -> None:
     """Apply a journalled commit to rows and pages.
 
     Args:
@@ -314,13 +317,26 @@ def replay_commit(commit: CommitRecord, where: str, pages: Pages, target: Recove
         where: file and offset, for messages.
         pages: the rows before it.
         target: likewise.
+        rebuilds: take purged changes for deletions: a row that was purged is in the end in no state. Whoever asks for
+            that knows that the states between are not what they were.
 
     Raises:
-        InapplicableChange: a change does not fit the rows.
+        InapplicableChange: a change does not fit the rows, or was purged.
         SchemaMismatch: a row does not fit its model, or the table is unknown.
     """
-    changes = tuple(_replay_change(change, where, pages, target) for change in commit.changes)
+    purged = [change for change in commit.changes if isinstance(change, PurgedChange)]
+    if purged and not rebuilds:
+        raise InapplicableChange(
+            f"commit {commit.sequence} was purged, and is needed: the snapshot that came after it is missing, or was "
+            f"replaced by an older one. Put it back; or let the command repair rebuild the rows that were not purged"
+        )
+    wanted = [change for change in commit.changes if not isinstance(change, PurgedChange) or _exists(change, pages)]
+    changes = tuple(_replay_change(change, where, pages, target) for change in wanted)
     pages.apply(replace(commit, changes=changes))
+
+
+def _exists(change: PurgedChange, pages: Pages) -> bool:
+    return change.table in pages.tables and change.key in pages.tables[change.table]
 
 
 def _replay_change(change: ChangeRecord, where: str, pages: Pages, target: RecoveryTarget) -> ChangeRecord:

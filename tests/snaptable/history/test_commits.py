@@ -16,6 +16,7 @@ from snaptable import (
     HistoryError,
     HistoryGone,
     OpenError,
+    ReadOnlyStore,
     Row,
     Table,
     TransactionError,
@@ -25,6 +26,7 @@ from snaptable import (
 )
 from snaptable.history import Commit
 from snaptable.storage import group_commit
+from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 
 
@@ -294,3 +296,43 @@ def test_the_event_of_another_thread_is_not_seen_early(db: Store) -> None:
         with pytest.raises(TransactionError):
             db.persist()
     assert db.history.sequence == 6
+
+
+def test_forgetting(db: Store) -> None:
+    """Ensure what is before a moment is gone, as far as whole files hold nothing else, and the rest is as it was."""
+    rows = db.history.at(3).users.where().all()
+    assert db.history.forget(3) == (3 if db.directory is None else 0)
+    assert db.history.at(3).users.where().all() == rows
+    assert db.history.forget(db.history.sequence) == db.history.first == 5
+    assert list(db.history) == []
+    with pytest.raises(HistoryGone) as raised:
+        db.history.at(4)
+    assert raised.value.first == 5
+    db.users.update("a", role="member")
+    assert db.history.undo(6).commit == 7
+    assert db.users["a"].role == "admin"
+    if db.directory is not None:
+        db.close()
+        db.open()
+        assert db.users["a"].role == "admin"
+        assert db.history.first == 5
+
+
+def test_files_are_forgotten_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure every file that ends at the moment or before goes, none that goes beyond, and a time will do."""
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", 1)
+    with Store(tmp_path / "data", fsync=False, banner=False, snapshot="background") as db:
+        for number in range(6):
+            db.users.insert(User(id=str(number), email=f"{number}@x.org"))
+        assert [db.history.forget(moment) for moment in (1, 1, 3)] == [1, 1, 3]
+        assert [commit.sequence for commit in db.history] == [6, 5, 4]
+        assert db.history.forget(next(iter(db.history)).at) == 6
+        assert len(journal_directory.segments(Files(tmp_path / "data"))) == 1
+        with pytest.raises(HistoryGone):
+            db.history.forget(5)
+        with pytest.raises(ValueError, match="no commit 7"):
+            db.history.forget(7)
+        with db.transaction(), pytest.raises(TransactionError):
+            db.history.forget(6)
+        with db.history.at(6) as past, pytest.raises(ReadOnlyStore):
+            past.history.forget(6)

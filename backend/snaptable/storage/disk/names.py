@@ -8,9 +8,12 @@ from collections.abc import Collection
 from uuid import uuid4
 
 FORMAT = 1
-"""What is written, unless a store has seen migrations."""
-FORMAT_WITH_MIGRATIONS = 2
-"""The same and a list of their names, in the header; so no version that doesn't know of them drops them."""
+"""What is written, unless a store has seen migrations or purges."""
+FORMAT_WITH_PAST = 2
+"""The same, and in the header the migrations it has seen and the keys that were purged, or that lines were; so no
+version that doesn't know of them drops them."""
+PAST_MEMBERS = ("migrations", "erased", "purged")
+"""The members of a header, any of which a file of that format has."""
 SNAPSHOT = "db_snapshot.json"
 JOURNAL = "db_journal"
 LOCK = "db.lock"
@@ -39,14 +42,14 @@ def _below_here(path: str) -> str:
     return path.removeprefix(here)
 
 
-def format_with(migrations: Collection[str]) -> int:
-    """Return the format of a file of a store that has seen some migrations."""
-    return FORMAT_WITH_MIGRATIONS if migrations else FORMAT
+def format_with(past: Collection[object]) -> int:
+    """Return the format of a file of a store that has seen some migrations, or purges."""
+    return FORMAT_WITH_PAST if past else FORMAT
 
 
-def can_read(number: object, *, has_migrations: bool) -> bool:
-    """Return whether this version reads a file of some format, whose header has a list of migrations or not."""
-    return number == FORMAT or (number == FORMAT_WITH_MIGRATIONS and has_migrations)
+def can_read(number: object, header: Collection[str]) -> bool:
+    """Return whether this version reads a file of some format, by the names of what its header has."""
+    return number == FORMAT or (number == FORMAT_WITH_PAST and any(member in header for member in PAST_MEMBERS))
 
 
 def before(sequence: int) -> str:

@@ -21,10 +21,15 @@ RECENT_BYTES = 8 << 20
 
 
 class JournalCommits:
-    """The durable commits of a store, as its journal keeps them."""
+    """The durable commits of a store, as its journal keeps them.
+
+    Attributes:
+        store: the store's id.
+    """
 
     def __init__(self, files: Files, last_visible: Callable[[], int]) -> None:
         """Take the store's directory, and what gives the last durable commit that readers see."""
+        self.store = ""
         self._files, self._last_visible = files, last_visible
         self._since: tuple[int, datetime | None] | None = None
         self._recent: RecentCommits | None = None

@@ -7,8 +7,8 @@ history has taken the place (files put back, a repair, a write that was given up
 
 from dataclasses import dataclass, replace
 
+from snaptable.changes import PurgedChange
 from snaptable.errors import CorruptJournal
-from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import Frame, SegmentHeader, decode_frames, decode_header, frame_after
@@ -114,9 +114,7 @@ class JournalFollower:
         if decoded is None:
             raise CorruptJournal(f"{self._path(first)}: its first line is damaged", path=self._path(first), line=1)
         header, end = decoded
-        if header.store != self.store or not names.can_read(
-            header.format, has_migrations=header.migrations is not None
-        ):
+        if header.store != self.store or not header.is_readable:
             raise PlaceLost
         line = data[:end]
         if first == self.sequence + 1:
@@ -145,6 +143,8 @@ class JournalFollower:
                 self._check_complete(frame, start)
                 if any(commit.named_migrations for commit in frame.commits):
                     raise PlaceLost  # whether these models know them is for an opening to say
+                if any(isinstance(change, PurgedChange) for commit in frame.commits for change in commit.changes):
+                    raise PlaceLost  # only the snapshot tells what became of the row
                 frames.append(frame)
                 follower = replace(follower, sequence=frame.last, head_digest=frame.digest)
             end = start.offset + frame.end

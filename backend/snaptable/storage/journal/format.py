@@ -5,7 +5,10 @@ frame before it. So neither stale blocks of a deleted segment nor row contents t
 and a frame that is missing in the middle is noticed. There is one frame a sync, not several: of frames synced together
 a crash may keep the second and lose the first, which would look like damage.
 
-    encode   encode_header, encode_frame, encode_close, encode_commit, encode_change
+A frame that was purged keeps its digest, by which the next one names it, and has a *seal* before that: the digest of
+the line as it stands now.
+
+    encode   encode_header, encode_frame, encode_purged, encode_close, encode_commit, encode_change
     decode   decode_header, decode_frames, frame_after, decode_commit, decode_change
 """
 
@@ -15,16 +18,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 from snaptable.attribution import Attribution
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PurgedChange, Replace
+from snaptable.storage.disk import names
 from snaptable.values.row_lines import key_json, row_json
 
+Kind = Literal["insert", "replace", "delete"]
 GENESIS = "0" * 32
 """What the first frame of a store names as the digest before it."""
 
 DIGEST_MARK = b',"check":"'
+SEAL_MARK = b',"seal":"'
 LINE_END = b'"}\n'
 _FRAME = b'{"frame":'
 _FRAME_HEAD = re.compile(
@@ -34,6 +40,7 @@ _FRAME_HEAD = re.compile(
 """How a frame begins, up to its commits; matched only with lines whose digest was verified."""
 _TOKEN_BACKWARDS = re.compile(rb'"(?:[^"]++|"\\(?:\\\\)*+(?!\\))*+"?|[\[{]|[\]}]', re.DOTALL)
 """A JSON string, or a bracket, in bytes that are read backwards: there a quote is followed by what escapes it."""
+_DIGEST = re.compile(rb"[0-9a-f]{32}")
 _VERBS: dict[type[ChangeRecord], bytes] = {Insert: b"insert", Replace: b"replace", Delete: b"delete"}
 
 
@@ -48,6 +55,7 @@ class SegmentHeader:
         previous_digest: digest of the frame before that.
         format: version of the format.
         migrations: the names of those that were applied before its first commit; None if none were, nor in it.
+        purged: whether lines of it were purged.
     """
 
     store: str
@@ -56,6 +64,13 @@ class SegmentHeader:
     previous_digest: str
     format: int
     migrations: tuple[str, ...] | None = None
+    purged: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this version reads files of its format."""
+        migrations = () if self.migrations is None else ("migrations",)
+        return names.can_read(self.format, (*migrations, *(("purged",) if self.purged else ())))
 
 
 @dataclass(frozen=True)
@@ -111,12 +126,26 @@ def sign(payload: bytes, salt: bytes) -> tuple[bytes, str]:
 
 
 def verify(line: bytes, salt: bytes) -> str | None:
-    """Return the digest of a whole line that is as it was written, else None."""
+    """Return the digest of a whole line that is as it was written, or as a purge left it; else None."""
     payload, mark, rest = line.rpartition(DIGEST_MARK)
     if not mark or not rest.endswith(LINE_END):
         return None
     digest = _digest(payload, salt)
-    return digest if rest[: -len(LINE_END)] == digest.encode() else None
+    given = rest[: -len(LINE_END)]
+    return digest if given == digest.encode() else _verify_sealed(payload, given, salt)
+
+
+def _verify_sealed(payload: bytes, given: bytes, salt: bytes) -> str | None:
+    """Return the digest that a purged line was given when it was written, if its seal is right; else None."""
+    sealed, mark, seal = payload.rpartition(SEAL_MARK)
+    if not mark or not _DIGEST.fullmatch(given) or seal != _seal(sealed, given, salt) + b'"':
+        return None
+    return given.decode()
+
+
+def _seal(payload: bytes, digest: bytes, salt: bytes) -> bytes:
+    """Return the seal of a purged line; it covers the digest too, which nothing else vouches for any more."""
+    return _digest(payload + DIGEST_MARK + digest, salt).encode()
 
 
 # ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,6 +159,8 @@ def encode_header(header: SegmentHeader) -> bytes:
     }  # fmt: skip
     if header.migrations is not None:
         members["migrations"] = header.migrations
+    if header.purged:
+        members["purged"] = True
     return sign(b'{"snaptable":' + json.dumps(members, separators=(",", ":")).encode(), header.salt)[0]
 
 
@@ -152,6 +183,15 @@ def encode_close(sequence: int, at: str, previous_digest: str, salt: bytes) -> t
     return sign(b'%b,"sequence":%d' % (_frame_head(b'"closed"', at, previous_digest), sequence), salt)
 
 
+def encode_purged(frame: Frame, commits: Sequence[CommitRecord], salt: bytes) -> bytes:
+    """Return the line that stands for a frame whose commits were purged; it keeps the frame's digest."""
+    span = b"[%d,%d]" % (frame.first, frame.last)
+    body = b",".join(map(encode_commit, commits))
+    payload = b'%b,"commits":[%b]' % (_frame_head(span, frame.at, frame.previous_digest), body)
+    digest = frame.digest.encode()
+    return payload + SEAL_MARK + _seal(payload, digest, salt) + b'"' + DIGEST_MARK + digest + LINE_END
+
+
 def _frame_head(span: bytes, at: str, previous_digest: str) -> bytes:
     return b'{"frame":%b,"at":"%b","previous":"%b"' % (span, at.encode(), previous_digest.encode())
 
@@ -164,18 +204,20 @@ def encode_commit(commit: CommitRecord) -> bytes:
 
 def _encode_members(commit: CommitRecord) -> bytes:
     """Return the members of a commit that stand only where there is something to say."""
-    if not (commit.numbered or commit.attribution or commit.undoes or commit.migrations):
+    if not (commit.numbered or commit.attribution or commit.undoes or commit.migrations or commit.erased):
         return b""
     by = commit.attribution or Attribution()
     members = {
         "numbered": dict(commit.numbered), "actor": by.actor, "note": by.note, "via": by.via,
-        "undoes": commit.undoes, "migrations": commit.migrations,
+        "undoes": commit.undoes, "migrations": commit.migrations, "erased": commit.erased,
     }  # fmt: skip
     return b"," + row_json({name: value for name, value in members.items() if value})[1:-1]
 
 
 def encode_change(change: ChangeRecord) -> bytes:
     """Return a change as it stands in a frame."""
+    if isinstance(change, PurgedChange):
+        return b'%b%b,"row":null,"purged":true}' % (_opening(change.kind.encode(), change.table), key_json(change.key))
     opening, key = _opening(_VERBS[type(change)], change.table), key_json(change.key)
     if isinstance(change, Insert):
         return b'%b%b,"row":%b}' % (opening, key, change.row)
@@ -203,7 +245,7 @@ def decode_header(data: bytes) -> tuple[SegmentHeader, int] | None:
         plain = json.loads(line)["snaptable"]
         header = SegmentHeader(
             plain["store"], bytes.fromhex(plain["salt"]), plain["first"], plain["previous"], plain["format"],
-            tuple(plain["migrations"]) if "migrations" in plain else None,
+            tuple(plain["migrations"]) if "migrations" in plain else None, bool(plain.get("purged")),
         )  # fmt: skip
         return (header, end) if verify(line, header.salt) else None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -277,6 +319,7 @@ def decode_commit(plain: Mapping[str, Any]) -> CommitRecord:
             _decode_attribution(plain),
             tuple(plain.get("undoes", ())),
             tuple(plain.get("migrations", ())),
+            plain.get("erased"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a commit: {error!r}") from None
@@ -294,6 +337,9 @@ def decode_change(plain: Mapping[str, Any]) -> ChangeRecord:
         ValueError, KeyError, TypeError: it is not a change.
     """
     key = plain["key"]
+    if plain.get("purged"):
+        kind: Kind = "insert" if "insert" in plain else "replace" if "replace" in plain else "delete"
+        return PurgedChange(plain[kind], key, kind=kind)
     if "insert" in plain:
         return Insert(plain["insert"], key, row_json(plain["row"]))
     before = row_json(plain["before"]) if "before" in plain else None

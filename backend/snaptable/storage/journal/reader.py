@@ -83,7 +83,7 @@ class SegmentReader:
             # The header is synced before the file gets its name, so a crash leaves no half of it.
             raise self.damage(0, "its first line is damaged; it was left as it is")
         header, _ = decoded
-        if not names.can_read(header.format, has_migrations=header.migrations is not None):
+        if not header.is_readable:
             raise UnsupportedFormat(
                 f"{self.path} has format {header.format}; this version reads format {names.FORMAT}",
                 path=self.path,

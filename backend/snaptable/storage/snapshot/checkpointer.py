@@ -142,6 +142,12 @@ class Checkpointer:
             self._write()
             self._sync_name()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep snapshots from being written for the length of a block."""
+        with self._exclusive():
+            yield
+
     def checkpoint_if_behind(self) -> None:
         """Write a snapshot, unless the one on the disk is of this very state; raises as `checkpoint`."""
         with self._exclusive():
@@ -179,9 +185,11 @@ class Checkpointer:
         pages.apply_changes(rows)
         pages.numbered.update(self.pages.numbered)
         pages.take_note(self.pages.migrations)
+        pages.take_note_of_erased(self.pages.erased)
         for commit in commits:
             pages.numbered.update(commit.numbered)
             pages.take_note(commit.named_migrations)
+            pages.take_note_of_erased(commit.erased or {})
         with self._pages_lock:
             self.pages = pages
             self.sequence, self.head_digest = commits[-1].sequence, head_digest
@@ -251,7 +259,9 @@ class Checkpointer:
                 )
             counts, numbered, migrations = self.pages.counts(), dict(self.pages.numbered), tuple(self.pages.migrations)
             now = self.clock.timestamp()
-            header = SnapshotHeader(self.store, self.sequence, now, counts, self.head_digest, numbered, migrations)
+            header = SnapshotHeader(
+                self.store, self.sequence, now, counts, self.head_digest, numbered, migrations, self.pages.erased
+            )
             return header, self.pages.mark(), self.pages.size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:

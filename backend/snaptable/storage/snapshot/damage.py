@@ -21,7 +21,7 @@ BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put before UTF-8: layout, as white space is."""
 _OURS = re.compile(rb'"snaptable"\s*:\s*(?=\{)')
 _FORMAT = re.compile(rb'\{\s*"format"\s*:\s*([0-9]{1,18})')
-_MIGRATIONS = re.compile(rb'"migrations"\s*:\s*\[')
+_PAST = re.compile(rb'"(' + "|".join(names.PAST_MEMBERS).encode() + rb')"\s*:')
 _CHECKSUM = re.compile(rb'"checksum"\s*:\s*"')
 _LONE_BRACE = re.compile(rb"[}\]],?[ \t]*(?:\r?\n|\Z)")
 _CONFLICT_MARKER = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
@@ -44,7 +44,7 @@ def explain(path: str, data: bytes, *, has_header: bool) -> OpenError:
         has_header: whether its header line can be read.
     """
     number: object = _claimed_format(data)
-    if not names.can_read(number, has_migrations=_MIGRATIONS.search(data, 0, LONGEST_HEADER) is not None):
+    if not names.can_read(number, [name.decode() for name in _PAST.findall(data, 0, LONGEST_HEADER)]):
         return unsupported(path, number)
     try:
         plain = parse_file(data)
@@ -55,7 +55,7 @@ def explain(path: str, data: bytes, *, has_header: bool) -> OpenError:
             f"{path}: valid JSON, but not as this library writes it (its first or last lines are not)", path=path
         )
     number = plain["snaptable"].get("format", names.FORMAT)
-    if not names.can_read(number, has_migrations="migrations" in plain["snaptable"]):
+    if not names.can_read(number, plain["snaptable"]):
         return unsupported(path, number)
     if data.startswith(BOM):
         return edited(path, "it begins with a byte order mark")

@@ -8,11 +8,12 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, pairwise
 from typing import Any
 
+from snaptable.changes import ErasedKeys
 from snaptable.errors import CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import damage
@@ -41,6 +42,7 @@ class SnapshotHeader:
         head_digest: digest of the journal frame that ends at its sequence; the journal that may follow names it.
         numbered: the last number given out, by table that numbers its keys.
         migrations: the names of those that were applied.
+        erased: the keys whose content was erased.
     """
 
     store: str
@@ -50,17 +52,20 @@ class SnapshotHeader:
     head_digest: str
     numbered: Mapping[str, int]
     migrations: tuple[str, ...] = ()
+    erased: ErasedKeys = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the header as it stands in the file."""
         members: dict[str, Any] = {
-            "format": names.format_with(self.migrations), "store": self.store, "sequence": self.sequence,
+            "format": names.format_with(self.migrations or self.erased), "store": self.store, "sequence": self.sequence,
             "saved_at": self.saved_at, "rows": dict(self.rows), "journal": self.head_digest,
         }  # fmt: skip
         if self.numbered:
             members["numbered"] = dict(self.numbered)
         if self.migrations:
             members["migrations"] = list(self.migrations)
+        if self.erased:
+            members["erased"] = {table: dict(keys) for table, keys in self.erased.items()}
         return json.dumps(members).encode()
 
 
@@ -188,7 +193,7 @@ def read(path: str, data: bytes) -> Snapshot:
     # 1. The header, as far as it says whether this version can read the rest.
     members = _header_members(data)
     number = names.FORMAT if members is None else members.get("format", names.FORMAT)
-    if not names.can_read(number, has_migrations=members is not None and "migrations" in members):
+    if not names.can_read(number, members or ()):
         raise damage.unsupported(path, number, _HEADER_LINE)
     # 2. The checksum.
     trailer = _TRAILER.search(data, max(0, len(data) - 64))
@@ -252,9 +257,10 @@ def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
     try:
         header = SnapshotHeader(
             members["store"], members["sequence"], members["saved_at"], members["rows"], members["journal"],
-            members.get("numbered", {}), tuple(members.get("migrations", ())),
+            members.get("numbered", {}), tuple(members.get("migrations", ())), members.get("erased", {}),
         )  # fmt: skip
-        for number in (header.sequence, *header.rows.values(), *header.numbered.values()):
+        last_erased = chain.from_iterable(keys.values() for keys in header.erased.values())
+        for number in (header.sequence, *header.rows.values(), *header.numbered.values(), *last_erased):
             if type(number) is not int or number < 0:
                 raise TypeError(f"{number!r} is not a number")
         for text in (header.store, header.head_digest, *header.migrations):

@@ -7,10 +7,10 @@ Pages lie in groups. A group that did not change is written again as it is, and 
 snapshot only marks the groups; it is copy on write: a group that changes before it was written keeps its old bytes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Key
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Key, key_digest
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.values.row_lines import SEPARATOR, find_line, line_start
 
@@ -224,12 +224,14 @@ class Pages:
         tables: the pages of each table, in the order of the file.
         numbered: the last number given out, by table that numbers its keys.
         migrations: the names of those that were applied, in order.
+        erased: by table, the digest of each key whose content was erased, and up to which commit.
     """
 
     def __init__(self, tables: Sequence[str]) -> None:
         self.tables = {name: TablePages() for name in tables}
         self.numbered: dict[str, int] = {}
         self.migrations: dict[str, None] = {}
+        self.erased: dict[str, dict[str, int]] = {}
 
     @property
     def size(self) -> int:
@@ -241,10 +243,26 @@ class Pages:
         self.apply_changes(commit.changes)
         self.numbered.update(commit.numbered)
         self.take_note(commit.named_migrations)
+        if commit.erased:
+            self.take_note_of_erased(commit.erased)
+
+    def take_note_of_erased(self, erased: ErasedKeys) -> None:
+        """Take note of keys whose content was erased; O(keys)."""
+        # In new dictionaries: a snapshot that is being written may hold the old ones.
+        self.erased = {
+            table: {**self.erased.get(table, {}), **erased.get(table, {})} for table in {**self.erased, **erased}
+        }
 
     def take_note(self, migrations: Iterable[str]) -> None:
         """Take note of migrations that were applied."""
         self.migrations.update(dict.fromkeys(migrations))
+
+    def erased_since(self, store: str, sequence: int) -> Callable[[str, Key], bool]:
+        """Return what tells whether the row that a key had at a commit, by table, was purged since; O(1) a key."""
+        by_table = {
+            table: {digest for digest, last in keys.items() if last > sequence} for table, keys in self.erased.items()
+        }
+        return lambda table, key: bool(by_table.get(table)) and key_digest(store, table, key) in by_table[table]
 
     def apply_changes(self, changes: Iterable[ChangeRecord]) -> None:
         """Apply changes of rows, in order."""
