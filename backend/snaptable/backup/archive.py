@@ -39,9 +39,10 @@ CHUNK = 1 << 20
 _LARGE = zipfile.ZIP64_LIMIT // 2
 """Bytes from which on a file is written with sizes of 64 bits: it may have grown since it was looked at."""
 _BROKEN_ZIP = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, LookupError, OverflowError,
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, LookupError, TypeError,
+    AttributeError, OverflowError,
 )  # fmt: skip
-"""What zipfile raises for bytes that are no sound zip."""
+"""What is raised for bytes that are no sound zip, or no manifest."""
 
 OnProgress = Callable[[int], object]
 """Told the number of bytes done since the last call; may raise, to end it."""

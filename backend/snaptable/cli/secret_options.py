@@ -1,0 +1,49 @@
+"""The options for keys and passphrases. No secret is an argument: those are seen by every user of the machine."""
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from snaptable.cli.common import UsageError
+
+VARIABLE = "SNAPTABLE_PASSPHRASE"
+
+
+def add_passphrase(parser: argparse.ArgumentParser) -> None:
+    """Add the option that asks for a passphrase."""
+    text = f"ask for a passphrase, unless the environment variable {VARIABLE} holds it"
+    parser.add_argument("--passphrase", action="store_true", help=text)
+
+
+def read_passphrase(*, wanted: bool, twice: bool = False) -> str | None:
+    """Return the passphrase, None if none is wanted.
+
+    Raises:
+        UsageError: it is empty, there is nobody to ask, or the second one differs.
+    """
+    if not wanted:
+        return None
+    passphrase = os.environ.get(VARIABLE)
+    if passphrase is None:
+        if not (sys.stdin and sys.stdin.isatty()):
+            raise UsageError(f"--passphrase: there is no terminal to ask on; set {VARIABLE}")
+        passphrase = getpass.getpass("Passphrase: ")
+        if twice and getpass.getpass("Again: ") != passphrase:
+            raise UsageError("--passphrase: the two differ")
+    if not passphrase:
+        raise UsageError("--passphrase: it is empty")
+    return passphrase
+
+
+def read_keys(paths: list[str]) -> list[bytes]:
+    """Return the contents of files of keys.
+
+    Raises:
+        UsageError: one can't be read.
+    """
+    try:
+        return [Path(path).read_bytes() for path in paths]
+    except OSError as error:
+        raise UsageError(f"--identity: {error}") from error
