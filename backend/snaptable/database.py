@@ -197,8 +197,13 @@ class Database:
             self._retention,
             self._schema_changes(),
         )
-        self._attach(open_engine(options))
-        report_open(self)
+        try:
+            self._attach(open_engine(options))
+            report_open(self)
+        except BaseException:
+            self._detach()
+            options.cleanup.close()
+            raise
         return self
 
     def _attach(self, engine: Engine) -> None:
@@ -253,15 +258,19 @@ class Database:
         with self._closing:
             if self._engine is not engine:
                 return  # another thread was quicker
-            for table in self._tables.values():
-                table._bind(None)
-            self._engine = None
-            if self._opening is not None:
-                self._opening.end()
-                self._opening = None
-        _open_databases.discard(self)
+            self._detach()
         # 3. The last snapshot, and the mark of a clean close.
         engine.close()
+
+    def _detach(self) -> None:
+        """Answer from no engine any more."""
+        for table in self._tables.values():
+            table._bind(None)
+        self._engine = None
+        if self._opening is not None:
+            self._opening.end()
+            self._opening = None
+        _open_databases.discard(self)
 
     def _leave_to_parent(self) -> None:
         """Be closed in this process, a fork of the one that opened the database; it may be opened again here."""
@@ -272,7 +281,13 @@ class Database:
 
     def __enter__(self) -> Self:
         """Open the database; a past or a fork is open already."""
-        return self if self._is_copy and self.is_open else self.open()
+        if self._is_copy and self.is_open:
+            return self
+        try:
+            return self.open()
+        except KeyboardInterrupt:
+            self.close()  # it came when all was open, and the block is never entered
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -114,6 +114,7 @@ class DurableEngine(InMemory):
             options.models,
             options.retention,
             options.schema_changes or NoSchemaChanges(),
+            options.cleanup,
         )
         callbacks = CommitCallbacks[UndoRecords](
             self._became_durable, self.memory.failed, dict, self.memory.durable_rows

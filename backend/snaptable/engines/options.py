@@ -1,7 +1,8 @@
 """What a database hands to its engine at the opening."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,3 +59,5 @@ class EngineOptions:
     """How much of the past is kept."""
     schema_changes: "SchemaChanges | None" = None
     """The application's migrations."""
+    cleanup: ExitStack = field(default_factory=ExitStack)
+    """Is told what to let go if the opening is interrupted, wherever that happens."""

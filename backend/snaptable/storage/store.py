@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Generic
 from uuid import uuid4
@@ -51,6 +51,7 @@ class OpenOptions:
         models: the Database class, as `module:Class`; noted in the lock file.
         retention: how much of the past is kept.
         schema_changes: the application's migrations.
+        cleanup: is told what to let go if the opening is interrupted, wherever that happens.
     """
 
     files: Files
@@ -62,6 +63,7 @@ class OpenOptions:
     models: str = ""
     retention: Retention = USUAL
     schema_changes: SchemaChanges = field(default_factory=NoSchemaChanges)
+    cleanup: ExitStack = field(default_factory=ExitStack)
 
 
 class Store(Generic[U]):
@@ -145,7 +147,7 @@ class Store(Generic[U]):
         files.make_directory()
         check_directories(files)
         # 2. The lock, until close.
-        lock = Lock(files, ADVICE_WHEN_LOCKED)
+        lock = Lock(files, ADVICE_WHEN_LOCKED, options.cleanup)
         try:
             # 3. What is there: verified, replayed, migrated, indexed, checked. Nothing is changed by this.
             pages, snapshot, target = Pages(options.tables), read_snapshot(files), options.target()
@@ -245,6 +247,7 @@ class Store(Generic[U]):
         if segment is None:
             segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock, pages.migrations)
         start = _Start(files, recovery, checkpointer, segment)
+        options.cleanup.callback(checkpointer.stop)
         group_commit = GroupCommit(files, lock, checkpointer, segment, callbacks, options.retention)
         try:
             start.run()

@@ -8,6 +8,7 @@ Two searches. One raises KeyboardInterrupt on entering the first function of the
 import asyncio
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,6 +203,28 @@ def test_the_way_back_can_be_interrupted_too(tmp_path: Path, name: str, kind: st
         if not entered:
             break
         number += step
+
+
+def test_an_opening_can_be_interrupted_anywhere(tmp_path: Path) -> None:
+    """Ensure the directory is free at once, also while the traceback lives, and what is there is as it was."""
+    with closing(filled(tmp_path / "original")) as db:
+        rows = rows_of(db)
+    number = 1
+    while True:
+        where = tmp_path / str(number)
+        shutil.copytree(tmp_path / "original", where)
+        try:
+            with interrupted_at_call(number) as entered, Shelf(where, fsync=False, banner=False):
+                sys.settrace(None)
+        except KeyboardInterrupt:
+            with Shelf(where, fsync=False, banner=False) as again:
+                assert rows_of(again) == rows, f"call {number} ({', '.join(entered)})"
+                assert again.check() == []
+                again.authors.delete(again.authors.insert(Author(id=1000, name="next")).id)
+        if not entered:
+            break
+        number += 1 if LONG else 7
+    assert number > 100
 
 
 PROGRAM = """

@@ -378,6 +378,9 @@ class Files:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise BlockingIOError(errno.EAGAIN, "locked already", str(self.path(name))) from error
+        except BaseException:
+            lock.release(force=True)  # an interruption, behind which it may have been locked
+            raise
         return lock
 
     # ── what a name stands for ──────────────────────────────────────────────────────────────────────────────────────

@@ -9,13 +9,13 @@ import json
 import os
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 from snaptable.callers import frame_of_caller
 from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
 from snaptable.storage.disk import names
-from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.files import Files, HeldLock
 
 _opened_here: dict[tuple[int, int] | None, tuple[int, str]] = {}
 """By the inode of a locked file: the process that locked it (a fork is another), and the line that opened the store."""
@@ -24,18 +24,23 @@ _opened_here: dict[tuple[int, int] | None, tuple[int, str]] = {}
 class Lock:
     """The lock of a store, held for this process until it is released."""
 
-    def __init__(self, files: Files, advice: str = "close it there") -> None:
+    def __init__(self, files: Files, advice: str = "close it there", cleanup: ExitStack | None = None) -> None:
         """Take the lock, or fail at once.
 
         Args:
             files: the store's directory.
             advice: what to do if another process holds it; the end of the message.
+            cleanup: is told how to release the lock, before it is taken: whatever interrupts the caller then.
 
         Raises:
             StoreLocked: it is held already; the message names the process.
             UnsafeDirectory: `db.lock` is not a plain file of ours.
         """
         self._files = files
+        self._held: HeldLock | None = None
+        self._inode: tuple[int, int] | None = None
+        if cleanup is not None:
+            cleanup.callback(self.release)
         try:
             self._held = files.lock(names.LOCK)
         except BlockingIOError:
@@ -48,10 +53,10 @@ class Lock:
             self._note_holder()
             files.inspect(names.LOCK)
             self._inode = files.inode(names.LOCK)
+            _opened_here[self._inode] = (os.getpid(), _line_of_caller())
         except BaseException:
-            self._held.release()
+            self.release()
             raise
-        _opened_here[self._inode] = (os.getpid(), _line_of_caller())
 
     def note_models(self, models: str) -> None:
         """Note the Database class that opened the store, as `module:Class`, for tools; "" keeps the one before."""
@@ -73,6 +78,8 @@ class Lock:
 
     def problem(self) -> str | None:
         """Return why the lock excludes others no longer, None while it does; one lstat."""
+        if self._held is None:
+            return "this store was closed, and its lock released"
         try:
             inode = self._files.inode(names.LOCK)
             if inode == self._inode:
@@ -86,9 +93,11 @@ class Lock:
         return f"{path} is another file now: it was replaced while the store was open, and may be locked by others"
 
     def release(self) -> None:
-        """Let other processes open the store."""
-        _opened_here.pop(self._inode, None)
-        self._held.release()
+        """Let other processes open the store; does nothing if that was done."""
+        held, self._held = self._held, None
+        if held is not None:
+            _opened_here.pop(self._inode, None)
+            held.release()
 
 
 def _line_of_caller() -> str:
