@@ -201,7 +201,8 @@ class Database:
             self._attach(open_engine(options))
             report_open(self)
         except BaseException:
-            self._detach()
+            if self._opening is not None:
+                self._detach()
             options.cleanup.close()
             raise
         return self

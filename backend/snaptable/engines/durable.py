@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -55,7 +56,8 @@ class DurableEngine(InMemory):
         self.directory: Path | None = directory
         self.store: Store[UndoRecords]
         self._commits: JournalCommits
-        self._options = options
+        # For `refresh`; without what refers to the Database, which its engine must not keep alive.
+        self._options = replace(options, files=Files, import_legacy=_refuse_legacy, cleanup=ExitStack())
         self._refreshing = threading.Lock()
         self._follower: JournalFollower | None = None
         """Where in the journal a database that is read only was refreshed to; None before that."""
@@ -259,6 +261,10 @@ class DurableEngine(InMemory):
     def can_close_at_exit(self) -> bool:
         """Return whether no transaction is open, and this is not a fork of the process that opened the store."""
         return self._pid == os.getpid() and self.memory.open_transaction is None
+
+
+def _refuse_legacy(_: object) -> None:
+    raise AssertionError("a database that is read only takes no file over")
 
 
 def _shown(options: EngineOptions) -> str:
