@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast, overload
 
-from snaptable.conditions import ORDERED, Column, Condition, GroupValue, PredicateTemplates, Term
+from snaptable.conditions import ORDERED, Column, Condition, GroupValue, PredicateTemplates, Term, column_of
 from snaptable.errors import InvalidQuery
 from snaptable.values.value_types import SortKey
 
@@ -32,9 +32,10 @@ class Aggregate(GroupValue, Generic[V]):
         Raises:
             InvalidQuery: it is no column.
         """
-        if column is not None and not isinstance(column, Column):
+        known = column_of(column)
+        if column is not None and known is None:
             raise InvalidQuery(f"{type(self).__name__} takes a column, as in User.age, not a {type(column).__name__}")
-        self.column: Column | None = column
+        self.column: Column | None = known
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.column is None else repr(self.column)})"
@@ -57,7 +58,7 @@ class Aggregate(GroupValue, Generic[V]):
         """
 
     def _condition(self, operator: str, value: object) -> Condition:
-        if isinstance(value, (Column, Condition, Aggregate)):
+        if isinstance(value, (Condition, Aggregate)) or column_of(value) is not None:
             raise InvalidQuery(f"{self!r} can be compared with a value only, not with {value!r}")
         if value is None and operator in ORDERED:
             raise InvalidQuery(f"nothing is less or greater than None: write {self!r} == None, or != None")

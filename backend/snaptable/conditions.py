@@ -5,17 +5,20 @@ which is the same whatever it compares with, and the values that go into it. So 
 Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from keyword import iskeyword
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
 from snaptable.errors import InvalidKey, InvalidQuery
-from snaptable.values import value_types
+from snaptable.values import inner_types, value_types
+from snaptable.values.inner_types import Attribute, Item, Step
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -131,12 +134,29 @@ def _parts(kind: type[AllOf] | type[AnyOf], template: PredicateTemplate) -> Pred
     return template.parts if isinstance(template, kind) else (template,)
 
 
+MOST_PARTS = 256
+"""Parts of a column that are remembered: the keys of a dict that are asked for may be any number."""
+
+
 class Column:
-    """A field of a model in a condition or an ordering: what `Document.pages` is at run time."""
+    """A field of a model in a condition or an ordering: what `Document.pages` is at run time.
+
+    Attributes:
+        model: the class that has the field.
+        name: the field's name; of a part of its values also the way there: `box.x`, `metadata['lang']`.
+        root: the field's name.
+        is_part: whether it is a part of a field's values.
+    """
+
+    is_part = False
+    is_mixed = False
+    """Whether it is known only of two values, not of the types, whether they compare."""
+    is_plain_path = True
+    """Whether attributes alone lead there from a row, none of which may be missing."""
 
     def __init__(self, model: "type[BaseModel]", name: str) -> None:
         self.model = model
-        self.name = name
+        self.name = self.root = name
         self.terms = {operator: Term(self, operator) for operator in OPERATORS}
         self.orders = (Order(self, descending=False), Order(self, descending=True))
 
@@ -147,6 +167,11 @@ class Column:
     def annotation(self) -> Any:
         """The field's type, without the metadata of its outermost Annotated."""
         return self.model.model_fields[self.name].annotation
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """The function from a row to its value; None where that isn't there."""
+        return attrgetter(self.name)
 
     @cached_property
     def types(self) -> tuple[type, ...] | None:
@@ -197,7 +222,7 @@ class Column:
         Raises:
             InvalidQuery: the value is of another type, a column or a condition.
         """
-        if isinstance(value, (Column, Condition)):
+        if isinstance(value, (Column, ModelColumn, Condition)):
             raise InvalidQuery(f"{self!r} can be compared with a value only, not with {value!r}")
         if not value_types.accepts(self.types, value):
             wanted = " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None))
@@ -217,6 +242,8 @@ class Column:
         self.check(value)
         if value is None:
             raise InvalidQuery(f"nothing is less or greater than None: write {self!r} == None, or != None")
+        if self.is_mixed and isinstance(value, (str, int, float)):
+            return
         try:
             _ = self.sort_key
         except TypeError as error:
@@ -297,18 +324,172 @@ class Column:
 
     __iter__ = None
 
-    def __getitem__(self, item: object) -> NoReturn:
-        raise InvalidQuery(f"{self!r}[…]: {_NO_NESTED_QUERIES}")
+    # ── what is inside of its values ────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _parts(self) -> "dict[Step, AnyColumn]":
+        return {}
+
+    def part(self, step: Step) -> "AnyColumn":
+        """Return the column of what a step leads to inside of the values; the same each time.
+
+        Raises:
+            AttributeError: the values have no such field.
+            InvalidQuery: they have no item of such a key.
+        """
+        known = self._parts.get(step)
+        if known is not None:
+            return known
+        annotation = inner_types.inside(self.annotation, step)
+        if annotation is None:
+            raise self._no_attribute(step.name) if isinstance(step, Attribute) else self._no_item(step.key)
+        if len(self._parts) >= MOST_PARTS:
+            self._parts.clear()
+        return self._parts.setdefault(step, PartColumn(self, step, annotation).as_seen())
+
+    def as_seen(self) -> "AnyColumn":
+        """Return what users hold of the column: if its values have fields, something that has nothing but these."""
+        return ModelColumn(self) if inner_types.has_attributes(self.annotation) else self
+
+    def _no_attribute(self, name: str) -> AttributeError:
+        if names := inner_types.attribute_names(self.annotation):
+            advice = f"there is no field {name!r}; there is {', '.join(names)}"
+        elif str in (self.types or ()):
+            advice = f"a column has no methods of text; write starts_with({self!r}, …) or contains({self!r}, …)"
+        elif inner_types.has_items(self.annotation):
+            advice = f"an item is asked for by its key: {self!r}[{name!r}]"
+        else:
+            advice = f"it holds {self._held()}, which has no fields"
+        return AttributeError(f"{self!r}.{name}: {advice}")
+
+    def _no_item(self, key: object) -> InvalidQuery:
+        if inner_types.has_items(self.annotation):
+            return InvalidQuery(f"{self!r}[…]: no item of it has a key, or a position, of such a {type(key).__name__}")
+        advice = "a field is asked for by its name, after a dot" if inner_types.has_attributes(self.annotation) else ""
+        return InvalidQuery(f"{self!r}[…]: {advice or f'it holds {self._held()}, which has no items'}")
+
+    def _held(self) -> str:
+        return " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None)) or "nothing but None"
+
+    def __getitem__(self, key: object) -> "AnyColumn":
+        if isinstance(key, slice) or not isinstance(key, Hashable):
+            raise InvalidQuery(f"{self!r}[…] takes a key of a dict, or a position, not a {type(key).__name__}")
+        return self.part(Item(key))
 
     if not TYPE_CHECKING:  # to a type checker, a column has the attributes of the field's own type
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> object:
             if name.startswith("_") or "model" not in self.__dict__:
                 raise AttributeError(name)
-            advice = _NO_NESTED_QUERIES
-            if str in (value_types.value_types(self.annotation) or ()):
-                advice = f"a column has no methods of text; write starts_with({self!r}, …) or contains({self!r}, …)"
-            raise AttributeError(f"{self!r}.{name}: {advice}")
+            return self.part(Attribute(name))
+
+
+class PartColumn(Column):
+    """A part of a field's values in a condition or an ordering: what `Document.box.x` is at run time."""
+
+    is_part = True
+
+    def __init__(self, whole: Column, step: Step, annotation: value_types.Annotation) -> None:
+        """Take the column of what it is a part of, the step from there, and its type."""
+        super().__init__(whole.model, f"{whole.name}{step}")
+        self.root = whole.root
+        self._whole, self._step = whole, step
+        self.__dict__["annotation"] = annotation
+
+    @cached_property
+    def is_plain_path(self) -> bool:  # type: ignore[override]
+        """Whether attributes alone lead there from a row, none of which may be missing."""
+        step, whole = self._step, self._whole
+        if not isinstance(step, Attribute) or not step.name.isidentifier() or iskeyword(step.name):
+            return False
+        return whole.is_plain_path and inner_types.is_always_there(whole.annotation, step.name)
+
+    @cached_property
+    def is_mixed(self) -> bool:  # type: ignore[override]
+        """Whether it is known only of two values, not of the types, whether they compare."""
+        kinds = [kind for kind in self.types or (object,) if kind is not type(None)]
+        return kinds == [object] or (
+            len(kinds) > 1 and not all(issubclass(kind, value_types.NUMBERS) for kind in kinds)
+        )
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """The function from a row to its value; None where that isn't there."""
+        if self.is_plain_path:
+            return attrgetter(self.name)
+        whole, step = self._whole.read, inner_types.reader(self._step)
+        return lambda row: step(whole(row))
+
+
+class ModelColumn:
+    """A column whose values have fields, as users hold it: its attributes are these fields, whatever they are called.
+
+    All else that a column has is found through `column_of`.
+    """
+
+    __slots__ = ("_column",)
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+
+    def __repr__(self) -> str:
+        return repr(self._column)
+
+    def __hash__(self) -> int:
+        return hash(self._column)
+
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._column == value
+
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._column != value
+
+    def __lt__(self, value: object) -> Condition:
+        return self._column < value
+
+    def __le__(self, value: object) -> Condition:
+        return self._column <= value
+
+    def __gt__(self, value: object) -> Condition:
+        return self._column > value
+
+    def __ge__(self, value: object) -> Condition:
+        return self._column >= value
+
+    def __and__(self, other: object) -> Condition:
+        return self._column & other
+
+    def __or__(self, other: object) -> Condition:
+        return self._column | other
+
+    def __invert__(self) -> Condition:
+        return ~self._column
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __iter__ = None
+
+    def __bool__(self) -> bool:
+        return bool(self._column)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._column
+
+    def __getitem__(self, key: object) -> "AnyColumn":
+        return self._column[key]
+
+    def __getattr__(self, name: str) -> "AnyColumn":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._column.part(Attribute(name))
+
+
+AnyColumn = Column | ModelColumn
+
+
+def column_of(value: object) -> Column | None:
+    """Return the column that a user named; None if the value is none."""
+    return value._column if isinstance(value, ModelColumn) else value if isinstance(value, Column) else None
 
 
 class Expression:
@@ -361,6 +542,8 @@ def _works(kind: type, operator: str, number: Any) -> bool:
 class InsertedPlace:
     """A row's place in the order of insertion, in the place of a column in orderings; no two rows share one."""
 
+    is_part = False
+
     def __init__(self) -> None:
         self.name = "inserted()"
         self.sort_key = None
@@ -376,12 +559,6 @@ class GroupValue:
     __slots__ = ()
 
 
-_NO_NESTED_QUERIES = (
-    "no queries into nested values yet; ask for what else there is to ask, and look at the values in Python: "
-    "[row for row in db.table.where(…) if …]"
-)
-
-
 def as_condition(value: object) -> Condition:
     """Return a condition as it is, and a bool column as the condition that it is true.
 
@@ -390,11 +567,12 @@ def as_condition(value: object) -> Condition:
     """
     if isinstance(value, Condition):
         return value
-    if isinstance(value, Column):
-        if value.types is not None and bool in value.types:
-            return Condition(value.terms["=="], (True,))
+    column = column_of(value)
+    if column is not None:
+        if column.types is not None and bool in column.types:
+            return Condition(column.terms["=="], (True,))
         raise InvalidQuery(
-            f"{value!r} alone is no condition (it is no bool): compare it, in parentheses: ({value!r} == …)"
+            f"{column!r} alone is no condition (it is no bool): compare it, in parentheses: ({column!r} == …)"
         )
     if isinstance(value, bool):
         raise InvalidQuery(
@@ -453,6 +631,8 @@ def contains(column: object, item: object, *, ignore_case: bool = False) -> bool
     inner = value_types.element(target.annotation)
     if classes and all(issubclass(kind, str) for kind in classes):
         inner = str
+    elif target.is_mixed:
+        inner = None
     elif classes and not all(issubclass(kind, (list, set, frozenset, tuple, dict)) for kind in classes):
         raise InvalidQuery(f"{target!r} holds {classes[0].__name__}, which contains nothing")
     if inner is not None and (
@@ -495,7 +675,7 @@ def starts_with(column: str | None, text: str, *, ignore_case: bool = False) -> 
 def _ignoring_case(column: Column, operator: str, text: object) -> bool:
     if not isinstance(text, str):
         raise InvalidQuery(f"{column!r} can't contain a {type(text).__name__}")
-    if str not in (column.types or ()):
+    if str not in (column.types or (str,)):
         raise InvalidQuery(f"{column!r} holds no text, which is all that has upper and lower case")
     return Condition(column.terms[f"{operator} ignoring case"], (text,))  # type: ignore[return-value]
 
@@ -552,9 +732,10 @@ _KEY_ADVICE = {
 
 
 def _column(value: object) -> Column:
-    if not isinstance(value, Column):
+    column = column_of(value)
+    if column is None:
         raise InvalidQuery(f"expected a column, as in User.email; got a {type(value).__name__}")
-    return value
+    return column
 
 
 # ── orderings ───────────────────────────────────────────────────────────────────────────────────────────────────────

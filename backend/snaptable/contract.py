@@ -148,6 +148,9 @@ class TableEngine(Protocol[M]):
           and the rest do not hold, and `~condition` holds exactly if the condition doesn't.
         - Values compare as in Python: text by code point, 1 equals 1.0 and True, a moment equals the same moment
           with another offset.
+        - A column may be a part of a field's values: the field of a nested model, the value of a dict's key, the item
+          at a position. What isn't there is None. Where types don't say whether values compare, those that don't are
+          neither less nor greater.
         - A naive time and an aware one don't compare. `<`, `<=`, `>`, `>=` with a time of one kind while rows hold the
           other, and `==`, `!=` and the rest with a kind that no row has while rows hold the other, raise InvalidQuery:
           by every way of answering, whatever the limit, None aside.

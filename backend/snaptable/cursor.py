@@ -4,7 +4,6 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
 from hashlib import blake2b
-from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -25,8 +24,8 @@ class Cursors:
         """Take the query's table, its conditions and its order, which ends in the primary key."""
         self.table = table
         self.order = order
-        self._adapters = [_column_adapter(item.column.model, item.column.name) for item in order]
-        values_of = [attrgetter(item.column.name) for item in order]
+        self._adapters = [_adapter_of(item.column) for item in order]
+        values_of = [item.column.read for item in order]
         self._writers = [
             (adapter.serializer.to_json, value_of) for adapter, value_of in zip(self._adapters, values_of, strict=True)
         ]
@@ -62,6 +61,12 @@ class Cursors:
         digest = self._shape.copy()
         digest.update(repr(values).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+def _adapter_of(column: Column) -> TypeAdapter[object]:
+    if column.is_part:
+        return TypeAdapter(column.annotation, config=_BYTES)
+    return _column_adapter(column.model, column.name)
 
 
 @lru_cache(maxsize=512)

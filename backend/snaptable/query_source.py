@@ -14,6 +14,7 @@ from snaptable.conditions import (
     PredicateTemplates,
     as_condition,
     as_order,
+    column_of,
     terms_of,
 )
 from snaptable.contract import M, TableEngine
@@ -94,7 +95,7 @@ class QuerySource(Generic[M]):
         for order in orders:
             if order not in self._checked:
                 self._check_column(order.column)
-                self._checked.add(order)
+                self._note(order, order.column)
         return orders
 
     def changes(self, changes: dict[str, object]) -> dict[str, object]:
@@ -128,15 +129,14 @@ class QuerySource(Generic[M]):
         Raises:
             InvalidQuery: it is none.
         """
-        if not isinstance(given, Column):
+        column = column_of(given)
+        if column is None:
             raise InvalidQuery(
                 f"{self.schema.name}: expected a column, as in {self.schema.model.__name__}.{self.schema.key}; "
                 f"got a {type(given).__name__}"
             )
-        if type(given) is not Column:
-            raise InvalidQuery(f"{self.schema.name}: {given!r} is not a column of its own")
-        self._check_column(given)
-        return given
+        self._check_column(column)
+        return column
 
     def _column(self, name: str) -> Column:
         column = self.schema.columns.get(name)
@@ -148,7 +148,12 @@ class QuerySource(Generic[M]):
         for term in terms_of(template):
             if term not in self._checked:
                 self._check_column(term.column)
-                self._checked.add(term)
+                self._note(term, term.column)
+
+    def _note(self, checked: PredicateTemplate | Order, column: Column) -> None:
+        """Take note that a column was checked, unless it is one of any number: of a part of a field's values."""
+        if not column.is_part:
+            self._checked.add(checked)
 
     def _check_column(self, column: Column) -> None:
         schema = self.schema
@@ -156,7 +161,7 @@ class QuerySource(Generic[M]):
             return
         if not isinstance(column, Column):
             raise InvalidQuery(f"{schema.name}: {column!r} is of many rows: compare it in having() of a group_by()")
-        if not issubclass(schema.model, column.model) or column.name not in schema.columns:
+        if not issubclass(schema.model, column.model) or column.root not in schema.columns:
             raise InvalidQuery(
                 f"{column!r} is not a column of {schema.name}, which holds {schema.model.__name__}"
                 f"{defined_again(schema.model, column.model)}"

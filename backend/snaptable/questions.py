@@ -213,6 +213,10 @@ def check_reference(holder: TableSchema, column: Column, target: TableSchema) ->
     Raises:
         InvalidQuery: it refers to another table, or is of another type.
     """
+    if column.is_part:
+        raise InvalidQuery(
+            f"{holder.name}: {column!r} is a part of a field; rows refer to others by a field of their own"
+        )
     for reference in holder.references:
         if reference.field == column.name and reference.target != target.name:
             raise InvalidQuery(f"{holder.name}: {column!r} refers to {reference.target}, not to {target.name}")

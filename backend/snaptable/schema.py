@@ -94,7 +94,10 @@ class _RowMeta(ModelMetaclass):
                     pass
             fields = cls.__dict__.get("__pydantic_fields__")
             if fields and name in fields and get_ident() not in _building:
-                return cls.__dict__["__columns__"].setdefault(name, Column(cls, name))
+                column = Column(cls, name)
+                if not cls.__dict__.get("__pydantic_complete__"):
+                    return column  # the types of its values are not known yet
+                return cls.__dict__["__columns__"].setdefault(name, column.as_seen())
             try:
                 return super().__getattr__(name)
             except AttributeError:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 
-from snaptable.conditions import Column
+from snaptable.conditions import Column, column_of
 from snaptable.errors import SchemaError
 from snaptable.on_update import OnUpdate, marks_of
 from snaptable.schema import (
@@ -116,9 +116,9 @@ def _check_field(table: str, model: type[BaseModel], name: str) -> None:
         raise _error(table, name, "not a name that can be written after a dot; use an alias for it")
     if info.exclude:
         raise _error(table, name, "an excluded field would be lost at a restart")
-    if not isinstance(getattr(model, name, None), Column):
+    if column_of(getattr(model, name, None)) is None:
         # `copy`, `register`, …: something inherited has the name. The class's own attribute comes before it.
-        type.__setattr__(model, name, Column(model, name))
+        type.__setattr__(model, name, Column(model, name).as_seen())
     reason = value_types.never_survives(info.annotation)
     if reason:
         raise _error(table, name, reason)

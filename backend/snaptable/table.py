@@ -153,7 +153,8 @@ class Table(Questions[M]):
         """Return the query for rows for which all conditions hold; for every row without any. Nothing runs yet.
 
         Args:
-            conditions: as in `User.age > 3`, combined with `&`, `|` and `~`.
+            conditions: as in `User.age > 3`, combined with `&`, `|` and `~`; of what is inside of a field's values as
+                in `Document.box.x > 3` or `Document.metadata["lang"] == "de"`: what isn't there is None.
             equals: values by field name, `None` included.
 
         Raises:

@@ -29,11 +29,15 @@ def test_methods_of_text(name: str) -> None:
 
 
 def test_nested_values() -> None:
-    """A nested model's fields and a dict's items can't be asked for; nor does such a mistake pass unnoticed."""
-    with pytest.raises(AttributeError, match=r"^Document\.box\.x: no queries into nested values yet"):
-        _ = Document.box.x > 3
-    with pytest.raises(InvalidQuery, match=r"^Document\.metadata\[…\]: no queries into nested values yet"):
-        _ = Document.metadata["lang"] == "de"
+    """A nested model's fields and a dict's items are columns too; what isn't there doesn't pass unnoticed."""
+    assert repr(Document.box.x > 3) == "<Document.box.x > ?>"
+    assert repr(Document.metadata["lang"] == "de") == "<Document.metadata['lang'] == ?>"
+    with pytest.raises(AttributeError, match=r"^Document\.box\.z: there is no field 'z'; there is x$"):
+        _ = Document.box.z > 3  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"^Document\.metadata\.lang: .* Document\.metadata\['lang'\]$"):
+        _ = Document.metadata.lang == "de"  # type: ignore[attr-defined]
+    with pytest.raises(InvalidQuery, match=r"^Document\.box\[…\]: a field is asked for by its name"):
+        _ = Document.box["x"]  # type: ignore[index]
 
 
 def test_other_libraries_may_look_for_what_is_not_there() -> None:

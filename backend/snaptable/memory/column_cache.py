@@ -11,6 +11,8 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
+from snaptable.conditions import Column
+from snaptable.memory.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 
 ColumnValues = list[object]
@@ -20,12 +22,13 @@ ColumnValues = list[object]
 class ColumnCache:
     """The columns that were scanned since a table's last change; used under the latch."""
 
-    __slots__ = ("_columns", "_places", "_scanned")
+    __slots__ = ("_columns", "_places", "_scanned", "_time_kinds")
 
     def __init__(self) -> None:
         self._columns: dict[str, ColumnValues] = {}
         self._scanned: set[str] = set()
         self._places: dict[Key, int] | None = None
+        self._time_kinds: dict[str, TimeKinds] = {}
 
     def get(self, names: Sequence[str]) -> list[ColumnValues] | None:
         """Return these columns; None if one is not cached. O(1)."""
@@ -46,6 +49,13 @@ class ColumnCache:
             if name not in self._columns:
                 self._columns[name] = list(map(attrgetter(name), rows))
         return self.get(names)
+
+    def time_kinds(self, column: Column, rows: Iterable[BaseModel]) -> TimeKinds:
+        """Return the numbers of naive and aware times that are a part of a field's values; O(1), O(n) once."""
+        kinds = self._time_kinds.get(column.name)
+        if kinds is None:
+            kinds = self._time_kinds[column.name] = TimeKinds(column.name, rows, column.read)
+        return kinds
 
     def places(self, keys: Iterable[Key]) -> dict[Key, int]:
         """Return the place of each key in the order of insertion, tombstones included; O(1), O(n) the first time."""

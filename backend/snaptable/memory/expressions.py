@@ -36,7 +36,7 @@ def evaluated(changes: dict[str, object], row: BaseModel) -> dict[str, object]:
 
 
 def _value(expression: Expression, row: BaseModel) -> object:
-    value = getattr(row, expression.column.name)
+    value = expression.column.read(row)
     if value is None:
         return None
     exact = isinstance(value, Decimal) or isinstance(expression.number, Decimal)

@@ -5,7 +5,7 @@ never be found. Nothing is counted before the first question about the times of 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, time
 from operator import attrgetter
 
@@ -22,10 +22,12 @@ _COLLECTIONS = (tuple, list, set, frozenset, dict)
 class TimeKinds:
     """The number of times of each kind in one column, kept up like an index."""
 
-    def __init__(self, name: str, rows: Iterable[BaseModel]) -> None:
-        """Count a column's times; O(n)."""
+    def __init__(
+        self, name: str, rows: Iterable[BaseModel], value_of: Callable[[BaseModel], object] | None = None
+    ) -> None:
+        """Count a column's times; O(n). `value_of` reads it off a row, if it is not a field."""
         self.name = name
-        self._value_of = attrgetter(name)
+        self._value_of = value_of or attrgetter(name)
         self._counts: Counter[Kind] = Counter()
         for row in rows:
             self.add(row)

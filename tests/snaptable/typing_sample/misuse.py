@@ -3,7 +3,28 @@
 
 from typing import Annotated, assert_type
 
-from snaptable import Count, Database, ForeignKey, Row, Table, contains, desc, numbered, one_of, starts_with, table
+from pydantic import BaseModel
+
+from snaptable import (
+    Count,
+    Database,
+    ForeignKey,
+    OnUpdate,
+    Row,
+    Secret,
+    Table,
+    contains,
+    desc,
+    numbered,
+    one_of,
+    starts_with,
+    table,
+    utc_now,
+)
+
+
+class Box(BaseModel, frozen=True):
+    x: int = 0
 
 
 class User(Row):
@@ -25,14 +46,25 @@ class Note(Row):
     text: str
 
 
+class Sheet(Row):
+    id: str
+    box: Box = Box()
+    maybe: Box | None = None
+    counts: dict[str, int] = {}
+
+
 class Library(Database):
     users: Table[User]
+    sheets: Table[Sheet] = table(transient="yes")  # type: ignore[arg-type]
     notes: Table[Note]
     documents: Table[Document] = table("user_id")  # type: ignore[arg-type]
 
 
 def make() -> None:
-    """Make rows."""
+    """Make rows, and marks."""
+    Secret("hide")  # type: ignore[call-arg]
+    OnUpdate(utc_now())  # type: ignore[arg-type]
+    OnUpdate()  # type: ignore[call-arg]
     User(name="ann")  # type: ignore[call-arg]
     User(id="1", colour="red")  # type: ignore[call-arg]
     User(colour="red")  # type: ignore[call-arg]
@@ -83,6 +115,11 @@ def ask(db: Library) -> None:
     db.documents.where(one_of(Document.pages, 3))  # type: ignore[arg-type]
     db.documents.where(starts_with(Document.pages, "3"))  # type: ignore[arg-type]
     db.documents.order_by(desc(Document.colour))  # type: ignore[attr-defined]
+    db.sheets.where(Sheet.box.y > 3)  # type: ignore[attr-defined]
+    db.sheets.where(Sheet.box.x > "3")  # type: ignore[operator]
+    db.sheets.where(Sheet.maybe.x == 3)  # type: ignore[union-attr]
+    db.sheets.where(Sheet.counts[3] == 3)  # type: ignore[index]
+    db.sheets.where(Sheet.counts["a"] == "3")  # type: ignore[comparison-overlap]
     db.documents.where().limit("3")  # type: ignore[arg-type]
     db.documents.where().page(3)  # type: ignore[call-arg]
 

@@ -5,7 +5,7 @@ import asyncio
 from datetime import datetime
 from typing import Annotated, Any, assert_type
 
-from pydantic import EmailStr, Field
+from pydantic import BaseModel, EmailStr, Field
 
 from snaptable import (
     Avg,
@@ -16,12 +16,14 @@ from snaptable import (
     Index,
     Max,
     Min,
+    OnUpdate,
     Page,
     Plan,
     PrimaryKey,
     Query,
     Row,
     RowNotFound,
+    Secret,
     Sum,
     Table,
     Unique,
@@ -56,6 +58,22 @@ class Document(Row):
     above: Annotated[str | None, ForeignKey("documents", on_delete="set null")] = None
 
 
+class Box(BaseModel, frozen=True):
+    x: int = 0
+    name: str | None = None
+
+
+class Sheet(Row):
+    id: str
+    box: Box = Box()
+    maybe: Box | None = None
+    metadata: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    boxes: list[Box] = []
+    token: Annotated[str | None, Secret()] = None
+    updated_at: Annotated[datetime, OnUpdate(utc_now)] = Field(default_factory=utc_now)
+
+
 class Event(Row):
     number: Annotated[int | None, PrimaryKey()] = None
     text: str
@@ -78,6 +96,7 @@ class Library(Database):
     events: Table[Event]
     comments: Table[Comment]
     answers: Table[Answer]
+    sheets: Table[Sheet] = table(Index("token", "id"), transient=True)
 
 
 def write(db: Library) -> None:
@@ -153,6 +172,14 @@ def read(db: Library, user: User) -> list[str]:
     assert_type(db.users.where().with_count(db.documents, on=Document.user_id), list[tuple[User, int]])
     assert_type(query.filter(lambda document: document.pages % 2 == 0), Query[Document])
     assert_type(db.documents.filter(lambda document: document.pages).page(), Page[Document])
+    inner = db.sheets.where(
+        Sheet.box.x > 3, Sheet.metadata["lang"] == "de", Sheet.counts["a"] >= 2, Sheet.boxes[0].x == 1
+    )
+    assert_type(inner.where((Sheet.box.name == None) | starts_with(Sheet.box.name, "a")), Query[Sheet])  # noqa: E711
+    assert_type(inner.order_by(desc(Sheet.box.x)).max(Sheet.box.name), str | None)
+    assert_type(inner.group_by(Sheet.box.x).aggregate(n=Count()), list[Group[int]])
+    assert_type(inner.update(box=Box(x=1)), int)
+    assert_type(db.sheets.create(id="1").updated_at, datetime)
     names = [document.filename for document in db.documents]
     try:
         names.append(db.documents["none"].filename)

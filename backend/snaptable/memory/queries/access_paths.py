@@ -259,8 +259,9 @@ class FullScan(AccessPath):
         """Return every row that matches."""
         if self.residual_filter is None:
             return self._table.live()
-        rows = self._table.scan()
-        columns = self._table.column_cache().get_or_read(self.residual_filter.names, rows)
+        rows, columns = self._table.scan(), None
+        if self.residual_filter.is_over_fields:
+            columns = self._table.column_cache().get_or_read(self.residual_filter.names, rows)
         if columns is None:
             return self.residual_filter.over_rows(values)(rows)
         return self.residual_filter.over_columns(values)(rows, *columns)
@@ -268,7 +269,7 @@ class FullScan(AccessPath):
     def first(self, values: Values, count: int) -> list[BaseModel]:
         """Return the first `count` rows that match, or some more."""
         residual = self.residual_filter
-        if residual is None or count == 0:
+        if residual is None or count == 0 or not residual.is_over_fields:
             return super().first(values, count)
         cache = self._table.column_cache()
         columns = cache.get(residual.names)

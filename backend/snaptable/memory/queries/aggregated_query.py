@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.conditions import Order, PredicateTemplates
+from snaptable.conditions import Column, Order, PredicateTemplates
 from snaptable.contract import Plan, Select
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.aggregation import (
@@ -79,7 +79,7 @@ class AggregatedQuery:
         """Return the column's value of a query's first row: None comes last, so it is None only if all are."""
         assert one.column is not None
         rows = self._prepare(wanted.where, wanted.order).run(wanted, self._before)
-        return getattr(rows[0], one.column.name) if rows else None
+        return one.column.read(rows[0]) if rows else None
 
     # ── over the rows ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,10 +103,10 @@ class AggregatedQuery:
         """Return what reads columns of the whole table: out of the cache of scans, where they are there."""
         cache, read_off = self._table.column_cache(), reader(rows)
 
-        def read(name: str) -> Sequence[Any]:
+        def read(column: Column) -> Sequence[Any]:
             """Return the values of a column."""
-            columns = cache.get_or_read((name,), rows)
-            return read_off(name) if columns is None else columns[0]
+            columns = None if column.is_part else cache.get_or_read((column.name,), rows)
+            return read_off(column) if columns is None else columns[0]
 
         return read
 

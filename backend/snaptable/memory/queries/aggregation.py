@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from functools import partial
-from operator import attrgetter, eq, ge, gt, le, lt, ne
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from snaptable.aggregates import Aggregate, Grouping, number_kind
 from snaptable.conditions import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
 from snaptable.errors import InvalidQuery
+from snaptable.memory.queries.filters import compare_mixed
 from snaptable.values import value_types
 
 Values = Sequence[Any]
-ReadColumn = Callable[[str], Values]
-"""Returns the values of a column, by its name, of all rows that are aggregated, always in the same order."""
+ReadColumn = Callable[[Column], Values]
+"""Returns the values of a column of all rows that are aggregated, always in the same order."""
 Total = Callable[[Values], object]
 """The aggregate of some values, None among them left out already."""
 GroupRow = tuple[object, ...]
@@ -120,8 +121,7 @@ def _mean(values: Values) -> float:
 def aggregate_all(aggregates: Sequence[Aggregate[Any]], read: ReadColumn, count: int) -> GroupRow:
     """Return the aggregates of all rows, of which there are `count`; O(rows) each, most of it in C."""
     return tuple(
-        count if one.column is None else total_of(one)(_present(one.column, read(one.column.name)))
-        for one in aggregates
+        count if one.column is None else total_of(one)(_present(one.column, read(one.column))) for one in aggregates
     )
 
 
@@ -136,7 +136,7 @@ def _present(column: Column, values: Values) -> Values:
 
 def aggregate_groups(grouping: Grouping, read: ReadColumn) -> list[GroupRow]:
     """Return the groups of all rows: those that pass, in order, cut; O(rows) for each aggregate."""
-    columns = [read(column.name) for column in grouping.columns]
+    columns = [read(column) for column in grouping.columns]
     keys: Values = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
     single = len(columns) == 1
     sizes = Counter(keys)
@@ -154,7 +154,7 @@ def _by_group(one: Aggregate[Any], keys: Values, sizes: "Counter[Any]", read: Re
     if one.column is None:
         return dict(sizes)
     collected: defaultdict[Any, list[Any]] = defaultdict(list)
-    values = read(one.column.name)
+    values = read(one.column)
     # deque(maxlen=0) drains an iterator without a Python loop.
     deque(map(list.append, map(collected.__getitem__, keys), values), maxlen=0)
     total, column = total_of(one), one.column
@@ -205,6 +205,8 @@ def _compares(term: Term, mine: Any, value: Any) -> bool:
     if operator not in ("==", "!="):
         if mine is None:
             return False
+        if isinstance(term.column, Column) and term.column.is_mixed:
+            return compare_mixed(mine, operator, value)
         sort_key = term.column.sort_key
         if sort_key is not None:
             mine, value = sort_key(mine), sort_key(value)
@@ -245,10 +247,11 @@ def reader(rows: Collection[BaseModel]) -> ReadColumn:
     """Return what reads a column off some rows, each once; O(rows) a column."""
     columns: dict[str, list[Any]] = {}
 
-    def read(name: str) -> list[Any]:
+    def read(column: Column) -> list[Any]:
         """Return the values of a column."""
+        name = column.name
         if name not in columns:
-            columns[name] = list(map(attrgetter(name), rows))
+            columns[name] = list(map(column.read, rows))
         return columns[name]
 
     return read

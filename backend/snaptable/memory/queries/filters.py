@@ -1,16 +1,19 @@
 """Conditions as compiled list comprehensions: one Python frame a scan, not one a row.
 
 `pages > 3 and user_id == x` becomes `[r for r in rows if (r.pages > v0) and (r.user_id == v1)]`, or, over columns that
-lie beside the rows, `[r for r, c_pages, c_user_id in zip(rows, c_pages, c_user_id) if …]`. Only field names, which were
-checked to be identifiers when the schema was made, are ever part of the source; values are always arguments.
+lie beside the rows, `[r for r, c_pages, c_user_id in zip(rows, c_pages, c_user_id) if …]`. A part of a field's values
+is `r.box.x` where it is always there, else what an argument reads off the row. Only names of fields, which were checked
+to be identifiers, are ever part of the source; values, and the keys of dicts, are always arguments.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
+from operator import ge, gt, le, lt
+from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.conditions import AllOf, Not, PredicateTemplate, Term, terms_of
+from snaptable.conditions import AllOf, Column, Not, PredicateTemplate, Term, terms_of
 from snaptable.values import value_types
 
 Values = Sequence[object]
@@ -39,6 +42,9 @@ class ResidualFilter:
         self.conditions = conditions
         self.names = tuple(dict.fromkeys(term.column.name for template, _ in conditions for term in terms_of(template)))
         """The columns that are looked at."""
+        terms = [term for template, _ in conditions for term in terms_of(template)]
+        self.is_over_fields = not any(term.column.is_part for term in terms)
+        """Whether it looks at whole fields only: `over_columns` is for these."""
 
     def over_rows(self, values: Values) -> Filter:
         """Return the filter of these values; it takes rows."""
@@ -87,6 +93,8 @@ class _FilterSource:
         """The positions of the values that become arguments, in order."""
         self.converters: dict[int, Callable[[object], object]] = {}
         self.sort_keys: list[value_types.SortKey] = []
+        self.readers: list[Callable[[BaseModel], object]] = []
+        """What reads parts of fields off the rows."""
 
     def prepare(self, conditions: Conditions) -> PreparedFilter:
         """Return the compiled filter of conditions that all must hold."""
@@ -95,15 +103,14 @@ class _FilterSource:
             self.position = position
             tests.append(self.test(template))
         arguments = [f"v{position}" for position in self.used] + [f"k{number}" for number in range(len(self.sort_keys))]
+        arguments += [f"p{number}" for number in range(len(self.readers))]
         make = _compiled(" and ".join(tests), ", ".join(arguments), self.columns)
-        used, converters, sort_keys = self.used, self.converters, self.sort_keys
+        used, converters, others = self.used, self.converters, (*self.sort_keys, *self.readers)
 
         def prepared(values: Values) -> Filter:
             """Return the filter of a query's values."""
-            if converters:
-                return make(
-                    *(converters[at](values[at]) if at in converters else values[at] for at in used), *sort_keys
-                )
+            if converters or others:
+                return make(*(converters[at](values[at]) if at in converters else values[at] for at in used), *others)
             return make(*[values[at] for at in used])
 
         return prepared
@@ -129,29 +136,52 @@ class _FilterSource:
     def term(self, term: Term) -> str:
         """Return the source of a comparison of a column with the value at the present position."""
         column = term.column
-        name = f"c_{column.name}" if self.columns else f"r.{column.name}"
+        first, name = self.read(column)
         match term.operator:
             case "is" | "is not":
-                return f"{name} {term.operator} None"
+                return f"{first} {term.operator} None"
             case "==" | "!=":
-                return f"{name} {term.operator} {self.value()}"
+                return f"{first} {term.operator} {self.value()}"
             case "in":
-                return f"{name} in {self.value(frozenset if value_types.is_hashable(column.annotation) else None)}"
+                return f"{first} in {self.value(frozenset if value_types.is_hashable(column.annotation) else None)}"
             case "contains":
-                return f"contains({name}, {self.value()})"
+                return f"contains({first}, {self.value()})"
             case "starts with":
-                return f"isinstance({name}, str) and {name}.startswith({self.value()})"
+                return f"isinstance({first}, str) and {name}.startswith({self.value()})"
             case "contains ignoring case":
-                return f"isinstance({name}, str) and {self.value(str.casefold)} in {name}.casefold()"
+                return f"isinstance({first}, str) and {self.value(str.casefold)} in {name}.casefold()"
             case "starts with ignoring case":
-                return f"isinstance({name}, str) and {name}.casefold().startswith({self.value(str.casefold)})"
-        guard = f"{name} is not None and " if value_types.is_optional(column.annotation) else ""
+                return f"isinstance({first}, str) and {name}.casefold().startswith({self.value(str.casefold)})"
+        if column.is_mixed:
+            return f"mixed({first}, {term.operator!r}, {self.value()})"
+        guard = f"{first} is not None and " if value_types.is_optional(column.annotation) else ""
+        name = name if guard else first
         sort_key = column.sort_key
         # Plain enums don't compare at all, so they always go by their sort keys; times only if they fail to compare.
         if sort_key is None or (sort_key is value_types.microseconds and not self.keyed):
             return f"{guard}{name} {term.operator} {self.value()}"
         self.sort_keys.append(sort_key)
         return f"{guard}k{len(self.sort_keys) - 1}({name}) {term.operator} {self.value(sort_key)}"
+
+    def read(self, column: Column) -> tuple[str, str]:
+        """Return the source of a column's value where a test first asks for it, and where it does again."""
+        if self.columns or column.is_plain_path:
+            name = f"c_{column.name}" if self.columns else f"r.{column.name}"
+            return name, name
+        self.readers.append(column.read)
+        number = len(self.readers) - 1
+        return f"(x{number} := p{number}(r))", f"x{number}"
+
+
+def compare_mixed(mine: Any, operator: str, value: Any) -> bool:
+    """Return whether a value is less, or greater, than another; False if they are of kinds that don't compare."""
+    try:
+        return bool(_COMPARISONS[operator](mine, value))
+    except (TypeError, ArithmeticError):
+        return False
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], object]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def _contains(value: object, item: object) -> bool:
@@ -168,5 +198,6 @@ def _compiled(test: str, arguments: str, columns: tuple[str, ...]) -> Callable[.
     beside = "".join(f", c_{name}" for name in columns)
     loop = f"r{beside} in zip(rows{beside})" if columns else "r in rows"
     source = f"lambda {arguments}: lambda rows{beside}: [r for {loop} if {test}]"
-    make: Callable[..., Filter] = eval(compile(source, "<condition>", "eval"), {"contains": _contains})  # noqa: S307 - see the module's head
+    names = {"contains": _contains, "mixed": compare_mixed}
+    make: Callable[..., Filter] = eval(compile(source, "<condition>", "eval"), names)  # noqa: S307 - see the module's head
     return make

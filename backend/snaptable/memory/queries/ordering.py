@@ -1,7 +1,6 @@
 """The order of rows: by columns, None last in both directions, ties by the primary key in the last direction."""
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel
@@ -39,7 +38,7 @@ def sort_rows(rows: list[BaseModel], order: Sequence[Order], places: Places) -> 
 
 def value_reader(item: Order, places: Places) -> Callable[[BaseModel], Any]:
     """Return the function from a row to what an ordering sorts by, but for the sort key."""
-    return places() if item.column is INSERTED else attrgetter(item.column.name)
+    return places() if item.column is INSERTED else item.column.read
 
 
 def _sort_by(rows: list[BaseModel], item: Order, places: Places) -> list[BaseModel]:
@@ -62,7 +61,7 @@ def _sort_by(rows: list[BaseModel], item: Order, places: Places) -> list[BaseMod
 def rows_after(rows: list[BaseModel], order: Sequence[Order], position: tuple[object, ...]) -> list[BaseModel]:
     """Return the rows that come after a position (a value for each column of the ordering); O(n)."""
     steps = [
-        (attrgetter(item.column.name), item.column.sort_key, item.descending, value)
+        (item.column.read, item.column.sort_key, item.descending, value)
         for item, value in zip(order, position, strict=True)
     ]
 

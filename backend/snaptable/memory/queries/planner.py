@@ -130,10 +130,14 @@ class PreparedQuery:
         """Refuse a naive time among aware ones, or the reverse; O(terms), O(changed rows) with `before`."""
         for position, term in self._times:
             for kind in kinds_of(values[position]):
-                name = term.column.name
-                counts = self.table.time_kinds(name)
-                changed = None if before is None else TimeKinds(name, self.table.rows_of(before))
-                earlier = None if before is None else TimeKinds(name, filter(None, before.values()))
+                column, table = term.column, self.table
+                name, read = column.name, column.read
+                if column.is_part:
+                    counts = table.column_cache().time_kinds(column, table.scan())
+                else:
+                    counts = table.time_kinds(name)
+                changed = None if before is None else TimeKinds(name, table.rows_of(before), read)
+                earlier = None if before is None else TimeKinds(name, filter(None, before.values()), read)
                 same, others = (counts.count(each, changed, earlier) for each in (kind, other(kind)))
                 check_times(term, self.table.name, kind, same, others)
 
