@@ -1,8 +1,11 @@
 """Bodies, read strictly: what another parser could read differently, or the store could not keep, is refused."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 from fastapi import Request
@@ -21,6 +24,8 @@ MAX_DEPTH = 64
 """Nesting of a body; well under what the store takes in a row (100), so that a body that passes here can be stored."""
 
 
+LARGE_BYTES = 64 * 1024
+"""Bytes of a body from which on it is parsed beside the event loop: a megabyte may take a third of a second."""
 MAX_CONTENT_TYPE = 1000
 """Bytes of a header Content-Type; the longest boundary of a form has 70."""
 _UTF8 = re.compile(rb"""charset *= *(?:utf-?8|"utf-?8") *(?=;|\Z)""", re.IGNORECASE)
@@ -75,6 +80,12 @@ class _StrictRequest(Request):
             Problem: 422, the body is not strict JSON, or has more errors than can be told.
         """
         body = await self.body()
+        if len(body) < LARGE_BYTES:
+            return self._value_of(body)
+        return await asyncio.get_running_loop().run_in_executor(_large_bodies(), self._value_of, body)
+
+    def _value_of(self, body: bytes) -> JsonValue:
+        """Return the value of a body that has come; O(its size)."""
         try:
             value = parse_json(body)
         except NotStrictJson as error:
@@ -82,6 +93,12 @@ class _StrictRequest(Request):
         if self._errors is not None and len(body) >= LEAST_BYTES:
             self._errors.check(value)
         return value
+
+
+@cache
+def _large_bodies() -> ThreadPoolExecutor:
+    """Return the thread that parses large bodies, one after the other: it takes turns with the event loop."""
+    return ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
 
 
 class NotStrictJson(ValueError):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from snaptable.web.server.guard import ConnectionGuard
 
-BATCH = 64
-"""Most connections that are accepted before requests have their turn."""
+BATCH = 8
+"""Most connections that are accepted before requests have their turn: two milliseconds."""
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 SslContext = ssl.SSLContext | None
