@@ -224,7 +224,12 @@ class Database:
 
     def _schema_changes(self) -> SchemaMigrations:
         """Return the migrations of the class, beside its tables."""
-        return SchemaMigrations(self.__schemas__, self._migrations(), self._migrate)
+        return self._schema_changes_of(self._migrate)
+
+    @classmethod
+    def _schema_changes_of(cls, policy: MigratePolicy = "open") -> SchemaMigrations:
+        """Return the migrations of the class, beside its tables."""
+        return SchemaMigrations(cls.__schemas__, cls._migrations(), policy)
 
     def _files(self, directory: Path) -> "Files":
         """Return the disk of the directory: a test tool's, else the one given, else the real one."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from snaptable import SnaptableError, __version__
-from snaptable.cli import accept, backup, check, repair, restore
+from snaptable.cli import accept, backup, check, migrate, repair, restore
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from snaptable.maintenance.directory import NotAStore, program
 from snaptable.silenced_log import silenced_log
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=program(), description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"snaptable {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (check, repair, accept, backup, restore):
+    for module in (check, repair, accept, backup, restore, migrate):
         module.add(commands)
     options = parser.parse_args(arguments)
     try:

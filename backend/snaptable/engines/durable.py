@@ -31,6 +31,7 @@ from snaptable.storage.disk.safety import denied
 from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
 from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
+from snaptable.storage.journal.format import Frame
 from snaptable.storage.migration import NoSchemaChanges
 from snaptable.storage.past import StorePast, search
 from snaptable.storage.store import OpenOptions, Store
@@ -215,6 +216,7 @@ class DurableEngine(InMemory):
         )
         try:
             frames, follower = follower.advanced()
+            self._refuse_newer(frames)
             absorb_frames(self.memory, frames)
         except PlaceLost:
             follower = self._load_anew()
@@ -222,6 +224,13 @@ class DurableEngine(InMemory):
             reason = denied(self.store.files.root, error)
             raise OpenError(f"{self.directory} can't be read: {reason}", path=self.directory) from error
         self._follower = follower
+
+    def _refuse_newer(self, frames: Sequence[Frame]) -> None:
+        """Raise StoreNewer if the process that writes applied migrations that these models don't know."""
+        changes = self._options.schema_changes
+        names = [name for frame in frames for commit in frame.commits for name in commit.named_migrations]
+        if changes is not None and names:
+            changes.pending(names, str(self.directory))
 
     def _load_anew(self) -> JournalFollower:
         """Load what the directory holds now beside the tables, and show it; O(n)."""

@@ -17,7 +17,9 @@ from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.storage.disk.files import Files
 from snaptable.storage.disk.names import JOURNAL, SNAPSHOT
 from snaptable.storage.fill_ins import described
-from snaptable.storage.recovery import load_snapshot, recover
+from snaptable.storage.migration import load, read_raw
+from snaptable.storage.raw_rows import RawTables
+from snaptable.storage.recovery import load_snapshot
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
@@ -70,22 +72,36 @@ def check_models(files: Files, models: Models) -> list[Finding]:
 
 
 def _check_models(files: Files, models: Models) -> list[Finding]:
-    snapshot, loader = read_snapshot(files), _loader_of(models)
+    snapshot, loader, changes = read_snapshot(files), _loader_of(models), models._schema_changes_of()
     if snapshot is not None and not snapshot_format.is_ours(snapshot):
         return []  # of the older format: its rows are converted before they are validated
     try:
         with without_garbage_collection():
-            recover(files, snapshot, Pages(tuple(models.__schemas__)), loader)
+            loaded = load(files, snapshot, Pages(tuple(models.__schemas__)), loader, changes)
     except SchemaMismatch as error:
         problems = [RowProblem.parse(text) for text in loader.problems or [str(error)]]
         places = _places_of(files, snapshot, problems)
-        return [_finding_of(problem, places) for problem in problems]
+        return [*(_finding_of(problem, places) for problem in problems), *_advice(files, snapshot, models, loader)]
     except OpenError as error:
         return [Finding("problem", SNAPSHOT, str(error), error.offset, error.line)]
     except OSError as error:
         return [Finding("problem", SNAPSHOT, str(error))]
-    lines = described(loader.fill_ins.values(), ("opening would fill in", "opening would rewrite"))
+    lines = list(described(loader.fill_ins.values(), ("opening would fill in", "opening would rewrite")))
+    if loaded.before is not None:
+        _, commit = loaded.before
+        count, pending = len(commit.changes), ", ".join(map(repr, commit.migrations))
+        lines.append(f"opening would apply the migrations {pending}, which change {count:,} row{'s' * (count != 1)}")
     return [Finding("notice", SNAPSHOT, line) for line in lines]
+
+
+def _advice(files: Files, snapshot: bytes | None, models: Models, loader: TableLoader) -> list[Finding]:
+    """Return what to write for rows that don't fit, as far as they can be read without models."""
+    try:
+        rows = RawTables(read_raw(files, snapshot)[0])
+    except (OpenError, OSError):
+        return []
+    lines = models._schema_changes_of().advice(rows, loader.problems)
+    return [Finding("notice", SNAPSHOT, f"for the list of migrations: {line}") for line in lines]
 
 
 def _has_problem(findings: list[Finding]) -> bool:
