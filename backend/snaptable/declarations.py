@@ -61,7 +61,7 @@ def declared_tables(cls: type, base: type, hints: Mapping[str, Any]) -> dict[str
         name: _declaration(cls, base, name, hint)
         for name, hint in hints.items()
         # A private attribute is left alone, unless it would be a table.
-        if get_origin(hint) is not ClassVar and (not name.startswith("_") or get_origin(hint) is Table)
+        if ClassVar not in (hint, get_origin(hint)) and (not name.startswith("_") or get_origin(hint) is Table)
     }
 
 

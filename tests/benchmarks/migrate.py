@@ -42,7 +42,7 @@ class Paper(Row):
 class New(Database):
     documents: Table[Paper]
     others: Table[Document]
-    migrations: ClassVar = [
+    migrations: ClassVar[list[Migration]] = [
         Migration("name", rename("documents.title", to="name")),
         Migration(
             "tags", retype("documents.tags", using=lambda text: text.split(",")), add("documents.pages", lambda _: 1)
