@@ -129,7 +129,7 @@ class Database:
         """In a fork, the process that has the database open; else None."""
         self._closing = threading.Lock()
         self._is_copy = False
-        self._raw_rows: Callable[[], Mapping[str, Mapping[str, bytes]]] | None = None
+        self._raw_rows: Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None = None
         """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
         """The commit that a fork began with; None for any other database."""
@@ -371,7 +371,7 @@ class Database:
         engine: Engine,
         name: str,
         fork_base: int | None,
-        raw_rows: "Callable[[], Mapping[str, Mapping[str, bytes]]] | None" = None,
+        raw_rows: "Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None" = None,
     ) -> Self:
         """Return an open database of this class over an engine with rows of this one; called by `History`."""
         copy = type(self).__new__(type(self))
@@ -393,16 +393,13 @@ class Database:
         {'id': 'ann', 'age': 31}
         """
         engine = self._opened()
-        rows: Mapping[str, Mapping[str, bytes]]
         if self._raw_rows is not None:
             rows = self._raw_rows()
+            if table in rows:
+                return rows[table]
         elif table in self._tables:
-            rows = {table: {str(key): row for key, row in engine.rows_json(table).items()}}
-        else:
-            rows = {}
-        if table not in rows:
-            raise ValueError(f"{self!r} has no table {table!r}")
-        return {key: json.loads(row) for key, row in rows[table].items()}
+            return {str(key): json.loads(row) for key, row in engine.rows_json(table).items()}
+        raise ValueError(f"{self!r} has no table {table!r}")
 
     # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────
 

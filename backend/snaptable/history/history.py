@@ -10,7 +10,7 @@ from snaptable.changes import CommitRecord, Key, PurgedChange, TimedCommit
 from snaptable.contract import CommitSource, Engine, RowState
 from snaptable.errors import HistoryError, HistoryPurged, TransactionError
 from snaptable.history.feed import Feed
-from snaptable.history.lifting import Lifting, Present, TextRows
+from snaptable.history.lifting import Lifting, Present, RawRows
 from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.purge import Purge, Purged
 from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
@@ -32,7 +32,7 @@ class Subject(Protocol):
     def _opened(self) -> Engine: ...
 
     def _copy_over(
-        self, engine: Engine, name: str, fork_base: int | None, raw_rows: Callable[[], TextRows] | None = None
+        self, engine: Engine, name: str, fork_base: int | None, raw_rows: Callable[[], RawRows] | None = None
     ) -> Self: ...
 
     def _schema_changes(self) -> SchemaMigrations: ...

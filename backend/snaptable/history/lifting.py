@@ -8,16 +8,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from snaptable.changes import CommitRecord
 from snaptable.contract import CommitSource, Engine
 from snaptable.errors import HistoryError, MigrationFailed
-from snaptable.history.rewind import former_json, touched
+from snaptable.history.rewind import complete, former_row, touched_by
+from snaptable.memory.loader import without_garbage_collection
 from snaptable.migrations.plan import SchemaMigrations
-from snaptable.migrations.raw import RawDatabase
+from snaptable.migrations.raw import RawDatabase, RawRow
 from snaptable.schema import TableSchema
 from snaptable.storage.raw_rows import UnwritableRow, encoded
 
 TextRows = dict[str, dict[str, bytes]]
 """Each row's JSON, by table and text of the key."""
+RawRows = dict[str, dict[str, RawRow]]
+"""Each row as a JSON object, by table and text of the key."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,20 @@ class Lifting:
     def __init__(self, present: Present, schemas: Mapping[str, TableSchema], changes: SchemaMigrations) -> None:
         """Take the present, the tables that have a past, and the application's migrations."""
         self.present, self._schemas, self._changes = present, schemas, changes
+        self._commits: tuple[int, list[CommitRecord]] | None = None
 
     def migrations_since(self, sequence: int) -> tuple[str, ...]:
         """Return the migrations that were applied after a commit, in order; O(commits since), 0 without any list."""
         if not self._changes.names:
             return ()
-        commits = self.present.source.oldest_first(sequence, self.present.sequence)
-        return tuple(name for timed in commits for name in timed.record.named_migrations)
+        return tuple(name for commit in reversed(self._commits_since(sequence)) for name in commit.named_migrations)
+
+    def _commits_since(self, sequence: int) -> list[CommitRecord]:
+        """Return the commits after one, the newest first; they are read once."""
+        if self._commits is None or self._commits[0] != sequence:
+            commits = list(complete(self.present.source, sequence, self.present.sequence))
+            self._commits = (sequence, commits)
+        return self._commits[1]
 
     def refuse_code(self, sequence: int, names: tuple[str, ...]) -> None:
         """Raise HistoryError if one of some migrations ran code over whole tables: a single commit can't follow it."""
@@ -73,20 +84,21 @@ class Lifting:
                 f"across tables: it can't be undone through that; restore(at={sequence - 1}, …) works by whole rows"
             )
 
-    def raw(self, sequence: int) -> TextRows:
+    def raw(self, sequence: int) -> RawRows:
         """Return the rows as they stood after a commit, of the tables there were then; O(n)."""
         return self._rewound(sequence, as_written=True)
 
-    def _rewound(self, sequence: int, *, as_written: bool) -> TextRows:
+    def _rewound(self, sequence: int, *, as_written: bool) -> RawRows:
         """Return the present rows with the commits since taken back."""
-        rows = self.present.rows(self._schemas)
-        past = touched(self.present.source, sequence, self.present.sequence, None, as_written=as_written)
+        past = touched_by(self._commits_since(sequence), None, as_written=as_written)
+        rows: RawRows = {
+            table: {key: json.loads(row) for key, row in by_key.items() if (table, key) not in past}
+            for table, by_key in self.present.rows(self._schemas).items()
+        }
         for (table, key), (oldest, _) in past.items():
-            former = former_json(oldest)
-            if former is None:
-                rows.setdefault(table, {}).pop(key, None)
-            else:
-                rows.setdefault(table, {})[key] = former
+            former, by_key = former_row(oldest), rows.setdefault(table, {})
+            if former is not None:
+                by_key[key] = former
         return rows
 
     def rows(self, sequence: int, names: tuple[str, ...]) -> TextRows:
@@ -104,13 +116,12 @@ class Lifting:
                 f"the state at {sequence} lies before migrations that the code doesn't have any more: "
                 f"{', '.join(map(repr, names))}; raw(table) gives its rows as they were"
             )
-        return self._lifted(sequence, self._rewound(sequence, as_written=False), names)
+        with without_garbage_collection():
+            return self._lifted(sequence, self._rewound(sequence, as_written=False), names)
 
-    def _lifted(self, sequence: int, rows: TextRows, names: tuple[str, ...]) -> TextRows:
+    def _lifted(self, sequence: int, rows: RawRows, names: tuple[str, ...]) -> TextRows:
         """Return raw rows in the shape of today's models."""
-        db: RawDatabase = {name: {} for name in self._changes.tables_before(names)}
-        for table, by_key in rows.items():
-            db[table] = {key: json.loads(row) for key, row in by_key.items()}
+        db: RawDatabase = {name: {} for name in self._changes.tables_before(names)} | rows
         try:
             self._changes.apply(db, names)
             return {

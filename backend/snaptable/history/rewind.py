@@ -5,7 +5,7 @@ state at the commit is what that one says was there before.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import cast
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange
@@ -66,9 +66,16 @@ def touched(
     Raises:
         HistoryGone: commits of that range are gone.
     """
+    return touched_by(complete(source, after, until), tables, as_written=as_written)
+
+
+def touched_by(
+    newest_first: Iterable[CommitRecord], tables: Collection[str] | None, *, as_written: bool = False
+) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
+    """Return the oldest and the newest change of each row that some commits changed, as `touched`; O(changes)."""
     oldest: dict[RowKey, ChangeRecord] = {}
     newest: dict[RowKey, ChangeRecord] = {}
-    for record in _complete(source, after, until):
+    for record in newest_first:
         counts = as_written or not record.is_automatic
         for change in record.changes:
             if tables is None or change.table in tables:
@@ -79,7 +86,7 @@ def touched(
     return {place: (change, newest[place]) for place, change in oldest.items()}
 
 
-def _complete(source: CommitSource, after: int, until: int) -> Iterator[CommitRecord]:
+def complete(source: CommitSource, after: int, until: int) -> Iterator[CommitRecord]:
     """Yield every commit of a range, newest first; raise HistoryGone where one is missing."""
     expected = until
     for timed in source.newest_first(after, until):

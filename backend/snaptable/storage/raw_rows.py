@@ -17,7 +17,7 @@ from snaptable.values.row_lines import encode_line, join_lines, row_json, split_
 
 RawTable = dict[str, dict[str, Any]]
 
-_KEYS = re.compile(rb'(?:\A|\n)("(?:[^"\\\n]|\\.)*"): ')
+_LINE_START = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+": ')
 _encode_strictly = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 
@@ -54,15 +54,16 @@ class RawTarget:
             CorruptSnapshot: what lies there are no rows, which a checksum that is right makes all but impossible.
         """
         for offset, page in section.pages():
-            keys = keys_of(page)
-            if len(keys) != len(split_lines(page)):
+            try:
+                keys = list(_rows_of(page))
+            except ValueError:
                 line = section.line_at(offset)
                 raise CorruptSnapshot(
                     f"{section.path}, byte {offset}: a line of {section.table} is not a row",
                     path=section.path,
                     line=line,
                     offset=offset,
-                )
+                ) from None
             yield page, keys
 
     def parse_key(self, table: str, text: str, where: str) -> str:  # noqa: ARG002 - nothing is refused
@@ -76,12 +77,6 @@ class RawTarget:
 
     def finish(self, numbered: Mapping[str, int]) -> None:
         """Do nothing: only models have constraints."""
-
-
-def keys_of(page: bytes) -> list[str]:
-    """Return the keys of joined lines; O(bytes), in C."""
-    keys: list[str] = json.loads(b"[" + b",".join(_KEYS.findall(page)) + b"]")
-    return keys
 
 
 class RawTables(MutableMapping[str, RawTable]):
@@ -204,10 +199,18 @@ def _rendered(pages: Pages, table: str) -> bytes:
 
 
 def _rows_of(lines: bytes) -> dict[str, bytes]:
-    """Return the JSON of each row of joined lines by the text of its key."""
-    starts = _KEYS.findall(lines)
-    rows = (line[len(start) + 2 :] for start, line in zip(starts, split_lines(lines), strict=True))
-    return dict(zip(keys_of(lines), rows, strict=True))
+    """Return the JSON of each row of joined lines by the text of its key; O(bytes).
+
+    Raises:
+        ValueError: a line is not a row, or a key stands twice.
+    """
+    each_line = split_lines(lines)
+    starts = [match.group() for match in map(_LINE_START.match, each_line) if match is not None]
+    keys = json.loads(b"[" + b",".join([start[:-2] for start in starts]) + b"]")
+    rows = dict(zip(keys, [line[len(start) :] for start, line in zip(starts, each_line, strict=True)], strict=True))
+    if len(rows) != len(each_line):
+        raise ValueError("a key stands twice")
+    return rows
 
 
 def _changes_of(table: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[ChangeRecord]:
