@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import cached_property
+from typing import ClassVar
 
 from app import legacy_import
 from app.files import blobs
@@ -22,6 +23,8 @@ class Library(Database):
     annotations: Table[Annotation] = table(
         Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
     )
+
+    backup_folders: ClassVar[tuple[str, ...]] = (blobs.FOLDER,)
 
     limits = Limits()
     """What one user may store; the settings say otherwise."""

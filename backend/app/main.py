@@ -13,7 +13,7 @@ from app.library import Library
 from app.resources import Resources
 from app.server import check_tls, serve
 from app.settings import Settings
-from snaptable import OpenError, StoreLocked
+from snaptable import BackupError, OpenError, StoreLocked
 from snaptable.web.server import bind
 
 __all__ = ["Library", "create_app", "main"]
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"cannot open the store: {holder}; {LOCKED}")
     except OpenError as error:
         return _fail(f"cannot open the store: {error}")
+    except BackupError as error:
+        return _fail(f"backups can't be made: {error}")
     except OSError as error:
         return _fail(str(error))
     except KeyboardInterrupt:  # while the store was being opened: the server itself stops in order

@@ -14,12 +14,14 @@ from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords, bcrypt_cost_of
 from app.services import documents
 from app.services.accounts import AccountResources
+from app.services.backups import Backups, BackupTerms
 from app.services.erasure import Erasure
 from app.services.sessions import SessionTerms
 from app.services.uploads import UploadResources
 from app.settings import Settings
 from app.usage import Limits
 from snaptable import SnaptableError, WriteFailed
+from snaptable.backup import Keep
 from snaptable.engines import Filesystem
 from snaptable.storage.disk.files import Files
 
@@ -35,6 +37,8 @@ class Resources:
     accounts: AccountResources
     uploads: UploadResources
     erasure: Erasure
+    backups: Backups | None
+    """None if the settings name no folder for them."""
 
     def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
         """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
@@ -56,17 +60,19 @@ class Resources:
 
         Raises:
             OpenError: the database can't be opened.
-            OSError: the folder of the blobs can't be used.
+            OSError: the folder of the blobs, or of the backups, can't be used.
+            BackupError: backups can't be made as the settings say.
         """
         if self._is_open:
             return
         self.db.open()
+        settings = self.settings
         try:
             blobs = self._open_blobs()
+            self.backups = Backups(self.db, blobs, _backup_terms(settings)) if settings.backup_dir else None
         except BaseException:
             self.db.close()
             raise
-        settings = self.settings
         pages = PageCounter(settings.pdf_workers, settings.pdf_seconds, patience=settings.pdf_patience)
         self.uploads = UploadResources(blobs, pages, settings.max_upload)
         self.accounts = AccountResources(
@@ -87,8 +93,10 @@ class Resources:
         return blobs
 
     async def tend(self) -> None:
-        """Do for ever what no request asks for: make writes work again, remove what deleted accounts left."""
-        await asyncio.gather(self._retry_writes(), self.erasure.run())
+        """Do for ever what no request asks for: make writes work again, remove what deleted accounts left, back up."""
+        await asyncio.gather(
+            self._retry_writes(), self.erasure.run(), *([self.backups.run()] if self.backups is not None else [])
+        )
 
     async def _retry_writes(self) -> None:
         """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
@@ -124,6 +132,16 @@ class Resources:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+
+def _backup_terms(settings: Settings) -> BackupTerms:
+    keep = Keep(
+        last=settings.backup_keep_last,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+    )
+    return BackupTerms(settings.backup_dir, settings.backup_period, keep, settings.backup_recipients)
 
 
 def _passwords(settings: Settings, db: Library) -> Passwords:

@@ -1,6 +1,7 @@
 """The backend's settings: environment variables `BACKEND_…`, a `.env` file, options of the same names."""
 
 import re
+from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.usage import MIB, Limits
 
+_PERIOD = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(s|min|h|d)")
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -22,6 +25,15 @@ class Settings(BaseSettings):
     fsync: bool = Field(default=True, description="Sync every write to the disk; without, writes survive a kill only.")
     snapshot: Literal["auto", "always", "background"] = Field(
         "auto", description="When db_snapshot.json is renewed: auto, always (before every answer) or background."
+    )
+    backup_dir: str = Field("", description="Folder for backups, on another disk if possible; none is made without.")
+    backup_every: str = Field("24h", description="Time between two backups: a number and s, min, h or d.")
+    backup_keep_last: int = Field(3, ge=1, description="Newest backups that are kept.")
+    backup_keep_daily: int = Field(7, ge=0, description="Days of which the newest backup is kept.")
+    backup_keep_weekly: int = Field(4, ge=0, description="Weeks of which the newest backup is kept.")
+    backup_keep_monthly: int = Field(12, ge=0, description="Months of which the newest backup is kept.")
+    backup_to: str = Field(
+        "", description="Public keys (age1…) that backups are encrypted for, comma-separated; needs snaptable[backup]."
     )
     max_upload: int = Field(50 * MIB, gt=0, description="Largest document in bytes.")
     max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
@@ -101,6 +113,31 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is not an origin; write it as a browser does: https://app.example.org")
         return text
 
+    @field_validator("backup_every")
+    @classmethod
+    def _check_period(cls, text: str) -> str:
+        """Refuse what is no period, or one so short that the server would do nothing else."""
+        if _period(text) < timedelta(seconds=1):
+            raise ValueError("the time between two backups is a second or more: write 24h, 30min, 7d")
+        return text
+
+    @model_validator(mode="after")
+    def _check_backups(self) -> Self:
+        """Refuse backups of what is kept nowhere."""
+        if self.backup_dir and self.data_dir == "memory:":
+            raise ValueError("backup_dir: a store in memory has nothing to back up; give data_dir a folder")
+        return self
+
+    @property
+    def backup_period(self) -> timedelta:
+        """The time between two backups."""
+        return _period(self.backup_every)
+
+    @property
+    def backup_recipients(self) -> tuple[str, ...]:
+        """The public keys that backups are encrypted for."""
+        return _listed(self.backup_to)
+
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         """Refuse half a pair: it would silently serve HTTP."""
@@ -117,6 +154,12 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may call the API."""
         return _listed(self.cors_origins)
+
+
+def _period(text: str) -> timedelta:
+    """Return the time that a number and its unit stand for; none for any other text."""
+    match = _PERIOD.fullmatch(text.strip())
+    return timedelta(**{_UNITS[match[2]]: float(match[1])}) if match else timedelta()
 
 
 def _listed(text: str) -> tuple[str, ...]:

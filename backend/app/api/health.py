@@ -1,18 +1,39 @@
 """Health, for probes and people."""
 
 import hmac
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import AwareDatetime, BaseModel
 
 from app.api.dependencies import ResourcesDep
 from app.api.routing import new_router
 from app.resources import Resources
 from app.services import sessions
+from app.services.backups import Backups
 from snaptable.web import Health, PlainHealth, health, plain_health, problems
+from snaptable.web.health import without_paths
 
 router = new_router("health")
+
+
+class BackupHealth(BaseModel):
+    """The newest backup, why the last attempt failed, and when the next is due."""
+
+    last_at: AwareDatetime | None
+    last_sequence: int | None
+    bytes: int | None
+    error: str | None
+    error_at: AwareDatetime | None
+    next_at: AwareDatetime | None
+
+
+class BackendHealth(Health):
+    """The store's health, and that of its backups: `degraded`, too, while the last one failed."""
+
+    backup: BackupHealth | None
 
 
 async def may_see_details(request: Request, resources: ResourcesDep) -> bool:
@@ -32,9 +53,32 @@ def is_health_token(resources: Resources, token: str) -> bool:
 @router.get("/health", responses=problems(503), summary="Tell whether the store takes writes")
 async def get_health(
     resources: ResourcesDep, details: Annotated[bool, Depends(may_see_details)]
-) -> Health | PlainHealth:
+) -> BackendHealth | PlainHealth:
     """Return whether the store is well; 503 if writes are refused.
 
-    With a token, of a login or that of the setting `health_token`: also its rows, and the age of its snapshot.
+    With a token, of a login or that of the setting `health_token`: also its rows, the age of its snapshot, its backups.
     """
-    return health(resources.db) if details else plain_health(resources.db)
+    backup = None if resources.backups is None else _backup_health(resources.backups)
+    if not details:
+        plain = plain_health(resources.db)
+        return PlainHealth(status="degraded") if backup and backup.error else plain
+    report = BackendHealth(**health(resources.db).model_dump(), backup=backup)
+    return report.model_copy(update={"status": "degraded"}) if backup and backup.error else report
+
+
+def _backup_health(backups: Backups) -> BackupHealth:
+    try:
+        report = backups.report()
+    except OSError as error:
+        reason = without_paths(str(error))
+        return BackupHealth(
+            last_at=None, last_sequence=None, bytes=None, error=reason, error_at=datetime.now(UTC), next_at=None
+        )
+    return BackupHealth(
+        last_at=report.last_at,
+        last_sequence=report.last_sequence,
+        bytes=report.last_bytes,
+        error=report.error and without_paths(report.error),
+        error_at=report.error_at,
+        next_at=report.next_at,
+    )

@@ -56,6 +56,7 @@ class Blobs:
         self.files = files
         self._is_referenced = is_referenced
         self._pins: Counter[str] = Counter()
+        self._holds = 0
         self._pending_removal: set[str] = set()
         self._verified: dict[str, tuple[int, ...]] = {}
         self._lock = threading.Lock()
@@ -140,10 +141,25 @@ class Blobs:
         finally:
             self._unpin(sha256)
 
-    def collect(self, sha256: str) -> None:
-        """Remove a blob if no row refers to it, now or when its last pin goes."""
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every blob from being removed while the block runs: a backup copies them."""
         with self._lock:
-            if self._pins[sha256]:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holds -= 1
+                if not self._holds:
+                    for sha256 in [each for each in self._pending_removal if not self._pins[each]]:
+                        self._pending_removal.discard(sha256)
+                        self._remove_unreferenced(sha256)
+
+    def collect(self, sha256: str) -> None:
+        """Remove a blob if no row refers to it, now or when its last pin, or the backup under way, is done."""
+        with self._lock:
+            if self._pins[sha256] or self._holds:
                 self._pending_removal.add(sha256)
             else:
                 self._remove_unreferenced(sha256)
@@ -154,7 +170,7 @@ class Blobs:
             if self._pins[sha256]:
                 return
             del self._pins[sha256]
-            if sha256 in self._pending_removal:
+            if sha256 in self._pending_removal and not self._holds:
                 self._pending_removal.discard(sha256)
                 self._remove_unreferenced(sha256)
 

@@ -126,6 +126,11 @@ def back_up(
     return write_backup(database._files(folder), name, take, facts, encryption, on_progress)
 
 
+def store_of(database: Subject) -> str:
+    """Return the id of a database's store, by which the names of its backups end."""
+    return database._opened().capture((), ()).store
+
+
 def transient_tables(schemas: Mapping[str, TableSchema]) -> tuple[str, ...]:
     """Return the names of the tables whose rows a restore leaves out."""
     return tuple(name for name, schema in schemas.items() if getattr(schema, "transient", False))

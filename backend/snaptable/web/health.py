@@ -58,17 +58,17 @@ def health(db: Database) -> Health:
         sequence=status.snapshot_sequence,
         saved_at=status.snapshot_saved_at,
         bytes=status.snapshot_bytes,
-        error=status.snapshot_error and _without_paths(status.snapshot_error),
+        error=status.snapshot_error and without_paths(status.snapshot_error),
     )
     state: Literal["ok", "degraded"] = "degraded" if status.snapshot_error else "ok"
     report = Health(status=state, engine=status.engine, sequence=status.sequence, snapshot=snapshot, rows=status.rows)
     if not status.writable:
         members = report.model_dump(mode="json", exclude={"status"})
-        reason = f"Writes are refused: {_without_paths(status.reason or 'the store is read-only')}"
+        reason = f"Writes are refused: {without_paths(status.reason or 'the store is read-only')}"
         raise Problem(503, reason, headers={"Retry-After": "5"}, members=members)
     return report
 
 
-def _without_paths(reason: str) -> str:
+def without_paths(reason: str) -> str:
     """Return a reason that tells strangers nothing of the machine's folders; the log has it in full."""
     return _PATH.sub("…", reason)
