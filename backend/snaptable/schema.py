@@ -16,6 +16,7 @@ from snaptable.conditions import Column
 from snaptable.errors import SchemaError
 from snaptable.on_update import OnUpdate, without_default
 from snaptable.secrets import MASKED, Secret, secret_fields
+from snaptable.table_marks import TableMarks
 from snaptable.values.row_lines import Key
 
 if TYPE_CHECKING:
@@ -325,3 +326,9 @@ class TableSchema:
         if str(key) != text:
             raise ValueError(f"{text!r} is not how the key {key} is written")
         return key
+
+
+def marks_of(schemas: Mapping[str, TableSchema]) -> TableMarks:
+    """Return what schemas say of their tables, for the header of a snapshot."""
+    secret = {name: tuple(sorted(schema.secrets)) for name, schema in schemas.items() if schema.secrets}
+    return TableMarks(secret, tuple(name for name, schema in schemas.items() if schema.transient))

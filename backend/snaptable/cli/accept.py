@@ -3,9 +3,10 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from snaptable import Database
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
@@ -26,10 +27,13 @@ from snaptable.maintenance.edit import Edit
 from snaptable.maintenance.external_edit import examine, examine_discarding
 from snaptable.maintenance.models import validator_of
 from snaptable.maintenance.untyped import UntypedStore
+from snaptable.secrets import MASK, masked
 
 DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed, or an older copy of it
 that was put back: show what changes by table, key and field, ask, and make it a commit like any other. With --discard,
 continue from the journal instead. The file is kept in quarantine/ either way."""
+Secrets = Mapping[str, Collection[str]]
+"""The names of secret fields, by table."""
 WIDTH = 80
 """Characters that are shown of a value."""
 MAX_ROWS = 20
@@ -74,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
             say("If rows break them, the store will be refused when it is opened.")
         elif checked:
             say(checked)
-        _print_edit(directory, edit, None if options.all else MAX_ROWS)
+        secrets = _secrets_of(edit, models)
+        _print_edit(directory, edit, secrets, None if options.all else MAX_ROWS)
         if not ask("Take it over?", yes=options.yes):
             return EXIT_FAILED
         for name in accept_edit(directory.files, edit):
@@ -109,8 +114,17 @@ def _say_done(store: UntypedStore) -> int:
 # ── the difference ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _print_edit(directory: StoreDirectory, edit: Edit, most: int | None) -> None:
-    """Print what was changed, at most `most` rows of each table."""
+def _secrets_of(edit: Edit, models: type[Database] | None) -> Secrets:
+    """Return the fields that are never shown, by table, as the snapshot and the models name them."""
+    marks = edit.store.pages.marks
+    named: dict[str, set[str]] = {table: set(names) for table, names in marks.secret.items()} if marks else {}
+    for table, schema in (models.__schemas__ if models else {}).items():
+        named.setdefault(table, set()).update(schema.secrets)
+    return named
+
+
+def _print_edit(directory: StoreDirectory, edit: Edit, secrets: Secrets, most: int | None) -> None:
+    """Print what was changed, at most `most` rows of each table, without secrets."""
     path = directory.snapshot_path
     if not edit.is_base_known:
         say(f"{path} was edited. The journal doesn't reach back to the start, so only the new content can be shown:")
@@ -125,17 +139,17 @@ def _print_edit(directory: StoreDirectory, edit: Edit, most: int | None) -> None
     if not edit.differences:
         say("No row differs." if edit.put_back else f"{path} was laid out anew; no row was changed.")
     for table, differences in groupby(edit.differences, key=lambda difference: difference.table):
-        _print_table(table, list(differences), most)
+        _print_table(table, list(differences), secrets.get(table, ()), most)
     if edit.newer_commits and not edit.put_back:
         commits = describe_number(edit.newer_commits, "commit")
         say(f"{commits} of the journal that the file didn't hold yet {'stays' if edit.newer_commits == 1 else 'stay'}.")
 
 
-def _print_table(table: str, differences: Sequence[Difference], most: int | None) -> None:
+def _print_table(table: str, differences: Sequence[Difference], secrets: Collection[str], most: int | None) -> None:
     kinds = Counter(_kind_of(difference) for difference in differences)
     say(f"{table}: {', '.join(f'{kinds[kind]:,} {kind}' for kind in ('changed', 'added', 'removed') if kinds[kind])}")
     for difference in differences[:most]:
-        for line in _describe_row(difference):
+        for line in _describe_row(difference, secrets):
             say(f"  {line}")
     if most is not None and len(differences) > most:
         say(f"  … and {len(differences) - most:,} more; --all shows them")
@@ -147,18 +161,22 @@ def _kind_of(difference: Difference) -> str:
     return "removed" if difference.after is None else "changed"
 
 
-def _describe_row(difference: Difference) -> Iterator[str]:
+def _describe_row(difference: Difference, secrets: Collection[str]) -> Iterator[str]:
     key = _shorten(json.dumps(difference.key, ensure_ascii=False))
     if difference.after is None:
         yield f"- {key}"
     elif difference.before is None:
-        yield f"+ {key}: {_shorten(json.dumps(json.loads(difference.after), ensure_ascii=False))}"
+        yield f"+ {key}: {_shorten(json.dumps(masked(json.loads(difference.after), secrets), ensure_ascii=False))}"
     else:
         yield f"~ {key}"
         for change in difference.fields:
-            before = "(not there)" if change.before is None else _shorten(change.before)
-            after = "(gone)" if change.after is None else _shorten(change.after)
+            before, after = (_shown(text, is_secret=change.name in secrets) for text in (change.before, change.after))
+            before, after = before or "(not there)", after or "(gone)"
             yield f"    {change.name}: {before} -> {after}"
+
+
+def _shown(text: str | None, *, is_secret: bool) -> str | None:
+    return MASK if is_secret and text not in (None, "null") else text if text is None else _shorten(text)
 
 
 def _shorten(text: str) -> str:

@@ -7,6 +7,7 @@ from snaptable.captures import Capture
 from snaptable.changes import ErasedKeys
 from snaptable.clock import timestamp
 from snaptable.memory.engine import MemoryEngine
+from snaptable.schema import marks_of
 from snaptable.values.row_lines import encode_line, join_lines
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def captured_rows(
         }
         counts = {table.name: len(rows) for table, rows in tables}
         header = SnapshotHeader(
-            store, sequence, timestamp(), counts, digest or GENESIS, numbered, tuple(migrations), erased or {}
-        )
+            store, sequence, timestamp(), counts, digest or GENESIS, numbered, tuple(migrations), erased or {},
+            marks_of({name: table.schema for name, table in memory.tables.items()}),
+        )  # fmt: skip
         return header, lines
 
     return capture(files, folders, take)

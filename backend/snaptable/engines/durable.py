@@ -23,6 +23,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.progress import Progress
 from snaptable.retention import FoundText
+from snaptable.schema import marks_of
 from snaptable.storage.capture import capture
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import names
@@ -117,6 +118,7 @@ class DurableEngine(InMemory):
             options.models,
             options.retention,
             options.schema_changes or NoSchemaChanges(),
+            marks_of(options.schemas),
             options.cleanup,
         )
         callbacks = CommitCallbacks[UndoRecords](

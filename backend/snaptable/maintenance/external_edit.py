@@ -73,7 +73,7 @@ def examine(files: Files, data: bytes, validate: Validate | None = None) -> Edit
         store = UntypedStore(
             pages_of(base.rows, {}, edited.header.migrations), edited.header.store, edited.header.sequence
         )
-        store.head_digest = edited.header.head_digest
+        store.head_digest, store.pages.marks = edited.header.head_digest, edited.header.marks
         put_back = examine_put_back(files, edited, store, base.rows, validate)
         if put_back is not None:
             return put_back
@@ -100,6 +100,7 @@ def _rebuild_base(files: Files, header: SnapshotHeader) -> _Base | None:
     if not segments or segments[0].first != 1 or segments[0].store != header.store:
         return None
     store = empty_store(header.store, segments[0].migrations)
+    store.pages.marks = header.marks
     frames = frames_after(store, segments)
     digests = {0: journal_format.GENESIS} | {frame.last: frame.digest for frame in frames}
     reached = max(digests)
@@ -232,5 +233,6 @@ def _examine_without_base(files: Files, edited: EditedSnapshot, validate: Valida
     digest = secrets.token_hex(16)  # of no frame: a journal of the former history can't follow it
     pages = pages_of(rows, numbers, header.migrations)
     pages.take_note_of_erased(header.erased)
+    pages.marks = header.marks
     store = UntypedStore(pages, header.store, header.sequence + 1, digest)
     return Edit(edited.data, store, is_base_known=False)

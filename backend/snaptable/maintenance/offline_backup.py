@@ -17,6 +17,7 @@ from snaptable.storage.disk.files import Files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.store import READ_PAUSES, read_snapshot
+from snaptable.table_marks import TableMarks
 
 
 def back_up_directory(
@@ -76,6 +77,6 @@ def _content(state: UntypedStore) -> Content:
     assert store is not None
     header = SnapshotHeader(
         store, state.sequence, max(timestamp(), state.at), pages.counts(), state.head_digest, dict(pages.numbered),
-        tuple(pages.migrations),
+        tuple(pages.migrations), pages.erased, pages.marks or TableMarks(),
     )  # fmt: skip
     return header, {name: [ChecksummedBytes([page]) for page in lines] for name, lines in pages.render().items()}

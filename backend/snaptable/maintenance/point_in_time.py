@@ -55,7 +55,9 @@ def rewind(files: Files, store: UntypedStore, moment: Moment | CommitsAgo) -> Un
     # 2. The journal up to there.
     digest, at = _cut(files, sequence)
     # 3. The snapshot.
-    there = UntypedStore(pages_of(rows, store.pages.numbered, migrations), store.id, sequence, digest, at or store.at)
+    pages = pages_of(rows, store.pages.numbered, migrations)
+    pages.marks = store.pages.marks
+    there = UntypedStore(pages, store.id, sequence, digest, at or store.at)
     write_snapshot(files, there)
     return there
 
@@ -67,6 +69,8 @@ def without_rows(files: Files, store: UntypedStore, tables: Collection[str]) -> 
         return store
     rows = {name: {} if name in filled else by_key for name, by_key in rows_of(store.pages).items()}
     pages = pages_of(rows, store.pages.numbered, store.pages.migrations)
+    pages.take_note_of_erased(store.pages.erased)
+    pages.marks = store.pages.marks
     emptied = UntypedStore(pages, store.id, store.sequence, store.head_digest, store.at)
     write_snapshot(files, emptied)
     return emptied

@@ -169,6 +169,8 @@ def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) 
     pages.numbered.update(snapshot.header.numbered)
     pages.take_note(snapshot.header.migrations)
     pages.take_note_of_erased(snapshot.header.erased)
+    if pages.marks is None:
+        pages.marks = snapshot.header.marks
     return snapshot.header
 
 

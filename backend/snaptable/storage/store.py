@@ -29,6 +29,7 @@ from snaptable.storage.recovery import RecoveryResult, secure_tail
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.checkpointer import Checkpointer, Policy
 from snaptable.storage.snapshot.pages import Pages
+from snaptable.table_marks import TableMarks
 
 logger = logging.getLogger("snaptable")
 
@@ -51,6 +52,7 @@ class OpenOptions:
         models: the Database class, as `module:Class`; noted in the lock file.
         retention: how much of the past is kept.
         schema_changes: the application's migrations.
+        marks: what the models say of the tables.
         cleanup: is told what to let go if the opening is interrupted, wherever that happens.
     """
 
@@ -63,6 +65,7 @@ class OpenOptions:
     models: str = ""
     retention: Retention = USUAL
     schema_changes: SchemaChanges = field(default_factory=NoSchemaChanges)
+    marks: TableMarks = field(default_factory=TableMarks)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -151,6 +154,7 @@ class Store(Generic[U]):
         try:
             # 3. What is there: verified, replayed, migrated, indexed, checked. Nothing is changed by this.
             pages, snapshot, target = Pages(options.tables), read_snapshot(files), options.target()
+            pages.marks = options.marks
             loaded = cls._load(options, snapshot, pages, target)
             store = cls(files, loaded.recovery, existed=snapshot is not None or loaded.recovery.store is not None)
             store._lock = lock

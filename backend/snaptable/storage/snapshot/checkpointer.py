@@ -29,6 +29,7 @@ from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import PageGroup, Pages
 from snaptable.storage.snapshot.replaced_files import ReplacedFiles
 from snaptable.storage.snapshot.write_pacer import WritePacer
+from snaptable.table_marks import TableMarks
 
 logger = logging.getLogger("snaptable")
 
@@ -94,11 +95,14 @@ class Checkpointer:
         self._background = BackgroundThread("snaptable-snapshot")
         self._replaced = ReplacedFiles(files, self._background)
         self._not_before = 0.0
+        self._is_outdated = False
+        """Whether the models say something else of the tables than the snapshot does."""
 
     def adopt(self, header: SnapshotHeader, size: int) -> None:
         """Take note of the snapshot that was read from the disk."""
         self.saved = self._last_durable_name = SavedSnapshot(header.sequence, header.saved_at, size)
         self._identity = self.files.identity(names.SNAPSHOT)
+        self._is_outdated = self.pages.marks is not None and self.pages.marks != header.marks
 
     # ── after each commit ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,6 +190,7 @@ class Checkpointer:
         pages.numbered.update(self.pages.numbered)
         pages.take_note(self.pages.migrations)
         pages.take_note_of_erased(self.pages.erased)
+        pages.marks = self.pages.marks
         for commit in commits:
             pages.numbered.update(commit.numbered)
             pages.take_note(commit.named_migrations)
@@ -221,7 +226,7 @@ class Checkpointer:
     # ── one snapshot, with the save lock held ───────────────────────────────────────────────────────────────────────
 
     def _write_if_behind(self, pace: Callable[[File], None] = File.start_writeback) -> None:
-        if self.saved.sequence != self.sequence or self.error is not None:
+        if self.saved.sequence != self.sequence or self.error is not None or self._is_outdated:
             self._write(pace)
 
     def _write(self, pace: Callable[[File], None] = File.start_writeback) -> None:
@@ -249,6 +254,7 @@ class Checkpointer:
             raise self._failed(error) from error
         self.error = None
         self.saved = SavedSnapshot(header.sequence, header.saved_at, self._identity.size)
+        self._is_outdated = False
 
     def _mark(self) -> tuple[SnapshotHeader, dict[str, list[PageGroup]], int]:
         """Return the header, the marked groups and the size of the present state."""
@@ -260,8 +266,9 @@ class Checkpointer:
             counts, numbered, migrations = self.pages.counts(), dict(self.pages.numbered), tuple(self.pages.migrations)
             now = self.clock.timestamp()
             header = SnapshotHeader(
-                self.store, self.sequence, now, counts, self.head_digest, numbered, migrations, self.pages.erased
-            )
+                self.store, self.sequence, now, counts, self.head_digest, numbered, migrations, self.pages.erased,
+                self.pages.marks or TableMarks(),
+            )  # fmt: skip
             return header, self.pages.mark(), self.pages.size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:

@@ -19,6 +19,7 @@ from snaptable.storage.disk import names
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import PAGE_BYTES, PAGE_ROWS
+from snaptable.table_marks import TableMarks
 from snaptable.values.row_lines import SEPARATOR
 
 CHUNK = 1 << 19
@@ -43,6 +44,7 @@ class SnapshotHeader:
         numbered: the last number given out, by table that numbers its keys.
         migrations: the names of those that were applied.
         erased: the keys whose content was erased.
+        marks: what the models say of the tables.
     """
 
     store: str
@@ -53,6 +55,7 @@ class SnapshotHeader:
     numbered: Mapping[str, int]
     migrations: tuple[str, ...] = ()
     erased: ErasedKeys = field(default_factory=dict)
+    marks: TableMarks = field(default_factory=TableMarks)
 
     def encode(self) -> bytes:
         """Return the header as it stands in the file."""
@@ -66,7 +69,7 @@ class SnapshotHeader:
             members["migrations"] = list(self.migrations)
         if self.erased:
             members["erased"] = {table: dict(keys) for table, keys in self.erased.items()}
-        return json.dumps(members).encode()
+        return json.dumps(members | self.marks.members()).encode()
 
 
 # ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -258,6 +261,7 @@ def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
         header = SnapshotHeader(
             members["store"], members["sequence"], members["saved_at"], members["rows"], members["journal"],
             members.get("numbered", {}), tuple(members.get("migrations", ())), members.get("erased", {}),
+            TableMarks.of(members),
         )  # fmt: skip
         last_erased = chain.from_iterable(keys.values() for keys in header.erased.values())
         for number in (header.sequence, *header.rows.values(), *header.numbered.values(), *last_erased):

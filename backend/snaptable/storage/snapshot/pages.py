@@ -12,6 +12,7 @@ from itertools import repeat
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Key, key_digest
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
+from snaptable.table_marks import TableMarks
 from snaptable.values.row_lines import SEPARATOR, find_line, line_start
 
 PAGE_ROWS = 64
@@ -225,6 +226,7 @@ class Pages:
         numbered: the last number given out, by table that numbers its keys.
         migrations: the names of those that were applied, in order.
         erased: by table, the digest of each key whose content was erased, and up to which commit.
+        marks: what the models say of the tables; None as long as nobody has said it.
     """
 
     def __init__(self, tables: Sequence[str]) -> None:
@@ -232,6 +234,7 @@ class Pages:
         self.numbered: dict[str, int] = {}
         self.migrations: dict[str, None] = {}
         self.erased: dict[str, dict[str, int]] = {}
+        self.marks: TableMarks | None = None
 
     @property
     def size(self) -> int:
