@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks import plot, report
 from tests.benchmarks.bench import Bench, Finding
 from tests.benchmarks.same import check_answers
-from tests.benchmarks.scenarios import growth, reading, size, writing
+from tests.benchmarks.scenarios import asking, growth, past, reading, size, writing
 
 Scenario = Callable[[Bench], Iterator[Finding]]
 SCENARIOS: dict[str, Scenario] = {
@@ -27,6 +27,8 @@ SCENARIOS: dict[str, Scenario] = {
         writing.peers,
         reading.reads,
         reading.scan,
+        asking.asking,
+        past.past,
         size.start_100k,
         size.start_1m,
         size.memory,

@@ -99,6 +99,10 @@ class SqliteDefault(Peer):
     def scan(self, page: int, x: float) -> Sequence[Annotation]:
         return self._select("page >= ? AND x > ?", page, x)
 
+    def rows_of(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the records that a statement gives."""
+        return self._connection().execute(statement, values).fetchall()
+
     def _select(self, condition: str, *values: object) -> list[Annotation]:
         found = self._connection().execute(f"SELECT * FROM annotations WHERE {condition}", values)
         return list(map(annotation_of, found))
