@@ -45,7 +45,6 @@ class TableRows:
         self.schema = codec.schema
         self.name = codec.table
         self.key_of: Callable[[BaseModel], Key] = attrgetter(codec.key)
-        self._indexes_on_demand = False
         self._time_kinds: dict[str, TimeKinds] = {}
         """By field, for the columns whose times were ever asked about."""
         self.check_key = partial(check_key, codec.table, codec.key, codec.schema.key_type)
@@ -55,6 +54,8 @@ class TableRows:
         """Returns the row of a key, or None, as the writer sees it; O(1)."""
         self.intact = True
         """Whether the indexes, and all else that is derived from the rows, agree with them (invariant 5)."""
+        self._unbuilt: set[AnyIndex] | None = None
+        """While not intact: the indexes that are missing, the others agree with the rows. None if that is not known."""
         self.tombstones = 0
         self.freed_slots: set[Key] = set()
         self.last_number = 0
@@ -62,7 +63,7 @@ class TableRows:
         self._column_cache: ColumnCache | None = None
 
     def __len__(self) -> int:
-        if not self.intact:
+        if not self.intact and self._unbuilt is None:
             self.rebuild()
         return len(self.rows) - self.tombstones
 
@@ -70,13 +71,8 @@ class TableRows:
 
     @cached_property
     def indexes(self) -> tuple[AnyIndex, ...]:
-        """Every index; those of a copy are built now, over the rows that it was made with. O(n log n) then."""
-        indexes = tuple(make_index(index, self.schema) for index in self.schema.indexes)
-        if self._indexes_on_demand:
-            rows = self.live()
-            for index in indexes:
-                index.load(rows)
-        return indexes
+        """Every index."""
+        return tuple(make_index(index, self.schema) for index in self.schema.indexes)
 
     @cached_property
     def _kept_up(self) -> "tuple[AnyIndex | TimeKinds, ...]":
@@ -120,14 +116,15 @@ class TableRows:
 
     def rows_with(self, name: str, value: object) -> Sequence[BaseModel]:
         """Return the rows with a value in an indexed column; O(1) with a hash index."""
+        index = self.by_field[name]
         if not self.intact:
-            self.rebuild()
-        return self.by_field[name].lookup(value)
+            self.build((index,))
+        return index.lookup(value)
 
     def has_clashes(self) -> bool:
         """Return whether rows share a value that must be unique; O(indexes)."""
         if not self.intact:
-            self.rebuild()
+            self.build(self.unique)
         return any(index.clashes for index in self.unique)
 
     def column_cache(self) -> ColumnCache:
@@ -155,6 +152,7 @@ class TableRows:
         """
         self._column_cache = None
         if not self.intact:
+            self._unbuilt = None
             self.rows[key] = after
             return
         kept_up = self._kept_up  # before the change: those of a copy may be built only now, over the rows as they are
@@ -186,6 +184,17 @@ class TableRows:
             del self.rows[key]
             self.tombstones -= 1
 
+    def build(self, indexes: Iterable[AnyIndex]) -> None:
+        """Build those of some indexes that are missing; everything, if it is not known what is. O(n log n) an index."""
+        if self._unbuilt is None:
+            self.rebuild()
+            return
+        for index in self._unbuilt.intersection(indexes):
+            index.load(self.live())
+            self._unbuilt.discard(index)
+        if not self._unbuilt:
+            self.intact, self._unbuilt = True, None
+
     def rebuild(self) -> None:
         """Build all that is derived from the rows anew, after an interruption left it half changed; O(n log n).
 
@@ -200,7 +209,7 @@ class TableRows:
         rows = self.live()
         for index in self.indexes:
             index.load(rows)
-        self.intact = True
+        self.intact, self._unbuilt = True, None
 
     def next_number(self) -> int:
         """Return the next key that the table gives out."""
@@ -275,7 +284,7 @@ class TableRows:
         """Begin with rows that another table validated; the indexes are built when they are first asked for."""
         self.rows.update(rows)
         self.last_number = last_number
-        self._indexes_on_demand = True
+        self.intact, self._unbuilt = False, set(self.indexes)
 
     def build_indexes(self) -> Iterator[int]:
         """Build the indexes over the loaded rows, one at a time; yield the number of rows after each. O(n log n)."""
@@ -295,7 +304,7 @@ class TableRows:
     def problems(self) -> Iterator[str]:
         """Yield where an index differs from a full scan; O(n log n) an index."""
         if not self.intact:
-            self.rebuild()
+            self.build(self.indexes)
         rows = {self.key_of(row): row for row in self.live()}
         if list(rows) != [key for key, row in self.rows.items() if row is not None]:
             yield f"{self.name}: a row lies under another row's key"

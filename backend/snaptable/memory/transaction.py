@@ -81,7 +81,7 @@ class Transaction:
                 images = self.undo[table] = {}
                 table.attach_undo(images)
             if not table.intact:
-                table.rebuild()
+                table.build(table.indexes)
             images.setdefault(key, before)
             self._changes.append((table, key, before, key in table.rows))
             table.put(key, before, after)

@@ -20,6 +20,8 @@ from snaptable import (
     UndoConflict,
     Unique,
 )
+from snaptable.memory.indexes.hash_index import HashIndex
+from snaptable.memory.indexes.ordered_index import OrderedIndex
 
 
 class Author(Row):
@@ -272,3 +274,35 @@ def test_a_fork_may_be_written_to_before_it_is_asked(write: Callable[[Shelf], ob
             write(fork)
             assert fork.check() == []
             assert fork.books.where(Book.pages >= 0).count() == fork.books.count()
+
+
+def test_a_past_builds_the_indexes_that_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a past costs no index that nobody asks for, and answers by each that somebody does, writes included."""
+    built: list[str] = []
+    for kind in (HashIndex, OrderedIndex):
+
+        def load(self: Any, rows: Any, load: Any = kind.load) -> None:
+            built.append(self.name)
+            load(self, rows)
+
+        monkeypatch.setattr(kind, "load", load)
+    with Shelf("memory:") as db:
+        db.authors.insert_many(Author(id=key, name=str(key)) for key in range(1, 4))
+        db.books.insert_many(Book(id=key, author_id=1 + key % 3, pages=key % 2, tags=["a"]) for key in range(1, 7))
+        built.clear()
+        then = db.history.at(db.history.sequence)
+        assert (len(then.books), then.books.where(Book.id > 0).count(), then.authors[2].name) == (6, 6, "2")
+        assert built == []
+        assert {book.id for book in then.books.where(author_id=1)} == {3, 6}
+        assert then.books.where(author_id=2).count() == 2
+        assert built == ["author_id"]
+        assert [book.id for book in then.books.where(Book.pages == 1).order_by(Book.id)] == [1, 3, 5]
+        assert sorted(built) == ["author_id", "pages"]
+        with db.history.fork() as fork:
+            built.clear()
+            fork.authors.delete(1)
+            assert fork.books.where(author_id=1).count() == 0
+            assert fork.books.where(author_id=2).count() == 2
+            assert fork.check() == []
+            assert len(built) == len(set(built)), "an index was built twice"
+        assert then.check() == []

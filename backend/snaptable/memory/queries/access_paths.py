@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from snaptable.conditions import Term
+from snaptable.memory.indexes import AnyIndex
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.queries.filters import Conditions, ResidualFilter, Values
 from snaptable.memory.rows import TableRows
@@ -87,6 +88,8 @@ class AccessPath:
     """Whether its rows come in the order wanted."""
     after_cursor = False
     """Whether it begins behind the cursor by itself."""
+    reads: AnyIndex | None = None
+    """The index that it reads; None for the rows themselves."""
 
     def __init__(self, name: str | None, conditions: Conditions, covered: Iterable[IndexableTerm] = ()) -> None:
         """Make a path.
@@ -209,6 +212,7 @@ class IndexLookup(Lookup):
     def __init__(self, index: HashIndex, conditions: Conditions, terms: tuple[IndexableTerm, ...]) -> None:
         """Make a path by predicates that give the value, one for each field of the index."""
         super().__init__(index.name, conditions, terms)
+        self.reads = index
         self._rows_of = index.rows_of
         self._value: Callable[[Values], object] = itemgetter(*(term.position for term in terms))
 
@@ -223,7 +227,7 @@ class IndexInLookup(Lookup):
     def __init__(self, index: HashIndex, conditions: Conditions, term: IndexableTerm) -> None:
         """Make a path by the predicate `term`, whose value is a tuple of values."""
         super().__init__(index.name, conditions, (term,))
-        self._index = index
+        self.reads = self._index = index
         self._distinct = distinct_values(term)
 
     def size(self, values: Values) -> int:

@@ -50,6 +50,7 @@ class PreparedQuery:
         terms = IndexableTerms.of(self.conditions, ())
         self._compared, self._prefixes = terms.compared(), terms.prefixes()
         self._paths = self._access_paths(terms)
+        self._indexes = [path.reads for path in self._paths if path.reads is not None]
         self._paths_without = lru_cache(maxsize=8)(self._make_paths_without)
         only = self._paths[0]
         self._only = only if len(self._paths) == 1 and not isinstance(only, RangeScan) else None
@@ -70,7 +71,7 @@ class PreparedQuery:
         first, no more than there are of them: that many more are read.
         """
         if not self.table.intact:
-            self.table.rebuild()
+            self.table.build(self._indexes)
         values, limit, offset, after = wanted.values, wanted.limit, wanted.offset, wanted.after
         if self._times:
             self._check_times(values, before)
@@ -101,7 +102,7 @@ class PreparedQuery:
     def count(self, wanted: Select, before: BeforeImages | None = None) -> int:
         """Return how many rows match, uncut; O(1) if a hash index covers all conditions, O(log n) if an ordered one."""
         if not self.table.intact:
-            self.table.rebuild()
+            self.table.build(self._indexes)
         values = wanted.values
         if self._times:
             self._check_times(values, before)
@@ -113,6 +114,8 @@ class PreparedQuery:
 
     def is_in_order(self, wanted: Select) -> bool:
         """Return whether the path chosen gives the rows in the order wanted."""
+        if not self.table.intact:
+            self.table.build(self._indexes)
         return self._choose(wanted, None).ordered
 
     @property
@@ -122,6 +125,8 @@ class PreparedQuery:
 
     def plan(self, wanted: Select) -> Plan:
         """Return the path chosen, for `explain()`."""
+        if not self.table.intact:
+            self.table.build(self._indexes)
         path = self._choose(wanted, wanted.after)
         sorts = bool(self.order) and not path.ordered
         return Plan(self.table.name, path.name, self._expected(path, wanted), sorts, path.residual_count)
@@ -174,7 +179,11 @@ class PreparedQuery:
         for at in self._prefixes:
             if not values[at]:
                 without += (at,)
-        return self._paths_without(without) if without else self._paths
+        if not without:
+            return self._paths
+        if not self.table.intact:
+            self.table.rebuild()  # other paths may read other indexes
+        return self._paths_without(without)
 
     def _cost(self, path: AccessPath, wanted: Select) -> float:
         sort = 1.5 if self.order and not path.ordered else 1.0

@@ -30,7 +30,7 @@ class RangeScan(AccessPath):
             terms: those among them that an index can answer.
             order: the query's, complete; empty if any order will do.
         """
-        self.index = index
+        self.reads = self.index = index
         self.order = order
         # 1. The prefix, and the fields whose values are left open.
         fixed = list(_equalities(index, terms))
