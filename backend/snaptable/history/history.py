@@ -208,7 +208,8 @@ class History(Generic[D]):
         return self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=writable)
 
     def _lifting(self) -> Lifting:
-        return Lifting(Present.of(self._engine), self._schemas, self._database._schema_changes())
+        transient = [name for name, schema in self._database.__schemas__.items() if schema.transient]
+        return Lifting(Present.of(self._engine), self._schemas, self._database._schema_changes(), transient)
 
     def _lifted_states(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[RowState]:
         """Yield the rows that were otherwise before migrations, seen through today's models."""

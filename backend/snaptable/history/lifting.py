@@ -5,7 +5,7 @@ those of migrations too; and what the models of today make of them is what those
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from snaptable.changes import CommitRecord
@@ -58,9 +58,15 @@ class Present:
 class Lifting:
     """What leads earlier states to today's models."""
 
-    def __init__(self, present: Present, schemas: Mapping[str, TableSchema], changes: SchemaMigrations) -> None:
-        """Take the present, the tables that have a past, and the application's migrations."""
-        self.present, self._schemas, self._changes = present, schemas, changes
+    def __init__(
+        self,
+        present: Present,
+        schemas: Mapping[str, TableSchema],
+        changes: SchemaMigrations,
+        without_past: Collection[str],
+    ) -> None:
+        """Take the present, the tables that have a past, the application's migrations, and the tables without one."""
+        self.present, self._schemas, self._changes, self._without_past = present, schemas, changes, without_past
         self._commits: tuple[int, list[CommitRecord]] | None = None
 
     def migrations_since(self, sequence: int) -> tuple[str, ...]:
@@ -96,6 +102,8 @@ class Lifting:
             for table, by_key in self.present.rows(self._schemas).items()
         }
         for (table, key), (oldest, _) in past.items():
+            if table in self._without_past:
+                continue
             former, by_key = former_row(oldest), rows.setdefault(table, {})
             if former is not None:
                 by_key[key] = former

@@ -60,6 +60,9 @@ def plain(value: Any, table: str, key: str | None) -> Any:
 
 def holders(row: RawRow, path: tuple[str, ...]) -> Iterator[RawRow]:
     """Yield the objects that have, or may have, the field that a path ends in; through lists, every item's."""
+    if len(path) == 1:
+        yield row
+        return
     level: list[object] = [row]
     for name in path[:-1]:
         level = [inner for item in level for inner in _items(item.get(name) if isinstance(item, dict) else None)]

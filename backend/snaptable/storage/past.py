@@ -114,7 +114,7 @@ def _files_below(files: Files, folder: str) -> Iterator[str]:
     """Yield the names of all files below a folder."""
     listed = [f"{folder}{name}" for name in files.list(folder)]
     if not folder:
-        listed = list(dict.fromkeys([*listed, names.JOURNAL, names.QUARANTINE]))
+        listed = list(dict.fromkeys([*listed, names.JOURNAL, names.QUARANTINE, names.BEFORE]))
     for name in listed:
         if files.path(name).is_symlink():
             continue  # nothing of the store's own is one

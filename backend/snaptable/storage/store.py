@@ -334,7 +334,8 @@ class _Start:
         #    to a new file before anything is built on it.
         if recovery.header is None or recovery.replayed or is_doubtful:
             self.checkpointer.checkpoint()
-            if is_doubtful:
+            # A segment that holds the commit of a migration was begun, and synced, by this very start.
+            if is_doubtful and not self.segment.size:
                 self.segment.begin()
 
 

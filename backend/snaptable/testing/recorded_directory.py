@@ -212,7 +212,7 @@ def store_files(root: Path, directory: Callable[[str], object], folders: Iterabl
         folders: the further folders.
     """
     files = []
-    for folder in dict.fromkeys(("", names.JOURNAL, names.QUARANTINE, *sorted(folders))):
+    for folder in dict.fromkeys(("", names.JOURNAL, names.QUARANTINE, names.BEFORE, *sorted(folders))):
         if not (root / folder).is_dir():
             continue
         directory(folder)
@@ -227,7 +227,7 @@ def write_contents(root: Path, contents: Contents) -> None:
     """Make a store's directory hold exactly these contents; the application's files beside them are left alone."""
     for _, path in store_files(root, lambda _: None, contents.directories):
         path.unlink()
-    for folder in (names.JOURNAL, names.QUARANTINE):
+    for folder in (names.JOURNAL, names.QUARANTINE, names.BEFORE):
         if folder not in contents.directories:
             shutil.rmtree(root / folder, ignore_errors=True)
     if "" not in contents.directories:

@@ -1,5 +1,6 @@
 """An opening that migrates, crashed anywhere: the disk holds one state or the other, and the next one ends the same."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 from tests.snaptable.maintenance.support import lift
 from tests.snaptable.migrations.support import library
 
+from snaptable import OpenError, WriteFailed
 from snaptable.maintenance.untyped import recover_untyped
 from snaptable.migrations import Migration, each, rename, retype
 from snaptable.silenced_log import silenced_log
 from snaptable.storage.disk import names
 from snaptable.testing.crash import Model, states_after
 from snaptable.testing.disk import SimulatedDisk
+from snaptable.testing.faults import How
 
 OLD = library(docs={"title": (str, ...), "tags": (str, "")})
 NEW = library(
@@ -25,19 +28,23 @@ NEW = library(
 WANTED = [{"id": key, "name": f"title {key}" * 20, "tags": ["a", "b"]} for key in (1, 2, 3)]
 
 
+def left_behind(directory: Path, way: str) -> SimulatedDisk:
+    """Return a disk as an older program left it: closed, or killed."""
+    db = OLD(directory, banner=False, fsync=False).open()
+    for key in (1, 2, 3):
+        db.tables["docs"].create(id=key, title=f"title {key}" * 20, tags="a,b")
+    if way == "closed":
+        db.close()
+    disk = lift(directory)
+    db.close()
+    return disk
+
+
 @pytest.mark.parametrize("way", ["closed", "killed"])
 @pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
 def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
     """Ensure that the store is as before or migrated, never between; with the snapshot before it kept in the end."""
-    db = OLD(tmp_path / "s", banner=False, fsync=False).open()
-    for key in (1, 2, 3):
-        db.tables["docs"].create(id=key, title=f"title {key}" * 20, tags="a,b")
-    if way == "killed":
-        first = lift(tmp_path / "s")
-        db.close()
-    else:
-        db.close()
-        first = lift(tmp_path / "s")
+    first = left_behind(tmp_path / "s", way)
     before = recover_untyped(first, first.read(names.SNAPSHOT)).pages.render()
     began = len(first.operations)
     with silenced_log():
@@ -57,3 +64,31 @@ def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
             assert b'"title":' in disk.read(names.before(3))
             assert recover_untyped(disk, disk.read(names.SNAPSHOT)).pages.render() == after
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize("how", ["before", "after", "short"])
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("way", ["closed", "killed"])
+def test_any_operation_of_the_disk_may_fail(tmp_path: Path, way: str, error: int, how: How) -> None:
+    """Ensure that an opening which fails leaves one state or the other, and that the next one ends the same."""
+    source, failures = left_behind(tmp_path / "s", way), 0
+    for number in range(200):
+        disk = SimulatedDisk(source.contents.copy())
+        before = recover_untyped(disk, disk.read(names.SNAPSHOT)).pages.render()
+        fault = disk.faults.fail("change", error, times=1, after=number, how=how)
+        with silenced_log():
+            try:
+                NEW(disk.root, banner=False, filesystem=disk.mount).open().close()
+            except (OpenError, WriteFailed):
+                failures += 1
+                found = recover_untyped(disk, disk.read(names.SNAPSHOT))
+                assert found.sequence in (3, 4), number
+                assert found.sequence == 4 or found.pages.render() == before, number
+            done = not fault.trigger_count
+            disk.faults.heal()
+            with NEW(disk.root, banner=False, filesystem=disk.mount) as again:
+                rows: list[Any] = [dict(row) for row in again.tables["docs"]]
+                assert (again.history.sequence, rows) == (4, WANTED), number
+        if done:
+            break
+    assert 3 < failures < number < 199

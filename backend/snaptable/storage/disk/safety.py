@@ -65,7 +65,7 @@ def denied(path: Path, error: OSError) -> str:
 
 def _may_hold_store(path: Path) -> bool:
     """Return whether a directory is a store's or a folder of one, or that can't be excluded."""
-    if path.name in (names.JOURNAL, names.QUARANTINE):
+    if path.name in (names.JOURNAL, names.QUARANTINE, names.BEFORE):
         return True
     for name in (names.SNAPSHOT, names.JOURNAL, names.LOCK):
         try:
