@@ -5,24 +5,24 @@ records released. The writer lock is held for a transaction; the latch, which gu
 one query.
 """
 
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from types import CoroutineType, TracebackType
+from types import CoroutineType
 from typing import TypeVar
 from weakref import ref
 
-from snaptable.attribution import Attribution, merged
+from snaptable.attribution import Attribution
 from snaptable.changes import CommitRecord
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
-from snaptable.memory.owner import Owner, Place, place_of_caller
+from snaptable.memory.owner import Owner, Place
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
+from snaptable.memory.transaction_blocks import TransactionBlock, UserTransaction, WriteBlock, was_left
 from snaptable.memory.writer_lock import WriterLock
 from snaptable.schema import TableSchema
 from snaptable.values.row_lines import Key
@@ -76,27 +76,27 @@ class MemoryEngine:
         transaction = self.open_transaction
         if transaction is None or transaction.ending or not self._writer_lock.held_by_me():
             return False
-        if _was_left(transaction):
+        if was_left(transaction):
             self.roll_back(transaction)
             return False
         return True
 
-    def write(self) -> "TransactionContext":
+    def write(self) -> TransactionBlock:
         """Return the context of one write: a transaction of its own, or a savepoint inside the caller's.
 
         Raises:
             DatabaseClosed: on entering; the database is not open.
             ReadOnlyStore: on entering; it was opened so, or refuses writes after a failure.
         """
-        return WriteContext(self)
+        return WriteBlock(self)
 
-    def transaction(self, attribution: Attribution | None = None) -> "UserTransaction":
+    def transaction(self, attribution: Attribution | None = None) -> UserTransaction:
         """Return the context of `with db.transaction()`."""
         return UserTransaction(self, attribution)
 
-    def savepoint(self) -> "TransactionContext":
+    def savepoint(self) -> TransactionBlock:
         """Return the context of a part of the caller's transaction that is rolled back by itself."""
-        return TransactionContext(self)
+        return TransactionBlock(self)
 
     def check_writable(self) -> None:
         """Raise DatabaseClosed or ReadOnlyStore unless writes are accepted; tries to resume after a full disk."""
@@ -212,7 +212,7 @@ class MemoryEngine:
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = transaction.sequence = commit.sequence
             # 6. The next writer.
-            self.open_transaction = transaction.context = None
+            self.open_transaction = transaction.block = None
         self._writer_lock.release()
         return batch
 
@@ -249,7 +249,7 @@ class MemoryEngine:
             self.sequence = transaction.sequence = max(self.sequence, transaction.record.sequence)
         else:
             transaction.roll_back()
-        self.open_transaction = transaction.context = None
+        self.open_transaction = transaction.block = None
 
     def _has_logged(self, transaction: Transaction, record: CommitRecord) -> bool:
         """Return whether the log took a commit, and then see to it that the undo records are where they belong."""
@@ -259,10 +259,10 @@ class MemoryEngine:
             return True
         return self._opened_log().resume_enqueue(record, transaction.pass_undo_to) is not None
 
-    def roll_back_abandoned(self, context: ref[object]) -> None:
+    def roll_back_abandoned(self, block: ref[object]) -> None:
         """Roll back what an interruption, in the instant before `__exit__` or behind `__enter__`, left open."""
         transaction = self.open_transaction
-        if transaction is not None and transaction.context is context:
+        if transaction is not None and transaction.block is block:
             self.roll_back(transaction)
 
     def _reap_dead_owner(self) -> None:
@@ -378,28 +378,6 @@ class MemoryEngine:
             return problems + list(constraints.problems(self.tables))
 
 
-def _was_left(transaction: Transaction) -> bool:
-    """Return whether the block of a transaction is over: an exception came out of entering or leaving it.
-
-    O(frames of the tracebacks of the exceptions that are being handled).
-    """
-    if transaction.context is None:
-        return False
-    block, error = transaction.context(), sys.exc_info()[1]
-    while error is not None and block is not None:
-        trace = error.__traceback__
-        while trace is not None:
-            frame, trace = trace.tb_frame, trace.tb_next
-            if frame.f_code in _BLOCK_CODES and _block_of(frame.f_locals["self"]) is block:
-                return True
-        error = error.__context__
-    return block is None
-
-
-def _block_of(context: "TransactionContext | UserTransaction") -> "TransactionContext":
-    return context if isinstance(context, TransactionContext) else context._context
-
-
 def _not_awaitable(result: T) -> T:
     kind: type = type(result)
     if _is_awaitable(kind):
@@ -414,104 +392,8 @@ def _is_awaitable(kind: type) -> bool:
     return issubclass(kind, Awaitable)
 
 
-class TransactionContext:
-    """A transaction of its own for the length of a `with` block, or a savepoint inside the caller's transaction.
-
-    Leaving the block commits, and returns when that is durable; an exception rolls back to where the block began.
-    """
-
-    __slots__ = ("__weakref__", "_engine", "_savepoint", "transaction")
-
-    def __init__(self, engine: MemoryEngine) -> None:
-        self._engine = engine
-        self._savepoint: int | None = None
-        self.transaction: Transaction | None = None
-
-    def begin(self, place: Place | None = None) -> Transaction:
-        """Begin a transaction; `place` is where in the program, if the program decides when it ends."""
-        transaction = self.transaction = Transaction(self._engine.latch)
-        transaction.context = ref(self, self._engine.roll_back_abandoned)
-        self._engine.begin(transaction, place)
-        return transaction
-
-    def __enter__(self) -> Transaction:
-        """Begin, or note the point to come back to."""
-        engine = self._engine
-        if not engine.in_transaction():
-            return self.begin()
-        transaction = engine.open_transaction
-        assert transaction is not None
-        self._savepoint = transaction.savepoint()
-        self.transaction = transaction
-        return transaction
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Commit, or roll back to where the block began."""
-        transaction = self.transaction
-        assert transaction is not None
-        if self._savepoint is None:
-            self._engine.commit(transaction) if kind is None else self._engine.roll_back(transaction)
-        elif kind is not None:
-            transaction.roll_back_to(self._savepoint)
-
-
-class UserTransaction:
-    """What `with db.transaction()` enters: left by the thread and task that began it, or rolled back."""
-
-    __slots__ = ("_attribution", "_context", "_engine")
-
-    def __init__(self, engine: MemoryEngine, attribution: Attribution | None) -> None:
-        self._engine, self._attribution = engine, attribution
-        self._context = TransactionContext(engine)
-
-    def __enter__(self) -> None:
-        """Begin, and note where in the program that was."""
-        if not self._engine.in_transaction():
-            transaction = self._context.begin(place_of_caller(sys._getframe(1)))
-            if self._attribution is not None:
-                transaction.attribution = merged(transaction.attribution, self._attribution)
-        elif self._attribution is None:
-            self._context.__enter__()
-        else:
-            raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Commit, or roll back to where the block began."""
-        transaction = self._context.transaction
-        assert transaction is not None
-        self._engine.check_left_by_owner(transaction)
-        self._context.__exit__(kind, error, trace)
-
-
 _LEFT_ELSEWHERE = (
     "a transaction was left by another thread or task than the one that began it, and was rolled back: a dependency "
     "with a `yield` may be entered and left on different threads. Begin and leave it in one function, or use "
     "db.run(fn, …)"
 )
-
-
-class WriteContext(TransactionContext):
-    """The same for a single write, which is refused before it begins while no writes are accepted."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Transaction:
-        """Begin, unless writes are refused."""
-        transaction = super().__enter__()
-        try:
-            self._engine.check_writable()
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-        return transaction
-
-
-_BLOCK_CODES = {
-    function.__code__
-    for kind in (TransactionContext, UserTransaction, WriteContext)
-    for function in (kind.__enter__, kind.__exit__)
-}

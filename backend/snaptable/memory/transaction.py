@@ -25,7 +25,7 @@ class Transaction:
         "_changes",
         "_row_json",
         "attribution",
-        "context",
+        "block",
         "ending",
         "erased",
         "failure",
@@ -50,7 +50,7 @@ class Transaction:
         """What it says was erased from the commits before it; its commit is made though it changes no row."""
         self.sequence: int | None = None
         """Its commit's; None before that, and if nothing changed."""
-        self.context: ref[object] | None = None
+        self.block: ref[object] | None = None
         """The block that ends it, while it is open; None for a function that `db.run` calls."""
         self.ending = False
         """Whether it is being rolled back: what an interruption leaves of that is done before the next one begins."""
