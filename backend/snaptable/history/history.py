@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
-from snaptable.changes import CommitRecord, Key, PurgedChange, TimedCommit
+from snaptable.changes import ChangeRecord, CommitRecord, Key, PurgedChange, TimedCommit
 from snaptable.contract import CommitSource, Engine, RowState
 from snaptable.errors import HistoryError, HistoryPurged, TransactionError
 from snaptable.history.feed import Feed
@@ -15,7 +15,7 @@ from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.purge import Purge, Purged
 from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
 from snaptable.history.revert import Manner, Reverter, Steps
-from snaptable.history.rewind import former_json, gone, later_json, touched
+from snaptable.history.rewind import RowKey, former_json, gone, later_json, touched
 from snaptable.history.states import RowsOf, compared, rows_of_engine, rows_of_file
 from snaptable.history.three_way import Step
 from snaptable.migrations.plan import SchemaMigrations
@@ -202,9 +202,8 @@ class History(Generic[D]):
         if self._database._schema_changes().names and sequence < self.sequence:
             lifting = self._lifting()
             names = lifting.migrations_since(sequence)
-            if names:
-                states = list(self._lifted_states(lifting, sequence, names))
-                return lifting.present.engine.at(sequence, lambda _: states, writable=writable)
+            states = self._lifted_states(lifting, sequence, names) if names else self._states_of(lifting.past(sequence))
+            return lifting.present.engine.at(sequence, lambda _: states, writable=writable)
         return self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=writable)
 
     def _lifting(self) -> Lifting:
@@ -220,9 +219,11 @@ class History(Generic[D]):
                     yield RowState(table, typed_key(schemas[table], key), rows.get(key))
 
     def _states_at(self, sequence: int, present: int) -> Iterator[RowState]:
-        schemas = self._schemas
-        for (table, text), (oldest, _) in touched(self._source, sequence, present, schemas).items():
-            yield RowState(table, typed_key(schemas[table], text), former_json(oldest))
+        return self._states_of(touched(self._source, sequence, present, self._schemas))
+
+    def _states_of(self, past: Mapping[RowKey, tuple[ChangeRecord, ChangeRecord]]) -> Iterator[RowState]:
+        for (table, text), (oldest, _) in past.items():
+            yield RowState(table, typed_key(self._database.__schemas__[table], text), former_json(oldest))
 
     def diff(
         self,

@@ -8,10 +8,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import ChangeRecord, CommitRecord
 from snaptable.contract import CommitSource, Engine
 from snaptable.errors import HistoryError, MigrationFailed
-from snaptable.history.rewind import complete, former_row, touched_by
+from snaptable.history.rewind import RowKey, complete, former_row, touched_by
 from snaptable.memory.loader import without_garbage_collection
 from snaptable.migrations.plan import SchemaMigrations
 from snaptable.migrations.raw import RawDatabase, RawRow
@@ -81,6 +81,10 @@ class Lifting:
             commits = list(complete(self.present.source, sequence, self.present.sequence))
             self._commits = (sequence, commits)
         return self._commits[1]
+
+    def past(self, sequence: int) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
+        """Return the oldest and the newest change of each row since a commit, of tables that have a past."""
+        return touched_by(self._commits_since(sequence), self._schemas)
 
     def refuse_code(self, sequence: int, names: tuple[str, ...]) -> None:
         """Raise HistoryError if one of some migrations ran code over whole tables: a single commit can't follow it."""

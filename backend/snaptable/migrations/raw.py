@@ -14,7 +14,8 @@ RawTable = dict[str, RawRow]
 RawDatabase = MutableMapping[str, RawTable]
 """Tables by name; `db["users"]` is a `dict[str, dict[str, Any]]`."""
 
-_ATOMS = frozenset((str, int, bool, type(None)))
+_ATOMS = frozenset((int, bool, type(None)))
+_written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class StepError(Exception):
@@ -52,7 +53,7 @@ def plain(value: Any, table: str, key: str | None) -> Any:
         return value
     try:
         made = to_jsonable_python(value, bytes_mode="base64", by_alias=False, round_trip=True)
-        json.dumps(made, allow_nan=False, ensure_ascii=False).encode()
+        _written(made).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise StepError(f"a value of type {type(value).__name__} can't be written as JSON", table, key) from error
     return made

@@ -86,10 +86,15 @@ class FieldStep(Step):
     def apply(self, db: RawDatabase, shape: Shape) -> None:
         """Change the field in every row that has it; O(rows)."""
         rows, has_any = table_of(db, shape, self.path.table), False
-        for key, row in rows.items():
-            for holder in holders(row, self.path.names):
-                has_any = has_any or self.path.name in holder
-                self.change(holder, row, key)
+        if len(self.path.names) == 1:
+            has_any = any(self.path.name in row for row in rows.values())
+            for key, row in rows.items():
+                self.change(row, row, key)
+        else:
+            for key, row in rows.items():
+                for holder in holders(row, self.path.names):
+                    has_any = has_any or self.path.name in holder
+                    self.change(holder, row, key)
         if rows and self.must_exist and not has_any:
             raise StepError(f"no row of {self.path.table} has {'.'.join(self.path.names)}", self.path.table)
 

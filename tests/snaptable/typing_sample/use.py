@@ -38,6 +38,14 @@ from snaptable import (
     table,
     utc_now,
 )
+from snaptable.migrations import Migration, RawDatabase, each, fill, rename, retype, run
+
+
+def split(db: RawDatabase) -> None:
+    """Change raw rows, across tables."""
+    for key, row in db["users"].items():
+        assert_type(key, str)
+        row["city"] = row.pop("address", None)
 
 
 class User(Row):
@@ -97,6 +105,11 @@ class Library(Database):
     comments: Table[Comment]
     answers: Table[Answer]
     sheets: Table[Sheet] = table(Index("token", "id"), transient=True)
+    migrations = [
+        Migration("names", rename("documents.name", to="filename"), fill("documents.pages", 1)),
+        Migration("tags", retype("documents.tags", using=lambda text: text.split(","))),
+        Migration("apart", run(split), each("events", lambda row: row if row["kind"] else None)),
+    ]
 
 
 def write(db: Library) -> None:

@@ -245,7 +245,8 @@ class Pages:
         """Apply a commit; O(page) a change."""
         self.apply_changes(commit.changes)
         self.numbered.update(commit.numbered)
-        self.take_note(commit.named_migrations)
+        if commit.migrations:
+            self.take_note(commit.named_migrations)
         if commit.erased:
             self.take_note_of_erased(commit.erased)
 
