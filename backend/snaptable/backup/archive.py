@@ -68,6 +68,7 @@ class Manifest:
         rows: number of rows, by table.
         folders: the names of the folders beside the store's own files.
         transient: the tables that a restore empties.
+        references: each foreign key: table, field, the table that it is of, and what a deletion there does.
         members: its files, by name.
     """
 
@@ -78,6 +79,7 @@ class Manifest:
     rows: Mapping[str, int]
     folders: tuple[str, ...] = ()
     transient: tuple[str, ...] = ()
+    references: tuple[tuple[str, str, str, str], ...] = ()
     members: Mapping[str, Member] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -234,6 +236,7 @@ class Archive:
             {str(table): int(count) for table, count in plain["rows"].items()},
             tuple(map(str, plain["folders"])),
             tuple(map(str, plain["transient"])),
+            tuple((str(table), str(name), str(target), str(does)) for table, name, target, does in plain["references"]),
             members,
         )
 

@@ -77,6 +77,18 @@ class Facts:
     models: str = ""
     folders: tuple[str, ...] = ()
     transient: tuple[str, ...] = ()
+    references: tuple[tuple[str, str, str, str], ...] = ()
+
+    @classmethod
+    def of(cls, models: str, folders: Sequence[str], schemas: Mapping[str, TableSchema]) -> "Facts":
+        """Return what is to be said of a database of these tables."""
+        references = [each for schema in schemas.values() for each in schema.references]
+        return cls(
+            models,
+            tuple(folders),
+            tuple(name for name, schema in schemas.items() if schema.transient),
+            tuple((each.table, each.field, each.target, each.on_delete) for each in references),
+        )
 
 
 class Subject(Protocol):
@@ -115,7 +127,7 @@ def back_up(
         on_progress: told the number of bytes captured since the last call; may raise, to end it.
     """
     engine, folders = database._opened(), tuple(database.backup_folders)
-    facts = Facts(import_name(type(database)), folders, transient_tables(database.__schemas__))
+    facts = Facts.of(import_name(type(database)), folders, database.__schemas__)
     encryption = encryption_for(recipients, passphrase)
     folder, name = target_of(path, engine.directory, folders)
     migrations = [migration.name for migration in database._migrations()]
@@ -129,11 +141,6 @@ def back_up(
 def store_of(database: Subject) -> str:
     """Return the id of a database's store, by which the names of its backups end."""
     return database._opened().capture((), ()).store
-
-
-def transient_tables(schemas: Mapping[str, TableSchema]) -> tuple[str, ...]:
-    """Return the names of the tables whose rows a restore leaves out."""
-    return tuple(name for name, schema in schemas.items() if getattr(schema, "transient", False))
 
 
 def encryption_for(recipients: Sequence[str], passphrase: str | None) -> Encryption | None:
@@ -256,7 +263,14 @@ class _Attempt:
             # 1. All of it, under a temporary name, on the disk.
             output = _Output(pending)
             manifest = Manifest(
-                capture.store, capture.sequence, capture.at, facts.models, capture.rows, facts.folders, facts.transient
+                capture.store,
+                capture.sequence,
+                capture.at,
+                facts.models,
+                capture.rows,
+                facts.folders,
+                facts.transient,
+                facts.references,
             )
             plain, count = self._write(output.write, capture, manifest)
             sync(pending.file.sync)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from snaptable.backup.making import Facts, transient_tables
+from snaptable.backup.making import Facts
 from snaptable.cli.common import EXIT_SOUND, Subcommands, add_directory, say
 from snaptable.cli.schema_option import add_schema, load_last, load_schema
 from snaptable.cli.secret_options import add_passphrase, read_passphrase
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     folders = tuple(options.folder or (models.backup_folders if models else ()))
     if models is None and not folders:
         say("Without --schema MODULE:DATABASE or --folder NAME, no folder beside the store goes in.")
-    facts = Facts(last, folders, transient_tables(models.__schemas__) if models else ())
+    facts = Facts.of(last, folders, models.__schemas__ if models else {})
     with Progress(directory.size(), f"Backing up {directory.root}") as progress:
         made = back_up_directory(
             directory,

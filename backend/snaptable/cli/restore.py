@@ -5,7 +5,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from snaptable.backup.encryption import Decryption
-from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, Subcommands, UsageError, add_yes, ask, describe_counts, say
+from snaptable.cli.common import (
+    EXIT_FAILED,
+    EXIT_SOUND,
+    Subcommands,
+    UsageError,
+    add_yes,
+    ask,
+    describe_counts,
+    describe_number,
+    say,
+)
 from snaptable.cli.moment_option import wanted_moment
 from snaptable.cli.schema_option import add_schema, load_last, load_schema
 from snaptable.cli.secret_options import add_passphrase, read_keys, read_passphrase
@@ -33,6 +43,9 @@ def add(commands: Subcommands) -> None:
         help="the state after a commit (57), some commits ago (~3), or at a time (14:00, 2026-11-28T14:00, 2h: ago)",
     )
     add_schema(parser)
+    parser.add_argument(
+        "--erased", metavar="STORE", help="a store whose purges hold for the backup too (default: the one in DIR)"
+    )
     parser.add_argument("--identity", metavar="FILE", action="append", default=[], help="private keys that decrypt it")
     add_passphrase(parser)
     add_yes(parser)
@@ -48,7 +61,14 @@ def run(options: argparse.Namespace) -> int:
         try:
             with Progress(_size(backup), f"Unpacking {backup}") as progress:
                 found = stack.enter_context(
-                    unpacked(backup, directory, at=options.at, decryption=decryption, on_progress=progress.advance)
+                    unpacked(
+                        backup,
+                        directory,
+                        at=options.at,
+                        decryption=decryption,
+                        erased_from=options.erased,
+                        on_progress=progress.advance,
+                    )
                 )
         except (ValueError, HistoryGone) as error:
             if options.at is None:
@@ -72,6 +92,8 @@ def _restore(found: Unpacked, options: argparse.Namespace) -> int:
         models, checked = load_last(manifest.models)
     say(f"{options.backup}: verified; store {manifest.store}, sequence {manifest.sequence}, made {manifest.made_at}")
     say(f"  result    sequence {found.state.sequence}, {describe_counts(found.rows)}")
+    if found.erased:
+        say(f"  left out  {describe_number(found.erased, 'row')} purged since, or referring to such")
     if found.replaces:
         say(f"  replaces  {found.directory}, which is kept beside it as {found.directory.name}.before-restore-…")
     for path in found.leftovers:

@@ -57,6 +57,7 @@ def rewind(files: Files, store: UntypedStore, moment: Moment | CommitsAgo) -> Un
     # 3. The snapshot.
     pages = pages_of(rows, store.pages.numbered, migrations)
     pages.marks = store.pages.marks
+    pages.take_note_of_erased(store.pages.erased)
     there = UntypedStore(pages, store.id, sequence, digest, at or store.at)
     write_snapshot(files, there)
     return there

@@ -2,7 +2,8 @@
 
 1. Verify every byte of the backup; decrypt it first, if it is encrypted.
 2. Unpack it into a new folder beside the place: `data.restoring-…`. Everything is synced.
-3. Open what was unpacked: snapshot, journal, counts; take it back to a moment, if one is wanted.
+3. Open what was unpacked: snapshot, journal, counts; purge what was purged since from the store that it replaces; take
+   it back to a moment, if one is wanted.
 4. Swap the folders, in one step, and keep the one that was there as `data.before-restore-<time>`.
 
 A crash before step 4 leaves the store as it was, and a folder that nothing reads; one in step 4 leaves either store,
@@ -26,6 +27,7 @@ from snaptable.engines import Filesystem
 from snaptable.errors import BackupError, OpenError
 from snaptable.history.moments import Moment
 from snaptable.maintenance.directory import NotAStore, StoreDirectory
+from snaptable.maintenance.erased import Erased, without_erased
 from snaptable.maintenance.point_in_time import CommitsAgo, rewind, without_rows
 from snaptable.maintenance.shared_steps import verify_result
 from snaptable.maintenance.untyped import UntypedStore, ignore_progress, recover_untyped
@@ -44,6 +46,7 @@ class Unpacked:
         state: what a start would begin with there.
         replaces: whether there is a store in its place.
         kept: where that store is, once it was replaced; None before, and if there was none.
+        erased: number of rows that are left out, because they were purged since, or refer to such.
         leftovers: folders that restores which were interrupted left beside it.
     """
 
@@ -55,6 +58,7 @@ class Unpacked:
     _beside: Files
     kept: Path | None = None
     leftovers: tuple[Path, ...] = field(default=())
+    erased: int = 0
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -110,6 +114,7 @@ def unpacked(
     *,
     at: Moment | CommitsAgo | None = None,
     decryption: Decryption | None = None,
+    erased_from: str | os.PathLike[str] | None = None,
     filesystem: Filesystem = Files,
     on_progress: OnProgress = ignore_progress,
 ) -> Iterator[Unpacked]:
@@ -120,6 +125,7 @@ def unpacked(
         directory: the place: a store that is closed, an empty folder, or nothing yet.
         at: the moment that it is taken back to; None for the state that it holds.
         decryption: keys, or a passphrase, for one that is encrypted.
+        erased_from: a store whose purges hold for the backup too; None for the one that is replaced.
         filesystem: what gives the disk for a directory.
         on_progress: told the number of bytes read since the last call.
 
@@ -135,6 +141,9 @@ def unpacked(
     with ExitStack() as stack:
         # The place first: an hour of unpacking is wasted on one that can't be taken.
         replaces = _check_place(target, stack)
+        erased = Erased()
+        if replaces or erased_from is not None:
+            erased = Erased.of(StoreDirectory(str(erased_from or target)).files)
         beside = filesystem(target.parent, fsync=True)
         try:
             beside.make_directory()
@@ -151,11 +160,12 @@ def unpacked(
             raise BackupError(f"{path} could not be unpacked: {error}{full}", path=path) from error
         files = filesystem(beside.path(folder), fsync=True)
         state = _verified(path, archive.manifest, files)
+        state, gone = without_erased(files, state, erased, archive.manifest.references)
         if at is not None:
             state = rewind(files, state, at)
         state = without_rows(files, state, archive.manifest.transient)
         verify_result(files, state)
-        yield Unpacked(target, archive.manifest, files, state, replaces, beside, None, leftovers)
+        yield Unpacked(target, archive.manifest, files, state, replaces, beside, None, leftovers, gone)
 
 
 def _check_place(target: Path, stack: ExitStack) -> bool:

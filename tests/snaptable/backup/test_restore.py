@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.snaptable.backup.support import Rows, Store, User, blob, contents, fill, rows_of
 from tests.snaptable.storage.faults import Disk, FaultyFiles
 
-from snaptable import BackupError, CorruptBackup, Database, HistoryGone, Row, StoreLocked, Table, table
+from snaptable import BackupError, CorruptBackup, Database, ForeignKey, HistoryGone, Row, StoreLocked, Table, table
 from snaptable.history import Moment
 from snaptable.maintenance.check import check_store
 from snaptable.maintenance.directory import NotAStore
@@ -455,6 +455,59 @@ def test_a_restore_logs_everybody_out(tmp_path: Path, at: int | None) -> None:
         assert db.users.count() == (1 if at == 2 else 2)
         db.logins.insert(Login(id="token", user="ann"))
         assert db.check() == []
+
+
+class Person(Row):
+    id: str
+    name: str = ""
+
+
+class Letter(Row):
+    id: int
+    writer: Annotated[str, ForeignKey(Person, on_delete="cascade")]
+    reader: Annotated[str | None, ForeignKey(Person, on_delete="set null")] = None
+
+
+class Post(Database):
+    people: Table[Person]
+    letters: Table[Letter]
+
+
+@pytest.mark.parametrize("at", [None, 4])
+@pytest.mark.parametrize("segment", [100, 1 << 20])
+def test_what_was_purged_since_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int | None, segment: int
+) -> None:
+    """Ensure a backup from before a purge is restored without the person: no row, no reference, no byte in any file."""
+    monkeypatch.setattr(group_commit, "SEGMENT_BYTES", segment)
+    where = tmp_path / "data"
+    with Post(where, banner=False) as db:
+        db.people.insert_many([Person(id="ann", name="Annabella"), Person(id="bob", name="Bartholomew")])
+        db.letters.insert(Letter(id=1, writer="bob", reader="ann"))
+        db.letters.insert(Letter(id=2, writer="ann", reader="bob"))
+        db.people.update("bob", name="Bartholomew II")
+        db.letters.insert(Letter(id=3, writer="ann"))
+        backup = db.backup(tmp_path / "x.zip").path
+        db.letters.delete(1)
+        db.letters.update(2, reader=None)
+        db.history.purge("people", "bob")
+    found = restore(backup, where, at=at)
+    assert found.erased == 2
+    for path in where.rglob("*"):
+        assert not path.is_file() or b"Bartholomew" not in path.read_bytes(), path
+    assert check_store(Files(where)).problems == []
+    with Post(where, banner=False) as db:
+        assert [person.id for person in db.people] == ["ann"]
+        assert [(letter.id, letter.reader) for letter in db.letters] == [(2, None), (3, None)][: 1 if at else 2]
+        assert db.check() == []
+        assert len(list(db.history)) == (at or 5)
+        db.people.insert(Person(id="cid"))
+        db.history.at(2).close()
+    again = restore(backup, tmp_path / "elsewhere", erased_from=where)
+    assert again.erased == 2
+    assert restore(backup, tmp_path / "forgotten").erased == 0
+    (where / "db_snapshot.json").write_bytes((where / "db_snapshot.json").read_bytes().replace(b"Anna", b"Enna"))
+    assert restore(backup, where).erased == 2, "of a damaged store, as far as it can be read"
 
 
 class Label(Row):

@@ -122,6 +122,21 @@ def test_encrypted(directory: Path, states: list[Rows], tmp_path: Path, monkeypa
     assert command("backup", directory, tmp_path / "y", "--passphrase").status == 2
 
 
+def test_what_was_purged_is_said(directory: Path, states: list[Rows], tmp_path: Path) -> None:
+    """Ensure a restore says how many rows it leaves out, of the store that it replaces or of one that is named."""
+    assert states
+    assert command("backup", directory, tmp_path / "x.zip").status == 0
+    with Store(directory, fsync=False) as db:
+        db.history.purge("users", "zoe")
+    assert command("backup", directory, tmp_path / "later.zip").status == 0
+    result = command("restore", tmp_path / "x.zip", tmp_path / "new", "--erased", directory, "--yes")
+    assert result.says("left out  1 row purged since", "2 users").status == 0
+    assert command("restore", tmp_path / "x.zip", directory, "--yes").says("left out  1 row").status == 0
+    result = command("restore", tmp_path / "later.zip", directory, "--yes")
+    assert result.status == 0
+    assert "left out" not in result.out
+
+
 def test_wrong_calls(directory: Path, states: list[Rows], tmp_path: Path) -> None:
     """Ensure wrong paths, moments and files are told by name, with the status of their kind."""
     assert states

@@ -245,6 +245,14 @@ def claimed(data: bytes) -> tuple[str | None, int]:
     return store if isinstance(store, str) else None, sequence if type(sequence) is int else 0
 
 
+def claimed_erased(data: bytes) -> tuple[str | None, ErasedKeys]:
+    """Return the store, and the purged keys, that a snapshot's header names, as far as it can be read. O(1)."""
+    members = _header_members(data) or {}
+    erased = members.get("erased", {})
+    is_listed = isinstance(erased, dict) and all(isinstance(keys, dict) for keys in erased.values())
+    return members.get("store"), erased if is_listed else {}
+
+
 def claimed_migrations(data: bytes) -> tuple[str, ...]:
     """Return the migrations that a snapshot's header names, as far as it can be read; nothing is verified. O(1)."""
     names = (_header_members(data) or {}).get("migrations", ())
