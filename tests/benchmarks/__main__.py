@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks import plot, report
 from tests.benchmarks.bench import Bench, Finding
 from tests.benchmarks.same import check_answers
-from tests.benchmarks.scenarios import asking, growth, past, reading, size, writing
+from tests.benchmarks.scenarios import asking, backups, growth, past, reading, size, writing
 
 Scenario = Callable[[Bench], Iterator[Finding]]
 SCENARIOS: dict[str, Scenario] = {
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
         reading.scan,
         asking.asking,
         past.past,
+        backups.backups,
         size.start_100k,
         size.start_1m,
         size.memory,

@@ -163,7 +163,7 @@ def unpacked(
         state, gone = without_erased(files, state, erased, archive.manifest.references)
         if at is not None:
             state = rewind(files, state, at)
-        state = without_rows(files, state, archive.manifest.transient)
+        state = without_rows(files, state, _transient(archive.manifest, state))
         verify_result(files, state)
         yield Unpacked(target, archive.manifest, files, state, replaces, beside, None, leftovers, gone)
 
@@ -262,6 +262,12 @@ def _verified(path: Path, manifest: Manifest, files: Files) -> UntypedStore:
     if (state.id, state.sequence, known) != (manifest.store, manifest.sequence, expected):
         raise corrupt(str(path), "what it holds is not the state that its manifest speaks of")
     return state
+
+
+def _transient(manifest: Manifest, state: UntypedStore) -> set[str]:
+    """Return the tables that come back empty: as the manifest says, or the snapshot, if its models were not known."""
+    marks = state.pages.marks
+    return {*manifest.transient, *(marks.transient if marks is not None else ())}
 
 
 def _remove_tree(path: Path) -> None:

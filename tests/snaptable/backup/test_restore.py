@@ -19,9 +19,11 @@ from tests.snaptable.backup.support import Rows, Store, User, blob, contents, fi
 from tests.snaptable.storage.faults import Disk, FaultyFiles
 
 from snaptable import BackupError, CorruptBackup, Database, ForeignKey, HistoryGone, Row, StoreLocked, Table, table
+from snaptable.backup.making import Facts
 from snaptable.history import Moment
 from snaptable.maintenance.check import check_store
-from snaptable.maintenance.directory import NotAStore
+from snaptable.maintenance.directory import NotAStore, StoreDirectory
+from snaptable.maintenance.offline_backup import back_up_directory
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.restore import Unpacked, unpacked
 from snaptable.migrations import Migration, rename
@@ -439,8 +441,9 @@ class WithLogins(Database):
     logins: Table[Login] = table(transient=True)
 
 
+@pytest.mark.parametrize("by_command", [False, True])
 @pytest.mark.parametrize("at", [None, 2, 3])
-def test_a_restore_logs_everybody_out(tmp_path: Path, at: int | None) -> None:
+def test_a_restore_logs_everybody_out(tmp_path: Path, at: int | None, by_command: bool) -> None:
     """Ensure transient tables are empty after a restore: a session that was ended since doesn't come back."""
     with WithLogins(tmp_path / "source", banner=False) as db:
         db.users.insert(User(id="ann", name="ann"))
@@ -448,6 +451,9 @@ def test_a_restore_logs_everybody_out(tmp_path: Path, at: int | None) -> None:
         db.users.insert(User(id="bob", name="bob"))
         db.logins.insert(Login(id="other", user="bob"))
         backup = db.backup(tmp_path / "x.zip").path
+    if by_command:
+        backup.unlink()
+        back_up_directory(StoreDirectory(str(tmp_path / "source")), backup, Facts())  # without the models
     assert restore(backup, tmp_path / "data", at=at).rows["logins"] == 0
     assert check_store(Files(tmp_path / "data")).problems == []
     with WithLogins(tmp_path / "data", banner=False) as db:
