@@ -216,7 +216,7 @@ class Query(Questions[M]):
 
         Raises:
             InvalidCursor: `after` is damaged, or comes from another query.
-            InvalidQuery: the query has a limit or an offset of its own.
+            InvalidQuery: the query has a limit or an offset of its own, or is sorted by a secret.
             ValueError: `limit` is less than 1.
 
         >>> page = db.users.order_by(User.age).page(limit=1)
@@ -247,6 +247,9 @@ class Query(Questions[M]):
             raise InvalidQuery("page() takes its own limit and a cursor; leave limit() and offset() out")
         if any(order.column is INSERTED for order in self._select.order):
             raise InvalidQuery("pages are sorted by columns: a cursor can't name a place in the order of insertion")
+        for order in self._select.order:
+            if order.column.root in self._source.schema.secrets:
+                raise InvalidQuery(f"pages are not sorted by a secret: a cursor would tell it ({order.column!r})")
         if natural("limit", limit) == 0:
             raise ValueError("a page holds at least one row: limit can't be 0")
 

@@ -31,10 +31,11 @@ from snaptable import (
     UndoConflict,
     Unique,
     UniqueViolation,
+    desc,
     table,
 )
 from snaptable.secrets import MASK, masked, secret_fields
-from snaptable.web import RowResponder
+from snaptable.web import ListParams, RowResponder
 
 HIDDEN = "hunter2-correct-horse"
 OTHER = "hunter3-correct-horse"
@@ -360,6 +361,18 @@ def test_pages_and_responses_leave_secrets_out(db: Store) -> None:
         assert json.loads(array) == [{"id": "1", "name": "ann"}]
     with pytest.raises(TypeError, match=r"^User\.code is secret"):
         RowResponder(User, User)
+
+
+def test_nobody_can_ask_a_list_for_secrets(db: Store) -> None:
+    """A cursor holds the values that it stands behind, a filter tells by its answers: a secret has neither."""
+    for ordered in (db.users.order_by(User.word), db.users.order_by(User.name, desc(User.code))):
+        for ask in (ordered.page, ordered.page_json):
+            message = refuses(InvalidQuery, ask, "secret", "cursor")
+            assert "User.word" in message or "User.code" in message
+        assert ordered.all() == []
+    with pytest.raises(TypeError, match=r"^User\.word is secret"):
+        ListParams(User, ["name", "word"], "name")
+    assert list(ListParams(User, ["name"], "name").fields) == ["name"]
 
 
 def test_the_log_does_not_show_secrets(db: Store, caplog: pytest.LogCaptureFixture) -> None:

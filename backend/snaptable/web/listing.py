@@ -18,6 +18,7 @@ from fastapi import Request
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from snaptable import InvalidCursor, Query, Row, asc, contains, desc, one_of, starts_with
+from snaptable.secrets import secret_fields
 from snaptable.web.problems import FieldError, Problem, pointer_to
 
 RowT = TypeVar("RowT", bound=Row)
@@ -236,6 +237,8 @@ class _Field:
     """A field that a list can be filtered by: its operators, and the parser of its values."""
 
     def __init__(self, model: type[Row], name: str, zone: tzinfo | None) -> None:
+        if name in secret_fields(model):
+            raise TypeError(f"{model.__name__}.{name} is secret: a list can't be filtered by it, that would tell it")
         kind = _without_null(model.model_fields[name].annotation)
         self.name = name
         self.column: Any = getattr(model, name)
