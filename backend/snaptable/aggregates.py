@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast, overload
 
-from snaptable.conditions import ORDERED, Column, Condition, GroupValue, PredicateTemplates, Term, column_of
+from snaptable.columns import ORDERED, Column, Condition, GroupValue, PredicateTemplates, Term, column_of
 from snaptable.errors import InvalidQuery
 from snaptable.values.value_types import SortKey
 

@@ -15,7 +15,7 @@ from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
 from snaptable.captures import Capture
 from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
-from snaptable.conditions import Column, Order, PredicateTemplates
+from snaptable.columns import Column, Order, PredicateTemplates
 from snaptable.retention import FoundText, HistoryStatus
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from snaptable.conditions import Column, Order, PredicateTemplates
+from snaptable.columns import Column, Order, PredicateTemplates
 from snaptable.errors import InvalidCursor
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")

@@ -3,7 +3,8 @@
 from typing import Any, Generic, TypeVar
 
 from snaptable.aggregates import Aggregate, Group, Grouping
-from snaptable.conditions import Column, PredicateTemplates, as_condition, as_order, terms_of
+from snaptable.columns import Column, PredicateTemplates, as_condition, terms_of
+from snaptable.conditions import as_order
 from snaptable.contract import Plan, Select
 from snaptable.errors import InvalidQuery
 from snaptable.query_source import QuerySource

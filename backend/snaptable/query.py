@@ -5,7 +5,7 @@ from inspect import iscoroutinefunction
 from typing import Any, NoReturn
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.conditions import INSERTED, AllOf, AnyOf, Not, PredicateTemplate
+from snaptable.columns import INSERTED, AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.contract import M, Page, Plan, Select
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 from snaptable.grouped import check_aggregates, natural

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Generic, NoReturn, cast
 
-from snaptable.conditions import (
+from snaptable.columns import (
     INSERTED,
     AllOf,
     Column,
@@ -13,10 +13,10 @@ from snaptable.conditions import (
     PredicateTemplate,
     PredicateTemplates,
     as_condition,
-    as_order,
     column_of,
     terms_of,
 )
+from snaptable.conditions import as_order
 from snaptable.contract import M, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery
 from snaptable.schema import TableSchema, defined_again

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from snaptable.aggregates import Aggregate, Avg, Grouping, Max, Min, N, Sum
-from snaptable.conditions import Column
+from snaptable.columns import Column
 from snaptable.contract import Join, M, Select
 from snaptable.errors import InvalidQuery
 from snaptable.grouped import Grouped, check_aggregates

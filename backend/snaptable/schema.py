@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from snaptable.conditions import Column
+from snaptable.columns import Column
 from snaptable.errors import SchemaError
 from snaptable.on_update import OnUpdate, without_default
 from snaptable.secrets import MASKED, Secret, secret_fields

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 
-from snaptable.conditions import Column, column_of
+from snaptable.columns import Column, column_of
 from snaptable.errors import SchemaError
 from snaptable.on_update import OnUpdate, marks_of
 from snaptable.schema import (

@@ -16,6 +16,7 @@ MODULES = [
     "",
     "aggregates",
     "attribution",
+    "columns",
     "contract",
     "conditions",
     "database",

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.conditions import Column
+from snaptable.columns import Column
 from snaptable.memory.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
-from snaptable.conditions import Expression, Order, PredicateTemplates
+from snaptable.columns import Expression, Order, PredicateTemplates
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.cursor import Cursors
 from snaptable.errors import DuplicateKey, InvalidQuery, InvalidRow, RowNotFound, StaleRow

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.conditions import ORDERED, Column, Term, time_kind_of, wrong_time
+from snaptable.columns import ORDERED, Column, Term, time_kind_of, wrong_time
 
 Kind = tuple[type, str]
 """`datetime` or `time`, and "naive" or "aware"."""

@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 from snaptable import Database, Index, InvalidQuery, Row, Table, one_of
-from snaptable.conditions import Column
+from snaptable.columns import Column
 
 
 class Mood(Enum):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from snaptable.conditions import Term
+from snaptable.columns import Term
 from snaptable.memory.indexes import AnyIndex
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.queries.filters import Conditions, ResidualFilter, Values

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.conditions import Column, Order, PredicateTemplates
+from snaptable.columns import Column, Order, PredicateTemplates
 from snaptable.contract import Plan, Select
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.aggregation import (

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping, number_kind
-from snaptable.conditions import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
+from snaptable.columns import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
 from snaptable.errors import InvalidQuery
 from snaptable.memory.queries.filters import compare_mixed
 from snaptable.values import value_types

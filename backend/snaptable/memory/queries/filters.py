@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.conditions import AllOf, Column, Not, PredicateTemplate, Term, terms_of
+from snaptable.columns import AllOf, Column, Not, PredicateTemplate, Term, terms_of
 from snaptable.values import value_types
 
 Values = Sequence[object]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.conditions import INSERTED, Column, Order
+from snaptable.columns import INSERTED, Column, Order
 from snaptable.values import value_types
 
 Places = Callable[[], Callable[[BaseModel], int]]

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from snaptable.conditions import INSERTED, Order, PredicateTemplates, terms_of
+from snaptable.columns import INSERTED, Order, PredicateTemplates, terms_of
 from snaptable.contract import Plan, Select
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex

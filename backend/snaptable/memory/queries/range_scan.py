@@ -5,7 +5,7 @@ from itertools import chain
 
 from pydantic import BaseModel
 
-from snaptable.conditions import INSERTED, Order
+from snaptable.columns import INSERTED, Order
 from snaptable.memory.indexes.ordered_index import OrderedIndex
 from snaptable.memory.indexes.sorted_rows import AFTER_ALL, CHUNK, Entry
 from snaptable.memory.queries.access_paths import AccessPath, IndexableTerm, IndexableTerms, Position, batched

@@ -1,0 +1,615 @@
+"""What conditions and orderings are made of: templates, conditions, columns, expressions. They evaluate nothing.
+
+`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *template*,
+which is the same whatever it compares with, and the values that go into it. So an engine can prepare a template once.
+Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property
+from keyword import iskeyword
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+
+from snaptable.errors import InvalidQuery
+from snaptable.values import inner_types, value_types
+from snaptable.values.inner_types import Attribute, Item, Step
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+LISTED_CHOICES = 8
+"""Values of an enum that a message lists."""
+ORDERED: Final = ("<", "<=", ">", ">=")
+IGNORING_CASE: Final = ("contains ignoring case", "starts with ignoring case")
+OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with", *IGNORING_CASE)
+"""What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
+
+
+# ── templates: conditions without their values ──────────────────────────────────────────────────────────────────────
+
+
+class Term:
+    """A comparison of one column with one value to come. A column has one for each operator: equal is identical."""
+
+    __slots__ = ("column", "operator")
+
+    def __init__(self, column: "Column", operator: str) -> None:
+        self.column = column
+        self.operator = operator
+
+    def __repr__(self) -> str:
+        return f"{self.column!r} {self.operator} ?"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class AllOf:
+    """What holds if every part holds. The values of the parts come one after another, as in the other templates."""
+
+    parts: "tuple[PredicateTemplate, ...]"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class AnyOf:
+    """What holds if at least one part holds."""
+
+    parts: "tuple[PredicateTemplate, ...]"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Not:
+    """What holds if the part does not."""
+
+    part: "PredicateTemplate"
+
+
+PredicateTemplate = Term | AllOf | AnyOf | Not
+PredicateTemplates = tuple[PredicateTemplate, ...]
+
+
+def terms_of(template: PredicateTemplate) -> Iterator[Term]:
+    """Yield the terms of a template, in the order in which their values come."""
+    if isinstance(template, Term):
+        yield template
+    elif isinstance(template, Not):
+        yield from terms_of(template.part)
+    else:
+        for part in template.parts:
+            yield from terms_of(part)
+
+
+# ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Condition:
+    """What holds for a row or doesn't; combined with `&`, `|` and `~`."""
+
+    __slots__ = ("template", "values")
+
+    def __init__(self, template: PredicateTemplate, values: tuple[object, ...]) -> None:
+        self.template = template
+        self.values = values
+        """A value for each term of the template."""
+
+    def __repr__(self) -> str:
+        return f"<{self.template!r}>"  # not the values: they may be secrets
+
+    def __and__(self, other: object) -> "Condition":
+        """Return the condition that both hold."""
+        second = as_condition(other)
+        return Condition(
+            AllOf(_parts(AllOf, self.template) + _parts(AllOf, second.template)), self.values + second.values
+        )
+
+    def __or__(self, other: object) -> "Condition":
+        """Return the condition that at least one holds."""
+        second = as_condition(other)
+        return Condition(
+            AnyOf(_parts(AnyOf, self.template) + _parts(AnyOf, second.template)), self.values + second.values
+        )
+
+    def __invert__(self) -> "Condition":
+        """Return the condition that this one does not hold."""
+        return Condition(Not(self.template), self.values)
+
+    __rand__ = __and__
+    __ror__ = __or__
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: `and`, `or`, `not` and chained comparisons would lose half of it."""
+        raise InvalidQuery(
+            "a condition is neither true nor false: write (a) & (b), (a) | (b), ~(a) instead of and, or, not, "
+            "and (low <= column) & (column < high) instead of a chained comparison"
+        )
+
+
+def _parts(kind: type[AllOf] | type[AnyOf], template: PredicateTemplate) -> PredicateTemplates:
+    return template.parts if isinstance(template, kind) else (template,)
+
+
+# ── columns ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+MOST_PARTS = 256
+"""Parts of a column that are remembered: the keys of a dict that are asked for may be any number."""
+
+
+class Column:
+    """A field of a model in a condition or an ordering: what `Document.pages` is at run time.
+
+    Attributes:
+        model: the class that has the field.
+        name: the field's name; of a part of its values also the way there: `box.x`, `metadata['lang']`.
+        root: the field's name.
+        is_part: whether it is a part of a field's values.
+    """
+
+    is_part = False
+    is_mixed = False
+    """Whether it is known only of two values, not of the types, whether they compare."""
+    is_plain_path = True
+    """Whether attributes alone lead there from a row, none of which may be missing."""
+
+    def __init__(self, model: "type[BaseModel]", name: str) -> None:
+        self.model = model
+        self.name = self.root = name
+        self.terms = {operator: Term(self, operator) for operator in OPERATORS}
+        self.orders = (Order(self, descending=False), Order(self, descending=True))
+
+    def __repr__(self) -> str:
+        return f"{self.model.__name__}.{self.name}"
+
+    @cached_property
+    def annotation(self) -> Any:
+        """The field's type, without the metadata of its outermost Annotated."""
+        return self.model.model_fields[self.name].annotation
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """The function from a row to its value; None where that isn't there."""
+        return attrgetter(self.name)
+
+    @cached_property
+    def types(self) -> tuple[type, ...] | None:
+        """The classes a value of the field may have; None if it can be anything."""
+        return value_types.value_types(self.annotation)
+
+    @cached_property
+    def sort_key(self) -> value_types.SortKey | None:
+        """The function from a value to what it is sorted by; None if that is the value itself.
+
+        Raises:
+            TypeError: the field's values have no order.
+        """
+        return value_types.sort_key(self.annotation)
+
+    @cached_property
+    def choices(self) -> tuple[object, ...] | None:
+        """Every value of a field of enums and literals; None of any other field."""
+        return value_types.choices(self.annotation)
+
+    @cached_property
+    def time_kind(self) -> str | None:
+        """Whether the field's times are all "aware" or all "naive"; None if they may be either, or it holds none."""
+        return value_types.time_kind(self.annotation)
+
+    @cached_property
+    def exact_types(self) -> frozenset[type]:
+        """Classes whose instances, not those of subclasses, need no `check` before the field is compared with them."""
+        kinds = frozenset(self.types or ()) - {Decimal}
+        if self.time_kind is not None:
+            kinds -= {datetime}
+        if self.choices is not None:
+            kinds = frozenset(kind for kind in kinds if issubclass(kind, Enum) or kind is type(None))
+        return kinds
+
+    @cached_property
+    def orderable_types(self) -> frozenset[type]:
+        """Those of the `exact_types` whose instances the field's values can be less or greater than."""
+        try:
+            _ = self.sort_key
+        except TypeError:
+            return frozenset()
+        return self.exact_types - {type(None)}
+
+    def check(self, value: object) -> None:
+        """Refuse a value that this column could never equal.
+
+        Raises:
+            InvalidQuery: the value is of another type, a column or a condition.
+        """
+        if isinstance(value, (Column, ModelColumn, Condition)):
+            raise InvalidQuery(f"{self!r} can be compared with a value only, not with {value!r}")
+        if not value_types.accepts(self.types, value):
+            wanted = " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None))
+            raise InvalidQuery(f"{self!r} holds {wanted}; a {type(value).__name__} can't be compared with it")
+        if self.time_kind is not None and isinstance(value, datetime) and time_kind_of(value) != self.time_kind:
+            raise wrong_time(self, f"{self!r} holds {self.time_kind} times", self.time_kind)
+        if isinstance(value, Decimal) and value.is_snan():
+            raise InvalidQuery(f"{self!r} can't be compared with a signalling NaN")
+
+    def _check_choice(self, value: object) -> None:
+        self.check(value)
+        if self.choices is not None and value is not None and value not in self.choices:
+            wanted = ", ".join(map(repr, self.choices[:LISTED_CHOICES])) + ", …" * (len(self.choices) > LISTED_CHOICES)
+            raise InvalidQuery(f"{self!r} holds one of {wanted}; it is never equal to this {type(value).__name__}")
+
+    def _check_order(self, operator: str, value: object) -> None:
+        self.check(value)
+        if value is None:
+            raise InvalidQuery(f"nothing is less or greater than None: write {self!r} == None, or != None")
+        if self.is_mixed and isinstance(value, (str, int, float)):
+            return
+        try:
+            _ = self.sort_key
+        except TypeError as error:
+            raise InvalidQuery(f"{self!r} {operator} … has no meaning: {error}") from None
+        if value != value and (isinstance(value, Decimal) or Decimal in (self.types or ())):
+            raise InvalidQuery(f"{self!r} {operator} … has no meaning: nothing is less or greater than NaN")
+
+    def equal(self, value: object) -> Term:
+        """Return the term of the condition that the column equals this value.
+
+        Raises:
+            InvalidQuery: it never could.
+        """
+        if type(value) not in self.exact_types:
+            self._check_choice(value)
+        return self.terms["is" if value is None else "=="]
+
+    def _compare(self, operator: str, value: object) -> Condition:
+        if type(value) not in self.orderable_types:
+            self._check_order(operator, value)
+        return Condition(self.terms[operator], (value,))
+
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
+        return Condition(self.equal(value), (value,))
+
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
+        if type(value) not in self.exact_types:
+            self._check_choice(value)
+        return Condition(self.terms["is not" if value is None else "!="], (value,))
+
+    def __lt__(self, value: object) -> Condition:
+        return self._compare("<", value)
+
+    def __le__(self, value: object) -> Condition:
+        return self._compare("<=", value)
+
+    def __gt__(self, value: object) -> Condition:
+        return self._compare(">", value)
+
+    def __ge__(self, value: object) -> Condition:
+        return self._compare(">=", value)
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.name))
+
+    def __add__(self, number: object) -> "Expression":
+        return Expression(self, "+", number)
+
+    def __sub__(self, number: object) -> "Expression":
+        return Expression(self, "-", number)
+
+    def __mul__(self, number: object) -> "Expression":
+        return Expression(self, "*", number)
+
+    def __rsub__(self, number: object) -> "Expression":
+        return Expression(self, "subtracted from", number)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __and__(self, other: object) -> Condition:
+        return as_condition(self) & other
+
+    def __or__(self, other: object) -> Condition:
+        return as_condition(self) | other
+
+    def __invert__(self) -> Condition:
+        return ~as_condition(self)
+
+    __rand__ = __and__
+    __ror__ = __or__
+
+    def __bool__(self) -> NoReturn:
+        raise InvalidQuery(f"{self!r} is a column, neither true nor false: use it in where(), with & | ~ between")
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise InvalidQuery(f"write contains({self!r}, item) instead of `item in {self!r}`")
+
+    __iter__ = None
+
+    # ── what is inside of its values ────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _parts(self) -> "dict[Step, AnyColumn]":
+        return {}
+
+    def part(self, step: Step) -> "AnyColumn":
+        """Return the column of what a step leads to inside of the values; the same each time.
+
+        Raises:
+            AttributeError: the values have no such field.
+            InvalidQuery: they have no item of such a key.
+        """
+        known = self._parts.get(step)
+        if known is not None:
+            return known
+        annotation = inner_types.inside(self.annotation, step)
+        if annotation is None:
+            raise self._no_attribute(step.name) if isinstance(step, Attribute) else self._no_item(step.key)
+        if len(self._parts) >= MOST_PARTS:
+            self._parts.clear()
+        return self._parts.setdefault(step, PartColumn(self, step, annotation).as_seen())
+
+    def as_seen(self) -> "AnyColumn":
+        """Return what users hold of the column: if its values have fields, something that has nothing but these."""
+        return ModelColumn(self) if inner_types.has_attributes(self.annotation) else self
+
+    def _no_attribute(self, name: str) -> AttributeError:
+        if names := inner_types.attribute_names(self.annotation):
+            advice = f"there is no field {name!r}; there is {', '.join(names)}"
+        elif str in (self.types or ()):
+            advice = f"a column has no methods of text; write starts_with({self!r}, …) or contains({self!r}, …)"
+        elif inner_types.has_items(self.annotation):
+            advice = f"an item is asked for by its key: {self!r}[{name!r}]"
+        else:
+            advice = f"it holds {self._held()}, which has no fields"
+        return AttributeError(f"{self!r}.{name}: {advice}")
+
+    def _no_item(self, key: object) -> InvalidQuery:
+        if inner_types.has_items(self.annotation):
+            return InvalidQuery(f"{self!r}[…]: no item of it has a key, or a position, of such a {type(key).__name__}")
+        advice = "a field is asked for by its name, after a dot" if inner_types.has_attributes(self.annotation) else ""
+        return InvalidQuery(f"{self!r}[…]: {advice or f'it holds {self._held()}, which has no items'}")
+
+    def _held(self) -> str:
+        return " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None)) or "nothing but None"
+
+    def __getitem__(self, key: object) -> "AnyColumn":
+        if isinstance(key, slice) or not isinstance(key, Hashable):
+            raise InvalidQuery(f"{self!r}[…] takes a key of a dict, or a position, not a {type(key).__name__}")
+        return self.part(Item(key))
+
+    if not TYPE_CHECKING:  # to a type checker, a column has the attributes of the field's own type
+
+        def __getattr__(self, name: str) -> object:
+            if name.startswith("_") or "model" not in self.__dict__:
+                raise AttributeError(name)
+            return self.part(Attribute(name))
+
+
+class PartColumn(Column):
+    """A part of a field's values in a condition or an ordering: what `Document.box.x` is at run time."""
+
+    is_part = True
+
+    def __init__(self, whole: Column, step: Step, annotation: value_types.Annotation) -> None:
+        """Take the column of what it is a part of, the step from there, and its type."""
+        super().__init__(whole.model, f"{whole.name}{step}")
+        self.root = whole.root
+        self._whole, self._step = whole, step
+        self.__dict__["annotation"] = annotation
+
+    @cached_property
+    def is_plain_path(self) -> bool:  # type: ignore[override]
+        """Whether attributes alone lead there from a row, none of which may be missing."""
+        step, whole = self._step, self._whole
+        if not isinstance(step, Attribute) or not step.name.isidentifier() or iskeyword(step.name):
+            return False
+        return whole.is_plain_path and inner_types.is_always_there(whole.annotation, step.name)
+
+    @cached_property
+    def is_mixed(self) -> bool:  # type: ignore[override]
+        """Whether it is known only of two values, not of the types, whether they compare."""
+        kinds = [kind for kind in self.types or (object,) if kind is not type(None)]
+        return kinds == [object] or (
+            len(kinds) > 1 and not all(issubclass(kind, value_types.NUMBERS) for kind in kinds)
+        )
+
+    @cached_property
+    def read(self) -> Callable[[Any], Any]:
+        """The function from a row to its value; None where that isn't there."""
+        if self.is_plain_path:
+            return attrgetter(self.name)
+        whole, step = self._whole.read, inner_types.reader(self._step)
+        return lambda row: step(whole(row))
+
+
+class ModelColumn:
+    """A column whose values have fields, as users hold it: its attributes are these fields, whatever they are called.
+
+    All else that a column has is found through `column_of`.
+    """
+
+    __slots__ = ("_column",)
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+
+    def __repr__(self) -> str:
+        return repr(self._column)
+
+    def __hash__(self) -> int:
+        return hash(self._column)
+
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._column == value
+
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._column != value
+
+    def __lt__(self, value: object) -> Condition:
+        return self._column < value
+
+    def __le__(self, value: object) -> Condition:
+        return self._column <= value
+
+    def __gt__(self, value: object) -> Condition:
+        return self._column > value
+
+    def __ge__(self, value: object) -> Condition:
+        return self._column >= value
+
+    def __and__(self, other: object) -> Condition:
+        return self._column & other
+
+    def __or__(self, other: object) -> Condition:
+        return self._column | other
+
+    def __invert__(self) -> Condition:
+        return ~self._column
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __iter__ = None
+
+    def __bool__(self) -> bool:
+        return bool(self._column)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._column
+
+    def __getitem__(self, key: object) -> "AnyColumn":
+        return self._column[key]
+
+    def __getattr__(self, name: str) -> "AnyColumn":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._column.part(Attribute(name))
+
+
+AnyColumn = Column | ModelColumn
+
+
+def column_of(value: object) -> Column | None:
+    """Return the column that a user named; None if the value is none."""
+    return value._column if isinstance(value, ModelColumn) else value if isinstance(value, Column) else None
+
+
+class Expression:
+    """A column's value and a number, as in `Counter.count + 1`: what `update` sets a field to, row by row."""
+
+    __slots__ = ("column", "number", "operator")
+
+    def __init__(self, column: Column, operator: str, number: object) -> None:
+        """Take a numeric column, one of "+", "-", "*", "subtracted from", and a number.
+
+        Raises:
+            InvalidQuery: the column holds something else, or has no such operation with the number.
+        """
+        kinds = [kind for kind in column.types or (object,) if kind is not type(None)]
+        if not kinds or not all(issubclass(kind, _NUMBERS) and kind is not bool for kind in kinds):
+            names = " | ".join(kind.__name__ for kind in kinds) or "None"
+            raise InvalidQuery(f"{column!r} {operator} … has no meaning: it holds {names}, and no numbers")
+        if isinstance(number, bool) or not isinstance(number, _NUMBERS):
+            raise InvalidQuery(f"{column!r} {operator} … takes a number, not a {type(number).__name__}")
+        for kind in kinds:
+            if not _works(next(base for base in _NUMBERS if issubclass(kind, base)), operator, number):
+                raise InvalidQuery(
+                    f"{column!r} {operator} … has no meaning of a {kind.__name__} and this {type(number).__name__}"
+                )
+        self.column = column
+        self.operator = operator
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"{self.column!r} {self.operator} …"
+
+    def __bool__(self) -> NoReturn:
+        raise InvalidQuery(f"{self!r} is worked out at a write: it is what update() sets a field to")
+
+
+_NUMBERS: Final[tuple[type, ...]] = (int, float, Decimal, timedelta)
+_ONES: Final[dict[type, Any]] = {int: 1, float: 1.0, Decimal: Decimal(1), timedelta: timedelta(1)}
+
+
+def _works(kind: type, operator: str, number: Any) -> bool:
+    """Return whether an operation of a column's values with a number gives a value of the column."""
+    one = _ONES[kind]
+    try:
+        result = one + number if operator == "+" else one * number if operator == "*" else one - number
+    except (TypeError, ArithmeticError):
+        return False
+    return isinstance(result, timedelta) == (kind is timedelta)
+
+
+class InsertedPlace:
+    """A row's place in the order of insertion, in the place of a column in orderings; no two rows share one."""
+
+    is_part = False
+
+    def __init__(self) -> None:
+        self.name = "inserted()"
+        self.sort_key = None
+        self.orders = (Order(cast(Column, self), descending=False), Order(cast(Column, self), descending=True))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class GroupValue:
+    """What is worked out of many rows, and stands in the place of a column in conditions on groups and their order."""
+
+    __slots__ = ()
+
+
+def as_condition(value: object) -> Condition:
+    """Return a condition as it is, and a bool column as the condition that it is true.
+
+    Raises:
+        InvalidQuery: the value is neither.
+    """
+    if isinstance(value, Condition):
+        return value
+    column = column_of(value)
+    if column is not None:
+        if column.types is not None and bool in column.types:
+            return Condition(column.terms["=="], (True,))
+        raise InvalidQuery(
+            f"{column!r} alone is no condition (it is no bool): compare it, in parentheses: ({column!r} == …)"
+        )
+    if isinstance(value, bool):
+        raise InvalidQuery(
+            f"{value} is no condition: compare the column (User.email == x), not a row's value (user.email == x)"
+        )
+    raise InvalidQuery(f"a {type(value).__name__} is no condition")
+
+
+def time_kind_of(value: datetime | time) -> str:
+    """Return whether a time is "aware" or "naive", as Python compares it."""
+    return "naive" if value.tzinfo is None or value.utcoffset() is None else "aware"
+
+
+def wrong_time(column: Column, held: str, kind: str) -> InvalidQuery:
+    """Return the error of comparing a column's times, all of a kind as `held` says, with one of the other kind."""
+    advice = "an aware one: write a time without an offset, value.replace(tzinfo=None)"
+    if kind == "aware":
+        advice = "a naive one: write utc_now(), or datetime.now(UTC)"
+    error = InvalidQuery(f"{held}, and is compared with {advice}")
+    error.times = (column.name, kind)
+    return error
+
+
+# ── orderings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Order:
+    """A column to sort by, and a direction; None comes last in both. A column has one for each: equal is identical."""
+
+    __slots__ = ("column", "descending")
+
+    def __init__(self, column: Column, *, descending: bool) -> None:
+        self.column = column
+        self.descending = descending
+
+    def __repr__(self) -> str:
+        return f"{self.column!r} {'descending' if self.descending else 'ascending'}"
+
+
+INSERTED: Final = cast(Column, InsertedPlace())
