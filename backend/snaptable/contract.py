@@ -283,10 +283,13 @@ class CommitSource(Protocol):
     def status(self) -> HistoryStatus:
         """Return how far back the past can be seen; O(files)."""
 
-    def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
-        """Yield the commits with after < sequence <= until, newest first; ends early where older ones are gone."""
+    def newest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
+        """Yield the commits with after < sequence <= until, newest first; ends early where older ones are gone.
 
-    def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+        With a `key`, those that changed no row of such a key may be left out.
+        """
+
+    def oldest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
         """Yield the same commits in order; begins later where older ones are gone."""
 
     def last_until(self, at: str) -> int | None:

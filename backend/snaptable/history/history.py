@@ -129,7 +129,8 @@ class History(Generic[D]):
         source = self._source
         after = source.first if since is None else sequence_of(since, source)
         last = source.sequence if until is None else sequence_of(until, source)
-        found = source.oldest_first(after, last) if oldest_first else source.newest_first(after, last)
+        read = source.oldest_first if oldest_first else source.newest_first
+        found = read(after, last, None if key is None else str(key))
         shown = (commit for commit in map(self._shown, found) if not commit.is_hidden)
         matching = (commit for commit in shown if commit.touches(table, key))
         return islice((commit for commit in matching if actor is None or commit.actor == actor), limit)

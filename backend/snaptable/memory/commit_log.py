@@ -11,6 +11,7 @@ from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
 from snaptable.recent_commits import RecentCommits
 from snaptable.retention import USUAL, HistoryStatus, Retention
+from snaptable.values.row_lines import Key
 
 UndoRecords = dict[TableRows, BeforeImages]
 """For each table that changed, the rows it had before."""
@@ -112,11 +113,11 @@ class RememberedCommits:
         since = None if oldest is None else datetime.fromisoformat(oldest.at)
         return HistoryStatus(self.first, since, self._kept.size)
 
-    def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+    def newest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:  # noqa: ARG002
         """Yield commits, the last first; O(1) each."""
         return self._kept.newest_first(after, until)
 
-    def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+    def oldest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:  # noqa: ARG002
         """Yield commits in order; O(1) each."""
         return self._kept.oldest_first(after, until)
 

@@ -13,8 +13,9 @@ from snaptable.recent_commits import RecentCommits
 from snaptable.retention import HistoryStatus
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
-from snaptable.storage.journal.format import Frame
+from snaptable.storage.journal.format import Frame, key_member
 from snaptable.storage.journal.reader import SegmentReader
+from snaptable.values.row_lines import Key
 
 RECENT_BYTES = 8 << 20
 """How many bytes of commits are kept in memory for followers."""
@@ -74,31 +75,33 @@ class JournalCommits:
             self._since = (first, None if oldest is None else datetime.fromisoformat(oldest.at))
         return HistoryStatus(*self._since, journal_directory.total_size(self._files))
 
-    def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+    def newest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
         """Yield commits, the last first; O(segments read), each verified. Ends early if older ones are gone.
+
+        With a `key`, frames in which it does not stand are not parsed, and left out.
 
         Raises:
             CorruptJournal: a segment is damaged.
         """
         for frame in self._frames_newest_first(after, until):
-            for commit in reversed(frame.commits):
+            for commit in reversed(_commits_with(frame, key)):
                 if after < commit.sequence <= until:
                     yield TimedCommit(frame.at, commit)
 
-    def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+    def oldest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
         """Yield commits in order; raises as `newest_first`. Begins later if older ones are gone."""
         recent = self._recent
         if recent is not None and recent.first <= after and until <= recent.last:
             commits = list(recent.oldest_first(after, until))
             if len(commits) == until - after:  # else some of them were forgotten meanwhile
                 return iter(commits)
-        return self._read_oldest_first(after, until)
+        return self._read_oldest_first(after, until, key)
 
-    def _read_oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
+    def _read_oldest_first(self, after: int, until: int, key: Key | None) -> Iterator[TimedCommit]:
         for first, following in journal_directory.spans(self._files):
             if (following is None or following > after + 1) and first <= until:
                 for frame in self._frames_of(first, following, after, until):
-                    for commit in frame.commits:
+                    for commit in _commits_with(frame, key):
                         if after < commit.sequence <= until:
                             yield TimedCommit(frame.at, commit)
 
@@ -124,3 +127,8 @@ class JournalCommits:
         path = str(self._files.path(journal_directory.path_of(first)))
         segment = SegmentReader(path, data, first, following, checkpoint_sequence=until)
         return [frame for frame in segment.frames() if frame.last > after and frame.first <= until]
+
+
+def _commits_with(frame: Frame, key: Key | None) -> tuple[CommitRecord, ...]:
+    """Return a frame's commits; none, without parsing it, if a key is wanted that stands nowhere in it."""
+    return frame.commits if key is None or key_member(key) in frame.line else ()

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from snaptable.attribution import Attribution
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PurgedChange, Replace
 from snaptable.storage.disk import names
-from snaptable.values.row_lines import key_json, row_json
+from snaptable.values.row_lines import Key, key_json, row_json
 
 Kind = Literal["insert", "replace", "delete"]
 GENESIS = "0" * 32
@@ -232,6 +232,11 @@ def encode_change(change: ChangeRecord) -> bytes:
 def _opening(verb: bytes, table: str) -> bytes:
     """Return how a change to a table begins, up to its key."""
     return b'{"%b":%b,"key":' % (verb, json.dumps(table).encode())
+
+
+def key_member(key: Key) -> bytes:
+    """Return how a key stands in each change of its row: without these bytes, a line holds no such change."""
+    return b'"key":' + key_json(key)
 
 
 # ── decode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
