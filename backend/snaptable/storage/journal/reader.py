@@ -85,7 +85,8 @@ class SegmentReader:
         header, _ = decoded
         if not header.is_readable:
             raise UnsupportedFormat(
-                f"{self.path} has format {header.format}; this version reads formats {names.FORMAT} and {names.FORMAT_WITH_PAST}",
+                f"{self.path} has format {header.format}; this version reads formats {names.FORMAT} and "
+                f"{names.FORMAT_WITH_PAST}",
                 path=self.path,
                 line=1,
                 offset=0,
