@@ -12,6 +12,7 @@ from app.library import Library
 from app.security.events import SecurityEvents
 from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords, bcrypt_cost_of
+from app.security.turns import Turns
 from app.services import documents
 from app.services.accounts import AccountResources
 from app.services.backups import Backups, BackupTerms
@@ -27,6 +28,9 @@ from snaptable.storage.disk.files import Files
 
 RETRY_SECONDS = 5.0
 """Pause between two attempts to make writes work again."""
+
+SORTING_PATIENCE = 10.0
+"""Seconds that a list waits to be sorted, before it is answered 503."""
 
 logger = logging.getLogger("app")
 
@@ -51,6 +55,8 @@ class Resources:
             row_bytes=settings.quota_row_bytes,
             json_bytes=settings.json_bytes,
         )
+        self.sorting = Turns(1, waiting=64, patience=SORTING_PATIENCE)
+        """The place to sort a long list in, beside the event loop."""
         self._filesystem = filesystem
         self._is_open = False
         self._temporary: tempfile.TemporaryDirectory[str] | None = None

@@ -25,7 +25,7 @@ respond = RowResponder(Annotation, AnnotationOut)
 @router.get(
     "",
     response_model=PageOut[AnnotationOut],
-    responses=problems(401, 404, 422),
+    responses=problems(401, 404, 422, 503),
     openapi_extra=listing.openapi,
     summary="List your annotations",
 )
@@ -33,7 +33,7 @@ async def list_annotations(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
     wanted = listing.read(request)
     query = annotations.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
-    return respond.page(wanted.page_json(query, caller.resources.settings.page_bytes))
+    return respond.page(await caller.page(wanted, query))
 
 
 @router.get(

@@ -1,5 +1,6 @@
 """What routes depend on: the backend's resources, and the caller."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
@@ -11,11 +12,12 @@ from app.library import Library
 from app.resources import Resources
 from app.services import quotas, sessions
 from app.tables import Session, User
-from snaptable import SnaptableError, utc_now
-from snaptable.web import FieldError, Problem
+from snaptable import Query, Row, SnaptableError, utc_now
+from snaptable.web import FieldError, Listing, Problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=Row)
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -32,6 +34,22 @@ class Caller(NamedTuple):
     def db(self) -> Library:
         """The database."""
         return self.resources.db
+
+    async def page(self, wanted: Listing[RowT], query: Query[RowT]) -> tuple[bytes, str | None]:
+        """Return the page of a list that was asked for; users take turns with those that take a sort of many rows.
+
+        Raises:
+            TooBusy: too many such lists are waited for.
+        """
+        max_bytes = self.resources.settings.page_bytes
+        if not wanted.is_slow(query):
+            return wanted.page_json(query, max_bytes)
+        turns = self.resources.sorting
+        await turns.take(self.user.id)
+        try:
+            return await asyncio.to_thread(wanted.page_json, query, max_bytes)
+        finally:
+            turns.give_back()
 
     async def write(self, act: Callable[Concatenate[Library, User, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Act on what the user stores, in one transaction; return when it is durable."""

@@ -84,17 +84,13 @@ async def upload_document(request: Request, caller: CallerDep) -> Response:
 @router.get(
     "",
     response_model=PageOut[DocumentOut],
-    responses=problems(401, 422),
+    responses=problems(401, 422, 503),
     openapi_extra=listing.openapi,
     summary="List your documents",
 )
 async def list_documents(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the newest first."""
-    return respond.page(
-        listing.read(request).page_json(
-            documents.owned_by(caller.db, caller.user), caller.resources.settings.page_bytes
-        )
-    )
+    return respond.page(await caller.page(listing.read(request), documents.owned_by(caller.db, caller.user)))
 
 
 @router.get(

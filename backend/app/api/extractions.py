@@ -21,7 +21,7 @@ respond = RowResponder(Extraction, ExtractionOut)
 @router.get(
     "",
     response_model=PageOut[ExtractionOut],
-    responses=problems(401, 404, 422),
+    responses=problems(401, 404, 422, 503),
     openapi_extra=listing.openapi,
     summary="List your extractions",
 )
@@ -29,7 +29,7 @@ async def list_extractions(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
     wanted = listing.read(request)
     query = extractions.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
-    return respond.page(wanted.page_json(query, caller.resources.settings.page_bytes))
+    return respond.page(await caller.page(wanted, query))
 
 
 @router.get(

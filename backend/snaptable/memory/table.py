@@ -149,7 +149,12 @@ class MemoryTable:
             return self._filtered(wanted, wanted.keep)
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
-            return self._prepared(wanted.where, wanted.order).run(wanted, before)
+            prepared = self._prepared(wanted.where, wanted.order)
+            found = prepared.find(wanted, before)
+            if not prepared.sorts_without_latch:
+                return prepared.arrange(wanted, *found)
+        # Without the latch: a thread that sorts many rows keeps no writer waiting.
+        return prepared.arrange(wanted, *found)
 
     def _filtered(self, wanted: Select, keep: Callable[[BaseModel], object]) -> list[BaseModel]:
         """Return the rows that a function keeps: called without the latch, as it may take its time."""

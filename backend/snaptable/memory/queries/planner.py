@@ -46,6 +46,8 @@ class PreparedQuery:
         """Work out the access paths of a query's shape."""
         self.table = table
         self.order = complete(order, table.schema.columns[table.schema.key]) if order else ()
+        self.sorts_without_latch = all(item.column is not INSERTED for item in self.order)
+        """Whether the order is one of values, which the rows hold, and not of the places that they have now."""
         self.conditions = placed(where)
         terms = IndexableTerms.of(self.conditions, ())
         self._compared, self._prefixes = terms.compared(), terms.prefixes()
@@ -65,7 +67,11 @@ class PreparedQuery:
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, wanted: Select, before: BeforeImages | None = None) -> list[BaseModel]:
-        """Return the rows: filtered, sorted, cut; stops early if the path is in order.
+        """Return the rows: filtered, sorted, cut; stops early if the path is in order; `before` as in `find`."""
+        return self.arrange(wanted, *self.find(wanted, before))
+
+    def find(self, wanted: Select, before: BeforeImages | None = None) -> tuple[list[BaseModel], bool, bool]:
+        """Return the rows before they are sorted and cut, whether they are to be sorted, and to be cut at the cursor.
 
         With `before`, the rows as they were before those changes. The changed rows may displace, of the rows that come
         first, no more than there are of them: that many more are read.
@@ -89,8 +95,14 @@ class PreparedQuery:
             if old := self._matching(before.values(), values):
                 rows += old
                 sorts, after_cursor = bool(self.order), False
-        if after is not None and not after_cursor:
-            rows = rows_after(rows, self.order, after)
+        return rows, sorts, after is not None and not after_cursor
+
+    def arrange(self, wanted: Select, rows: list[BaseModel], sorts: bool, cuts: bool) -> list[BaseModel]:  # noqa: FBT001
+        """Return the rows that `find` gave, sorted and cut; needs no latch unless the order is that of insertion."""
+        limit, offset = wanted.limit, wanted.offset
+        if cuts:
+            assert wanted.after is not None
+            rows = rows_after(rows, self.order, wanted.after)
         if sorts and limit is not None:
             rows = top_rows(rows, self.order, offset + limit, self.table.places)
         elif sorts:
