@@ -127,7 +127,7 @@ class Commit:
         actor, note, via = (by.actor, by.note, by.via) if by else (None, None, None)
         transient = {name for name, schema in schemas.items() if schema.transient}
         records = tuple([change for change in record.changes if change.table not in transient])
-        hidden = not records and bool(record.changes)
+        hidden = not records and bool(record.changes) and not record.migrations
         return cls(
             record.sequence, at, actor, note, via, record.undoes, record.migrations, hidden, records, schemas
         )  # fmt: skip

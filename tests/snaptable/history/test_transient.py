@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.snaptable.support import WAYS, begun_anew
 
 from snaptable import Database, ForeignKey, Row, SchemaError, Table, UndoConflict, Unique, table
+from snaptable.migrations import Migration, rename
 
 
 class User(Row):
@@ -149,6 +150,45 @@ def test_its_past_can_not_be_asked_for(db: Store) -> None:
             ask()
     with pytest.raises(ValueError, match="no table 'nothing'"):
         history.diff(1, tables=["nothing"])
+
+
+class OldToken(Row):
+    id: int
+    token: str = ""
+
+
+class NewToken(Row):
+    id: int
+    word: str = ""
+
+
+class Before(Database):
+    users: Table[User]
+    tokens: Table[OldToken] = table(transient=True)
+
+
+class After(Database):
+    users: Table[User]
+    tokens: Table[NewToken] = table(transient=True)
+    migrations = [Migration("token is a word", rename("tokens.token", to="word"))]  # noqa: RUF012
+
+
+def test_a_migration_of_it_is_shown_by_name(tmp_path: Path) -> None:
+    """Without what it changed; its rows are there, and the states before it can be seen."""
+    with Before(tmp_path / "data", fsync=False, banner=False) as old:
+        old.users.insert(User(id="ann"))
+        old.tokens.insert(OldToken(id=1, token="a"))
+    with After(tmp_path / "data", fsync=False, banner=False) as db:
+        assert db.tokens.all() == [NewToken(id=1, word="a")]
+        assert [(commit.migrations, commit.changes) for commit in db.history.commits(limit=1)] == [
+            (("token is a word",), ())
+        ]
+        with db.history.at(1) as past:
+            assert (past.users.count(), past.tokens.count()) == (1, 0)
+        db.tokens.update(1, word="b")
+        db.users.update("ann", name="Ann")
+        db.history.restore(2)
+        assert db.tokens.all() == [NewToken(id=1, word="b")]
 
 
 def test_an_undo_leaves_it_alone(db: Store) -> None:
