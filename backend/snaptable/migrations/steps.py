@@ -340,8 +340,8 @@ class Run(Step):
         except Exception as error:
             raise StepError(f"the function raised {type(error).__name__}") from error
         for name, rows in db.items():
-            if not isinstance(rows, dict) or not all(isinstance(key, str) for key in rows):
-                raise StepError(f"the function left {name} no dict of rows by the text of their keys", name)
+            if not isinstance(name, str) or not isinstance(rows, dict) or not all(isinstance(key, str) for key in rows):
+                raise StepError(f"the function left {name} no dict of rows by the text of their keys", str(name))
             for key, row in rows.items():
                 if not isinstance(row, dict):
                     raise StepError("the function left a row that is no dict", name, key)

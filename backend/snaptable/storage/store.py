@@ -203,9 +203,11 @@ class Store(Generic[U]):
         if recovery.header is not None:
             checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
         segment = Segment(files, recovery.store, commit.sequence, head, clock, pages.migrations)
-        _Start(files, recovery, checkpointer, segment).run()
-        checkpointer.stop()
-        segment.drop()
+        try:
+            _Start(files, recovery, checkpointer, segment).run()
+        finally:
+            checkpointer.stop()
+            segment.drop()
         # 2. A copy of that, which stays.
         files.make_directory(names.BEFORE)
         files.check_directory(names.BEFORE)

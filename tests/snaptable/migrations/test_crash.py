@@ -1,6 +1,9 @@
 """An opening that migrates, crashed anywhere: the disk holds one state or the other, and the next one ends the same."""
 
 import errno
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +11,17 @@ import pytest
 from tests.snaptable.maintenance.support import lift
 from tests.snaptable.migrations.support import library
 
-from snaptable import OpenError, WriteFailed
+from snaptable import MigrationNeeded, OpenError, WriteFailed
+from snaptable.changes import CommitRecord
 from snaptable.maintenance.untyped import recover_untyped
 from snaptable.migrations import Migration, each, rename, retype
 from snaptable.silenced_log import silenced_log
+from snaptable.storage import store
 from snaptable.storage.disk import names
-from snaptable.testing.crash import Model, states_after
+from snaptable.storage.disk.files import Files
+from snaptable.storage.journal import segment as segment_module
+from snaptable.storage.journal.segment import Segment
+from snaptable.testing.crash import MODELS, Model, states_after
 from snaptable.testing.disk import SimulatedDisk
 from snaptable.testing.faults import How
 
@@ -40,11 +48,8 @@ def left_behind(directory: Path, way: str) -> SimulatedDisk:
     return disk
 
 
-@pytest.mark.parametrize("way", ["closed", "killed"])
-@pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
-def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
-    """Ensure that the store is as before or migrated, never between; with the snapshot before it kept in the end."""
-    first = left_behind(tmp_path / "s", way)
+def search(first: SimulatedDisk, model: Model) -> None:
+    """Migrate, crash at every point in every way, and check what is there, and what the next opening makes of it."""
     before = recover_untyped(first, first.read(names.SNAPSHOT)).pages.render()
     began = len(first.operations)
     with silenced_log():
@@ -52,11 +57,15 @@ def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
     after = recover_untyped(first, first.read(names.SNAPSHOT)).pages.render()
     seen: set[bool] = set()
     for point in range(began, len(first.operations) + 1):
-        for state in states_after(first, point, model, max_states=25):
+        for state in states_after(first, point, model, max_states=18):
             disk = SimulatedDisk(state)
             found = recover_untyped(disk, disk.read(names.SNAPSHOT))
             assert (found.sequence, found.pages.render()) in ((3, before), (4, after)), point
             seen.add(found.sequence == 4)
+            with silenced_log(), suppress(MigrationNeeded):
+                with NEW(disk.root, filesystem=disk.mount, read_only=True) as reader:
+                    assert (reader.history.sequence, reader.tables["docs"].count()) == (4, 3)
+                assert found.sequence == 4
             with silenced_log(), NEW(disk.root, banner=False, filesystem=disk.mount) as again:
                 rows: list[Any] = [dict(row) for row in again.tables["docs"]]
                 assert (again.history.sequence, rows) == (4, WANTED), point
@@ -64,6 +73,67 @@ def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
             assert b'"title":' in disk.read(names.before(3))
             assert recover_untyped(disk, disk.read(names.SNAPSHOT)).pages.render() == after
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize("way", ["closed", "killed"])
+@pytest.mark.parametrize("model", ["kill", "ordered", "weak"])
+def test_a_crash_at_any_point(tmp_path: Path, model: Model, way: str) -> None:
+    """Ensure that the store is as before or migrated, never between; with the snapshot before it kept in the end."""
+    search(left_behind(tmp_path / "s", way), model)
+
+
+def not_synced(files: Files, temporary: str, name: str, buffers: Sequence[bytes]) -> None:
+    """Give a name new content, and wait for nothing."""
+    file = files.create(temporary)
+    file.write(buffers)
+    file.close()
+    files.replace(temporary, name)
+
+
+def copy_not_synced(patch: pytest.MonkeyPatch) -> None:
+    """Keep the snapshot from before without waiting for the disk."""
+    patch.setattr(store, "replace_durably", not_synced)
+
+
+def no_copy(patch: pytest.MonkeyPatch) -> None:
+    """Keep nothing from before."""
+    patch.setattr(store, "replace_durably", lambda *_: None)
+
+
+def names_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Commit what migrations changed without their names."""
+    original = Segment.begin
+
+    def begin(segment: Segment, commits: Sequence[CommitRecord] = ()) -> None:
+        original(segment, [replace(commit, migrations=()) for commit in commits])
+
+    patch.setattr(Segment, "begin", begin)
+
+
+def no_commit(patch: pytest.MonkeyPatch) -> None:
+    """Let the snapshot alone hold what migrations changed, under the old sequence."""
+    patch.setattr(store.Store, "_commit_migrations", lambda *_: None)
+
+
+def commit_not_synced(patch: pytest.MonkeyPatch) -> None:
+    """Go on before the frame is on the disk."""
+    patch.setattr(segment_module, "replace_durably", not_synced)
+
+
+@pytest.mark.parametrize("broken", [copy_not_synced, no_copy, names_forgotten, no_commit, commit_not_synced])
+def test_the_search_notices_what_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Ensure that with one mechanism taken out some state breaks a promise."""
+    source = left_behind(tmp_path / "s", "closed")
+    broken(monkeypatch)
+
+    def search_all() -> None:
+        for model in MODELS:
+            search(SimulatedDisk(source.contents.copy()), model)
+
+    with pytest.raises((AssertionError, OSError, OpenError)):
+        search_all()
 
 
 @pytest.mark.parametrize("how", ["before", "after", "short"])
