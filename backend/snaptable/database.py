@@ -231,12 +231,12 @@ class Database:
         """Return the migrations of the class, beside its tables."""
         return SchemaMigrations(cls.__schemas__, cls._migrations(), policy)
 
-    def _files(self, directory: Path) -> "Files":
-        """Return the disk of the directory: a test tool's, else the one given, else the real one."""
+    def _files(self, directory: Path, *, fsync: bool | None = None) -> "Files":
+        """Return the disk of a directory: a test tool's, else the one given, else the real one; None syncs as told."""
         from snaptable.storage.disk.files import Files
 
         filesystem = observed_filesystem(self, directory) or self._filesystem or Files
-        return filesystem(directory, fsync=self._fsync)
+        return filesystem(directory, fsync=self._fsync if fsync is None else fsync)
 
     def import_legacy(self, old: "LegacySnapshot") -> None:
         """Convert a snapshot of the older format before its rows are validated; override it if their fields changed.

@@ -224,3 +224,17 @@ def test_settings_that_can_make_none(tmp_path: Path) -> None:
         assert "backups can't be made: " in output
         assert reason in output
     assert create_app(settings(data_dir=str(tmp_path / "other"))) is not None
+
+
+def test_health_never_waits_for_the_folder(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure /health answers from memory: the folder may be on a disk elsewhere that has gone silent."""
+    client = start(backup_dir=str(tmp_path / "backups"), backup_every="1h")
+    ann = Api(client).register()
+    wait_for(lambda: ann.get("/health").json()["backup"]["last_at"])
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise AssertionError("the folder was asked")
+
+    monkeypatch.setattr(backups.Backups, "look", silent)
+    monkeypatch.setattr(backups.Backups, "_mine", silent)
+    assert ann.get("/health").json()["backup"]["last_sequence"] >= 0

@@ -1,7 +1,6 @@
 """Health, for probes and people."""
 
 import hmac
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,7 +11,7 @@ from app.api.dependencies import ResourcesDep
 from app.api.routing import new_router
 from app.resources import Resources
 from app.services import sessions
-from app.services.backups import Backups
+from app.services.backups import BackupReport
 from snaptable.web import Health, PlainHealth, health, plain_health, problems
 from snaptable.web.health import without_paths
 
@@ -27,7 +26,7 @@ class BackupHealth(BaseModel):
     bytes: int | None
     error: str | None
     error_at: AwareDatetime | None
-    next_at: AwareDatetime | None
+    next_at: AwareDatetime
 
 
 class BackendHealth(Health):
@@ -58,7 +57,7 @@ async def get_health(
 
     With a token, of a login or that of the setting `health_token`: also its rows, the age of its snapshot, its backups.
     """
-    backup = None if resources.backups is None else _backup_health(resources.backups)
+    backup = None if resources.backups is None else _backup_health(resources.backups.report)
     if not details:
         plain = plain_health(resources.db)
         return PlainHealth(status="degraded") if backup and backup.error else plain
@@ -66,14 +65,7 @@ async def get_health(
     return report.model_copy(update={"status": "degraded"}) if backup and backup.error else report
 
 
-def _backup_health(backups: Backups) -> BackupHealth:
-    try:
-        report = backups.report()
-    except OSError as error:
-        reason = without_paths(str(error))
-        return BackupHealth(
-            last_at=None, last_sequence=None, bytes=None, error=reason, error_at=datetime.now(UTC), next_at=None
-        )
+def _backup_health(report: BackupReport) -> BackupHealth:
     return BackupHealth(
         last_at=report.last_at,
         last_sequence=report.last_sequence,

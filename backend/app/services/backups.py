@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,30 +90,34 @@ class Backups:
         self._store: str | None = None
         self._error: tuple[str, datetime] | None = None
         self._remove_leftovers()
+        self._report = BackupReport(None, None, None, None, None, datetime.now(UTC))
+        self.look()
 
+    @property
     def report(self) -> BackupReport:
-        """Return how backups are doing; O(backups in the folder)."""
+        """How backups are doing, as of the last look at the folder: that may be on a disk that doesn't answer."""
+        return self._report
+
+    def look(self) -> None:
+        """Look into the folder; O(backups in it)."""
         error, error_at = self._error or (None, None)
         newest = next(iter(self._mine()), None)
         if newest is None:
-            return BackupReport(None, None, None, error, error_at, self._due(None))
+            self._report = BackupReport(None, None, None, error, error_at, self._due(None))
+            return
         identity = self._files.identity(newest.name)
         size = identity.size if identity else None
-        return BackupReport(newest.at, newest.sequence, size, error, error_at, self._due(newest.at))
+        self._report = BackupReport(newest.at, newest.sequence, size, error, error_at, self._due(newest.at))
 
     def _due(self, last: datetime | None) -> datetime:
         now = datetime.now(UTC)
-        due = now if last is None else max(last + self._terms.every, min(last, now))
+        due = now if last is None else min(last, now) + self._terms.every  # the clock may have been ahead
         return due if self._error is None else max(due, self._error[1] + min(RETRY, self._terms.every))
 
     async def run(self) -> None:
         """Make backups for ever, each when it is due."""
         while True:
-            try:
-                wait = (await asyncio.to_thread(self.report)).next_at - datetime.now(UTC)
-            except OSError as error:
-                self._fail(error)
-                wait = min(RETRY, self._terms.every)
+            wait = self._report.next_at - datetime.now(UTC)
             if wait > timedelta():
                 await asyncio.sleep(min(LONGEST_SLEEP, wait.total_seconds()))
                 continue
@@ -125,6 +129,13 @@ class Backups:
 
     def make(self) -> None:
         """Make a backup, then remove those that no rule keeps; what goes wrong is logged, and in the report."""
+        try:
+            self._make()
+            self.look()
+        except (SnaptableError, OSError, MemoryError) as error:
+            self._fail(error)
+
+    def _make(self) -> None:
         began = time.monotonic()
         try:
             with self._blobs.held():
@@ -133,9 +144,6 @@ class Backups:
                 )
         except _Stopped:
             logger.info("The backup that was under way was given up: the server stops")
-            return
-        except (SnaptableError, OSError) as error:
-            self._fail(error)
             return
         self._error, self._store = None, made.store
         seconds = time.monotonic() - began
@@ -146,8 +154,12 @@ class Backups:
         if self._stop.is_set():
             raise _Stopped
 
-    def _fail(self, error: SnaptableError | OSError) -> None:
-        self._error = str(error), datetime.now(UTC)
+    def _fail(self, error: Exception) -> None:
+        now = datetime.now(UTC)
+        reason = str(error) or type(error).__name__
+        self._error = reason, now
+        due = max(self._report.next_at, now + min(RETRY, self._terms.every))
+        self._report = replace(self._report, error=reason, error_at=now, next_at=due)
         logger.error("The backup failed: %s", error)
 
     def _mine(self) -> list[NamedBackup]:

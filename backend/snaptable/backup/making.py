@@ -102,7 +102,7 @@ class Subject(Protocol):
 
     def _opened(self) -> Engine: ...
 
-    def _files(self, directory: Path) -> Files: ...
+    def _files(self, directory: Path, *, fsync: bool | None = None) -> Files: ...
 
     @property
     def directory(self) -> Path | None:
@@ -135,7 +135,8 @@ def back_up(
     def take() -> Capture:
         return engine.capture(folders, migrations)
 
-    return write_backup(database._files(folder), name, take, facts, encryption, on_progress)
+    # Synced even if the store isn't: a backup is there for what happens to the machine.
+    return write_backup(database._files(folder, fsync=True), name, take, facts, encryption, on_progress)
 
 
 def store_of(database: Subject) -> str:

@@ -83,18 +83,29 @@ class Unpacked:
         sync(self._beside.sync_directory)
 
     def _swap(self, name: str, new: str, kept: str) -> None:
-        """Swap two folders: in one step, so that at no instant a start would find neither, if the system has one."""
-        if self._beside.exchange(new, name):
-            self.kept = self._beside.path(new)
-            self._beside.replace(new, kept)
-        else:
-            self._beside.replace(name, kept)
-            try:
-                self._beside.replace(new, name)
-            except BaseException:
-                self._beside.replace(kept, name)
-                raise
+        """Swap two folders: in one step, so that at no instant a start would find neither, if the system has one.
+
+        The new one is given the name under which the old one is kept before that: whatever a crash leaves, no folder
+        of another name ever holds the old store.
+        """
+        self._beside.replace(new, kept)
+        try:
+            if not self._beside.exchange(kept, name):
+                self._beside.replace(kept, new)
+                self._swap_in_two_steps(name, new, kept)
+        except OSError:
+            if self._beside.identity(new) is None:
+                self._beside.replace(kept, new)
+            raise
         self.kept = self._beside.path(kept)
+
+    def _swap_in_two_steps(self, name: str, new: str, kept: str) -> None:
+        self._beside.replace(name, kept)
+        try:
+            self._beside.replace(new, name)
+        except OSError:
+            self._beside.replace(kept, name)
+            raise
 
 
 def _refused(directory: Path, error: OSError) -> BackupError:
@@ -159,12 +170,13 @@ def unpacked(
             full = "; the disk is full" * (error.errno in DISK_FULL)
             raise BackupError(f"{path} could not be unpacked: {error}{full}", path=path) from error
         files = filesystem(beside.path(folder), fsync=True)
-        state = _verified(path, archive.manifest, files)
-        state, gone = without_erased(files, state, erased, archive.manifest.references)
+        unchanged = _verified(path, archive.manifest, files)
+        state, gone = without_erased(files, unchanged, erased, archive.manifest.references)
         if at is not None:
             state = rewind(files, state, at)
         state = without_rows(files, state, _transient(archive.manifest, state))
-        verify_result(files, state)
+        if state is not unchanged:
+            verify_result(files, state)
         yield Unpacked(target, archive.manifest, files, state, replaces, beside, None, leftovers, gone)
 
 

@@ -36,6 +36,22 @@ def test_a_crash_anywhere(model: Model) -> None:
     assert found[-1]
 
 
+@pytest.mark.parametrize("model", ["ordered", "weak"])
+def test_a_backup_is_synced_even_if_the_store_is_not(model: Model) -> None:
+    """Ensure a power cut leaves a backup whole or missing, also of a store that is opened with fsync=False."""
+    disk = SimulatedDisk()
+    with Store(WHERE, filesystem=disk.mount, banner=False, fsync=False) as db:
+        fill(db)
+        begin = len(disk.operations)
+        db.backup(WHERE / "x.zip")
+        end = len(disk.operations)
+    for point in range(begin, end + 1):
+        for state in states_after(disk, point, model, max_states=15):
+            if "x.zip" in state.names:
+                Archive("x.zip", io.BytesIO(SimulatedDisk(state).read("x.zip"))).verify()
+            assert point < end or "x.zip" in state.names
+
+
 def test_only_the_backup_is_written() -> None:
     """Ensure no operation of a backup touches a file of the store, so that none can harm it."""
     disk = SimulatedDisk()

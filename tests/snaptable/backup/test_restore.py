@@ -593,6 +593,9 @@ def test_a_restore_killed_anywhere(
             with make(kept[0]) as db:
                 rows = rows_of(db)
         assert rows == old or sorted_rows(rows) == sorted_rows(new)
+        if rows != old:
+            with make(kept[0]) as db:
+                assert rows_of(db) == old, "the old store is where its name says"
         outcomes.append(rows == old)
         if ended:
             break
