@@ -79,7 +79,6 @@ from snaptable.schema import (
     utc_now,
 )
 from snaptable.secrets import Secret
-from snaptable.storage.legacy import LegacySnapshot
 from snaptable.table import Table
 
 __all__ = [
@@ -155,11 +154,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from snaptable.storage.legacy import LegacySnapshot
+
     __version__: str
 else:
 
-    def __getattr__(name: str) -> str:
-        """Return the version of the installed package; read when it is asked for, for that takes a while."""
+    def __getattr__(name: str) -> object:
+        """Return what is seldom needed and takes a while: the version, and what reads older snapshots."""
+        if name == "LegacySnapshot":
+            from snaptable.storage.legacy import LegacySnapshot
+
+            return LegacySnapshot
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib.metadata import version

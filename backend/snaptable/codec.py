@@ -583,6 +583,6 @@ def _copy(value: object) -> object:
         return {_copy(item) for item in value}
     if isinstance(value, BaseModel):
         return value.model_copy(deep=True)
-    if isinstance(value, value_types.IMMUTABLE_SCALARS):
+    if isinstance(value, value_types.immutable_scalars()):
         return value
     return deepcopy(value)

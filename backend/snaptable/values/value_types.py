@@ -4,6 +4,7 @@ Everything here is worked out once, when the schema is made; the hot paths only 
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,10 +17,8 @@ from typing import Annotated, Any, Literal, NewType, TypeGuard, Union, cast, get
 from uuid import UUID
 
 from pydantic import (
-    AnyUrl,
     AwareDatetime,
     BaseModel,
-    EmailStr,
     NaiveDatetime,
     PastDate,
     PastDatetime,
@@ -35,17 +34,16 @@ SortKey = Callable[[Any], Any]
 Screen = Callable[[Any], bool]
 """Returns whether a value is an ordinary one, that comes back equal from JSON."""
 
-IMMUTABLE_SCALARS: tuple[type, ...] = (
+_SCALARS: tuple[type, ...] = (
     str, int, float, bool, bytes, complex, type(None), datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath,
-    AnyUrl, IPv4Address, IPv6Address,
+    IPv4Address, IPv6Address,
 )  # fmt: skip
-HASHABLE_SCALARS = IMMUTABLE_SCALARS
 NUMBERS = (int, float, Decimal)
 PLAIN_ORDER: tuple[type, ...] = (str, int, float, bool, bytes, Decimal, UUID, timedelta)
 EPOCH, NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - the naive one is the point
 MICROSECOND = timedelta(microseconds=1)
-STANDS_FOR: dict[Annotation, type] = {
-    EmailStr: str, AwareDatetime: datetime, NaiveDatetime: datetime, PastDatetime: datetime, PastDate: date,
+_STANDS_FOR: dict[Annotation, type] = {
+    AwareDatetime: datetime, NaiveDatetime: datetime, PastDatetime: datetime, PastDate: date,
 }  # fmt: skip
 """Classes of Pydantic's that only name a check: what the values really are."""
 NAIVE_FIRST = 10**18
@@ -60,7 +58,23 @@ def members(annotation: Annotation) -> Iterator[Annotation]:
         elif part is None:
             yield type(None)
         else:
-            yield STANDS_FOR.get(part, part) if isinstance(part, type) else part
+            yield stands_for(part) if isinstance(part, type) else part
+
+
+def stands_for(kind: type) -> type:
+    """Return the class of the values of a class, which may be one of Pydantic's that only name a check."""
+    return str if kind in _from_networks("EmailStr") else _STANDS_FOR.get(kind, kind)
+
+
+def immutable_scalars() -> tuple[type, ...]:
+    """Return the classes whose instances can't be changed, and are hashable; their subclasses likewise."""
+    return (*_SCALARS, *_from_networks("AnyUrl"))
+
+
+def _from_networks(name: str) -> tuple[type, ...]:
+    """Return a class of `pydantic.networks`, if a model can have it; its import takes a while, and is seldom needed."""
+    networks = sys.modules.get("pydantic.networks")
+    return () if networks is None else (getattr(networks, name),)
 
 
 def alternatives(annotation: Annotation) -> Iterator[Annotation]:
@@ -159,7 +173,7 @@ def element(annotation: Annotation) -> Annotation | None:
 def is_hashable(annotation: Annotation) -> bool:
     """Return whether every value of the annotation can be the key of a hash index."""
     types = value_types(annotation)
-    return types is not None and all(issubclass(each, HASHABLE_SCALARS) for each in types)
+    return types is not None and all(issubclass(each, immutable_scalars()) for each in types)
 
 
 def is_marked(annotation: Annotation, mark: type) -> bool:
@@ -239,7 +253,7 @@ def _is_immutable_member(member: Annotation) -> bool:
     if issubclass(member, BaseModel):
         frozen = bool(member.model_config.get("frozen")) and member.model_config.get("extra") != "allow"
         return frozen and all(is_immutable(field.annotation) for field in member.model_fields.values())
-    return issubclass(member, IMMUTABLE_SCALARS)
+    return issubclass(member, immutable_scalars())
 
 
 def is_plain(annotation: Annotation) -> bool:
