@@ -136,6 +136,8 @@ class Database:
         name = type(self).__name__
         self._tables: dict[str, Table[Any]] = {key: Table(each, name) for key, each in self.__schemas__.items()}
         self.__dict__.update(self._tables)
+        for each in self._tables.values():
+            each._database = weakref.ref(self)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"

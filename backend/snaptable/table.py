@@ -40,6 +40,8 @@ class Table(Questions[M]):
         self.name = schema.name
         self.model: type[M] = schema.model  # type: ignore[assignment]
         self._source = QuerySource[M](schema, database)
+        self._database: Callable[[], object] = lambda: None
+        """Gives the database while something refers to it; set by it."""
 
     def __repr__(self) -> str:
         try:

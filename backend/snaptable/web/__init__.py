@@ -20,6 +20,8 @@ Requests
     `NotStrictJson`: what `parse_json` raises; its `pointer` leads to the value.
     `BodyLimit`: middleware that answers 413 to a body over a limit.
     `ListParams`, `Listing`: the query string of a list, as a query.
+Rules
+    `Rules`: who may see and change which rows of a table. `rule_book(db)`: what may be seen of each table.
 Responses
     `RowResponder`: stored rows, and pages of them, serialised once; rows have an `ETag`, and it checks If-Match.
     `IfMatch`, `etag_of`, `is_known`: the same for anything else.
@@ -48,6 +50,7 @@ from snaptable.web.problems import (
 )
 from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
+from snaptable.web.rules import RuleBook, Rules, View, rule_book
 from snaptable.web.security_headers import SecurityHeaders
 
 if TYPE_CHECKING:
@@ -78,10 +81,13 @@ __all__ = [
     "PlainHealth",
     "Problem",
     "RowResponder",
+    "RuleBook",
+    "Rules",
     "SecurityHeaders",
     "ServerLimits",
     "SnapshotHealth",
     "StrictRoute",
+    "View",
     "etag_of",
     "health",
     "install_problems",
@@ -90,6 +96,7 @@ __all__ = [
     "plain_health",
     "problem_response",
     "problems",
+    "rule_book",
     "serve",
     "server_settings",
 ]
