@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 RawRow = dict[str, Any]
 RawTable = dict[str, RawRow]
@@ -15,7 +15,6 @@ RawDatabase = MutableMapping[str, RawTable]
 """Tables by name; `db["users"]` is a `dict[str, dict[str, Any]]`."""
 
 _ATOMS = frozenset((int, bool, type(None)))
-_written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class StepError(Exception):
@@ -52,8 +51,10 @@ def plain(value: Any, table: str, key: str | None) -> Any:
     if type(value) in _ATOMS:
         return value
     try:
-        made = to_jsonable_python(value, bytes_mode="base64", by_alias=False, round_trip=True)
-        _written(made).encode()
+        data = to_json(value, bytes_mode="base64", by_alias=False, round_trip=True)
+        if b"NaN" in data or b"Infinity" in data:
+            json.dumps(to_jsonable_python(value), allow_nan=False)
+        made = from_json(data)
     except (ValueError, TypeError, RecursionError) as error:
         raise StepError(f"a value of type {type(value).__name__} can't be written as JSON", table, key) from error
     return made
