@@ -105,20 +105,20 @@ def _absorb(
 ) -> None:
     """Change rows, step by step: a row that goes in one and comes back in a later one goes to the end."""
     transaction = Transaction(memory.latch)
-    memory.begin(transaction)
     try:
+        memory.begin(transaction)
         for states in steps:
             _change(transaction, states)
         violation = next(iter(constraints.violations(memory.tables, transaction.net_changes())), None)
         if violation is not None:
             raise SchemaMismatch(f"what was committed does not fit the models: {violation}")
+        for name, number in numbered.items():
+            if name in memory.tables:
+                memory.tables[name].use_number(number)
+        memory.show(transaction, VolatileBatch(CommitRecord(sequence, (), {})))
     except BaseException:
-        memory.roll_back(transaction)
+        memory.end_failed(transaction)
         raise
-    memory.show(transaction, VolatileBatch(CommitRecord(sequence, (), {})))
-    for name, number in numbered.items():
-        if name in memory.tables:
-            memory.tables[name].use_number(number)
 
 
 def _change(transaction: Transaction, states: Sequence[NewState]) -> None:

@@ -128,7 +128,7 @@ class MemoryEngine:
             result = _not_awaitable(owner.call(call))
             batch = self._commit(transaction, log)
         except BaseException:
-            self._end_failed(transaction)
+            self.end_failed(transaction)
             raise
         if batch is not None:
             await log.wait_async(batch)
@@ -182,7 +182,7 @@ class MemoryEngine:
             log = self._opened_log()
             batch = self._commit(transaction, log)
         except BaseException:
-            self._end_failed(transaction)
+            self.end_failed(transaction)
             raise
         if batch is not None:
             log.wait(batch)
@@ -216,7 +216,7 @@ class MemoryEngine:
         self._writer_lock.release()
         return batch
 
-    def _end_failed(self, transaction: Transaction) -> None:
+    def end_failed(self, transaction: Transaction) -> None:
         """End a transaction that an error keeps from its end: rolled back, or committed if the log has it already."""
         self.roll_back(transaction)
         if self._writer_lock.held_by_me():

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -32,6 +33,7 @@ from snaptable.errors import StoreNewer
 from snaptable.migrations import Migration, rename
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
+from snaptable.storage.journal.follower import PlaceLost
 
 
 def make(where: Path, **options: Any) -> Store:
@@ -425,3 +427,70 @@ def test_a_reader_of_a_store_that_migrates(tmp_path: Path) -> None:
     for name, count in (("x", 3), ("past", 2)):
         with opened(tmp_path / f"{name}.zip", tmp_path / name, After) as copy:
             assert len(copy.things) == count
+
+
+INTERRUPTED = ("catching_up", "engine", "transaction", "rows", "point_lookup", "durable", "follower", "commit_log")
+"""Modules between any two lines of which Ctrl-C is tried."""
+
+
+class Interruption:
+    """Ctrl-C at the n-th line of these modules that is run."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, frame: Any, event: str, _: Any) -> Any:
+        """Count a line, and interrupt at the last one."""
+        name = frame.f_code.co_filename.rpartition("/")[2].removesuffix(".py")
+        if name not in INTERRUPTED:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that nobody could close
+@pytest.mark.parametrize("anew", [False, True])
+def test_interrupted_anywhere(tmp_path: Path, anew: bool) -> None:
+    """Ensure Ctrl-C at any line leaves what was shown or what is new, sound, and that the next refresh shows it all."""
+    with make(tmp_path / "data", history_bytes=0) as db:
+        fill(db)
+        with make(tmp_path / "data", read_only=True) as reader:
+            for count in range(1, 100_000, 7 if anew else 1):
+                before = in_order(reader)
+                with db.transaction():
+                    db.users.upsert(User(id="x", name=f"x{count}"))
+                    db.notes.create(user_id="x", text=str(count))
+                    if count % 3:
+                        db.users.delete("x")
+                if anew:
+                    reader._engine._follower = PlaceLostAlways(reader)  # type: ignore[union-attr]
+                sys.settrace(interruption := Interruption(count))
+                try:
+                    with suppress(KeyboardInterrupt):
+                        reader.refresh()
+                finally:
+                    sys.settrace(None)
+                shown = in_order(reader)
+                assert shown in (before, in_order(db)), count
+                assert reader.check() == [], count
+                assert reader.refresh() == db.history.sequence, count
+                assert in_order(reader) == in_order(db), count
+                assert reader.check() == [], count
+                if interruption.left > 0:
+                    break
+            assert count > 50
+
+
+class PlaceLostAlways:
+    """A follower whose journal never leads on."""
+
+    def __init__(self, reader: Database) -> None:
+        self.head_digest = ""
+        del reader
+
+    def advanced(self) -> Any:
+        """Say so."""
+        raise PlaceLost
