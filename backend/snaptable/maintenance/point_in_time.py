@@ -44,7 +44,7 @@ def rewind(files: Files, store: UntypedStore, moment: Moment | CommitsAgo) -> Un
         return store
     # 1. The rows as of then.
     rows = rows_of(store.pages)
-    for (table, key), (oldest, _) in touched(commits, sequence, store.sequence).items():
+    for (table, key), (oldest, _) in touched(commits, sequence, store.sequence, as_written=True).items():
         former, of_table = former_json(oldest), rows.setdefault(table, {})
         if former is None:
             of_table.pop(str(key), None)

@@ -97,9 +97,9 @@ def retype(path: str, using: Callable[[Any], object]) -> Step:
     return Retype(path, using)
 
 
-def drop(path: str) -> Step:
-    """Drop a field."""
-    return Drop(path)
+def drop(path: str, *, secret: bool = False) -> Step:
+    """Drop a field; `secret=True` if it was a `Secret()`, which the models don't say any more: history masks it."""
+    return Drop(path, secret=secret)
 
 
 def each(table: str, function: Callable[[RawRow], object]) -> Step:

@@ -8,7 +8,7 @@ from snaptable.migrations import advice
 from snaptable.migrations.declared import Migration
 from snaptable.migrations.raw import RawDatabase, StepError
 from snaptable.migrations.shape import Shape
-from snaptable.migrations.steps import DropTable, Rename, RenameTable, Run, Step
+from snaptable.migrations.steps import Drop, DropTable, Rename, RenameTable, Run, Step
 from snaptable.schema import TableSchema
 
 MigratePolicy = Literal["open", "manual"]
@@ -31,8 +31,9 @@ def mark_former_secrets(schemas: Mapping[str, TableSchema], migrations: Sequence
         for step in reversed(steps):
             if isinstance(step, RenameTable) and step.to == table:
                 table = step.old
-            elif isinstance(step, Rename) and step.path.table == table and step.to in secrets:
-                secrets.add(step.path.names[0])
+            elif isinstance(step, Rename | Drop) and step.path.table == table:
+                was_secret = step.secret if isinstance(step, Drop) else step.to in secrets
+                secrets |= {step.path.names[0]} if was_secret else set()
         schema.secrets = frozenset(secrets)
 
 

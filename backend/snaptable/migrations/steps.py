@@ -199,7 +199,11 @@ class Retype(FieldStep):
 
 
 class Drop(FieldStep):
-    """A field that goes."""
+    """A field that goes; history masks it if it was a secret."""
+
+    def __init__(self, path: str, *, secret: bool) -> None:
+        super().__init__(path)
+        self.secret = secret
 
     def change(self, holder: RawRow, row: RawRow, key: str) -> None:  # noqa: ARG002 - the row itself isn't needed
         """Remove the field where it is."""

@@ -311,14 +311,14 @@ def test_secrets_stay_secret_under_their_former_names(tmp_path: Path) -> None:
         id: int
         password_hash: Annotated[str, Secret()]
         mail: str
-        age: int = 3
+        pin: Annotated[str, Secret()] = "4711"
 
     class People(Database):
         accounts: Table[Person]
 
     class Renamed(Database):
         accounts: Table[Account]
-        migrations = [Migration("hash", rename("accounts.password_hash", to="hash"), drop("accounts.age"))]  # noqa: RUF012
+        migrations = [Migration("hash", rename("accounts.password_hash", to="hash"), drop("accounts.pin", secret=True))]  # noqa: RUF012
 
     with People(tmp_path / "s", banner=False, fsync=False) as db:
         db.accounts.insert(Person(id=1, password_hash="s3cret", mail="a"))
@@ -326,6 +326,7 @@ def test_secrets_stay_secret_under_their_former_names(tmp_path: Path) -> None:
     with Renamed(tmp_path / "s", banner=False, fsync=False) as new:
         for commit in new.history:
             assert "s3cret" not in str(commit)
+            assert "4711" not in str(commit)
             assert "s3cret" not in repr([(change.before, change.after, change.fields) for change in commit.changes])
         with new.history.at(1) as past:
             assert past.accounts[1].hash == "s3cret"

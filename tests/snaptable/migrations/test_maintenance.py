@@ -11,7 +11,7 @@ from tests.snaptable.cli.support import command
 from tests.snaptable.migrations.support import fill as fill_store
 from tests.snaptable.migrations.support import library, rows_in
 
-from snaptable import SchemaMismatch, SnapshotEdited, StoreNewer
+from snaptable import Database, SchemaMismatch, SnapshotEdited, StoreNewer
 from snaptable.migrations import Migration, rename
 
 OLD = library(docs={"title": (str, ...)})
@@ -96,6 +96,21 @@ def test_a_backup_has_the_names_and_an_older_one_is_migrated(store: Path, tmp_pa
     assert has_seen(tmp_path / "r1")
     assert command("restore", tmp_path / "old.zip", tmp_path / "r2", "--yes").status == 0
     assert rows_in(tmp_path / "r2", NEW)["docs"] == [{"id": 7, "name": "seven"}]
+
+
+@pytest.mark.parametrize("new", [NEW, library(docs={"title": (str, ...), "city": (str, "Bern")})])
+def test_a_backup_is_restored_to_a_moment_before(tmp_path: Path, new: type[Database]) -> None:
+    """Before a migration, or before what was filled in: the program of that time opens it, and the newer one again."""
+    fill_store(tmp_path / "s", OLD, docs=[{"id": 1, "title": "a"}])
+    with new(tmp_path / "s", banner=False) as db:
+        db.tables["docs"].delete(1)
+        db.backup(tmp_path / "new.zip")
+    for program in (OLD, new):
+        target = tmp_path / program.__name__ / str(id(program))
+        target.parent.mkdir(exist_ok=True)
+        assert command("restore", tmp_path / "new.zip", target, "--at", "1", "--yes").status == 0
+        (row,) = rows_in(target, program)["docs"]
+        assert "a" in row.values()
 
 
 def test_a_reader_that_is_refreshed_past_a_migration_says_so(tmp_path: Path) -> None:
