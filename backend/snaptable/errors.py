@@ -39,7 +39,8 @@
 
 Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
 `fields`, `value` and `other`; errors of files `path`, `line` and `offset`. They survive pickling. No message repeats a
-row's values: values may be secrets, and messages end up in logs. The attribute `value` does hold one.
+row's values: values may be secrets, and messages end up in logs. The attribute `value` does hold one, unless its field
+is marked `Secret()`.
 """
 
 import os
@@ -188,7 +189,7 @@ class ConstraintError(_DataError):
 
     Attributes:
         table, key, fields: the row that would break the constraint, and the fields it is about.
-        value: the value of `fields`; a tuple if there are several.
+        value: the value of `fields`, a tuple if there are several; `••••` for a secret.
         other: the row in the way, None if there is none.
         other_table: its table.
     """
