@@ -86,6 +86,8 @@ class Backups:
         folder, _ = target_of(Path(terms.directory) / "x.zip", db.directory, db.backup_folders)
         self._files = Files(folder)
         self._files.make_directory()
+        if db.directory is not None and folder.is_relative_to(db.directory):
+            logger.warning("%s is lost with the store beside it, and moved aside by a restore: choose another", folder)
         self._stop = threading.Event()
         self._store: str | None = None
         self._error: tuple[str, datetime] | None = None

@@ -68,6 +68,7 @@ class Manifest:
         rows: number of rows, by table.
         folders: the names of the folders beside the store's own files.
         transient: the tables that a restore empties.
+        secret: the fields that are never shown, by table.
         references: each foreign key: table, field, the table that it is of, and what a deletion there does.
         members: its files, by name.
     """
@@ -80,6 +81,7 @@ class Manifest:
     folders: tuple[str, ...] = ()
     transient: tuple[str, ...] = ()
     references: tuple[tuple[str, str, str, str], ...] = ()
+    secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -237,6 +239,7 @@ class Archive:
             tuple(map(str, plain["folders"])),
             tuple(map(str, plain["transient"])),
             tuple((str(table), str(name), str(target), str(does)) for table, name, target, does in plain["references"]),
+            {str(table): tuple(map(str, names)) for table, names in plain["secret"].items()},
             members,
         )
 

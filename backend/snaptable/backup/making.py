@@ -11,7 +11,7 @@ A crash leaves a file whose name begins with `.backup.`; the store's own files a
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -78,6 +78,7 @@ class Facts:
     folders: tuple[str, ...] = ()
     transient: tuple[str, ...] = ()
     references: tuple[tuple[str, str, str, str], ...] = ()
+    secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, models: str, folders: Sequence[str], schemas: Mapping[str, TableSchema]) -> "Facts":
@@ -88,6 +89,7 @@ class Facts:
             tuple(folders),
             tuple(name for name, schema in schemas.items() if schema.transient),
             tuple((each.table, each.field, each.target, each.on_delete) for each in references),
+            {name: tuple(sorted(schema.secrets)) for name, schema in schemas.items() if schema.secrets},
         )
 
 
@@ -272,6 +274,7 @@ class _Attempt:
                 facts.folders,
                 facts.transient,
                 facts.references,
+                facts.secret,
             )
             plain, count = self._write(output.write, capture, manifest)
             sync(pending.file.sync)

@@ -13,13 +13,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import pytest
 from tests.snaptable.backup.support import Store, User, blob, contents, fill, opened, rows_of, unpack
 from tests.snaptable.storage.faults import Disk, FaultyFiles
 
-from snaptable import BackupError, Database, DatabaseClosed, SchemaError, Table, TransactionError, WriteFailed
+from snaptable import (
+    BackupError,
+    Database,
+    DatabaseClosed,
+    Row,
+    SchemaError,
+    Secret,
+    Table,
+    TransactionError,
+    WriteFailed,
+)
 from snaptable.backup import archive
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
@@ -334,6 +344,28 @@ def test_damaged_history_ends_the_history_of_the_backup(
     with opened(made.path, tmp_path / "copy") as copy:
         assert rows_of(copy) == states[-1]
         assert copy.history.first == 4
+
+
+class Card(Row):
+    id: str
+    number: Annotated[str, Secret()]
+
+
+class Wallet(Database):
+    cards: Table[Card]
+
+
+def test_the_manifest_names_what_commands_without_models_need(tmp_path: Path) -> None:
+    """Ensure secrets, references and transient tables are named, for tools that mask, follow and leave out."""
+    with Wallet("memory:") as wallet, make(tmp_path / "data") as db:
+        paths = [wallet.backup(tmp_path / "1.zip").path, db.backup(tmp_path / "2.zip").path]
+    found = []
+    for path in paths:
+        with zipfile.ZipFile(path) as zipped:
+            found.append(json.loads(zipped.read("manifest.json")))
+    assert found[0]["secret"] == {"cards": ["number"]}
+    assert found[1]["references"] == [["notes", "user_id", "users", "cascade"]]
+    assert found[1]["transient"] == []
 
 
 class Empty(Database):
