@@ -67,18 +67,16 @@ class Lives:
                 life.over, life.whole = isinstance(change, Delete), False
                 life.row = (change.before if isinstance(change, Delete) else later_json(change)) or life.row
 
-    def going_with(
-        self, root: Place, twins: Mapping[Place, Place], is_recorded: Callable[[Place], bool]
-    ) -> dict[Place, list[Life]]:
+    def going_with(self, root: Place, was_begun: Callable[[Life, bool], bool]) -> dict[Place, list[Life]]:
         """Return the lives that are purged with all of a place's, by place.
 
         Args:
             root: the place.
-            twins: the places at which lives stand, in part, whose keys a purge has erased.
-            is_recorded: whether the purge of a place's key was done, and recorded.
+            was_begun: called with a life, and whether it is the last one at its place; whether a purge of it was begun
+                before, and kept from its end.
         """
         dependents = self._dependents()
-        pending = [*self._lives.get(root, ()), *self._begun(twins, is_recorded)]
+        pending = [*self._lives.get(root, ()), *self._begun(was_begun)]
         going: dict[Place, list[Life]] = {root: []}
         while pending:
             life = pending.pop()
@@ -92,14 +90,9 @@ class Lives:
         """Return where there are lives."""
         return self._lives.keys()
 
-    def _begun(self, twins: Mapping[Place, Place], is_recorded: Callable[[Place], bool]) -> Iterable[Life]:
-        """Yield the lives that a purge has begun with, and was kept from ending with."""
-        for place, lives in self._lives.items():
-            others = self._lives.get(twins[place], ()) if place in twins else ()
-            for life in lives:
-                begun = life.touched or any(each.first <= life.last and life.first <= each.last for each in others)
-                if begun and not (life.whole and is_recorded(place)):
-                    yield life
+    def _begun(self, was_begun: Callable[[Life, bool], bool]) -> Iterable[Life]:
+        for lives in self._lives.values():
+            yield from (life for life in lives if was_begun(life, life is lives[-1]))
 
     def _dependents(self) -> dict[Place, list[Life]]:
         """Return the lives that would go with one, by its place, as far as the content at their end tells."""

@@ -5,7 +5,7 @@ leaves between any two, is described in `storage/journal/rewriting`.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -14,6 +14,7 @@ from snaptable.attribution import Attribution, attribution, current_attribution
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange, Replace, key_digest
 from snaptable.contract import Engine
 from snaptable.history.lives import Life, Lives, Place
+from snaptable.history.records import typed_key
 from snaptable.retention import FoundText
 from snaptable.schema import TableSchema
 from snaptable.values.row_lines import key_json, row_json
@@ -95,7 +96,8 @@ class Purge:
         until = self._delete(table, key)
         self._read(lives, known, until)
         # 3. Which changes that is about.
-        self._going = lives.going_with(self._root, self._twins(lives), self._is_recorded)
+        stand_ins = set(lives.places())
+        self._going = lives.going_with(self._root, lambda life, last: self._was_begun(life, stand_ins, is_last=last))
         # 4. Snapshot, journal, temporary files.
         frames = self._engine.rewrite_commits(until, self._kept)
         # 5. That it was done.
@@ -116,11 +118,18 @@ class Purge:
                 engine.tables[table].delete(key)
         return number.sequence or engine.commits.sequence
 
-    def _twins(self, lives: Lives) -> dict[Place, Place]:
-        """Return where rows stand whose keys were erased, by where they stood before."""
-        known = set(lives.places())
-        twins = {place: (place[0], str(self._stand_in(place))) for place in known}
-        return {place: twin for place, twin in twins.items() if twin in known}
+    def _was_begun(self, life: Life, places: Collection[Place], *, is_last: bool) -> bool:
+        """Return whether a life's purge was begun before, and kept from its end: it is purged in part, or not recorded.
+
+        Of one whose key goes too, the end of the life stands at another place.
+        """
+        table, key = life.place
+        if life.touched:
+            return not (life.whole and self._is_recorded(life.place))
+        if life.over or (table, str(self._stand_in(life.place))) not in places:
+            return False
+        is_there = is_last and self._engine.row_json(table, typed_key(self._schemas[table], key)) is not None
+        return not is_there
 
     def _is_recorded(self, place: Place) -> bool:
         """Return whether a purge of a key was done, and said so."""

@@ -50,7 +50,7 @@ class StorePast(Generic[U]):
         """Keep of the commits up to one what a function returns, and return how many frames that changed; O(journal).
 
         Raises:
-            CorruptJournal: a segment is damaged; those before it are rewritten.
+            CorruptJournal: a segment is damaged; those behind it are rewritten.
             OSError: not all of them were rewritten; the same call does the rest.
             ReadOnlyStore, WriteFailed: writes are refused.
         """
@@ -59,7 +59,8 @@ class StorePast(Generic[U]):
         with self._log.between_batches():
             self._log.begin_segment()
         count = 0
-        for first in journal_directory.segments(self._files):
+        # The newest first: where keys go too, a row must not lose its insertion before its deletion.
+        for first in reversed(journal_directory.segments(self._files)):
             with self._log.between_batches():
                 following = dict(journal_directory.spans(self._files)).get(first)
                 if first <= until and following is not None:

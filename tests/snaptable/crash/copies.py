@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from tests.snaptable.crash.search import HISTORY_BYTES, WORKLOADS, Recording, Shelf, background
+from tests.snaptable.crash.search import SHORTENED, WORKLOADS, Recording, Shelf, background
 
 from snaptable import OpenError, SnapshotEdited
 from snaptable.maintenance.acceptance import discard_edit
@@ -22,8 +22,8 @@ from snaptable.storage.disk import names
 from snaptable.testing.disk import Contents, SimulatedDisk, apply
 from snaptable.testing.recording import rows_of
 
-COPIED = tuple(name for name in WORKLOADS if name not in HISTORY_BYTES)
-"""The workloads that are copied: those whose history is not removed at once, as 64 MiB of it never are."""
+COPIED = tuple(name for name in WORKLOADS if name not in SHORTENED)
+"""The workloads that are copied: those whose history is not shortened meanwhile, as 64 MiB of it never are."""
 
 
 @dataclass

@@ -1,18 +1,20 @@
-"""The workloads of the crash search; the search itself is `snaptable.testing`, as users have it."""
+"""The workloads of the crash search; the search itself is `snaptable.testing`, as users have it.
+
+In every state the past is looked at as well: see `oracle`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
-from typing import Annotated
 
 import pytest
-from pydantic import Field
+from tests.snaptable.crash.oracle import MARK, SECRET, Author, Book, Shelf, check_files, check_past, purges
 
-from snaptable import Database, ForeignKey, Index, ReadOnlyStore, Row, Table, Unique, WriteFailed, table
+from snaptable import Database, ReadOnlyStore, WriteFailed
 from snaptable.engines import Filesystem
 from snaptable.silenced_log import silenced_log
 from snaptable.storage import group_commit
@@ -24,33 +26,20 @@ from snaptable.testing.oracle import CrashReport, CrashSearch
 from snaptable.testing.recording import Recording, disk_of
 from snaptable.testing.recording import record as record_run
 
-
-class Author(Row):
-    id: int | None = None
-    name: Annotated[str, Unique()]
-    note: str = ""
-
-
-class Book(Row):
-    id: str
-    author: Annotated[int, ForeignKey(Author, on_delete="cascade")]
-    year: Annotated[int, Index(ordered=True)] = 2000
-    tags: Annotated[list[str], Index(each=True)] = Field(default_factory=list)
-
-
-class Shelf(Database):
-    authors: Table[Author]
-    books: Table[Book] = table(Index("author", "year", ordered=True))
-
-
 Workload = Callable[[Shelf], object]
-MARK = Author(id=999_999, name="written after the crash")
 
 
 def mark(db: Shelf) -> None:
     """Make a commit in a store that was recovered."""
     if db.authors.get(MARK.id) is None:
         db.authors.insert(MARK)
+
+
+def purge_again(db: Shelf) -> None:
+    """Purge in a store that was recovered what may have been purged in part: it must end with nothing left."""
+    db.history.purge("authors", 1, keys=True)
+    check_files(db)
+    mark(db)
 
 
 def background(directory: Path, filesystem: Filesystem | None = None) -> Shelf:
@@ -70,7 +59,11 @@ def search(
 ) -> None:
     """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
     with silenced_log():
-        CrashSearch(tally, seed=seed, max_states=most, nested=nested, follow_up=mark).run(run, model, every=every)
+        check = partial(check_past, run, is_nested=nested > 0)
+        follow_up = purge_again if purges(run) else mark
+        CrashSearch(tally, seed=seed, max_states=most, nested=nested, follow_up=follow_up, check=check).run(
+            run, model, every=every
+        )
 
 
 # ── workloads ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,6 +180,70 @@ def given_up(db: Shelf) -> None:
             db.authors.insert(Author(name="after"))
 
 
+def undone(db: Shelf) -> None:
+    """Undo, redo and restore, cascades among it, with a restart between."""
+    with db.transaction():
+        author = db.authors.insert(Author(name="Ada", note="first"))
+        db.books.insert_many(Book(id=f"b{number}", author=author.id or 0, tags=["x"] * number) for number in range(3))
+    db.authors.update(1, note="n" * 700)
+    db.authors.delete(1)
+    db.history.undo(3)
+    db.history.undo(4)
+    db.close()
+    db.open()
+    db.history.restore(2)
+    db.history.undo(2)
+    db.history.restore(0, "books")
+    db.history.undo(7, 8)
+
+
+def merged(db: Shelf) -> None:
+    """Fork the present and the past, change both sides, and merge."""
+    db.authors.insert(Author(name="Ada"))
+    db.books.insert(Book(id="b1", author=1))
+    with db.history.fork() as fork:
+        fork.books.update("b1", year=1999)
+        fork.authors.insert(Author(id=7, name="Eve", note="e" * 600))
+        db.books.update("b1", tags=["here"])
+        db.history.merge(fork)
+    with db.history.fork(at=1) as fork:
+        fork.authors.update(1, note="as of then")
+        fork.books.insert(Book(id="b2", author=1))
+        db.history.merge(fork)
+    db.persist()
+    db.history.undo(4)
+
+
+def forgotten(db: Shelf) -> None:
+    """Forget what was before a moment, and all there is, and go on."""
+    for number in range(1, 6):
+        db.authors.insert(Author(name=f"author {number}", note="n" * 400))
+    db.history.forget(3)
+    db.authors.update(1, note="after the first")
+    db.history.forget(db.history.sequence)
+    db.authors.update(2, note="after the second")
+    db.close()
+    db.open()
+    db.history.undo(7)
+
+
+def erased(db: Shelf) -> None:
+    """Purge a row with a life, and what went with it; twice, for its key was given again; the second time with it."""
+    db.authors.insert(Author(name=SECRET))
+    db.books.insert(Book(id="b1", author=1, tags=[SECRET]))
+    db.authors.insert(Author(name="Grace", note="g" * 500))
+    db.authors.update(1, note=f"{SECRET} again")
+    db.authors.delete(1)
+    db.history.undo(5)
+    db.history.purge("authors", 1)
+    db.authors.update(2, note="after")
+    db.authors.insert(Author(id=1, name=SECRET))
+    db.close()
+    db.open()
+    db.history.purge("authors", 1, keys=True)
+    db.authors.update(2, note="long after")
+
+
 WORKLOADS: dict[str, Workload] = {
     "small commits": small_commits,
     "transactions": transactions,
@@ -199,10 +256,23 @@ WORKLOADS: dict[str, Workload] = {
     "gathered": gathered,
     "failing sync": failing_sync,
     "given up": given_up,
+    "undone": undone,
+    "merged": merged,
+    "forgotten": forgotten,
+    "erased": erased,
 }
-JOURNAL_ONLY = (journal_only, rolling_journal, pruned, gathered, failing_sync, given_up)
-SEGMENT_BYTES = {"rolling": 600, "rolling journal": 600, "pruned": 600, "rolled away": 600}
+JOURNAL_ONLY = (journal_only, rolling_journal, pruned, gathered, failing_sync, given_up, merged, forgotten, erased)
+SEGMENT_BYTES = {
+    "rolling": 600,
+    "rolling journal": 600,
+    "pruned": 600,
+    "rolled away": 600,
+    "forgotten": 1000,
+    "erased": 700,
+}
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
+SHORTENED = (*HISTORY_BYTES, "forgotten", "erased")
+"""The workloads that remove, or rewrite, what a copy that began before may need."""
 
 
 def keep_history(patch: pytest.MonkeyPatch, count: int) -> None:
@@ -225,11 +295,15 @@ def configured(name: str) -> Iterator[Workload]:
 
 
 __all__ = [
+    "MARK",
     "SEGMENT_BYTES",
     "WORKLOADS",
+    "Author",
+    "Book",
     "CrashReport",
     "Model",
     "Recording",
+    "Shelf",
     "configured",
     "record",
     "search",

@@ -17,7 +17,9 @@ the rest. Until the last step nothing says that anything was purged.
    synced: frames are, and the new segment bounds what counts of it. From here on all segments that hold
    commits to be purged are written by nobody else (`GroupCommit.begin_segment`).
 4. Each segment that holds such commits is written anew, without what lies behind its last frame: to a temporary file,
-   which is synced, then renamed over the old one, then the directory is synced, before the next segment is begun.
+   which is synced, then renamed over the old one, then the directory is synced, before the next segment is begun. The
+   newest is the first: where keys are erased as well, a row whose insertion is gone, but not its deletion, would seem
+   to have been there for ever.
    Between two of them commits go on; while one is written no segment is pruned, which the rename would bring back.
 5. Temporary files that are left of writes that failed are removed: they may hold the row.
 6. A commit that changes no row records which keys were purged, by digests, and up to which commit. Snapshots list them
