@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.snaptable.crash import faults, search
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Replace
 from snaptable.clock import timestamp
+from snaptable.history import rewind
+from snaptable.history.lives import Life, Lives
+from snaptable.history.purge import Purge
 from snaptable.memory.engine import MemoryEngine
+from snaptable.memory.transaction import Transaction
+from snaptable.storage import past as past_module
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.storage.disk import atomic_write, files, names
@@ -25,9 +31,11 @@ from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal import format as journal_format
+from snaptable.storage.journal import rewriting
 from snaptable.storage.journal import segment as segment_module
 from snaptable.storage.journal.reader import Ending
 from snaptable.storage.journal.segment import Segment
+from snaptable.storage.past import StorePast
 from snaptable.storage.snapshot import checkpointer
 from snaptable.storage.snapshot.checkpointer import Checkpointer
 
@@ -43,12 +51,14 @@ class Mutant:
         break_it: takes the mechanism out.
         where: the workloads, or names of failing, that are searched, in this order.
         nested: whether to crash again in recovery.
+        every: the distance between the operations that are followed by a crash.
     """
 
     name: str
     break_it: Callable[[Patch], None]
     where: tuple[str, ...]
     nested: int = 0
+    every: int = 1
 
 
 def _broken_replace(*, file_synced: str | None = "first") -> Callable[..., Identity]:
@@ -308,6 +318,153 @@ def segment_not_written_anew(patch: Patch) -> None:
     patch.setattr(journal_directory, "rewrite", lambda *_: None)
 
 
+# ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def before_image_of_after(patch: Patch) -> None:
+    """Say of a replaced row that it was before what it is now."""
+    original = Transaction.as_change
+
+    def as_change(transaction: Transaction, *change: Any) -> ChangeRecord:
+        record = original(transaction, *change)
+        return replace(record, before=record.row) if isinstance(record, Replace) else record
+
+    patch.setattr(Transaction, "as_change", as_change)
+
+
+def newest_change_counts(patch: Patch) -> None:
+    """Go back to what there was before the newest change of a row, not the oldest."""
+    original = rewind.touched
+
+    def touched(*arguments: Any, **named: Any) -> Any:
+        return {place: (newest, newest) for place, (_, newest) in original(*arguments, **named).items()}
+
+    patch.setattr("snaptable.history.history.touched", touched)
+
+
+def forgotten_before_the_snapshot(patch: Patch) -> None:
+    """Forget commits that no snapshot on the disk covers."""
+    original = StorePast.forget
+
+    def forget(past: StorePast[Any], moment: int) -> None:
+        checkpointer = past._log.checkpointer
+        with Patch.context() as inner:
+            inner.setattr(checkpointer, "checkpoint", lambda: None)
+            inner.setattr(checkpointer, "saved", checkpointer.saved._replace(sequence=10**18))
+            original(past, moment)
+
+    patch.setattr(StorePast, "forget", forget)
+
+
+def forgotten_newest_first(patch: Patch) -> None:
+    """Remove the newest of the files first, so that a crash leaves a gap."""
+
+    def remove(files: Files, firsts: Sequence[int]) -> None:
+        for first in sorted(firsts, reverse=True):
+            files.remove(journal_directory.path_of(first))
+            files.sync_directory(names.JOURNAL)
+
+    patch.setattr(journal_directory, "remove", remove)
+
+
+def purged_before_the_snapshot(patch: Patch) -> None:
+    """Purge commits that no snapshot on the disk covers."""
+    original = StorePast.rewrite
+
+    def rewrite(past: StorePast[Any], *arguments: Any) -> int:
+        with Patch.context() as inner:
+            inner.setattr(past._log.checkpointer, "checkpoint", lambda: None)
+            return original(past, *arguments)
+
+    patch.setattr(StorePast, "rewrite", rewrite)
+
+
+def present_segment_not_purged(patch: Patch) -> None:
+    """Leave the segment that is being written as it is."""
+    patch.setattr(GroupCommit, "begin_segment", lambda _: None)
+
+
+def rewritten(how: Callable[[Files, int, bytes], None]) -> Callable[[Patch], None]:
+    """Return a mutant that replaces the segments of a purge in another way."""
+
+    def break_it(patch: Patch) -> None:
+        directory = SimpleNamespace(**{**vars(journal_directory), "rewrite": how})
+        patch.setattr(rewriting, "journal_directory", directory)
+
+    return break_it
+
+
+def _unsynced(files: Files, first: int, data: bytes) -> None:
+    _broken_replace(file_synced=None)(files, names.temporary_segment(), journal_directory.path_of(first), [[data]])
+    files.sync_directory(names.JOURNAL)
+
+
+def _in_place(files: Files, first: int, data: bytes) -> None:
+    file = files.append(journal_directory.path_of(first))
+    file.truncate(0)
+    file.write([data])
+    file.sync()
+    file.close()
+
+
+def _name_not_synced(files: Files, first: int, data: bytes) -> None:
+    atomic_write.replace(files, names.temporary_segment(), journal_directory.path_of(first), [[data]])
+
+
+def _removed_first(files: Files, first: int, data: bytes) -> None:
+    journal_directory.remove(files, [first])
+    journal_directory.rewrite(files, first, data)
+
+
+def chain_broken(patch: Patch) -> None:
+    """Give a purged line a digest of what it holds now, as if it had been written so."""
+
+    def encode_purged(frame: journal_format.Frame, commits: Sequence[CommitRecord], salt: bytes) -> bytes:
+        return journal_format.encode_frame(commits, frame.at, frame.previous_digest, salt)[0]
+
+    patch.setattr(rewriting, "encode_purged", encode_purged)
+
+
+def recorded_before_it_is_done(patch: Patch) -> None:
+    """Say that a row was purged, and purge it then."""
+    original = Purge._record
+
+    def delete(purge: Purge, table: str, key: object) -> int:
+        until = _delete(purge, table, key)
+        purge._going = {purge._root: [Life(purge._root, 1, until)]}
+        original(purge, until, 1)
+        return until
+
+    _delete = Purge._delete
+    patch.setattr(Purge, "_delete", delete)
+    patch.setattr(Purge, "_record", lambda *_: None)
+
+
+def deletions_not_purged(patch: Patch) -> None:
+    """Leave in a deletion what the row was."""
+    original = Purge._kept_change
+
+    def kept(purge: Purge, sequence: int, change: ChangeRecord) -> ChangeRecord:
+        return change if isinstance(change, Delete) else original(purge, sequence, change)
+
+    patch.setattr(Purge, "_kept_change", kept)
+
+
+def what_went_with_it_not_purged(patch: Patch) -> None:
+    """Purge the row alone."""
+    patch.setattr(Lives, "_dependents", lambda _: {})
+
+
+def oldest_purged_first(patch: Patch) -> None:
+    """Purge the oldest file first, so that after a crash a row lacks its insertion alone."""
+    patch.setattr(past_module, "reversed", sorted, raising=False)
+
+
+def purge_begun_not_seen(patch: Patch) -> None:
+    """Take no note of what an interrupted purge left undone."""
+    patch.setattr(Purge, "_was_begun", lambda *_, **__: False)
+
+
 # ── what makes no difference ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -352,6 +509,22 @@ MUTANTS = (
     Mutant("a failed write stays in memory", failed_write_not_rolled_back, ("ENOSPC",)),
     Mutant("a full disk is final", full_disk_final, ("ENOSPC",)),
     Mutant("last segment not written anew", segment_not_written_anew, ("journal only",), nested=1),
+    Mutant("before-image of what is there after", before_image_of_after, ("undone",)),
+    Mutant("the newest change counts, not the oldest", newest_change_counts, ("undone",)),
+    Mutant("forgotten before a snapshot covers it", forgotten_before_the_snapshot, ("forgotten",)),
+    Mutant("the newest forgotten first", forgotten_newest_first, ("forgotten",)),
+    Mutant("purged before a snapshot covers it", purged_before_the_snapshot, ("erased",), every=3),
+    Mutant("the present segment not purged", present_segment_not_purged, ("erased",), every=3),
+    Mutant("purged segment not synced", rewritten(_unsynced), ("erased",), every=3),
+    Mutant("purged segment written in place", rewritten(_in_place), ("erased",), every=3),
+    Mutant("purged segment's name not synced", rewritten(_name_not_synced), ("erased",), every=3),
+    Mutant("segment removed before it is purged", rewritten(_removed_first), ("erased",), every=3),
+    Mutant("purged line breaks the chain", chain_broken, ("erased",), every=3),
+    Mutant("purge recorded before it is done", recorded_before_it_is_done, ("erased",), every=3),
+    Mutant("deletions not purged", deletions_not_purged, ("erased",), every=3),
+    Mutant("what went with a purged row is left", what_went_with_it_not_purged, ("erased",), every=3),
+    Mutant("the oldest purged first", oldest_purged_first, ("erased",), every=3),
+    Mutant("a purge that was begun is not ended", purge_begun_not_seen, ("erased",), every=3),
 )
 EQUIVALENT = {
     "started without a fresh snapshot": (
@@ -370,13 +543,13 @@ def caught(mutant: Mutant) -> str | None:
     with Patch.context() as patch:
         mutant.break_it(patch)
         for where in mutant.where:
-            problem = _by_faults(where) if where in faults.FAILURES else _by_crashes(where, mutant.nested)
+            problem = _by_faults(where) if where in faults.FAILURES else _by_crashes(where, mutant.nested, mutant.every)
             if problem is not None:
                 return problem
     return None
 
 
-def _by_crashes(name: str, nested: int) -> str | None:
+def _by_crashes(name: str, nested: int, every: int) -> str | None:
     tally = search.CrashReport()
     with search.configured(name) as workload:
         try:
@@ -386,7 +559,7 @@ def _by_crashes(name: str, nested: int) -> str | None:
         # A crash in a recovery tells most where the first was a kill, and the second a power cut.
         models: tuple[search.Model, ...] = ("kill",) if nested else ("kill", "ordered", "weak")
         for model in models:
-            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=1 + nested)
+            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=every + nested)
             if tally.failures:
                 return f"{name}: {tally.failures[0]}"
     return None

@@ -38,7 +38,8 @@ def mark(db: Shelf) -> None:
 def purge_again(db: Shelf) -> None:
     """Purge in a store that was recovered what may have been purged in part: it must end with nothing left."""
     db.history.purge("authors", 1, keys=True)
-    check_files(db)
+    if "b1" not in db.books:  # else it was not moved to that author yet
+        check_files(db)
     mark(db)
 
 
@@ -229,14 +230,12 @@ def forgotten(db: Shelf) -> None:
 
 def erased(db: Shelf) -> None:
     """Purge a row with a life, and what went with it; twice, for its key was given again; the second time with it."""
-    db.authors.insert(Author(name=SECRET))
-    db.books.insert(Book(id="b1", author=1, tags=[SECRET]))
-    db.authors.insert(Author(name="Grace", note="g" * 500))
-    db.authors.update(1, note=f"{SECRET} again")
+    db.authors.insert_many([Author(name=SECRET), Author(name="Grace", note="g" * 300)])
+    db.books.insert(Book(id="b1", author=2, tags=[SECRET]))
+    db.books.update("b1", author=1)
     db.authors.delete(1)
-    db.history.undo(5)
+    db.history.undo(4)
     db.history.purge("authors", 1)
-    db.authors.update(2, note="after")
     db.authors.insert(Author(id=1, name=SECRET))
     db.close()
     db.open()
@@ -268,7 +267,7 @@ SEGMENT_BYTES = {
     "pruned": 600,
     "rolled away": 600,
     "forgotten": 1000,
-    "erased": 700,
+    "erased": 600,
 }
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 SHORTENED = (*HISTORY_BYTES, "forgotten", "erased")

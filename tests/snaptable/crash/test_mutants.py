@@ -4,7 +4,7 @@ import pytest
 from tests.snaptable.crash import faults, mutants, search
 from tests.snaptable.crash.mutants import EQUIVALENT, MUTANTS, Mutant
 
-PLACES = sorted({(where, mutant.nested) for mutant in MUTANTS for where in mutant.where})
+PLACES = sorted({(where, mutant.nested, mutant.every) for mutant in MUTANTS for where in mutant.where})
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
@@ -21,10 +21,10 @@ def test_what_makes_no_difference_is_named(name: str) -> None:
     assert mutants.caught(Mutant(name, break_it, ("journal only",), nested=1)) is None
 
 
-@pytest.mark.parametrize(("where", "nested"), PLACES)
-def test_nothing_is_caught_where_nothing_is_broken(where: str, nested: int) -> None:
+@pytest.mark.parametrize(("where", "nested", "every"), PLACES)
+def test_nothing_is_caught_where_nothing_is_broken(where: str, nested: int, every: int) -> None:
     """The same searches say nothing against the storage layer as it is, so that what they say of others counts."""
-    assert mutants.caught(Mutant("none", lambda _: None, (where,), nested)) is None
+    assert mutants.caught(Mutant("none", lambda _: None, (where,), nested, every)) is None
 
 
 def test_there_are_enough() -> None:
