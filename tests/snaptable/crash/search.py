@@ -231,7 +231,7 @@ def forgotten(db: Shelf) -> None:
 def erased(db: Shelf) -> None:
     """Purge a row with a life, and what went with it; twice, for its key was given again; the second time with it."""
     db.authors.insert_many([Author(name=SECRET), Author(name="Grace", note="g" * 300)])
-    db.books.insert(Book(id="b1", author=2, tags=[SECRET]))
+    db.books.insert(Book(id="b1", author=2, tags=[SECRET, "x" * 500]))
     db.books.update("b1", author=1)
     db.authors.delete(1)
     db.history.undo(4)
@@ -269,6 +269,8 @@ SEGMENT_BYTES = {
     "forgotten": 1000,
     "erased": 600,
 }
+EVERY = {"undone": 3, "merged": 3, "forgotten": 5, "erased": 6}
+"""After how many operations each the quick form looks at long workloads."""
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 SHORTENED = (*HISTORY_BYTES, "forgotten", "erased")
 """The workloads that remove, or rewrite, what a copy that began before may need."""
