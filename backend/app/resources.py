@@ -28,6 +28,8 @@ from snaptable.storage.disk.files import Files
 
 RETRY_SECONDS = 5.0
 """Pause between two attempts to make writes work again."""
+SWEEP_SECONDS = 60.0
+"""Pause between two looks whether history names less than before, so that bytes can go with it."""
 
 SORTING_PATIENCE = 10.0
 """Seconds that a list waits to be sorted, before it is answered 503."""
@@ -59,6 +61,8 @@ class Resources:
         """The place to sort a long list in, beside the event loop."""
         self._filesystem = filesystem
         self._is_open = False
+        self._swept = (0, 0)
+        """What `_kept_history` was when the blobs were looked through last."""
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self) -> None:
@@ -95,13 +99,40 @@ class Resources:
             directory = Path(self._temporary.name)
         files = self._filesystem(directory, fsync=self.settings.fsync)
         blobs = Blobs(files, lambda sha256: documents.is_referenced(self.db, sha256))
-        blobs.sweep(any_referenced=self.db.documents.where().exists())
+        blobs.remove_temporary()
+        self._sweep(blobs)
         return blobs
+
+    def _sweep(self, blobs: Blobs) -> None:
+        """Remove the bytes that neither a document nor history names any more."""
+        self._swept = self._kept_history()
+        blobs.sweep(
+            any_referenced=self.db.documents.where().exists(),
+            named=lambda names: documents.named_in_history(self.db, names),
+        )
+
+    def _kept_history(self) -> tuple[int, int]:
+        """Return what changes when history comes to name less: where it begins, and up to where rows were purged."""
+        history = self.db.status().history
+        return (0, 0) if history is None else (history.first, history.purged)
+
+    async def _collect_blobs(self) -> None:
+        """Remove for ever, beside the event loop, the bytes that history stops to name."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                if self._kept_history() != self._swept:
+                    await asyncio.to_thread(self._sweep, self.uploads.blobs)
+            except (SnaptableError, OSError) as error:
+                logger.warning("Bytes that nothing names can't be removed yet: %s", error)
 
     async def tend(self) -> None:
         """Do for ever what no request asks for: make writes work again, remove what deleted accounts left, back up."""
         await asyncio.gather(
-            self._retry_writes(), self.erasure.run(), *([self.backups.run()] if self.backups is not None else [])
+            self._retry_writes(),
+            self._collect_blobs(),
+            self.erasure.run(),
+            *([self.backups.run()] if self.backups is not None else []),
         )
 
     async def _retry_writes(self) -> None:

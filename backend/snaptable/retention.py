@@ -37,6 +37,8 @@ class HistoryStatus:
     """When the first commit that is kept was made; None if none is."""
     bytes: int
     """What it takes: of the disk, or of memory."""
+    purged: int = 0
+    """The last commit from which something was purged; 0 if nothing ever was."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
-from tests.app.support import Api, Json, check_problem, handwritten_pdf, make_pdf, pointers
+from tests.app.support import Api, Json, check_problem, handwritten_pdf, make_pdf, pointers, wait_for
 
 from app.files.blobs import Blobs
 from app.main import main
@@ -127,15 +127,22 @@ def test_bytes_are_stored_by_hash_beside_the_snapshot(ann: Api, tmp_path: Path) 
     assert "%PDF" not in (tmp_path / "data" / "db_snapshot.json").read_text()
 
 
-def test_equal_bytes_are_stored_once_and_go_with_the_last_document(ann: Api, bob: Api, tmp_path: Path) -> None:
-    """Ensure that a blob is shared between users, and collected when no document names it."""
+def test_equal_bytes_are_stored_once_and_go_with_the_last_document(
+    ann: Api, bob: Api, start: Start, tmp_path: Path
+) -> None:
+    """Ensure that a blob is shared between users, and collected when neither a document nor history names it."""
     first, second = ann.upload(), bob.upload()
     assert first["sha256"] == second["sha256"]
     assert blobs(tmp_path) == [first["sha256"]]
     assert ann.delete(f"/api/documents/{first['id']}").status_code == 204
     assert bob.get(f"/api/documents/{second['id']}/content").status_code == 200
     assert bob.delete(f"/api/documents/{second['id']}").status_code == 204
-    assert blobs(tmp_path) == []
+    assert blobs(tmp_path) == [first["sha256"]]
+    ann.upload(make_pdf(5))
+    history = bob.http.app.state.resources.db.history  # type: ignore[attr-defined]
+    history.forget(history.sequence)
+    start()
+    assert first["sha256"] not in blobs(tmp_path)
 
 
 def test_deleting_a_document_takes_its_rows_along(ann: Api, client: TestClient) -> None:
@@ -338,3 +345,45 @@ def test_memory_keeps_documents_too(start: Start) -> None:
     ann = Api(start(data_dir="memory:")).register()
     document = ann.upload()
     assert ann.get(f"/api/documents/{document['id']}/content").status_code == 200
+
+
+def test_bytes_live_as_long_as_history_names_them(start: Start, tmp_path: Path) -> None:
+    """Ensure a deletion that is undone gives the document back with its bytes, also after a restart."""
+    client = start()
+    ann = Api(client).register()
+    data = make_pdf(3)
+    document = ann.upload(data)
+    assert ann.delete(f"/api/documents/{document['id']}").status_code == 204
+    assert blobs(tmp_path) == [document["sha256"]]
+    ann.http = client = start()
+    db = client.app.state.resources.db  # type: ignore[attr-defined]
+    deletion = next(db.history.commits("documents", document["id"]))
+    db.history.undo(deletion.sequence)
+    assert ann.get(f"/api/documents/{document['id']}/content").content == data
+
+
+@pytest.mark.parametrize("way", ["forget", "purge"])
+@pytest.mark.parametrize("when", ["running", "restart"])
+def test_bytes_go_with_the_history_that_names_them(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, when: str
+) -> None:
+    """Ensure bytes that no row and no kept commit names are removed, and all others stay."""
+    monkeypatch.setattr("app.resources.SWEEP_SECONDS", 0.05)
+    client = start()
+    ann = Api(client).register()
+    kept, deleted, gone = (ann.upload(make_pdf(pages)) for pages in (1, 2, 3))
+    db = client.app.state.resources.db  # type: ignore[attr-defined]
+    if when == "restart":
+        monkeypatch.setattr("app.resources.SWEEP_SECONDS", 3600.0)
+        ann.http = client = start()
+        db = client.app.state.resources.db  # type: ignore[attr-defined]
+    assert ann.delete(f"/api/documents/{gone['id']}").status_code == 204
+    if way == "forget":
+        db.history.forget(db.history.sequence)
+    else:
+        db.history.purge("documents", gone["id"])
+    assert ann.delete(f"/api/documents/{deleted['id']}").status_code == 204
+    if when == "restart":
+        ann.http = start()
+    wait_for(lambda: gone["sha256"] not in blobs(tmp_path))
+    assert blobs(tmp_path) == sorted([kept["sha256"], deleted["sha256"]])

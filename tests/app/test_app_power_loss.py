@@ -8,8 +8,10 @@ import pytest
 from fastapi import FastAPI
 from tests.app.support import CHEAP_HASHING, Api, annotation, check_problem, make_pdf
 
+from app.library import Library
 from app.main import create_app
 from app.resources import Resources
+from app.services.documents import named_in_history
 from app.settings import Settings
 from snaptable.engines.observers import observed_filesystem
 from snaptable.storage.disk.files import Files
@@ -69,7 +71,10 @@ def check_documents(app: AppHandle, ann: Api) -> list[str]:
         assert content.status_code == 200
         assert hashlib.sha256(content.content).hexdigest() == document["sha256"]
     blobs = {path.name for path in (app.directory / "blobs").iterdir()}
-    assert blobs == {document["sha256"] for document in documents}
+    named = {document["sha256"] for document in documents}
+    assert isinstance(app.db, Library)
+    assert blobs - named == named_in_history(app.db, blobs - named)
+    assert named <= blobs
     return [document["filename"] for document in documents]
 
 

@@ -1,8 +1,9 @@
 """Document bytes as files named by their SHA-256, beside the database.
 
 The order that makes a crash harmless: bytes are written and synced before the row that refers to them commits, and
-removed only once no row refers to them. What a crash leaves in between is a file without a row; the next start removes
-it. Files are written as the store writes its own: see `snaptable.storage.disk.atomic_write`.
+removed only once neither a row nor the history that is kept names them: a deletion that is undone gives the document
+back with its bytes. What a crash leaves in between is a file that nothing names; the next start removes it. Files are
+written as the store writes its own: see `snaptable.storage.disk.atomic_write`.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -57,6 +58,8 @@ class Blobs:
         self._is_referenced = is_referenced
         self._pins: Counter[str] = Counter()
         self._holds = 0
+        self._kept: set[str] = set()
+        """The blobs that no row refers to, and history names; never more than there are."""
         self._pending_removal: set[str] = set()
         self._verified: dict[str, tuple[int, ...]] = {}
         self._lock = threading.Lock()
@@ -156,8 +159,13 @@ class Blobs:
                         self._pending_removal.discard(sha256)
                         self._remove_unreferenced(sha256)
 
+    def release(self, sha256: str) -> None:
+        """Take note that a row that referred to a blob is deleted: history keeps it, until `sweep` says otherwise."""
+        with self._lock:
+            self._kept.add(sha256)
+
     def collect(self, sha256: str) -> None:
-        """Remove a blob if no row refers to it, now or when its last pin, or the backup under way, is done."""
+        """Remove a blob if nothing names it, now or when its last pin, or the backup under way, is done."""
         with self._lock:
             if self._pins[sha256] or self._holds:
                 self._pending_removal.add(sha256)
@@ -175,30 +183,53 @@ class Blobs:
                 self._remove_unreferenced(sha256)
 
     def _remove_unreferenced(self, sha256: str) -> None:
-        """Remove the file unless a row refers to it; not synced, as `sweep` removes what comes back after a crash."""
-        if not self._is_referenced(sha256):
+        """Remove the file unless something names it; not synced, as `sweep` removes what comes back after a crash."""
+        if sha256 not in self._kept and not self._is_referenced(sha256):
             self._verified.pop(sha256, None)
             with contextlib.suppress(FileNotFoundError):
                 self.files.remove(_name(sha256))
 
-    def sweep(self, *, any_referenced: bool) -> int:
-        """Remove what a crash left without a row, and return how many blobs were removed. For the start only.
+    def sweep(self, *, any_referenced: bool, named: Callable[[Set[str]], Set[str]] = frozenset) -> int:
+        """Remove what neither a row nor history names any more, and return how many blobs were removed.
+
+        At the start, with the temporary files that a crash left; and whenever history was shortened. O(blobs), and what
+        `named` costs if there are any without a row.
 
         Args:
             any_referenced: False to remove temporary files only: a database without a single document beside blobs is
                 more likely one that was moved away or restored than one whose every document was deleted.
+            named: returns which of some blobs history names.
         """
+        candidates = {name for name in self._blob_names() if not self._is_referenced(name)}
+        kept = set(named(candidates)) if candidates else set()
         removed = 0
+        for name in sorted(candidates - kept):
+            if not any_referenced and not kept:
+                logger.warning("%s belongs to no document; kept, as there are no documents at all", self.path(name))
+            elif self._remove_swept(name):
+                removed += 1
+        with self._lock:
+            self._kept = {name for name in self._kept if name not in candidates} | kept
+        return removed
+
+    def _blob_names(self) -> list[str]:
+        return [name for name in self.files.list(FOLDER) if _is_blob_name(name)]
+
+    def _remove_swept(self, name: str) -> bool:
+        """Remove a blob, unless somebody needs it, or has come to name it meanwhile; return whether it was removed."""
+        with self._lock:
+            if self._pins[name] or self._holds or self._is_referenced(name):
+                return False
+            self._verified.pop(name, None)
+            with contextlib.suppress(FileNotFoundError):
+                self.files.remove(_name(name))
+            return True
+
+    def remove_temporary(self) -> None:
+        """Remove the files of uploads that a crash interrupted; for the start only."""
         for name in self.files.list(FOLDER):
             if name.startswith(TEMPORARY):
                 self.files.remove(_name(name))
-            elif _is_blob_name(name) and not self._is_referenced(name):
-                if not any_referenced:
-                    logger.warning("%s belongs to no document; kept, as there are no documents at all", self.path(name))
-                    continue
-                self.files.remove(_name(name))
-                removed += 1
-        return removed
 
 
 class StagedBlob:

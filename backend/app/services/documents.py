@@ -1,19 +1,22 @@
 """Documents."""
 
+import logging
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 
 from app.errors import FieldRefused
 from app.library import Library
 from app.services import quotas, removed
 from app.services.ownership import MarkT, owned_row, unconditionally
 from app.tables import Document, User
-from snaptable import Query
+from snaptable import Query, SnaptableError
 
 MAX_FILENAME = 255
 AT_ONCE = 100
 """Extractions and annotations that go in one commit with their document; of more, the document goes first."""
 UNNAMED = "document.pdf"
+
+logger = logging.getLogger("app")
 
 
 def clean_filename(name: str | None) -> str:
@@ -110,6 +113,26 @@ def delete(
 def is_referenced(db: Library, sha256: str) -> bool:
     """Return whether this blob holds the bytes of a document."""
     return db.documents.where(Document.sha256 == sha256).exists()
+
+
+def named_in_history(db: Library, sha256s: Set[str]) -> Set[str]:
+    """Return which of some blobs hold the bytes of a document that history keeps; all, if it can't be read.
+
+    O(commits), the newest first, until all are found.
+    """
+    found: set[str] = set()
+    try:
+        for commit in db.history.commits("documents"):
+            for change in commit.changes:
+                if change.table == "documents":
+                    rows = (change.before or {}, change.after or {})
+                    found.update(sha256s & {str(row.get("sha256")) for row in rows})
+            if len(found) == len(sha256s):
+                break
+    except SnaptableError as error:
+        logger.warning("What the history names can't be read, so no bytes are removed: %s", error)
+        return sha256s
+    return found
 
 
 def check_page(document: Document, page: int, field: str) -> None:

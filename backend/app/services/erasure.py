@@ -1,8 +1,9 @@
 """Removing what deleted accounts leave, in slices so small that no request waits for long.
 
 `users.close_account` marks the user, in one commit; from then on nobody can log in, and nothing of theirs is shown. The
-rows go in commits of some hundred, the documents with their bytes, the user last. So a crash between any two leaves a
-marked user, with whom the next start goes on. A deleted document with many rows goes the same way: see `removed`.
+rows go in commits of some hundred, the user last; bytes stay as long as history names them. So a crash between any two
+leaves a marked user, with whom the next start goes on. A deleted document with many rows goes the same way: see
+`removed`.
 """
 
 import asyncio
@@ -90,7 +91,7 @@ class Erasure:
                 pins.enter_context(self._blobs.pinned(name))
             await self._db.run(_remove_documents, [document.id for document in documents])
             for name in names:
-                self._blobs.collect(name)
+                self._blobs.release(name)
         return False
 
 

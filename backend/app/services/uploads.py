@@ -79,7 +79,7 @@ async def remove(
     check: Callable[[Document], None],
     begin_removal: Callable[[str], None],
 ) -> None:
-    """Delete a document and what belongs to it, unless `check` raises; and its bytes if no other document has the same.
+    """Delete a document and what belongs to it, unless `check` raises; its bytes stay while history names them.
 
     `begin_removal` sees to it that what is too much for one commit goes: see `documents.delete`.
 
@@ -90,7 +90,7 @@ async def remove(
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
         await db.run(documents.delete, user, document_id, check, begin_removal)
-        resources.blobs.collect(sha256)
+        resources.blobs.release(sha256)
 
 
 @asynccontextmanager

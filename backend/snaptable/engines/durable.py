@@ -259,7 +259,7 @@ class DurableEngine(InMemory):
             snapshot_saved_at=datetime.fromisoformat(saved.saved_at) if saved.saved_at else None,
             snapshot_bytes=saved.size,
             snapshot_error=checkpointer.error,
-            history=self.commits.status(),
+            history=replace(self.commits.status(), purged=_last_purged(self.erased)),
         )
 
     def close(self) -> None:
@@ -276,6 +276,10 @@ class DurableEngine(InMemory):
 
 def _refuse_legacy(_: object) -> None:
     raise AssertionError("a database that is read only takes no file over")
+
+
+def _last_purged(erased: ErasedKeys) -> int:
+    return max((last for keys in erased.values() for last in keys.values()), default=0)
 
 
 def _shown(options: EngineOptions) -> str:

@@ -201,6 +201,8 @@ class VolatileEngine(InMemory):
         self, memory: MemoryEngine, refusal: ReadOnlyStore | None = None, retention: Retention = USUAL
     ) -> None:
         super().__init__(memory)
+        self._purged = 0
+        """The last commit from which something was purged."""
         self._remembered = RememberedCommits(self.last_visible, memory.sequence, retention)
         memory.log = VolatileLog(memory.became_durable, self._remembered, refusal=refusal)
 
@@ -211,7 +213,7 @@ class VolatileEngine(InMemory):
 
     def status(self) -> Status:
         """Return how the tables are doing; O(tables)."""
-        return replace(super().status(), history=self._remembered.status())
+        return replace(super().status(), history=replace(self._remembered.status(), purged=self._purged))
 
     @property
     def erased(self) -> ErasedKeys:
@@ -233,7 +235,9 @@ class VolatileEngine(InMemory):
         """Keep of the commits up to one what a function returns; return how many changed."""
         self._check_writable()
         with self.memory.latch:
-            return self._remembered.rewrite(until, rewritten)
+            count = self._remembered.rewrite(until, rewritten)
+        self._purged = max(self._purged, until if count else 0)
+        return count
 
     def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:  # noqa: ARG002 - there are no files
         """Return nothing: there are no files."""
