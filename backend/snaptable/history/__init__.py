@@ -14,6 +14,7 @@ of the data.
     purge     values erased from all of the past
     lives     which changes are of one row, from its insertion to its deletion
     feed      commits as they become durable
+    places    a sequence that names its history too, to come back to
 """
 
 from snaptable.errors import Conflict

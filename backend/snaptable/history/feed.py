@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import suppress
+from datetime import datetime
 
 from snaptable.contract import Engine
 from snaptable.history.records import Commit
@@ -17,6 +18,8 @@ CHECK_SECONDS = 1.0
 """How often a reader that waits looks whether the database was closed."""
 BATCH = 256
 """Commits that are read at once."""
+BATCH_BYTES = 2 << 20
+"""Bytes of rows from which on no further commit is read at once: what a reader that is slow keeps in memory."""
 
 
 class Feed:
@@ -25,7 +28,8 @@ class Feed:
     It ends when it, or the database, is closed.
 
     Attributes:
-        place: the last commit that was given.
+        place: the last commit that was given, or passed over.
+        at: when that was made; None if none was passed yet.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Feed:
     ) -> None:
         """Begin behind a place; see `History.follow`."""
         self.place = place
+        self.at: datetime | None = None
         self._engine, self._is_open, self._commits, self._tables = engine, is_open, commit_of, tables
         self._closed = False
         self._news = threading.Event()
@@ -68,19 +73,27 @@ class Feed:
 
     def _read(self) -> list[Commit]:
         """Return the next commits that there are, up to a bound; raises HistoryGone if they are gone."""
-        last = self._engine.commits.sequence
-        if last <= self.place:
-            return []
-        until = min(last, self.place + BATCH)
-        commits = list(self._commits(self.place, until))
-        if len(commits) != until - self.place:
+        until = min(self._engine.commits.sequence, self.place + BATCH)
+        commits: list[Commit] = []
+        size = 0
+        for commit in self._commits(self.place, until) if until > self.place else ():
+            if commit.sequence != self.place + 1 + len(commits):
+                raise gone(self._engine.commits, self.place)
+            commits.append(commit)
+            size += commit.size
+            if size >= BATCH_BYTES:
+                return commits
+        if self.place + len(commits) < until:
             raise gone(self._engine.commits, self.place)
-        self._read_until = until
         return commits
+
+    @property
+    def _has_news(self) -> bool:
+        return self._engine.commits.sequence > self.place
 
     def _give(self, commits: list[Commit]) -> Iterator[Commit]:
         for commit in commits:
-            self.place = commit.sequence
+            self.place, self.at = commit.sequence, commit.at
             if commit.is_hidden:
                 continue
             if self._tables is None or any(commit.touches(table) for table in self._tables):
@@ -109,7 +122,7 @@ class Feed:
         try:
             while not self._ended:
                 news.clear()
-                commits = await asyncio.to_thread(self._read)
+                commits = await asyncio.to_thread(self._read) if self._has_news else []
                 if commits:
                     for commit in self._give(commits):
                         yield commit

@@ -137,6 +137,12 @@ class Commit:
         """What it changed, each row once; rows of tables that the models don't have any more are left out."""
         return tuple(_change_of(record, self._schemas[record.table]) for record in self._records if self._knows(record))
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of JSON its changes are; O(changes)."""
+        rows = (getattr(record, name, None) or b"" for record in self._records for name in ("row", "before"))
+        return sum(map(len, rows))
+
     def _knows(self, record: ChangeRecord) -> bool:
         return record.table in self._schemas
 

@@ -28,6 +28,9 @@ Responses
     `IF_MATCH`, `IF_NONE_MATCH`, `NOT_MODIFIED`: document it, for a route's `openapi_extra` and `responses`.
     `SecurityHeaders`: middleware that adds no-store, nosniff, and that pages may not be framed.
     `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for; `plain_health(db)`, `PlainHealth`: for strangers.
+Watching
+    `feed_router(db, caller=…, rules=…)`: `GET /changes`, server-sent events of what callers may see, resumable;
+    `current_place(db)`: where to begin behind a list.
 Serving
     `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
     `snaptable.web.server`, which is imported when one of them is asked for. The README beside this file says what to
@@ -38,6 +41,7 @@ from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
+from snaptable.web.feed import current_place, feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import (
@@ -88,7 +92,9 @@ __all__ = [
     "SnapshotHealth",
     "StrictRoute",
     "View",
+    "current_place",
     "etag_of",
+    "feed_router",
     "health",
     "install_problems",
     "is_known",

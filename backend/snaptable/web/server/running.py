@@ -14,6 +14,7 @@ from snaptable.web.server.accepting import Acceptor
 from snaptable.web.server.guard import LOOPBACK
 from snaptable.web.server.limits import ServerLimits
 from snaptable.web.server.protocol import GuardedProtocol, guarded_protocol
+from snaptable.web.stopping import announce_stops
 
 
 class ServerSettings(TypedDict):
@@ -70,8 +71,8 @@ def serve(
 ) -> None:
     """Serve an application until SIGINT or SIGTERM, within limits that a stranger can't get around.
 
-    A stop waits `limits.stop_seconds` for requests that are being answered, then runs the application's shutdown, which
-    writes the last snapshot of a store; a second signal doesn't cut that short.
+    A stop ends streams (`feed_router`), waits `limits.stop_seconds` for requests that are being answered, then runs the
+    application's shutdown, which writes the last snapshot of a store; a second signal doesn't cut that short.
 
     Args:
         app: any ASGI application.
@@ -90,16 +91,25 @@ def serve(
 
 
 class GuardedServer(uvicorn.Server):
-    """Uvicorn that pauses accepting while there is no room, and whose stop is never cut short."""
+    """Uvicorn that pauses accepting while there is no room, and whose stop is announced, and never cut short."""
+
+    _stopping: asyncio.Event | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept on sockets that are bound already; without any, as uvicorn does."""
+        self._stopping = announce_stops(self.lifespan.state)
         if sockets is None or sys.platform == "win32" or not self._is_guarded():
             await super().startup(sockets)
             return
         await super().startup(sockets=[])
         for listener in sockets:
             self._accept_on(listener)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell streams to end, then stop as uvicorn does."""
+        if self._stopping is not None:
+            self._stopping.set()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
         """Ask the server to stop.
