@@ -80,7 +80,7 @@ def short_turns() -> Iterator[None]:
 
 
 async def sort_beside(rows: int, requests: int) -> tuple[float, float]:
-    """Return the longest pause of the loop, and the time it took, to sort a list of equal rows."""
+    """Return the longest pause of the loop, and the time it took, to sort a list of equal rows, in CPU time."""
     options: dict[str, Any] = {"data_dir": "memory:", **CHEAP_HASHING}
     app = create_app(Settings(_env_file=None, **options))
     async with app.router.lifespan_context(app):
@@ -97,22 +97,22 @@ async def sort_beside(rows: int, requests: int) -> tuple[float, float]:
             db.annotations.insert_many(Annotation(**owned | MARK) for _ in range(rows))
             gc.collect()
             gc.disable()
-            longest, begin = 0.0, time.perf_counter()
+            longest, begin = 0.0, time.process_time()
             path = "/api/annotations?sort=content,color,-page_num"
             asked = asyncio.gather(*(client.get(path) for _ in range(requests)))
             while not asked.done():
-                last = time.perf_counter()
+                last = time.process_time()
                 await asyncio.sleep(0)
-                longest = max(longest, time.perf_counter() - last)
+                longest = max(longest, time.process_time() - last)
             gc.enable()
             assert {answer.status_code for answer in await asked} == {200}
-            return longest, time.perf_counter() - begin
+            return longest, time.process_time() - begin
 
 
 def test_no_pause_is_as_long_as_a_sort(short_turns: None) -> None:
     """Ensure that three long sorts hold the loop up for a fraction of the time that they take."""
     pause, work = 9.0, 9.0
-    for _ in range(5):
+    for _ in range(8):
         paused, worked = asyncio.run(sort_beside(20_000, 3))
         pause, work = min(pause, paused), min(work, worked)
         if pause < 0.015 + work / 10:

@@ -1,6 +1,6 @@
 """Large JSON bodies are parsed beside the event loop: whatever one holds, others are served meanwhile.
 
-Judged by the longest pause of the loop, of a body against one four times as large: the work grows, the pause does not.
+Judged by the longest pause of the loop against the whole work, both in CPU time of all threads.
 """
 
 import asyncio
@@ -71,9 +71,9 @@ async def post(body: bytes) -> tuple[int, float]:
         asked = asyncio.ensure_future(client.post("/", content=stream(), headers=headers))
         longest = 0.0
         while not asked.done():
-            begin = time.perf_counter()
+            begin = time.process_time()
             await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - begin)
+            longest = max(longest, time.process_time() - begin)
         return (await asked).status_code, longest
 
 
@@ -84,9 +84,9 @@ def test_a_pause_does_not_grow_with_the_work(make: Any, status: int) -> None:
     least_pause, least_work = 9.0, 9.0
     for _ in range(6):
         gc.disable()
-        begin = time.perf_counter()
+        begin = time.process_time()
         answered, pause = asyncio.run(post(body))
-        work = time.perf_counter() - begin
+        work = time.process_time() - begin
         gc.enable()
         assert answered == status
         least_pause, least_work = min(least_pause, pause), min(least_work, work)
