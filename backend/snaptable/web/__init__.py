@@ -20,6 +20,8 @@ Requests
     `NotStrictJson`: what `parse_json` raises; its `pointer` leads to the value.
     `BodyLimit`: middleware that answers 413 to a body over a limit.
     `ListParams`, `Listing`: the query string of a list, as a query.
+Routers
+    `crud_router(db.notes, caller=…, owner="user_id")`: REST for a table; `ALL`: what it allows unless told otherwise.
 Rules
     `Rules`: who may see and change which rows of a table. `rule_book(db)`: what may be seen of each table.
 Responses
@@ -40,6 +42,7 @@ Serving
 from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
+from snaptable.web.crud import ALL, crud_router
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
 from snaptable.web.feed import current_place, feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
@@ -71,6 +74,7 @@ else:
 
 
 __all__ = [
+    "ALL",
     "IF_MATCH",
     "IF_NONE_MATCH",
     "NOT_MODIFIED",
@@ -92,6 +96,7 @@ __all__ = [
     "SnapshotHealth",
     "StrictRoute",
     "View",
+    "crud_router",
     "current_place",
     "etag_of",
     "feed_router",

@@ -4,6 +4,7 @@ What a stranger can ask is bounded: so many conditions and values that no query 
 always in the same order, so that few shapes of queries are prepared.
 """
 
+import dataclasses
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from snaptable import InvalidCursor, Query, Row, asc, contains, desc, one_of, starts_with
 from snaptable.secrets import secret_fields
+from snaptable.values import value_types
 from snaptable.web.problems import FieldError, Problem, pointer_to
 
 RowT = TypeVar("RowT", bound=Row)
@@ -46,6 +48,7 @@ _COMPARISONS: dict[str, Callable[..., bool]] = {
     "in": one_of,
     "starts_with": starts_with,
     "contains": contains,
+    "has": contains,
 }
 _DESCRIPTIONS = {
     "": "equal to.",
@@ -58,6 +61,7 @@ _DESCRIPTIONS = {
     "isnull": "true for rows without a value, false for those with one.",
     "starts_with": "the text begins with this, case and all.",
     "contains": "the text contains this, case and all.",
+    "has": "one of the items is this.",
 }
 MANY_ROWS = 1_000
 """Rows from which on a sort is worth a thread."""
@@ -84,6 +88,8 @@ class Listing(Generic[RowT]):
     """The values a field was asked to equal, by `field=` or `field__in=`; a whole day is none."""
     has_sort: bool = False
     """Whether the request asked for an order of its own."""
+    others: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The texts of the other parameters that were sent."""
 
     def is_slow(self, query: Query[RowT]) -> bool:
         """Return whether the page takes a sort of many rows: a millisecond for each thousand or less; O(log n).
@@ -101,13 +107,28 @@ class Listing(Generic[RowT]):
         Raises:
             Problem: 422, the cursor is damaged or was given out for another list.
         """
-        if self.conditions:
-            query = query.where(*self.conditions)
+        asked = self._of(query)
         try:
-            return query.order_by(*self.order).page_json(limit=self.limit, after=self.cursor, max_bytes=max_bytes)
+            return asked.page_json(limit=self.limit, after=self.cursor, max_bytes=max_bytes)
         except InvalidCursor:
-            detail = "This cursor is damaged or belongs to another list."
-            raise Problem.invalid(FieldError("/cursor", detail, "query")) from None
+            raise _other_list() from None
+
+    def page(self, query: Query[RowT], limit: int | None = None) -> tuple[list[RowT], str | None]:
+        """Return the rows of the page of `query` that was asked for, and the next cursor, as `page_json`.
+
+        Args:
+            query: the list.
+            limit: most rows; None for as many as were asked for.
+        """
+        asked = self._of(query)
+        try:
+            page = asked.page(limit=self.limit if limit is None else limit, after=self.cursor)
+        except InvalidCursor:
+            raise _other_list() from None
+        return page.items, page.next_cursor
+
+    def _of(self, query: Query[RowT]) -> Query[RowT]:
+        return (query.where(*self.conditions) if self.conditions else query).order_by(*self.order)
 
 
 class ListParams(Generic[RowT]):
@@ -117,17 +138,34 @@ class ListParams(Generic[RowT]):
     each of some fifty possible parameters at every request, here only those that were sent are.
     """
 
-    def __init__(self, model: type[RowT], fields: Sequence[str], sort: str, zone: tzinfo | None = UTC) -> None:
+    def __init__(
+        self,
+        model: type[RowT],
+        fields: Sequence[str],
+        sort: str,
+        zone: tzinfo | None = UTC,
+        *,
+        sorts: Sequence[str] | None = None,
+        max_limit: int = MAX_LIMIT,
+        others: Sequence[str] = (),
+        ignore_case: bool = False,
+    ) -> None:
         """Prepare a parser for each field.
 
         Args:
             model: the rows of the list.
-            fields: names of the fields that may be filtered and sorted by.
+            fields: names of the fields that may be filtered by.
             sort: the order of a request without `sort`, written as there.
             zone: the zone of times without an offset; None to leave them naive.
+            sorts: names of the fields that may be sorted by; None for those of `fields`.
+            max_limit: most rows of a page.
+            others: names of parameters that are left to the caller; each at most once, and not empty.
+            ignore_case: whether `__contains` ignores case.
         """
-        self.fields = {name: _Field(model, name, zone) for name in fields}
-        self.sort = sort
+        self.fields = {name: _Field(model, name, zone, ignore_case=ignore_case) for name in fields}
+        self.sorts = {name: _readable(model, name) for name in (fields if sorts is None else sorts)}
+        self.sort, self.max_limit = sort, max_limit
+        self._named = (*_PAGING, *others)
         self._default_order = self._order(sort)
 
     def read(self, request: Request) -> Listing[RowT]:
@@ -136,11 +174,11 @@ class ListParams(Generic[RowT]):
         Raises:
             Problem: 422, naming every parameter that is wrong.
         """
-        if request.scope["query_string"].count(b"&") >= MAX_CONDITIONS + len(_PAGING):
+        if request.scope["query_string"].count(b"&") >= MAX_CONDITIONS + len(self._named):
             raise Problem.invalid(FieldError("", f"A list takes at most {MAX_CONDITIONS} filters.", "query"))
         errors: list[FieldError] = []
         filters = _Filters(self.fields)
-        paging = dict.fromkeys(_PAGING, "")
+        paging = dict.fromkeys(self._named, "")
         for name, text in request.query_params.multi_items():
             try:
                 if name in paging:
@@ -149,9 +187,9 @@ class ListParams(Generic[RowT]):
                     filters.add(name, text)
             except ValueError as error:
                 errors.append(_query_error(name, error))
-        limit, order = DEFAULT_LIMIT, self._default_order
+        limit, order = min(DEFAULT_LIMIT, self.max_limit), self._default_order
         if paging["limit"]:
-            limit = _parsed("limit", paging["limit"], _limit, errors) or limit
+            limit = _parsed("limit", paging["limit"], self._limit, errors) or limit
         if paging["sort"]:
             order = _parsed("sort", paging["sort"], self._order, errors) or order
         if filters.count > MAX_CONDITIONS:
@@ -159,22 +197,25 @@ class ListParams(Generic[RowT]):
         if errors:
             raise Problem.invalid(*errors)
         cursor = paging["cursor"] or None
-        return Listing(filters.conditions(), order, limit, cursor, filters.equals, bool(paging["sort"]))
+        has_sort = bool(paging["sort"])
+        return Listing(filters.conditions(), order, limit, cursor, filters.equals, has_sort, paging)
 
     @property
     def openapi(self) -> dict[str, JsonValue]:
         """Return the parameters as OpenAPI describes them."""
-        names = "|".join(self.fields)
-        limit: dict[str, JsonValue] = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        names = "|".join(self.sorts)
+        most = self.max_limit
+        limit: dict[str, JsonValue] = {"type": "integer", "minimum": 1, "maximum": most}
+        limit["default"] = min(DEFAULT_LIMIT, most)
         sort: dict[str, JsonValue] = {
             "type": "string",
             "pattern": f"^-?({names})(,-?({names}))*$",
             "default": self.sort,
         }
         parameters: list[JsonValue] = [
-            _parameter("limit", limit, "How many rows a page holds at most."),
-            _parameter("cursor", {"type": "string", "minLength": 1}, "The `next_cursor` of the page before."),
-            _parameter("sort", sort, "Fields to sort by; `-` before one means descending."),
+            parameter_of("limit", limit, "How many rows a page holds at most."),
+            parameter_of("cursor", {"type": "string", "minLength": 1}, "The `next_cursor` of the page before."),
+            parameter_of("sort", sort, "Fields to sort by; `-` before one means descending."),
         ]
         for field in self.fields.values():
             parameters.extend(field.parameters())
@@ -187,10 +228,17 @@ class ListParams(Generic[RowT]):
             raise ValueError(f"A list is sorted by at most {MAX_CONDITIONS} fields.")
         for part in text.split(","):
             name = part.removeprefix("-")
-            if name not in self.fields:
+            if name not in self.sorts:
                 raise ValueError("There is no such field to sort by.")
-            orders.setdefault(name, (desc if part.startswith("-") else asc)(self.fields[name].column))
+            orders.setdefault(name, (desc if part.startswith("-") else asc)(self.sorts[name]))
         return tuple(orders.values())
+
+    def _limit(self, text: str) -> int:
+        """Return the limit: digits, from 1 to the most."""
+        limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not 1 <= limit <= self.max_limit:
+            raise ValueError(f"This must be a whole number from 1 to {self.max_limit}.")
+        return limit
 
 
 class _Filters:
@@ -234,7 +282,7 @@ class _Filters:
             self._conditions[parameter, text] = one_of(field.column, values)
             self.equals[name] = self.equals.get(name, ()) + values
         elif suffix:
-            self._conditions[parameter, text] = _COMPARISONS[suffix](field.column, field.parse(text))
+            self._conditions[parameter, text] = field.compare(suffix, field.parse(text))
         else:
             self._add_equality(name, field.column, field.parse(text))
 
@@ -251,18 +299,25 @@ class _Filters:
 class _Field:
     """A field that a list can be filtered by: its operators, and the parser of its values."""
 
-    def __init__(self, model: type[Row], name: str, zone: tzinfo | None) -> None:
-        if name in secret_fields(model):
-            raise TypeError(f"{model.__name__}.{name} is secret: a list can't be filtered by it, that would tell it")
+    def __init__(self, model: type[Row], name: str, zone: tzinfo | None, *, ignore_case: bool = False) -> None:
+        self.column = _readable(model, name)
         kind = _without_null(model.model_fields[name].annotation)
+        item = value_types.element(kind)
         self.name = name
-        self.column: Any = getattr(model, name)
-        self.operators = _operators(kind)
+        self.operators = _operators(kind) if item is None else ("has", "isnull")
+        kind = kind if item is None else item
+        self._ignores_case = ignore_case
         self.is_moment = isinstance(kind, type) and issubclass(kind, datetime)
         """Whether its values are times with a date, so that a date alone means a day."""
         self._adapter = _adapter(kind)
         self._is_time = isinstance(kind, type) and issubclass(kind, (date, time, timedelta))
         self._zone = zone
+
+    def compare(self, suffix: str, value: Any) -> bool:
+        """Return the condition of a filter that compares with one value."""
+        if suffix == "contains" and self._ignores_case:
+            return contains(self.column, value, ignore_case=True)
+        return _COMPARISONS[suffix](self.column, value)
 
     def is_null(self, text: str) -> bool:
         """Return the condition that the field is None, or that it isn't.
@@ -363,8 +418,10 @@ class _Field:
         for suffix in self.operators:
             name = f"{self.name}__{suffix}" if suffix else self.name
             description = f"Filter: {_DESCRIPTIONS[suffix]}"
+            if suffix == "contains" and self._ignores_case:
+                description = "Filter: the text contains this, whatever its case."
             if suffix == "isnull":
-                yield _parameter(name, {"type": "boolean"}, description)
+                yield parameter_of(name, {"type": "boolean"}, description)
             elif suffix == "in":
                 values: dict[str, JsonValue] = {
                     "type": "array",
@@ -372,9 +429,25 @@ class _Field:
                     "minItems": 1,
                     "maxItems": MAX_VALUES,
                 }
-                yield _parameter(name, values, description + note) | {"style": "form", "explode": False}
+                yield parameter_of(name, values, description + note) | {"style": "form", "explode": False}
             else:
-                yield _parameter(name, schema, description + note)
+                yield parameter_of(name, schema, description + note)
+
+
+def _readable(model: type[Row], name: str) -> Any:
+    """Return the column of a field that a list may be filtered or sorted by.
+
+    Raises:
+        TypeError: it is secret.
+    """
+    if name in secret_fields(model):
+        raise TypeError(f"{model.__name__}.{name} is secret: a list can't be filtered by it, that would tell it")
+    return getattr(model, name)
+
+
+def _other_list() -> Problem:
+    """Return the 422 of a cursor that doesn't fit."""
+    return Problem.invalid(FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query"))
 
 
 def _values_of(text: str) -> list[str]:
@@ -410,7 +483,7 @@ def _operators(annotation: object) -> tuple[str, ...]:
     return (*operators, "starts_with", "contains") if kind is str else operators
 
 
-def _parameter(name: str, schema: dict[str, JsonValue], description: str) -> dict[str, JsonValue]:
+def parameter_of(name: str, schema: dict[str, JsonValue], description: str) -> dict[str, JsonValue]:
     """Return the OpenAPI description of a query parameter."""
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
@@ -422,14 +495,6 @@ def _only_value(previous: str, text: str) -> str:
     if not text:
         raise ValueError("This parameter is empty.")
     return text
-
-
-def _limit(text: str) -> int:
-    """Return the limit: digits, from 1 to `MAX_LIMIT`."""
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise ValueError(f"This must be a whole number from 1 to {MAX_LIMIT}.")
-    return limit
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], T], errors: list[FieldError]) -> T | None:

@@ -1,0 +1,243 @@
+"""A table as its router serves it: whose rows, which fields, and what may be done to them."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from pydantic import BaseModel, JsonValue
+
+from snaptable import Database, ForeignKeyViolation, Table
+from snaptable.contract import M
+from snaptable.web.crud.bodies import Body, body_of, given_body
+from snaptable.web.crud.shown_rows import Relation, RowJson, relations_of
+from snaptable.web.problems import FieldError, Problem, problem_of
+from snaptable.web.rules import Rules, View, database_of, identity_of, owned, rule_book
+
+Caller = Callable[..., Any]
+"""A dependency of FastAPI that gives the caller."""
+_NO_ADDRESS = ("", ".", "..")
+"""Texts that can't be a part of an address."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an application says of a router beside its table; see `crud_router`."""
+
+    caller: Caller | None
+    owner: str | None
+    rules: Rules
+    filters: tuple[str, ...] | None
+    sorts: tuple[str, ...] | None
+    expand: tuple[str, ...]
+    hidden: frozenset[str]
+    fixed: frozenset[str]
+    create: type[BaseModel] | None
+    update: type[BaseModel] | None
+    max_limit: int
+    require_if_match: bool
+    actor: Callable[[Any], str | None] | None
+
+
+class Resource(Generic[M]):
+    """A table as its router serves it."""
+
+    def __init__(self, table: Table[M], options: Options) -> None:
+        """Check what was said of the router, and add the table's rules to those of its database.
+
+        Raises:
+            TypeError: a field or a relation that isn't there, an owner without a caller, or a body without a field
+                that every row needs.
+        """
+        self.table, self.options, self.schema = table, options, table.schema
+        self.database: Database = database_of(table)
+        self._check_names()
+        # 1. Who may see which rows.
+        rules, owner = options.rules, options.owner
+        reads = [read for read in (rules.read, owner and owned(table, owner)) if read]
+        self.view: View[M] = View(table, reads, options.hidden)
+        rule_book(self.database).add(self.view, options.caller)
+        self.json = RowJson(self.view)
+        # 2. What may be written.
+        key, numbered = self.schema.key, self.schema.numbered
+        self.never = {
+            *options.hidden,
+            *self.schema.on_update,
+            *([owner] if owner else []),
+            *([key] if numbered else []),
+        }
+        """The fields that no body has."""
+        self.fixed = options.fixed | {key}
+        self.create = given_body(options.create) if options.create else self._derived_create()
+        left_out = self.never | self.fixed
+        self.update = (
+            given_body(options.update) if options.update else body_of(self.schema, "Update", left_out, partly=True)
+        )
+
+    def _derived_create(self) -> Body:
+        fields, key, owner = self.schema.model.model_fields, self.schema.key, self.options.owner
+        needed = {name for name in self.never if fields[name].is_required()} - {owner, key}
+        if needed:
+            raise TypeError(
+                f"{self.table.name}: rows need {min(needed)}, which no body has; pass create=, or a default"
+            )
+        return body_of(self.schema, "Create", self.never, partly=False)
+
+    def _check_names(self) -> None:
+        options, fields = self.options, self.schema.model.model_fields
+        if options.owner is not None and options.caller is None:
+            raise TypeError(f"{self.table.name}: rows have an owner, so pass caller=, which says who asks")
+        named = {*options.hidden, *(options.fixed - {"id"}), *([options.owner] if options.owner else [])}
+        if unknown := named - fields.keys():
+            raise TypeError(f"{self.table.name} has no field {min(unknown)!r}")
+        if self.schema.key in options.hidden:
+            raise TypeError(f"{self.table.name}: the key can't be hidden, it is in every address")
+        for name in options.expand:
+            self._check_relation(name)
+
+    def _check_relation(self, name: str) -> None:
+        """Refuse a name in `expand` that leads nowhere, further than two levels, or that a field has."""
+        tables, table = self.database.tables, self.table
+        parts = name.split(".")
+        if len(parts) > 2:
+            raise TypeError(f"{self.table.name}: expand leads at most two levels far; {name!r} leads further")
+        for part in parts:
+            relation: Relation | None = relations_of(table).get(part)
+            if relation is None or part in table.model.model_fields:
+                raise TypeError(f"{table.name}: {part!r} leads to no other table, or is a field's name")
+            table = tables[relation.table]
+
+    # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def key_of(self, text: str) -> Any:
+        """Return the key that an address names.
+
+        Raises:
+            Problem: 404, it is no key of this table.
+        """
+        try:
+            return self.schema.parse_key(text)
+        except ValueError:
+            raise not_there() from None
+
+    def check_key(self, key: object, *place: str | int) -> None:
+        """Refuse a key that could not stand in an address.
+
+        Raises:
+            Problem: 422.
+        """
+        if isinstance(key, str) and (key in _NO_ADDRESS or "/" in key):
+            pointer = "".join(f"/{part}" for part in (*place, self.schema.key))
+            raise Problem.invalid(
+                FieldError(pointer, "A key is part of an address: it is not empty, and has no slash.")
+            )
+
+    def find(self, me: object, key: object, table: Table[M] | None = None) -> M | None:
+        """Return the row of a key, None if there is none that the caller may see; O(1).
+
+        Args:
+            me: the caller.
+            key: of the table's type.
+            table: the table in a past; None for the present one.
+        """
+        source = self.table if table is None else table
+        if not self.view.reads:
+            return source.get(key)
+        return self.view.query(me, source).where(**{self.schema.key: key}).first()
+
+    def get(self, me: object, key: object, table: Table[M] | None = None) -> M:
+        """Return the row of a key.
+
+        Raises:
+            Problem: 404, there is none that the caller may see.
+        """
+        row = self.find(me, key, table)
+        if row is None:
+            raise not_there()
+        return row
+
+    def owner_fields(self, me: object) -> dict[str, object]:
+        """Return the field that says whose a new row is."""
+        return {self.options.owner: identity_of(me)} if self.options.owner else {}
+
+    # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def allow_create(self, me: object, new: M) -> None:
+        """Refuse a new row that the caller may not add; called in the transaction, after it was added.
+
+        Raises:
+            Problem: 403.
+        """
+        rule = self.options.rules.create
+        self._allow(self._is_seen(me, new) if rule is None else rule(me, new))
+
+    def allow_update(self, me: object, old: M, new: M) -> None:
+        """Refuse a change that the caller may not make; called in the transaction, after it was made.
+
+        Raises:
+            Problem: 403.
+        """
+        rule = self.options.rules.update
+        self._allow(self._is_seen(me, new) if rule is None else rule(me, old, new))
+
+    def allow_delete(self, me: object, old: M) -> None:
+        """Refuse a deletion that the caller may not make.
+
+        Raises:
+            Problem: 403.
+        """
+        rule = self.options.rules.delete
+        self._allow(rule is None or rule(me, old))
+
+    def _is_seen(self, me: object, row: M) -> bool:
+        return self.find(me, getattr(row, self.schema.key)) is not None
+
+    def _allow(self, allowed: object) -> None:
+        if not allowed:
+            raise Problem(403, "You may not do this.")
+
+    def check_references(self, me: object, row: M, changed: Iterable[str]) -> None:
+        """Refuse a reference to a row that the caller may not see, as one to a row that isn't there.
+
+        Raises:
+            Problem: 409.
+        """
+        book = rule_book(self.database)
+        for reference in self.schema.references:
+            value = getattr(row, reference.field)
+            view = book.of(reference.target, self.options.caller)
+            if value is None or view is None or reference.field not in changed:
+                continue
+            if not view.query(me).where(**{view.table.schema.key: value}).exists():
+                raise problem_of(ForeignKeyViolation(table=self.table.name, fields=(reference.field,)))
+
+    def actor_of(self, me: object) -> str | None:
+        """Return who makes a commit, as its history has it."""
+        if self.options.actor is not None:
+            return self.options.actor(me)
+        if self.options.caller is None or me is None:
+            return None
+        return str(getattr(me, "id", me))
+
+
+def not_there() -> Problem:
+    """Return the 404 of a row that is not there, or that the caller may not see."""
+    return Problem(404, "There is no such row.")
+
+
+def object_of(body: JsonValue, *place: str | int) -> dict[str, JsonValue]:
+    """Return a body that is a JSON object.
+
+    Raises:
+        Problem: 422, it is something else.
+    """
+    if not isinstance(body, dict):
+        raise Problem.invalid(FieldError("".join(f"/{part}" for part in place), "This must be a JSON object."))
+    return body
+
+
+def readable_fields(table: Table[Any], hidden: Collection[str]) -> list[str]:
+    """Return the fields that a list is filtered by unless said otherwise: the key, references, what has an index."""
+    schema = table.schema
+    indexed = {name for index in schema.indexes for name in index.names}
+    named = {schema.key, *indexed, *(reference.field for reference in schema.references)}
+    return [name for name in schema.columns if name in named and name not in hidden]
