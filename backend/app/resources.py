@@ -98,7 +98,7 @@ class Resources:
             self._temporary = tempfile.TemporaryDirectory(prefix="backend-")
             directory = Path(self._temporary.name)
         files = self._filesystem(directory, fsync=self.settings.fsync)
-        blobs = Blobs(files, lambda sha256: documents.is_referenced(self.db, sha256))
+        blobs = Blobs(files, lambda sha256: documents.is_referenced(self.db, sha256), self.settings.keep_deleted_bytes)
         blobs.remove_temporary()
         self._sweep(blobs)
         return blobs

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         "", description="Public keys (age1…) that backups are encrypted for, comma-separated; needs snaptable[backup]."
     )
     max_upload: int = Field(50 * MIB, gt=0, description="Largest document in bytes.")
+    keep_deleted_bytes: int = Field(
+        1024 * MIB,
+        ge=0,
+        description="Bytes of deleted documents that are kept to undo deletions; the first deleted go first.",
+    )
     max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
     max_login_body: int = Field(16 * 1024, gt=0, description="Largest request body at /api/auth, in bytes.")
     quota_documents: int = Field(Limits.documents, gt=0, description="Documents that a user may have.")

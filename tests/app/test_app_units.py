@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bcrypt
@@ -98,6 +99,24 @@ def test_uploads_and_deletes_of_one_blob_never_lose_it(blobs: Blobs, referenced:
         thread.join()
     assert not lost
     assert list(blobs.directory.iterdir()) == []
+
+
+def test_what_only_history_names_is_bounded(tmp_path: Path, referenced: Referenced) -> None:
+    """Ensure that uploading and deleting for ever fills no disk: the first deleted go first, what a row names stays."""
+    blobs = Blobs(Files(tmp_path), referenced.__contains__, keep_bytes=250)
+    names = [put(blobs, bytes([number]) * 100) for number in range(6)]
+    referenced.add(names[1])
+    with blobs.pinned(names[0]):
+        for name in names[:4]:
+            blobs.release(name)
+        # The first is being sent, the second has a row again: the third goes, then there is room.
+        assert [blobs.path(name).exists() for name in names] == [True, True, False, True, True, True]
+    blobs.release(names[4])
+    blobs.release(names[5])
+    assert [blobs.path(name).exists() for name in names] == [False, True, False, False, True, True]
+    again = Blobs(Files(tmp_path), referenced.__contains__, keep_bytes=100)
+    again.sweep(any_referenced=True, named=lambda some: some)
+    assert [blobs.path(name).exists() for name in names].count(True) == 2
 
 
 def test_what_is_not_published_leaves_nothing(blobs: Blobs) -> None:
@@ -332,7 +351,9 @@ def test_a_collection_does_not_look_through_all_rows(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(uvicorn.Server, "startup", startup)
     before = gc.get_threshold()
     try:
-        asyncio.run(Server(uvicorn.Config(lambda: None)).startup())
+        server = Server(uvicorn.Config(lambda: None))
+        server.lifespan = SimpleNamespace(state={})
+        asyncio.run(server.startup())
         assert gc.get_threshold() == COLLECTIONS
         assert gc.get_freeze_count() > 0
     finally:

@@ -27,6 +27,8 @@ from snaptable.storage.disk.atomic_write import PendingFile
 from snaptable.storage.disk.files import Files
 
 FOLDER = "blobs"
+KEEP_BYTES = 1 << 30
+"""Bytes of deleted documents that are kept as long as history names them, if nothing else is said."""
 CHUNK = 1024 * 1024
 """Bytes of an upload that are in memory at a time."""
 FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
@@ -44,12 +46,13 @@ class Blobs:
     decided when the last pin goes. So an upload may store the very bytes that a delete is about to remove.
     """
 
-    def __init__(self, files: Files, is_referenced: Callable[[str], bool]) -> None:
+    def __init__(self, files: Files, is_referenced: Callable[[str], bool], keep_bytes: int = KEEP_BYTES) -> None:
         """Make the folder if it is missing.
 
         Args:
             files: the store's directory; the folder is in it.
             is_referenced: whether some row refers to a blob.
+            keep_bytes: how many bytes that only history names are kept; behind that the blobs released first go.
 
         Raises:
             UnsafeDirectory: the folder is a symlink, another user's, or everybody may write to it.
@@ -58,8 +61,10 @@ class Blobs:
         self._is_referenced = is_referenced
         self._pins: Counter[str] = Counter()
         self._holds = 0
-        self._kept: set[str] = set()
-        """The blobs that no row refers to, and history names; never more than there are."""
+        self._keep_bytes = keep_bytes
+        self._kept: dict[str, int] = {}
+        """The sizes of the blobs that a row named, and now history alone, the first released first."""
+        self._kept_bytes = 0
         self._pending_removal: set[str] = set()
         self._verified: dict[str, tuple[int, ...]] = {}
         self._lock = threading.Lock()
@@ -160,9 +165,31 @@ class Blobs:
                         self._remove_unreferenced(sha256)
 
     def release(self, sha256: str) -> None:
-        """Take note that a row that referred to a blob is deleted: history keeps it, until `sweep` says otherwise."""
+        """Take note that a row that referred to a blob is deleted: history keeps it, until `sweep` says otherwise.
+
+        Whoever uploads and deletes again and again must not fill the disk: if too many bytes are kept like that, the
+        blobs that were released first are removed; a deletion that is undone then gives a document without its bytes.
+        """
         with self._lock:
-            self._kept.add(sha256)
+            self._keep(sha256)
+            self._remove_oldest_kept()
+
+    def _keep(self, sha256: str) -> None:
+        identity = self.files.identity(_name(sha256))
+        if sha256 not in self._kept and identity is not None:
+            self._kept[sha256] = identity.size
+            self._kept_bytes += identity.size
+
+    def _keep_no_more(self, sha256: str) -> None:
+        self._kept_bytes -= self._kept.pop(sha256, 0)
+
+    def _remove_oldest_kept(self) -> None:
+        for sha256 in list(self._kept) if self._kept_bytes > self._keep_bytes else ():
+            if self._kept_bytes <= self._keep_bytes:
+                break
+            if not self._pins[sha256] and not self._holds:
+                self._keep_no_more(sha256)
+                self._remove_unreferenced(sha256)
 
     def collect(self, sha256: str) -> None:
         """Remove a blob if nothing names it, now or when its last pin, or the backup under way, is done."""
@@ -209,8 +236,18 @@ class Blobs:
             elif self._remove_swept(name):
                 removed += 1
         with self._lock:
-            self._kept = {name for name in self._kept if name not in candidates} | kept
+            for name in candidates - kept:
+                self._keep_no_more(name)
+            for name in sorted(kept, key=self._written):
+                self._keep(name)
+            self._remove_oldest_kept()
         return removed
+
+    def _written(self, name: str) -> float:
+        """Return when a blob was written; after a start nothing else tells which was released first."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(name).stat().st_mtime
+        return 0.0
 
     def _blob_names(self) -> list[str]:
         return [name for name in self.files.list(FOLDER) if _is_blob_name(name)]
