@@ -86,6 +86,8 @@ class Settings(BaseSettings):
         ge=0,
         description="Connections at once of one address, unless it is this machine or a trusted proxy; 0: any.",
     )
+    feeds: int = Field(1000, gt=0, description="Streams of /api/changes at once.")
+    user_feeds: int = Field(20, gt=0, description="Such streams of one user at once.")
     head_seconds: float = Field(10.0, gt=0, description="How long a client may take for a request's head.")
     body_seconds: float = Field(30.0, gt=0, description="Windows in which a body must keep up its least rate.")
     body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")
@@ -93,8 +95,8 @@ class Settings(BaseSettings):
     access_log: bool = Field(default=True, description="Log every request.")
     health_token: str = Field(
         "",
-        description="Token that shows the details of /health, numbers of rows and the snapshot's age, to a monitor; a"
-        " login shows them too, strangers see the status only.",
+        description="Token that shows the details of /health, /api/monitoring and /metrics to a monitor; a login shows"
+        " them too, strangers see the status only.",
         repr=False,
     )
     tls_certificate: str = Field("", description="File of the certificate and its chain, to serve HTTPS; else HTTP.")

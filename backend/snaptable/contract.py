@@ -95,6 +95,17 @@ class Plan:
         return "; ".join(steps)
 
 
+class QueryObserver(Protocol):
+    """What is told of queries that take long, such as a monitor's list of them."""
+
+    @property
+    def slow_seconds(self) -> float:
+        """How long a query takes at least to be told of."""
+
+    def slow(self, table: str, wanted: Select, seconds: float, explain: Callable[[], Plan]) -> None:
+        """Take note of a query that took so long; called on the thread that asked, and quick."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Page(Generic[M]):
     """One page of rows, and the cursor of the next page (None at the end)."""
@@ -206,6 +217,9 @@ class TableEngine(Protocol[M]):
 
     def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
         """Return how `aggregate` would be answered."""
+
+    def observe(self, observer: QueryObserver | None) -> None:
+        """Tell an observer, in the place of an earlier one, of every slow query from now on; None tells nobody."""
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[M]:
         """Return up to `limit` rows of a query after a cursor, in the query's order, then by the primary key.

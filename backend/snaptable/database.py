@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
-from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
+from snaptable.contract import WRITER_TIMEOUT, Engine, QueryObserver, SnapshotPolicy, Status
 from snaptable.declarations import declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, url_of
 from snaptable.engines.observers import observed_filesystem, report_open
@@ -129,6 +129,7 @@ class Database:
         """In a fork, the process that has the database open; else None."""
         self._closing = threading.Lock()
         self._is_copy = False
+        self._query_observer: QueryObserver | None = None
         self._raw_rows: Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None = None
         """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
@@ -218,6 +219,15 @@ class Database:
         for name, table in self._tables.items():
             table._bind(engine.tables[name], self._opening)
         self._engine = engine
+        if self._query_observer is not None:
+            self._observe_queries(self._query_observer)
+
+    def _observe_queries(self, observer: QueryObserver | None) -> None:
+        """Tell an observer of slow queries, now and after later openings, or nobody."""
+        self._query_observer = observer
+        if self._engine is not None:
+            for table in self._engine.tables.values():
+                table.observe(observer)
 
     @classmethod
     def _migrations(cls) -> Sequence[Migration]:

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import annotations, auth, documents, extractions, health
+from app.api.changes import changes_router
 from app.api.content import IS_HEAD
 from app.api.docs import add_docs
 from app.api.problems import install_service_problems
 from app.resources import Resources
 from app.settings import Settings
-from snaptable.web import BodyLimit, SecurityHeaders, install_problems
+from snaptable.web import BodyLimit, RequestMeter, SecurityHeaders, install_problems, monitoring_router
 
 FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
 """Bytes that the form around a document, and its metadata, may add."""
@@ -24,6 +25,7 @@ TAGS = [
     {"name": "documents", "description": "PDFs: upload, list, download, delete."},
     {"name": "extractions", "description": "Named pieces of text taken from a page of a document."},
     {"name": "annotations", "description": "Marks on a page of a document."},
+    {"name": "changes", "description": "What changes of your rows, as it happens."},
     {"name": "health", "description": "For probes and people."},
 ]
 """In the order of /docs."""
@@ -73,10 +75,12 @@ class HeadAsGet:
 
 
 def _without_body(send: Send) -> Send:
-    """Return a `send` that leaves bodies out; their length stays in the headers."""
+    """Return a `send` that ends an answer behind its head: bodies are left out, their length stays in the headers."""
 
     async def send_without(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
 
     return send_without
 
@@ -97,7 +101,7 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
         lifespan=_lifespan,
         # The routes themselves: those of an included router are looked for twice at every request, a seventh of what
         # a read costs. (What this gives up: `app.dependency_overrides` does not reach them; pass `resources` instead.)
-        routes=[route for module in MODULES for route in module.router.routes],
+        routes=[route for router in _routers(resources) for route in router.routes],
     )
     app.origins = resources.settings.origins
     app.state.resources = resources
@@ -106,8 +110,15 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
     install_problems(app)
     install_service_problems(app)
     app.add_middleware(BodyLimit, limit_of=_BodyLimits(resources.settings))
+    app.add_middleware(RequestMeter, db=resources.db)
     app.add_middleware(HeadAsGet)
     return app
+
+
+def _routers(resources: Resources) -> list[APIRouter]:
+    """Return the routers, in the order in which their routes are tried."""
+    monitoring = monitoring_router(resources.db, details=health.may_see_details, health_path=None)
+    return [*(module.router for module in MODULES), changes_router(resources), monitoring]
 
 
 @asynccontextmanager

@@ -31,6 +31,11 @@ class Caller(NamedTuple):
     session: Session
 
     @property
+    def id(self) -> str:
+        """The user's key."""
+        return self.user.id
+
+    @property
     def db(self) -> Library:
         """The database."""
         return self.resources.db
@@ -112,6 +117,5 @@ def client_address(request: Request) -> str:
 
 
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
-CallerDep = Annotated[
-    Caller, Depends(Login(tokenUrl="/api/auth/login", scheme_name="OAuth2PasswordBearer", auto_error=False))
-]
+LOGIN = Login(tokenUrl="/api/auth/login", scheme_name="OAuth2PasswordBearer", auto_error=False)
+CallerDep = Annotated[Caller, Depends(LOGIN)]

@@ -91,6 +91,15 @@ def of_token(db: Library, token: str) -> tuple[User, Session] | None:
     return (user, session) if user is not None and user.deleted_at is None else None
 
 
+def goes_on(db: Library, session_id: str) -> bool:
+    """Return whether a session has not ended, nor its account."""
+    session = db.sessions.get(session_id)
+    if session is None or session.expires_at <= utc_now():
+        return False
+    user = db.users.get(session.user_id)
+    return user is not None and user.deleted_at is None
+
+
 def renew(db: Library, session_id: str, terms: SessionTerms) -> None:
     """Keep a session alive that is being used; do nothing if another request did, or it has ended."""
     session = db.sessions.get(session_id)

@@ -33,6 +33,7 @@ Responses
 Watching
     `feed_router(db, caller=…, rules=…)`: `GET /changes`, server-sent events of what callers may see, resumable;
     `current_place(db)`: where to begin behind a list.
+    `monitoring_router(db, token=…)`: `/health`, `/api/monitoring/…`, `/metrics`; `RequestMeter`: counts for it.
 Serving
     `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
     `snaptable.web.server`, which is imported when one of them is asked for. The README beside this file says what to
@@ -47,6 +48,7 @@ from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, 
 from snaptable.web.feed import current_place, feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
 from snaptable.web.listing import Listing, ListParams
+from snaptable.web.monitoring import RequestMeter, monitoring_router
 from snaptable.web.problems import (
     PROBLEM_MEDIA_TYPE,
     FieldError,
@@ -88,6 +90,7 @@ __all__ = [
     "NotStrictJson",
     "PlainHealth",
     "Problem",
+    "RequestMeter",
     "RowResponder",
     "RuleBook",
     "Rules",
@@ -103,6 +106,7 @@ __all__ = [
     "health",
     "install_problems",
     "is_known",
+    "monitoring_router",
     "parse_json",
     "plain_health",
     "problem_response",

@@ -1,0 +1,78 @@
+"""What Prometheus reads: the store's state, requests by route, slow queries; written by prometheus-client."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from snaptable import Database
+from snaptable.contract import Status
+from snaptable.web.monitoring.queries import SlowQueries
+from snaptable.web.monitoring.requests import RequestMeasurements, request_measurements
+
+__all__ = ["CONTENT_TYPE_LATEST", "metrics_text"]
+
+
+def metrics_text(db: Database, queries: SlowQueries) -> bytes:
+    """Return all metrics in Prometheus' text format; O(tables + routes)."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Metrics(db, queries))
+    return generate_latest(registry)
+
+
+class _Metrics(Collector):
+    """The metrics of a database and of the application that serves it."""
+
+    def __init__(self, db: Database, queries: SlowQueries) -> None:
+        self._db, self._queries = db, queries
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: what there is shows when it is collected."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        yield from _of_store(self._db.status())
+        yield CounterMetricFamily("snaptable_slow_queries", "Queries that took long.", self._queries.count)
+        measurements = request_measurements(self._db)
+        if measurements is not None:
+            yield from _of_requests(measurements)
+
+
+def _of_store(status: Status) -> Iterator[Metric]:
+    yield GaugeMetricFamily("snaptable_writable", "1 while writes are accepted.", float(status.writable))
+    yield GaugeMetricFamily("snaptable_sequence", "The last durable commit.", status.sequence)
+    rows = GaugeMetricFamily("snaptable_rows", "Rows by table.", labels=["table"])
+    for table, count in status.rows.items():
+        rows.add_metric([table], count)
+    yield rows
+    failed = float(status.snapshot_error is not None)
+    yield GaugeMetricFamily("snaptable_snapshot_failed", "1 while the last snapshot could not be saved.", failed)
+    if status.snapshot_sequence is not None:
+        yield GaugeMetricFamily("snaptable_snapshot_sequence", "The last commit in it.", status.snapshot_sequence)
+    if status.snapshot_bytes is not None:
+        yield GaugeMetricFamily("snaptable_snapshot_bytes", "Size of the snapshot.", status.snapshot_bytes)
+    if status.snapshot_saved_at is not None:
+        at = status.snapshot_saved_at.timestamp()
+        yield GaugeMetricFamily("snaptable_snapshot_timestamp_seconds", "When it was saved.", at)
+    if status.history is not None:
+        yield GaugeMetricFamily("snaptable_history_bytes", "What the past takes.", status.history.bytes)
+        yield GaugeMetricFamily("snaptable_history_first", "The earliest moment kept.", status.history.first)
+
+
+def _of_requests(measurements: RequestMeasurements) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "snaptable_http_requests", "Requests, by how they were answered.", labels=["method", "route", "status"]
+    )
+    seconds = HistogramMetricFamily(
+        "snaptable_http_request_seconds", "Time until the answer began.", labels=["method", "route"]
+    )
+    for (method, route), measured in measurements.routes.items():
+        for status, count in measured.statuses.items():
+            requests.add_metric([method, route, str(status)], count)
+        latencies = measured.latencies
+        buckets = [(f"{bound:g}", float(count)) for bound, count in latencies.cumulative()]
+        seconds.add_metric([method, route], [*buckets, ("+Inf", float(latencies.count))], latencies.seconds)
+    yield requests
+    yield seconds

@@ -1,0 +1,249 @@
+"""`monitoring_router`: health, performance and metrics, in full for those who may know."""
+
+import hmac
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import AwareDatetime, BaseModel
+from starlette.responses import Response
+
+from snaptable import Database, Query
+from snaptable.contract import Status
+from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health, without_paths
+from snaptable.web.monitoring.latencies import Latencies
+from snaptable.web.monitoring.queries import SlowQueries, SlowQuery
+from snaptable.web.monitoring.requests import RequestMeasurements, request_measurements
+from snaptable.web.problems import Problem, problems
+
+SLOW_SECONDS = 0.01
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+class JournalHealth(BaseModel):
+    """The journal: its size, and how many commits the snapshot does not have yet."""
+
+    bytes: int
+    behind: int
+
+
+class HistoryHealth(BaseModel):
+    """How far back the past can be seen, and what it takes."""
+
+    first: int
+    since: AwareDatetime | None
+    bytes: int
+
+
+class DatabaseStatus(BaseModel):
+    """Whether the database is well: `ok`, `degraded` without a fresh snapshot, `read-only` when writes are refused."""
+
+    status: Literal["ok", "degraded", "read-only"]
+
+
+class DatabaseHealth(DatabaseStatus):
+    """The database's health in full; what an engine lacks is null."""
+
+    engine: str
+    sequence: int
+    writable: bool
+    reason: str | None
+    snapshot: SnapshotHealth | None
+    journal: JournalHealth | None
+    history: HistoryHealth | None
+    pool: None = None
+    replica: None = None
+    circuit: None = None
+
+
+class LatencyMs(BaseModel):
+    """Milliseconds until answers began, to within a tenth; null without any."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+
+
+class RoutePerformance(BaseModel):
+    """One route: requests, answers of 500 and above, and how long they took."""
+
+    method: str
+    route: str
+    requests: int
+    errors: int
+    latency_ms: LatencyMs
+
+
+class SlowQueryOut(BaseModel):
+    """Queries of one shape that took long: how many, milliseconds on average, and the index to write."""
+
+    query: str
+    plan: str
+    ms: float
+    count: int
+    suggestion: str | None
+
+
+class Performance(BaseModel):
+    """Requests since the start, null without `RequestMeter`, and slow queries, the most costly first."""
+
+    requests: int | None
+    errors: int | None
+    latency_ms: LatencyMs
+    routes: list[RoutePerformance]
+    slow_queries: list[SlowQueryOut]
+
+
+async def _no_details() -> bool:
+    """Return that nobody may see more than the status."""
+    return False
+
+
+def monitoring_router(
+    db: Database,
+    *,
+    token: str | None = None,
+    details: Callable[..., Any] | None = None,
+    prefix: str = "",
+    health_path: str | None = "/health",
+    slow_seconds: float = SLOW_SECONDS,
+) -> APIRouter:
+    """Return the router of `/health`, `/api/monitoring/database/health`, `/api/monitoring/performance`, `/metrics`.
+
+    Strangers see the status; performance and metrics are 401 to them. Who may see the rest brings the token, or is let
+    in by the dependency; without either it is nobody. From now on the database's slow queries are measured: 0.2 µs a
+    query. `app.add_middleware(RequestMeter, db=db)` counts requests.
+
+    Args:
+        db: the database; it may be opened later.
+        token: what a monitor sends as `Authorization: Bearer …`.
+        details: a dependency that says whether a request may see the rest.
+        prefix: before all paths.
+        health_path: where a probe asks; None leaves it to a route of the application's own.
+        slow_seconds: how long a query takes at least to be listed.
+    """
+    queries = SlowQueries(db.__schemas__, slow_seconds)
+    db._observe_queries(queries)
+    router = APIRouter(prefix=prefix, tags=["health"], generate_unique_id_function=_name_of)
+
+    text = {"text/plain": {"schema": {"type": "string"}}}
+
+    async def may_know(request: Request, allowed: Annotated[Any, Depends(details or _no_details)]) -> bool:
+        return bool(allowed) or _has_token(request, token)
+
+    async def require_details(known: Annotated[bool, Depends(may_know)]) -> None:
+        if not known:
+            raise Problem(401, "Send the monitor's token as `Authorization: Bearer …`.", headers=CHALLENGE)
+
+    if health_path is not None:
+
+        @router.get(health_path, responses=problems(503), summary="Tell whether the store takes writes")
+        async def get_health(known: Annotated[bool, Depends(may_know)]) -> Health | PlainHealth:
+            """Return whether the store is well, 503 if writes are refused; with a token, also what it holds."""
+            return health(db) if known else plain_health(db)
+
+    @router.get("/api/monitoring/database/health", responses=problems(503), summary="Show how the database is doing")
+    async def get_database_health(known: Annotated[bool, Depends(may_know)]) -> DatabaseHealth | DatabaseStatus:
+        """Return whether it is well and, with a token, its engine, snapshot, journal and history.
+
+        200 also while writes are refused: `status` and `reason` say so. A probe asks `/health`.
+        """
+        full = _database_health(db.status(), has_journal=db.directory is not None)
+        return full if known else DatabaseStatus(status=full.status)
+
+    @router.get(
+        "/api/monitoring/performance",
+        responses=problems(401),
+        dependencies=[Depends(require_details)],
+        summary="Show how long requests and queries take",
+    )
+    async def get_performance() -> Performance:
+        """Return requests, errors and latencies by route since the start, and slow queries with the index to write."""
+        return _performance(db, request_measurements(db), queries.worst())
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={**problems(401, 503), 200: {"description": "Metrics.", "content": text}},
+        dependencies=[Depends(require_details)],
+        summary="Give Prometheus its metrics",
+    )
+    async def get_metrics() -> Response:
+        """Return the same, and the store's state, in the text format of Prometheus."""
+        from snaptable.web.monitoring.metrics import CONTENT_TYPE_LATEST, metrics_text  # 30 ms that not all need
+
+        return Response(metrics_text(db, queries), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return router
+
+
+def _has_token(request: Request, token: str | None) -> bool:
+    """Return whether a request brings the token, in a time that doesn't tell how much of it is right."""
+    scheme, sent = get_authorization_scheme_param(request.headers.get("authorization"))
+    if not token or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(token.encode(), sent.encode("utf-8", "surrogatepass"))
+
+
+def _database_health(status: Status, *, has_journal: bool) -> DatabaseHealth:
+    history = status.history
+    behind = status.sequence - (status.snapshot_sequence or 0)
+    snapshot = SnapshotHealth(
+        sequence=status.snapshot_sequence,
+        saved_at=status.snapshot_saved_at,
+        bytes=status.snapshot_bytes,
+        error=status.snapshot_error and without_paths(status.snapshot_error),
+    )
+    return DatabaseHealth(
+        status="read-only" if not status.writable else "degraded" if status.snapshot_error else "ok",
+        engine=status.engine,
+        sequence=status.sequence,
+        writable=status.writable,
+        reason=status.reason and without_paths(status.reason),
+        snapshot=snapshot if has_journal else None,
+        journal=JournalHealth(bytes=history.bytes, behind=behind) if has_journal and history is not None else None,
+        history=None if history is None else HistoryHealth(**vars(history)),
+    )
+
+
+def _performance(db: Database, measured: RequestMeasurements | None, slow: list[SlowQuery]) -> Performance:
+    routes = [] if measured is None else sorted(measured.routes.items(), key=lambda item: -item[1].latencies.seconds)
+    return Performance(
+        requests=None if measured is None else sum(each.latencies.count for _, each in routes),
+        errors=None if measured is None else sum(each.errors for _, each in routes),
+        latency_ms=_milliseconds(Latencies.sum_of(each.latencies for _, each in routes)),
+        routes=[
+            RoutePerformance(
+                method=method,
+                route=route,
+                requests=each.latencies.count,
+                errors=each.errors,
+                latency_ms=_milliseconds(each.latencies),
+            )
+            for (method, route), each in routes
+        ],
+        slow_queries=[_slow_query(db, each) for each in slow],
+    )
+
+
+def _slow_query(db: Database, slow: SlowQuery) -> SlowQueryOut:
+    query = repr(Query(db.tables[slow.table]._source, slow.shape)).removeprefix("<Query ").removesuffix(">")
+    ms = round(1000 * slow.seconds / slow.count, 3)
+    return SlowQueryOut(query=query, plan=slow.plan, ms=ms, count=slow.count, suggestion=slow.suggestion)
+
+
+def _milliseconds(latencies: Latencies) -> LatencyMs:
+    p50, p90, p99 = (latencies.percentile(share) for share in (0.5, 0.9, 0.99))
+    return LatencyMs(
+        **{
+            name: None if value is None else round(1000 * value, 3)
+            for name, value in (("p50", p50), ("p90", p90), ("p99", p99))
+        }
+    )
+
+
+def _name_of(route: APIRoute) -> str:
+    """Return the name of the route's function, by which generated clients call it."""
+    return route.name
