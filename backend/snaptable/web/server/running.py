@@ -97,7 +97,8 @@ class GuardedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept on sockets that are bound already; without any, as uvicorn does."""
-        self._stopping = announce_stops(self.lifespan.state)
+        if self.config.loaded:  # and the lifespan made with it, whose state requests are handed
+            self._stopping = announce_stops(self.lifespan.state)
         if sockets is None or sys.platform == "win32" or not self._is_guarded():
             await super().startup(sockets)
             return
