@@ -22,6 +22,7 @@ Requests
     `ListParams`, `Listing`: the query string of a list, as a query.
 Routers
     `crud_router(db.notes, caller=…, owner="user_id")`: REST for a table; `ALL`: what it allows unless told otherwise.
+    `IdempotencyKey`: the model of a transient table, for the header of that name.
 Rules
     `Rules`: who may see and change which rows of a table. `rule_book(db)`: what may be seen of each table.
 Responses
@@ -43,7 +44,7 @@ Serving
 from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
-from snaptable.web.crud import ALL, crud_router
+from snaptable.web.crud import ALL, IdempotencyKey, crud_router
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
 from snaptable.web.feed import current_place, feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
@@ -84,6 +85,7 @@ __all__ = [
     "BodyLimit",
     "FieldError",
     "Health",
+    "IdempotencyKey",
     "IfMatch",
     "ListParams",
     "Listing",

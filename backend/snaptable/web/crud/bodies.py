@@ -26,12 +26,11 @@ class Body:
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
         self._is_model = issubclass(kind, BaseModel)
 
-    def values(self, value: JsonValue, *place: str | int, partly: bool = False) -> dict[str, object]:
+    def values(self, value: JsonValue, *, partly: bool = False) -> dict[str, object]:
         """Return the values of a body, by field name.
 
         Args:
             value: the body as it was parsed.
-            place: where it stands in the request's body.
             partly: whether what was left out stays so, rather than get the model's default.
 
         Raises:
@@ -41,17 +40,17 @@ class Body:
             # As JSON, for text stands for times there, and strictly, for it stands for nothing else.
             read = self._adapter.validate_json(to_json(value), strict=None if self._is_model else True)
         except ValidationError as error:
-            raise refused(error, *place) from None
+            raise refused(error) from None
         if self._is_model:
             return cast(BaseModel, read).model_dump(exclude_unset=partly)
         return dict(read)
 
 
-def refused(error: ValidationError, *place: str | int) -> Problem:
-    """Return the 422 that names what Pydantic refused, of what stands at a place in the body."""
+def refused(error: ValidationError) -> Problem:
+    """Return the 422 that names what Pydantic refused."""
     errors = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FIELD_ERRORS]
     for one in errors:
-        one["loc"] = ("body", *place, *one["loc"])
+        one["loc"] = ("body", *one["loc"])
     return Problem.invalid(*field_errors_of(errors))
 
 

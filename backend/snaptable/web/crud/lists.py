@@ -191,6 +191,7 @@ def documented(names: Sequence[str], expand: Sequence[str]) -> list[JsonValue]:
         "count": ({"type": "string", "enum": ["exact"]}, "Whether to count all rows, as `total`."),
         "at": (text, "A commit's number, or a time with its offset: the rows as they were."),
         "q": (text | {"maxLength": MAX_SEARCH}, "A text that a text field contains, whatever its case."),
+        "until": ({"type": "integer", "minimum": 0}, "The last commit to show: the `next` of the page before."),
         "dry_run": ({"type": "boolean"}, "Only count what would be deleted."),
     }
     parameters: list[JsonValue] = []

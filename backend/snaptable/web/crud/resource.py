@@ -119,17 +119,15 @@ class Resource(Generic[M]):
         except ValueError:
             raise not_there() from None
 
-    def check_key(self, key: object, *place: str | int) -> None:
+    def check_key(self, key: object) -> None:
         """Refuse a key that could not stand in an address.
 
         Raises:
             Problem: 422.
         """
         if isinstance(key, str) and (key in _NO_ADDRESS or "/" in key):
-            pointer = "".join(f"/{part}" for part in (*place, self.schema.key))
-            raise Problem.invalid(
-                FieldError(pointer, "A key is part of an address: it is not empty, and has no slash.")
-            )
+            detail = "A key is part of an address: it is not empty, and has no slash."
+            raise Problem.invalid(FieldError(f"/{self.schema.key}", detail))
 
     def find(self, me: object, key: object, table: Table[M] | None = None) -> M | None:
         """Return the row of a key, None if there is none that the caller may see; O(1).
@@ -224,14 +222,14 @@ def not_there() -> Problem:
     return Problem(404, "There is no such row.")
 
 
-def object_of(body: JsonValue, *place: str | int) -> dict[str, JsonValue]:
+def object_of(body: JsonValue) -> dict[str, JsonValue]:
     """Return a body that is a JSON object.
 
     Raises:
         Problem: 422, it is something else.
     """
     if not isinstance(body, dict):
-        raise Problem.invalid(FieldError("".join(f"/{part}" for part in place), "This must be a JSON object."))
+        raise Problem.invalid(FieldError("", "This must be a JSON object."))
     return body
 
 

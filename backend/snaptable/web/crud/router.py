@@ -11,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WrapValidator, cre
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from snaptable import Row, Table, attribution
+from snaptable import ConstraintError, Row, Table, attribution
 from snaptable.contract import M
+from snaptable.web.crud.bulk import Bulk, bulk_answer, bulk_body
+from snaptable.web.crud.idempotency import IDEMPOTENCY_KEY, Idempotency, Kept
 from snaptable.web.crud.lists import Lists, documented, selection_of
 from snaptable.web.crud.past import flag, parameters, state
 from snaptable.web.crud.resource import Caller, Options, Resource, not_there, object_of
+from snaptable.web.crud.row_history import HistoryPage, RestoreTo, moment_in, restore_row, row_history
 from snaptable.web.crud.shown_rows import Expander, Preconditions
 from snaptable.web.crud.writes import Writes, deletion_of
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag_of, is_known
@@ -108,6 +111,7 @@ class _Routes(Generic[M]):
     def __init__(self, resource: Resource[M], allow: frozenset[str]) -> None:
         self.resource, self.allow = resource, allow
         self.lists = Lists(resource)
+        self._idempotency = Idempotency(resource.database)
         name = resource.table.model.__name__
         self.documented = _documented_row(resource)
         self.documented_page = create_model(
@@ -125,14 +129,25 @@ class _Routes(Generic[M]):
         self._add(
             "list", "GET", "", self.list_rows, page, (401, 410, 422), self.lists.openapi, f"List {name}", NOT_MODIFIED
         )
-        self._add("create", "POST", "", self.create, row, writing, {}, f"Add a row to {name}", body=create, status=201)
+        self._add(
+            "create",
+            "POST",
+            "",
+            self.create,
+            row,
+            writing,
+            IDEMPOTENCY_KEY,
+            f"Add a row to {name}",
+            body=create,
+            status=201,
+        )
         self._add(
             "get", "GET", "/{key}", self.get, row, (401, 404, 410, 422),
             _joined(IF_NONE_MATCH, {"parameters": documented(shown, resource.options.expand)}),
             f"Show a row of {name}", NOT_MODIFIED,
         )  # fmt: skip
         self._add(
-            "update", "PATCH", "/{key}", self.update, row, writing, IF_MATCH,
+            "update", "PATCH", "/{key}", self.update, row, writing, _joined(IF_MATCH, IDEMPOTENCY_KEY),
             f"Change fields of a row of {name}", body=update,
         )  # fmt: skip
         self._add(
@@ -143,6 +158,18 @@ class _Routes(Generic[M]):
             "delete", "DELETE", "/{key}", self.delete, None, writing,
             _joined(IF_MATCH, {"parameters": documented(["dry_run"], ())}),
             f"Delete a row of {name}", {200: {"description": "What would be deleted, of a dry run."}}, status=204,
+        )  # fmt: skip
+        self._add(
+            "bulk", "POST", "/bulk", self.bulk, bulk_answer(resource, row), writing, IDEMPOTENCY_KEY,
+            f"Change many rows of {name} at once", body=bulk_body(resource),
+        )  # fmt: skip
+        self._add(
+            "history", "GET", "/{key}/history", self.history, HistoryPage, (401, 404, 410, 422),
+            {"parameters": documented(["until"], ())}, f"Show what happened to a row of {name}",
+        )  # fmt: skip
+        self._add(
+            "restore", "POST", "/{key}/restore", self.restore, row, (*writing, 410), _joined(IF_MATCH, IDEMPOTENCY_KEY),
+            f"Make a row of {name} what it was", {204: {"description": "There was no such row then."}}, body=RestoreTo,
         )  # fmt: skip
         return self._router
 
@@ -206,14 +233,19 @@ class _Routes(Generic[M]):
     async def create(self, request: Request, me: object, body: JsonValue) -> Response:
         """Add the row; what is left out gets its default."""
         values = self.resource.create.values(object_of(body))
-        row = await self._write(request, me, lambda writes: writes.create(values))
-        return self._row(row, 201, {"Location": self._address(request, row)})
+
+        def act(writes: Writes[M]) -> Response:
+            """Add the row."""
+            row = writes.create(values)
+            return self._row(row, 201, {"Location": self._address(request, row)})
+
+        return await self._write_once(request, me, act)
 
     async def update(self, request: Request, me: object, key: str, body: JsonValue) -> Response:
         """Apply a JSON merge patch (RFC 7396): what is left out stays; null is null, and removes what is inside."""
         patch, place = object_of(body), self.resource.key_of(key)
         check = self._preconditions(request).check
-        return self._row(await self._write(request, me, lambda writes: writes.patch(place, patch, check)))
+        return await self._write_once(request, me, lambda writes: self._row(writes.patch(place, patch, check)))
 
     async def replace(self, request: Request, me: object, key: str, body: JsonValue) -> Response:
         """Put the body in the place of the row, or add it: what is left out gets its default."""
@@ -241,6 +273,39 @@ class _Routes(Generic[M]):
             return JsonResponse(to_json(counted))
         await self._write(request, me, lambda writes: writes.delete(place, check))
         return Response(None, 204)
+
+    async def bulk(self, request: Request, me: object, body: JsonValue) -> Response:
+        """Insert, update and delete rows, at most 1,000, as one commit: all, or none."""
+        bulk = Bulk(self.resource, self.allow, body)
+        try:
+            return await self._write_once(request, me, lambda writes: JsonResponse(bulk.carry_out(writes)))
+        except ConstraintError as error:
+            raise bulk.placed(error) from None
+
+    async def history(self, request: Request, me: object, key: str) -> Response:
+        """Return the commits that changed the row, the newest first, as far as you may see the row in them."""
+        return await row_history(self.resource, request, me, self.resource.key_of(key))
+
+    async def restore(self, request: Request, me: object, key: str, body: JsonValue) -> Response:
+        """Make the row what it was at a moment, as a new commit; 204 if there was none then."""
+        resource, place = self.resource, self.resource.key_of(key)
+        at, check = moment_in(object_of(body)), self._preconditions(request).check
+
+        def act(_writes: Writes[M]) -> Response:
+            """Restore the row."""
+            row = restore_row(resource, me, place, at, check)
+            return Response(None, 204) if row is None else self._row(row)
+
+        return await self._write_once(request, me, act)
+
+    async def _write_once(self, request: Request, me: object, act: Callable[[Writes[M]], Response]) -> Response:
+        """Carry out a write whose answer is kept with it, if the request has an Idempotency-Key."""
+
+        async def write(kept: Kept) -> Response:
+            """Carry it out, unless it was."""
+            return await self._write(request, me, lambda writes: kept(lambda: act(writes)))
+
+        return await self._idempotency.answer(request, self.resource.actor_of(me), write)
 
     async def _write(self, request: Request, me: object, act: Callable[[Writes[M]], T]) -> T:
         """Carry out a write as one commit, which says who made it, and by which request."""

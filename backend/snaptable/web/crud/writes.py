@@ -27,8 +27,10 @@ class Writes(Generic[M]):
 
     resource: Resource[M]
     me: object
+    later: list[Callable[[], None]] | None = None
+    """Takes the checks of references, if they are made when all is written; None to make them at once."""
 
-    def create(self, values: dict[str, object], *place: str | int) -> M:
+    def create(self, values: dict[str, object]) -> M:
         """Add a row of the values of a body, and return it.
 
         Raises:
@@ -37,13 +39,13 @@ class Writes(Generic[M]):
         resource = self.resource
         key = resource.schema.key
         if key in values and key != resource.options.owner:
-            resource.check_key(values[key], *place)
+            resource.check_key(values[key])
         row = resource.table.create(**values | resource.owner_fields(self.me))
         resource.allow_create(self.me, row)
-        resource.check_references(self.me, row, values)
+        self._refer(row, values)
         return row
 
-    def patch(self, key: object, body: dict[str, JsonValue], check: Check, *place: str | int) -> M:
+    def patch(self, key: object, body: dict[str, JsonValue], check: Check) -> M:
         """Apply a merge patch to a row, and return it as it is then.
 
         Raises:
@@ -53,8 +55,8 @@ class Writes(Generic[M]):
         old = resource.get(self.me, key)
         check(old)
         fields = patched(self._all_fields(old), body)
-        values = resource.update.values(fields, *place, partly=True)
-        return self._change(old, key, values, *place)
+        values = resource.update.values(fields, partly=True)
+        return self._change(old, key, values)
 
     def replace(self, key: object, body: dict[str, JsonValue], check: Check) -> M:
         """Put what a body says in the place of a row, and return it as it is then.
@@ -91,16 +93,23 @@ class Writes(Generic[M]):
         self.resource.allow_delete(self.me, old)
         return self.resource.table.delete(key)
 
-    def _change(self, old: M, key: object, values: dict[str, object], *place: str | int) -> M:
+    def _change(self, old: M, key: object, values: dict[str, object]) -> M:
         resource = self.resource
         changed = [name for name, value in values.items() if value != getattr(old, name, None)]
         for name in changed:
             if name in resource.fixed or name == resource.options.owner:
-                raise Problem.invalid(FieldError(pointer_to(*place, name), "This can't be changed."))
+                raise Problem.invalid(FieldError(pointer_to(name), "This can't be changed."))
         new = resource.table.update(key, **values) if values else old
         resource.allow_update(self.me, old, new)
-        resource.check_references(self.me, new, changed)
+        self._refer(new, changed)
         return new
+
+    def _refer(self, row: M, changed: Iterable[str]) -> None:
+        """Check references now, or later, if rows that are still to come may be referred to."""
+        if self.later is None:
+            self.resource.check_references(self.me, row, changed)
+        else:
+            self.later.append(lambda: self.resource.check_references(self.me, row, changed))
 
     def _all_fields(self, row: M) -> dict[str, JsonValue]:
         """Return a row as a JSON object, secrets and all: never sent, what a body says is merged into it."""

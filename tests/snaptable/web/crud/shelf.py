@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.testclient import TestClient
 
 from snaptable import Database, ForeignKey, Index, OnUpdate, Row, Secret, Table, Unique, new_id, table, utc_now
-from snaptable.web import BodyLimit, Problem, Rules, crud_router, install_problems
+from snaptable.web import ALL, BodyLimit, IdempotencyKey, Problem, Rules, crud_router, install_problems
 
 
 class User(Row):
@@ -56,6 +56,7 @@ class Shelf(Database):
     documents: Table[Document] = table(Unique("user_id", "title"))
     annotations: Table[Annotation]
     loans: Table[Loan]
+    idempotency: Table[IdempotencyKey] = table(transient=True)
 
 
 def caller(x_user: Annotated[str | None, Header()] = None) -> User:
@@ -82,6 +83,7 @@ def routed(db: Shelf, **options: Any) -> FastAPI:
         )
     )
     given: dict[str, Any] = {
+        "allow": {*ALL, "history", "restore"},
         "caller": caller,
         "owner": "user_id",
         "hidden": ["score"],

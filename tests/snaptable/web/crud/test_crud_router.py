@@ -162,6 +162,12 @@ def test_without_a_rule_a_row_must_stay_visible() -> None:
         assert [row.user_id for row in db.documents] == ["ann"]
 
 
+ROUTES = [
+    ("GET", ""), ("POST", ""), ("GET", "/1"), ("PATCH", "/1"), ("PUT", "/1"), ("DELETE", "/1"), ("POST", "/bulk"),
+    ("GET", "/1/history"), ("POST", "/1/restore"),
+]  # fmt: skip
+
+
 def test_who_is_not_known_is_asked_who_they_are() -> None:
     """Ensure 401 on every route, from the caller's dependency."""
     with shelf() as (_, client):
