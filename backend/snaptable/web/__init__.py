@@ -46,10 +46,11 @@ from typing import TYPE_CHECKING
 from snaptable.web.body_limit import BodyLimit
 from snaptable.web.crud import ALL, IdempotencyKey, crud_router
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
-from snaptable.web.feed import current_place, feed_router
+from snaptable.web.feed import feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.monitoring import RequestMeter, monitoring_router
+from snaptable.web.place import current_place
 from snaptable.web.problems import (
     PROBLEM_MEDIA_TYPE,
     FieldError,

@@ -9,6 +9,6 @@ stream         one stream: commits, bookmarks, its end
 router         `feed_router`: the place that is asked for, and the answer
 """
 
-from snaptable.web.feed.router import current_place, feed_router
+from snaptable.web.feed.router import feed_router
 
-__all__ = ["current_place", "feed_router"]
+__all__ = ["feed_router"]

@@ -34,16 +34,6 @@ async def _nobody() -> None:
     """Return no caller: the feed is for everybody."""
 
 
-def current_place(db: Database) -> str:
-    """Return the place that follows all that is durable now, as `4711-9f2c11aa`: what a list gives with its rows.
-
-    Take it before the rows are read: who then follows the feed from there misses nothing. O(1) while feeds are read,
-    else it may read a segment of the journal.
-    """
-    source = db._opened().commits
-    return str(Place.behind(source, source.sequence))
-
-
 def feed_router(
     db: Database,
     *,

@@ -93,6 +93,11 @@ def make(**chosen: Any) -> tuple[FastAPI, Notes]:
         await db.run(write)
         return db.history.sequence
 
+    @app.post("/purge/{key}")
+    async def purge(key: str) -> None:
+        """Erase a note from the past too."""
+        db.history.purge("notes", key)
+
     @app.post("/forget")
     async def forget() -> None:
         """Forget the past."""

@@ -316,6 +316,22 @@ def test_a_place_before_the_history_is_410(served: Served) -> None:
         assert next(stream)["id"] == place
 
 
+def test_a_place_before_an_erased_change_is_410(served: Served) -> None:
+    """Ensure that who was away while a row was purged reads the lists again, and is told nothing of the row."""
+    with served.follow("kim") as stream:
+        place = next(stream)["id"]
+    served.do(["notes", "insert", "kim1", {"owner": "kim", "text": "personal"}])
+    served.do(["notes", "insert", "kim2", {"owner": "kim"}])
+    assert served.http.post("/purge/kim1").status_code == 200
+    with served.follow("kim", since=place) as stream:
+        assert [(event["kind"], "personal" in str(event)) for event in stream][-1] == ("gone", False)
+    assert served.refused("kim", since=place)[0] == 410
+    with served.follow("kim") as stream:
+        next(stream)
+        served.do(["notes", "delete", "kim2", {}])
+        assert shapes(commits(stream, 1)[0]) == [("delete", "kim2")]
+
+
 def test_slow_readers_cost_little_memory_and_miss_nothing(served: Served) -> None:
     """Ensure that readers who take nothing don't make the server keep what was written meanwhile."""
     text, writes, readers = "x" * 150_000, 60, 10
