@@ -187,7 +187,8 @@ class Resource(Generic[M]):
         self._allow(rule is None or rule(me, old))
 
     def _is_seen(self, me: object, row: M) -> bool:
-        return self.find(me, getattr(row, self.schema.key)) is not None
+        # A row's owner was set here, and never changes: only a rule of the application's can say no.
+        return self.options.rules.read is None or self.find(me, getattr(row, self.schema.key)) is not None
 
     def _allow(self, allowed: object) -> None:
         if not allowed:

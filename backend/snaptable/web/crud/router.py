@@ -159,6 +159,12 @@ class _Routes(Generic[M]):
             _joined(IF_MATCH, {"parameters": documented(["dry_run"], ())}),
             f"Delete a row of {name}", {200: {"description": "What would be deleted, of a dry run."}}, status=204,
         )  # fmt: skip
+        self._add_others(name, row, writing)
+        return self._router
+
+    def _add_others(self, name: str, row: type[BaseModel], writing: Sequence[int]) -> None:
+        """Add the routes for many rows at once, and for the past of one."""
+        resource = self.resource
         self._add(
             "bulk", "POST", "/bulk", self.bulk, bulk_answer(resource, row), writing, IDEMPOTENCY_KEY,
             f"Change many rows of {name} at once", body=bulk_body(resource),
@@ -171,7 +177,6 @@ class _Routes(Generic[M]):
             "restore", "POST", "/{key}/restore", self.restore, row, (*writing, 410), _joined(IF_MATCH, IDEMPOTENCY_KEY),
             f"Make a row of {name} what it was", {204: {"description": "There was no such row then."}}, body=RestoreTo,
         )  # fmt: skip
-        return self._router
 
     def _add(
         self,
