@@ -38,6 +38,13 @@ class CommitLog(Protocol[B]):
     def refusal(self) -> Exception | None:
         """Why writes are refused at the moment; None while they are accepted."""
 
+    @property
+    def failure(self) -> object | None:
+        """What is being taken back at the moment, or was when an interruption came; None for nothing."""
+
+    def finish_failure(self) -> None:
+        """Do what an interruption left undone of taking commits back."""
+
     def enqueue(self, commit: CommitRecord, join: Callable[[B], None]) -> B:
         """Add a commit to the open batch and return that; `join(batch)` runs before the batch can close.
 
@@ -153,6 +160,7 @@ class VolatileLog:
             refusal: why writes are refused, for a database that was opened to read only.
         """
         self.refusal = refusal
+        self.failure = None
         self.commits = commits
         self._on_durable = on_durable
         self._last: VolatileBatch | None = None
@@ -184,6 +192,9 @@ class VolatileLog:
 
     async def wait_async(self, batch: VolatileBatch) -> None:
         """Return at once."""
+
+    def finish_failure(self) -> None:
+        """Do nothing: no commit is ever taken back."""
 
     def try_resume(self) -> None:
         """Do nothing: a refusal to write is for good."""

@@ -156,7 +156,9 @@ class MemoryEngine:
             raise
 
     def _open(self, transaction: Transaction) -> None:
-        self._opened_log()
+        log = self._opened_log()
+        if log.failure is not None:
+            log.finish_failure()
         if self.open_transaction is not None or self._taking_back is not None:
             self._finish_interrupted()
         self.open_transaction = transaction

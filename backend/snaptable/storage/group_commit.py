@@ -62,6 +62,7 @@ class GroupCommit(Generic[U]):
         sequence: the last durable commit.
         refusal: why writes are refused; None while they are accepted.
         checkpointer: makes the snapshot follow.
+        failure: the batches that are being taken back, and why; not None for long, unless that was interrupted.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class GroupCommit(Generic[U]):
     ) -> None:
         self.sequence = checkpointer.sequence
         self.refusal: Exception | None = None
+        self.failure: tuple[list[CommitBatch[U]], Exception] | None = None
         self.checkpointer = checkpointer
         checkpointer.check_ownership = self.check_ownership
         self._files, self._lock, self._segment, self._callbacks = files, lock, segment, callbacks
@@ -87,8 +89,6 @@ class GroupCommit(Generic[U]):
         """Whether what made writes fail may pass, as a full disk does."""
         self._unfinished: CommitBatch[U] | None = None
         """A durable batch whose last steps were interrupted twice; they are done before anything else is written."""
-        self._unfinished_failure: tuple[list[CommitBatch[U]], Exception] | None = None
-        """Batches that are taken back, and why, until all who wait for them are told."""
         self._last_resume = float("-inf")
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
@@ -183,6 +183,7 @@ class GroupCommit(Generic[U]):
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
         a failed write; after that the steps that are left are done all the same, each so that it can be done twice.
         """
+        self._finish_failure()
         if batch.done:
             return
         if batch.last_sequence <= self.sequence:
@@ -208,7 +209,11 @@ class GroupCommit(Generic[U]):
             if durable:
                 self._finish_durable(batch)
                 raise
-            self._fail(batch, error)
+            try:
+                self._fail(batch, error)
+            except BaseException:
+                self._fail(batch, error)  # it was interrupted; the rest of it is done
+                raise
             if not isinstance(error, (OSError, SnaptableError)):
                 raise
         else:
@@ -311,38 +316,43 @@ class GroupCommit(Generic[U]):
     # ── when it fails ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _fail(self, batch: CommitBatch[U], error: BaseException) -> None:
-        """Take back a batch, and the one built on it."""
-        failure = WriteFailed(f"the write could not be made durable and was rolled back: {error}")
+        """Take back a batch, and the one built on it; can be done again if interrupted."""
+        if batch.done:
+            return
+        failure: Exception = WriteFailed(f"the write could not be made durable and was rolled back: {error}")
         failure.__cause__ = error.__cause__ if isinstance(error, SyncFailed) else error
         # 1. Nothing may be built on what is being taken back.
         with self._mutex:
-            behind, self._open, self._in_flight = self._open, None, None
+            if self.failure is None:
+                failed = [batch] if self._open is None else [self._open, batch]
+                self._open, self._in_flight, self.failure = None, None, (failed, failure)
+            failed, failure = self.failure
             self.refusal, self._transient = failure, True
             if not isinstance(error, OSError):
                 self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
         # 2. Memory, the newest batch first.
-        failed = [batch] if behind is None else [behind, batch]
-        self._unfinished_failure = failed, failure
-        try:
-            self._callbacks.failed(failed, self.sequence, failure)
-        except BaseException:
-            self._callbacks.failed(
-                failed, self.sequence, failure
-            )  # it was interrupted; what was done is not done twice
-            raise
+        self._callbacks.failed(failed, self.sequence, failure)
         # 3. Whether the next write may be tried.
         self.refusal = self._refusal_after(error)
         logger.error("Failed to write the journal: %s", error)
         # 4. Those who wait.
-        self._tell_failed()
+        self._tell(failed, failure)
 
-    def _tell_failed(self) -> None:
-        """Wake those who wait for what was taken back; can be done again if interrupted."""
-        if self._unfinished_failure is not None:
-            failed, failure = self._unfinished_failure
-            for each in failed:
-                each.finish(failure)
-            self._unfinished_failure = None
+    def _tell(self, failed: Iterable[CommitBatch[U]], failure: Exception) -> None:
+        for each in failed:
+            each.finish(failure)
+        self.failure = None
+
+    def finish_failure(self) -> None:
+        """Do what interruptions left undone of taking back commits; before the next transaction begins."""
+        with self._leader_lock:
+            self._finish_failure()
+
+    def _finish_failure(self) -> None:
+        if self.failure is not None:
+            failed, failure = self.failure
+            self._callbacks.failed(failed, self.sequence, failure)
+            self._tell(failed, failure)
 
     def _refusal_after(self, error: BaseException) -> Exception | None:
         """Return why writes are refused from now on; None if the segment is as it was before."""
@@ -398,7 +408,7 @@ class GroupCommit(Generic[U]):
         self.check_ownership()
         if self._unfinished is not None:
             self._finish_durable(self._unfinished)
-        self._tell_failed()
+        self._finish_failure()
         if self._deferred_start is not None:
             self._deferred_start()
             self._deferred_start, self._transient, self.refusal = None, False, None

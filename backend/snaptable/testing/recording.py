@@ -199,6 +199,15 @@ class RecordingLog:
         self._mutex = threading.Lock()
 
     @property
+    def failure(self) -> object | None:
+        """What is being taken back."""
+        return self._log.failure
+
+    def finish_failure(self) -> None:
+        """Do what an interruption left undone."""
+        self._log.finish_failure()
+
+    @property
     def refusal(self) -> Exception | None:
         """Why writes are refused."""
         return self._log.refusal
