@@ -5,6 +5,7 @@ alive without a write a request, and that no login slips in beside a change of t
 """
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from app.services import sessions, users
 from app.services.sessions import AT_A_TIME, SessionTerms
 from app.tables import Session, User
 from snaptable import ReadOnlyStore, utc_now
+from snaptable.storage.journal.segment import Segment
 
 NEW = "another long sentence"
 
@@ -269,6 +271,26 @@ def test_logins_side_by_side_on_an_outdated_hash_all_succeed(start: Start) -> No
         logins = [pool.submit(log_in, client) for _ in range(6)]
     assert [login.result().status_code for login in logins] == [200] * 6
     assert db.users[user.id].password_hash.startswith("$argon2id$")
+
+
+def test_logins_side_by_side_succeed_on_a_slow_disk(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a hash is looked at again where a login replaced it, though that is not durable yet."""
+    client = start()
+    Api(client).register()
+    db = resources_of(client).db
+    user = users.by_email(db, "ann@example.org")
+    assert user is not None
+    db.users.update(user.id, password_hash=bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
+    append = Segment.append
+
+    def slow_append(segment: Segment, commits: Any) -> str:
+        time.sleep(0.3)
+        return append(segment, commits)
+
+    monkeypatch.setattr(Segment, "append", slow_append)
+    with ThreadPoolExecutor(6) as pool:
+        logins = [pool.submit(log_in, client) for _ in range(6)]
+    assert [login.result().status_code for login in logins] == [200] * 6
 
 
 def test_a_session_that_was_ended_meanwhile_has_no_say() -> None:

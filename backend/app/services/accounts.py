@@ -184,8 +184,8 @@ async def _with_password(
         WrongPassword: it is not, or there is no such user.
         TooBusy: too many wait for a password to be verified.
     """
+    user = find()
     for _ in range(ATTEMPTS):
-        user = find()
         stored = user.password_hash if user else None
         verification = await resources.passwords.verify(password, stored, household_of(address))
         if user is None or not verification.right:
@@ -193,7 +193,8 @@ async def _with_password(
         try:
             return await db.run(act, user, verification)
         except PasswordChanged:
-            continue
+            # What it was changed to may not be durable yet: only a transaction sees it, and waits for it.
+            user = await db.run(lambda _: find())
     raise WrongPassword
 
 

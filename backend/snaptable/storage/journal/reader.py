@@ -85,7 +85,7 @@ class SegmentReader:
         header, _ = decoded
         if not header.is_readable:
             raise UnsupportedFormat(
-                f"{self.path} has format {header.format}; this version reads formats {names.FORMAT} and "
+                f"{self.path} has format {header.format}; this version reads format {names.FORMAT}, and "
                 f"{names.FORMAT_WITH_PAST}",
                 path=self.path,
                 line=1,

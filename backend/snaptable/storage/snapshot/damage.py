@@ -86,7 +86,7 @@ def _claimed_format(data: bytes) -> int:
 def unsupported(path: str, number: object, line: int | None = None) -> UnsupportedFormat:
     """Return the error for a snapshot of another format than this version's."""
     return UnsupportedFormat(
-        f"{path} has format {number}; this version reads formats {names.FORMAT} and {names.FORMAT_WITH_PAST}: "
+        f"{path} has format {number}; this version reads format {names.FORMAT}, and {names.FORMAT_WITH_PAST}: "
         f"open it with the version that wrote it; nothing was changed",
         path=path,
         line=line,
