@@ -9,6 +9,7 @@ of the data.
     lifting   the same through today's models, over migrations
     three_way a change taken back, or merged, beside later ones
     revert    undo, restore and merge, in one transaction
+    timeline  the states along the commits, and the steps between them
     states    whole states, compared
     records   Commit, Change, Diff, Revert: what people are shown
     purge     values erased from all of the past

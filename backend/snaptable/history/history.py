@@ -1,46 +1,20 @@
 """History: what a database's `history` gives."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Generic, TypeVar
 
-from snaptable.changes import ChangeRecord, CommitRecord, Key, PurgedChange, TimedCommit
-from snaptable.contract import CommitSource, Engine, RowState
-from snaptable.errors import HistoryError, HistoryPurged, TransactionError
+from snaptable.changes import Key, TimedCommit
+from snaptable.errors import HistoryError, TransactionError
 from snaptable.history.feed import Feed
-from snaptable.history.lifting import Lifting, Present, RawRows
 from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.purge import Purge, Purged
-from snaptable.history.records import Change, Commit, Diff, Revert, typed_key
+from snaptable.history.records import Commit, Diff, Revert
 from snaptable.history.revert import Manner, Reverter, Steps
-from snaptable.history.rewind import RowKey, former_json, gone, later_json, touched
 from snaptable.history.states import RowsOf, compared, rows_of_engine, rows_of_file
-from snaptable.history.three_way import Step
-from snaptable.migrations.plan import SchemaMigrations
-from snaptable.schema import TableSchema
-
-
-@runtime_checkable
-class Subject(Protocol):
-    """A database, as its history sees it."""
-
-    __schemas__: ClassVar[dict[str, TableSchema]]
-    fork_base: int | None
-
-    def _opened(self) -> Engine: ...
-
-    def _copy_over(
-        self, engine: Engine, name: str, fork_base: int | None, raw_rows: Callable[[], RawRows] | None = None
-    ) -> Self: ...
-
-    def _schema_changes(self) -> SchemaMigrations: ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is open."""
-
+from snaptable.history.timeline import Subject, Timeline
 
 D = TypeVar("D", bound=Subject)
 
@@ -58,18 +32,11 @@ class History(Generic[D]):
 
     def __init__(self, database: D) -> None:
         self._database = database
+        self._timeline = Timeline(database)
 
     def __repr__(self) -> str:
-        source = self._source
+        source = self._timeline.source
         return f"<History of {self._database!r}: commits {source.first + 1} to {source.sequence}>"
-
-    @property
-    def _engine(self) -> Engine:
-        return self._database._opened()
-
-    @property
-    def _source(self) -> CommitSource:
-        return self._engine.commits
 
     # ── what there is ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -80,7 +47,7 @@ class History(Generic[D]):
         >>> db.history.sequence
         1
         """
-        return self._source.sequence
+        return self._timeline.source.sequence
 
     @property
     def first(self) -> int:
@@ -89,7 +56,7 @@ class History(Generic[D]):
         >>> db.history.first
         0
         """
-        return self._source.first
+        return self._timeline.source.first
 
     def commits(
         self,
@@ -123,10 +90,10 @@ class History(Generic[D]):
         if key is not None and table is None:
             raise ValueError("name the table of the key")
         if table is not None:
-            self._check_table(table)
+            self._timeline.checked(table)
         if limit is not None and limit < 0:
             raise ValueError(f"limit is 0 or above; not {limit}")
-        source = self._source
+        source = self._timeline.source
         after = source.first if since is None else sequence_of(since, source)
         last = source.sequence if until is None else sequence_of(until, source)
         read = source.oldest_first if oldest_first else source.newest_first
@@ -141,19 +108,6 @@ class History(Generic[D]):
 
     def _shown(self, timed: TimedCommit) -> Commit:
         return Commit.of(timed, self._database.__schemas__)
-
-    def _check_table(self, table: str) -> TableSchema:
-        schema = self._database.__schemas__.get(table)
-        if schema is None:
-            raise ValueError(f"the database has no table {table!r}; it has {', '.join(self._database.__schemas__)}")
-        if schema.transient:
-            raise ValueError(f"{table} is transient: its rows have no past")
-        return schema
-
-    @property
-    def _schemas(self) -> dict[str, TableSchema]:
-        """The tables that have a past."""
-        return {name: schema for name, schema in self._database.__schemas__.items() if not schema.transient}
 
     # ── earlier states ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,10 +128,10 @@ class History(Generic[D]):
         ...     past.users.count()
         0
         """
-        sequence = sequence_of(moment, self._source)
-        engine = self._engine_at(sequence, writable=False)
+        sequence = sequence_of(moment, self._timeline.source)
+        engine = self._timeline.engine_at(sequence, writable=False)
         return self._database._copy_over(
-            engine, f"as of commit {sequence}", None, lambda: self._lifting().raw(sequence)
+            engine, f"as of commit {sequence}", None, lambda: self._timeline.lifting().raw(sequence)
         )
 
     def fork(self, at: Moment | None = None) -> D:
@@ -194,37 +148,10 @@ class History(Generic[D]):
         User(id='ben', age=25)
         - users ben
         """
-        source = self._source
+        source = self._timeline.source
         sequence = source.sequence if at is None else sequence_of(at, source)
-        engine = self._engine_at(sequence, writable=True)
+        engine = self._timeline.engine_at(sequence, writable=True)
         return self._database._copy_over(engine, f"forked from commit {sequence}", sequence)
-
-    def _engine_at(self, sequence: int, *, writable: bool) -> Engine:
-        if self._database._schema_changes().names and sequence < self.sequence:
-            lifting = self._lifting()
-            names = lifting.migrations_since(sequence)
-            states = self._lifted_states(lifting, sequence, names) if names else self._states_of(lifting.past(sequence))
-            return lifting.present.engine.at(sequence, lambda _: states, writable=writable)
-        return self._engine.at(sequence, lambda present: self._states_at(sequence, present), writable=writable)
-
-    def _lifting(self) -> Lifting:
-        transient = [name for name, schema in self._database.__schemas__.items() if schema.transient]
-        return Lifting(Present.of(self._engine), self._schemas, self._database._schema_changes(), transient)
-
-    def _lifted_states(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[RowState]:
-        """Yield the rows that were otherwise before migrations, seen through today's models."""
-        schemas, present = self._schemas, lifting.present.rows(self._schemas)
-        for table, rows in lifting.rows(sequence, names).items():
-            for key in dict.fromkeys((*present[table], *rows)):
-                if present[table].get(key) != rows.get(key):
-                    yield RowState(table, typed_key(schemas[table], key), rows.get(key))
-
-    def _states_at(self, sequence: int, present: int) -> Iterator[RowState]:
-        return self._states_of(touched(self._source, sequence, present, self._schemas))
-
-    def _states_of(self, past: Mapping[RowKey, tuple[ChangeRecord, ChangeRecord]]) -> Iterator[RowState]:
-        for (table, text), (oldest, _) in past.items():
-            yield RowState(table, typed_key(self._database.__schemas__[table], text), former_json(oldest))
 
     def diff(
         self,
@@ -249,33 +176,15 @@ class History(Generic[D]):
         {'users': {'insert': 2, 'replace': 0, 'delete': 0}}
         """
         for table in tables or ():
-            self._check_table(table)
-        names = [name for name in self._schemas if tables is None or name in tables]
+            self._timeline.checked(table)
+        names = [name for name in self._timeline.schemas if tables is None or name in tables]
         if b is None and isinstance(a, Subject) and a.fork_base is not None:
-            return History(a)._between(a.fork_base, a._opened().commits.sequence, names)
+            return Diff(Timeline(a).between(a.fork_base, a._opened().commits.sequence, names))
         if isinstance(a, (int, datetime)) and (b is None or isinstance(b, (int, datetime))):
-            last = self.sequence if b is None else sequence_of(b, self._source)
-            return self._between(sequence_of(a, self._source), last, names)
+            last = self.sequence if b is None else sequence_of(b, self._timeline.source)
+            return Diff(self._timeline.between(sequence_of(a, self._timeline.source), last, names))
         schemas = {name: self._database.__schemas__[name] for name in names}
         return Diff(tuple(compared(schemas, self._rows_of(a), self._rows_of(b))))
-
-    def _between(self, first: int, second: int, names: Collection[str]) -> Diff:
-        lifting = self._lifting() if self._database._schema_changes().names else None
-        migrations = lifting.migrations_since(min(first, second)) if lifting else ()
-        if lifting and migrations:
-            states = [lifting.rows(at, lifting.migrations_since(at)) for at in (first, second)]
-            schemas = {name: self._schemas[name] for name in names}
-            return Diff(tuple(compared(schemas, states[0].__getitem__, states[1].__getitem__)))
-        changes = list(self._net(min(first, second), max(first, second), names))
-        return Diff(tuple(change if first <= second else change.inverse for change in changes))
-
-    def _net(self, after: int, until: int, names: Collection[str]) -> Iterator[Change]:
-        schemas = self._schemas
-        for (table, text), (oldest, newest) in touched(self._source, after, until, names).items():
-            key = typed_key(schemas[table], text)
-            change = Change.between(schemas[table], key, former_json(oldest), later_json(newest))
-            if change is not None:
-                yield change
 
     def _rows_of(self, state: "Moment | Subject | Path | None") -> RowsOf:
         if isinstance(state, Path):
@@ -319,41 +228,9 @@ class History(Generic[D]):
         if not sequences:
             raise ValueError("name the commits to undo")
         ordered = sorted(set(sequences), reverse=True)
-        steps = [step for sequence in ordered for step in self._steps_back(sequence)]
+        steps = [step for sequence in ordered for step in self._timeline.steps_back(sequence)]
         how = Manner(note, tuple(reversed(ordered)), dry_run, force, cascade)
         return self._revert(lambda: steps, how)
-
-    def _steps_back(self, sequence: int) -> Iterator[Step]:
-        source = self._source
-        if sequence_of(sequence, source) == 0 or sequence <= source.first:
-            raise ValueError("there is no commit 0") if sequence == 0 else gone(source, sequence - 1)
-        commit = next(iter(source.newest_first(sequence - 1, sequence)), None)
-        if commit is None:
-            raise gone(source, sequence - 1)
-        if commit.record.migrations:
-            raise HistoryError(f"commit {sequence} is a migration, which can't be undone")
-        if self._database._schema_changes().names:
-            lifting = self._lifting()
-            names = lifting.migrations_since(sequence)
-            if names:
-                yield from self._steps_through_migrations(lifting, sequence, names)
-                yield from _purged_steps(commit.record, self._schemas)
-                return
-        for change in reversed(commit.record.changes):
-            if change.table in self._database.__schemas__ and change.table not in self._schemas:
-                continue  # a transient table
-            key = typed_key(self._check_table(change.table), change.key)
-            yield Step(change.table, key, later_json(change), former_json(change), isinstance(change, PurgedChange))
-
-    def _steps_through_migrations(self, lifting: Lifting, sequence: int, names: tuple[str, ...]) -> Iterator[Step]:
-        """Yield what leads back over a commit before migrations: the states around it, seen through today's models."""
-        lifting.refuse_code(sequence, names)
-        old, new = lifting.rows(sequence - 1, names), lifting.rows(sequence, names)
-        for table, schema in self._schemas.items():
-            for key in dict.fromkeys((*new[table], *old[table])):
-                before, after = old[table].get(key), new[table].get(key)
-                if before != after:
-                    yield Step(table, typed_key(schema, key), after, before)
 
     def restore(
         self,
@@ -387,28 +264,9 @@ class History(Generic[D]):
         """
         if key is not None and table is None:
             raise ValueError("name the table of the key")
-        names = self._schemas if table is None else {table: self._check_table(table)}
-        sequence = sequence_of(at, self._source)
-        engine = self._engine
-
-        def steps() -> list[Step]:
-            states = touched(engine.commits, sequence, engine.commits.sequence, names)
-            wanted = [place for place in states if key is None or place[1] == str(key)]
-            if key is not None and wanted and isinstance(states[wanted[0]][0], PurgedChange):
-                raise HistoryPurged(f"{table} {key} was purged: what it was is kept nowhere", table=table, key=key)
-            lifting = self._lifting() if self._database._schema_changes().names else None
-            migrations = lifting.migrations_since(sequence) if lifting else ()
-            if lifting and migrations:
-                former_states = self._lifted_states(lifting, sequence, migrations)
-                return [
-                    Step(state.table, state.key, engine.row_json(state.table, state.key), state.row)
-                    for state in former_states
-                    if state.table in names and (key is None or str(state.key) == str(key))
-                ]
-            keys = [(name, typed_key(names[name], text), former_json(states[name, text][0])) for name, text in wanted]
-            return [Step(name, each, engine.row_json(name, each), former) for name, each, former in keys]
-
-        return self._revert(steps, Manner(note, (), dry_run, force))
+        names = self._timeline.schemas if table is None else {table: self._timeline.checked(table)}
+        sequence = sequence_of(at, self._timeline.source)
+        return self._revert(lambda: self._timeline.steps_to(sequence, names, key), Manner(note, (), dry_run, force))
 
     def merge(self, fork: D, *, note: str | None = None, dry_run: bool = False, force: bool = False) -> Revert:
         """Bring what changed in a fork of this database into it, as one commit; by field, as `undo`.
@@ -432,15 +290,11 @@ class History(Generic[D]):
         base = fork.fork_base
         if base is None or type(fork) is not type(self._database):
             raise HistoryError(f"{fork!r} is not a fork of a {type(self._database).__name__}")
-        schemas, source = self._schemas, fork._opened().commits
-        steps = [
-            Step(table, typed_key(schemas[table], text), former_json(oldest), later_json(newest))
-            for (table, text), (oldest, newest) in touched(source, base, source.sequence, schemas).items()
-        ]
+        steps = Timeline(fork).steps_since(base)
         return self._revert(lambda: steps, Manner(note, (), dry_run, force))
 
     def _revert(self, steps: Steps, how: Manner) -> Revert:
-        return Reverter(self._engine, self._database.__schemas__, self._changed_by).carry_out(steps, how)
+        return Reverter(self._timeline.engine, self._database.__schemas__, self._changed_by).carry_out(steps, how)
 
     def _changed_by(self, table: str, key: Key) -> int | None:
         last = next(self.commits(table, key, limit=1), None)
@@ -463,7 +317,7 @@ class History(Generic[D]):
         >>> db.history.forget(1)
         1
         """
-        engine = self._engine
+        engine = self._timeline.engine
         self._refuse_in_transaction("forget")
         engine.forget(sequence_of(before, engine.commits))
         return engine.commits.first
@@ -500,10 +354,10 @@ class History(Generic[D]):
         True
         """
         self._refuse_in_transaction("purge")
-        return Purge(self._engine, self._database.__schemas__, cascade=cascade, keys=keys).run(table, key)
+        return Purge(self._timeline.engine, self._database.__schemas__, cascade=cascade, keys=keys).run(table, key)
 
     def _refuse_in_transaction(self, method: str) -> None:
-        if self._engine.in_transaction():
+        if self._timeline.engine.in_transaction():
             raise TransactionError(
                 f"{method}() inside a transaction would see half of it; call it after the transaction"
             )
@@ -527,18 +381,11 @@ class History(Generic[D]):
         1
         """
         for table in tables or ():
-            self._check_table(table)
-        engine = self._engine
+            self._timeline.checked(table)
+        engine = self._timeline.engine
         place = engine.commits.sequence if since is None else sequence_of(since, engine.commits)
 
         def read(after: int, until: int) -> Iterator[Commit]:
             return map(self._shown, engine.commits.oldest_first(after, until))
 
         return Feed(engine, lambda: self._database.is_open, read, place, tables)
-
-
-def _purged_steps(record: CommitRecord, schemas: Mapping[str, TableSchema]) -> Iterator[Step]:
-    """Yield the ways back that a purge has closed."""
-    for change in record.changes:
-        if isinstance(change, PurgedChange) and change.table in schemas:
-            yield Step(change.table, typed_key(schemas[change.table], change.key), None, None, purged=True)

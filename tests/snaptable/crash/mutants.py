@@ -339,7 +339,7 @@ def newest_change_counts(patch: Patch) -> None:
     def touched(*arguments: Any, **named: Any) -> Any:
         return {place: (newest, newest) for place, (_, newest) in original(*arguments, **named).items()}
 
-    patch.setattr("snaptable.history.history.touched", touched)
+    patch.setattr("snaptable.history.timeline.touched", touched)
 
 
 def forgotten_before_the_snapshot(patch: Patch) -> None:
