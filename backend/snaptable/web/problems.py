@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +22,8 @@ from snaptable import (
     DatabaseClosed,
     DuplicateKey,
     ForeignKeyViolation,
+    HistoryGone,
+    HistoryPurged,
     InvalidCursor,
     InvalidKey,
     InvalidQuery,
@@ -29,6 +32,7 @@ from snaptable import (
     ReadOnlyStore,
     RowNotFound,
     SnaptableError,
+    UndoConflict,
     UniqueViolation,
     WriteFailed,
 )
@@ -99,8 +103,9 @@ def install_problems(app: FastAPI) -> None:
     """Let an application answer every error as a problem, and add the problem's schema to its OpenAPI document.
 
     Errors of the library become: `ConstraintError` 409, with `table` and `fields`; `RowNotFound` 404; `InvalidRow`,
-    `InvalidQuery`, `InvalidCursor` 422; `ReadOnlyStore`, `WriteFailed`, `DatabaseClosed`, `OpenError` 503; any other
-    500. No answer holds a value, a key or another row's data.
+    `InvalidQuery`, `InvalidCursor` 422; `UndoConflict` 409, with `conflicts`; `HistoryGone`, `HistoryPurged` 410;
+    `ReadOnlyStore`, `WriteFailed`, `DatabaseClosed`, `OpenError` 503; any other 500.
+    No answer holds a value, a key or another row's data.
     """
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -197,6 +202,10 @@ def problem_of(error: SnaptableError) -> Problem:
             return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
         case ReadOnlyStore() | WriteFailed():
             return _unavailable(error, "The store takes no writes at the moment; nothing was changed.")
+        case UndoConflict():
+            return _undo_conflict(error)
+        case HistoryGone() | HistoryPurged():
+            return Problem(410, "What there was then is not kept any more.")
         case DatabaseClosed() | OpenError():
             return _unavailable(error, "The store is not open at the moment.")
     logger.error("Unexpected error of the store", exc_info=error)
@@ -220,6 +229,14 @@ def _conflict(error: ConstraintError) -> Problem:
         members = {"table": error.table, "fields": list(error.fields)}
     pointers = _pointers(error.fields) if points_at_request else []
     return Problem(409, detail, errors=[FieldError(pointer, detail) for pointer in pointers], members=members)
+
+
+def _undo_conflict(error: UndoConflict) -> Problem:
+    """Return the 409 that says what is in the way of an undo, by table, field and kind: no key, and no value."""
+    found = dict.fromkeys((conflict.table, conflict.field, conflict.kind) for conflict in error.conflicts)
+    conflicts = [{"table": table, "field": field, "kind": kind} for table, field, kind in found]
+    detail = "This can't be taken back as things are now: rows that it changed have changed since, or others need them."
+    return Problem(409, detail, members={"conflicts": cast(JsonValue, conflicts[:MAX_FIELD_ERRORS])})
 
 
 def _conflict_detail(error: ConstraintError) -> tuple[str, bool]:
