@@ -4,6 +4,7 @@ None is left out, as in SQL. Of no values the sum is the zero of the column's ty
 None.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast, overl
 
 from snaptable.columns import ORDERED, Column, Condition, GroupValue, PredicateTemplates, Term, column_of
 from snaptable.errors import InvalidQuery
+from snaptable.secrets import MASKED
 from snaptable.values.value_types import SortKey
 
 V = TypeVar("V")
@@ -251,12 +253,27 @@ class Group(Generic[T]):
         values: the aggregates by name; each is an attribute of the group too: `group.n`.
     """
 
-    __slots__ = ("key", "values")
+    __slots__ = ("_secret_places", "_secret_values", "key", "values")
 
-    def __init__(self, key: T, values: dict[str, Any]) -> None:
-        """Take the key and the aggregates by name."""
+    def __init__(
+        self,
+        key: T,
+        values: dict[str, Any],
+        secret_places: Collection[int] = (),
+        secret_values: Collection[str] = (),
+    ) -> None:
+        """Take the key and the aggregates by name; and which of them `repr` is not to show.
+
+        Args:
+            key: the key.
+            values: the aggregates.
+            secret_places: the places of secret columns in the key.
+            secret_values: the names of aggregates that give a value of a secret column.
+        """
         self.key = key
         self.values = values
+        self._secret_places = secret_places
+        self._secret_values = secret_values
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self.values:
@@ -264,7 +281,15 @@ class Group(Generic[T]):
         return self.values[name]
 
     def __repr__(self) -> str:
-        return f"Group({self.key!r}, {', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+        values = {name: MASKED if name in self._secret_values else value for name, value in self.values.items()}
+        return f"Group({self._shown_key()!r}, {', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def _shown_key(self) -> object:
+        if not self._secret_places:
+            return self.key
+        if not isinstance(self.key, tuple):
+            return MASKED
+        return tuple(MASKED if place in self._secret_places else part for place, part in enumerate(self.key))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Group):

@@ -1,8 +1,9 @@
 """Grouped: rows of a query by equal values. Immutable and lazy, as a query is."""
 
+from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
-from snaptable.aggregates import Aggregate, Group, Grouping
+from snaptable.aggregates import Aggregate, Count, Group, Grouping
 from snaptable.columns import Column, PredicateTemplates, as_condition, terms_of
 from snaptable.conditions import as_order
 from snaptable.contract import Plan, Select
@@ -114,11 +115,13 @@ class Grouped(Generic[K]):
         [Group(25, n=1, first='ben'), Group(31, n=1, first='ann')]
         """
         rows = self._source.engine.aggregate(self._select, self._grouping(aggregates))
-        width = len(self._columns)
+        width, secrets = len(self._columns), self._source.schema.secrets
+        places = frozenset(place for place, column in enumerate(self._columns) if column.root in secrets)
+        names = frozenset(name for name, one in aggregates.items() if _shows_a_value_of(one, secrets))
         groups: list[Group[Any]] = []
         for row in rows:
             values = dict(zip(aggregates, row[width:], strict=False))
-            groups.append(Group(row[0] if width == 1 else row[:width], values))
+            groups.append(Group(row[0] if width == 1 else row[:width], values, places, names))
         return groups
 
     def explain(self, /, **aggregates: Aggregate[Any]) -> Plan:
@@ -202,3 +205,8 @@ def natural(name: str, value: int) -> int:
     if value < 0:
         raise ValueError(f"{name} can't be negative: {value}")
     return value
+
+
+def _shows_a_value_of(one: Aggregate[Any], secrets: Collection[str]) -> bool:
+    """Return whether an aggregate is made of the values of a secret column, and isn't merely their number."""
+    return one.column is not None and one.column.root in secrets and not isinstance(one, Count)

@@ -331,4 +331,9 @@ class TableSchema:
 def marks_of(schemas: Mapping[str, TableSchema]) -> TableMarks:
     """Return what schemas say of their tables, for the header of a snapshot."""
     secret = {name: tuple(sorted(schema.secrets)) for name, schema in schemas.items() if schema.secrets}
-    return TableMarks(secret, tuple(name for name, schema in schemas.items() if schema.transient))
+    references = {
+        name: {each.field: (each.target, str(each.on_delete)) for each in schema.references}
+        for name, schema in schemas.items()
+        if schema.references
+    }
+    return TableMarks(secret, tuple(name for name, schema in schemas.items() if schema.transient), references)

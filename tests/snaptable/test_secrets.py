@@ -17,12 +17,14 @@ from tests.snaptable.support import refuses
 from typing_extensions import TypeAliasType, TypedDict
 
 from snaptable import (
+    Count,
     Database,
     ForeignKey,
     ForeignKeyViolation,
     Index,
     InvalidQuery,
     InvalidRow,
+    Max,
     Row,
     SchemaError,
     Secret,
@@ -266,6 +268,16 @@ def test_questions_do_not_show_secrets(db: Store) -> None:
     assert "hunter" not in refuses(InvalidQuery, lambda: word == condition)
     assert "hunter" not in refuses(InvalidQuery, lambda: word > User(id="1", word=HIDDEN))
     assert "hunter" not in refuses(InvalidQuery, lambda: db.users.where(code=HIDDEN))
+
+
+def test_groups_do_not_show_secrets(db: Store) -> None:
+    """Neither by what they are grouped, nor the greatest of them; their number is none, and attributes are values."""
+    db.users.insert(User(id="1", name="Ann", word=HIDDEN, token=OTHER))
+    [by_word] = db.users.group_by(User.word).aggregate(n=Count(), token=Max(User.token), tokens=Count(User.token))
+    assert repr(by_word) == f"Group({MASK}, n=1, token={MASK}, tokens=1)"
+    assert (by_word.key, by_word.token) == (HIDDEN, OTHER)
+    [by_both] = db.users.group_by(User.name, User.word).aggregate(n=Count())
+    assert repr(by_both) == f"Group(('Ann', {MASK}), n=1)"
 
 
 def test_a_secret_is_found_like_any_value(db: Store) -> None:

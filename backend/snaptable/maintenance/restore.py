@@ -171,7 +171,7 @@ def unpacked(
             raise BackupError(f"{path} could not be unpacked: {error}{full}", path=path) from error
         files = filesystem(beside.path(folder), fsync=True)
         unchanged = _verified(path, archive.manifest, files)
-        state, gone = without_erased(files, unchanged, erased, archive.manifest.references)
+        state, gone = without_erased(files, unchanged, erased, _references(archive.manifest, unchanged))
         if at is not None:
             state = rewind(files, state, at)
         state = without_rows(files, state, _transient(archive.manifest, state))
@@ -280,6 +280,14 @@ def _transient(manifest: Manifest, state: UntypedStore) -> set[str]:
     """Return the tables that come back empty: as the manifest says, or the snapshot, if its models were not known."""
     marks = state.pages.marks
     return {*manifest.transient, *(marks.transient if marks is not None else ())}
+
+
+def _references(manifest: Manifest, state: UntypedStore) -> tuple[tuple[str, str, str, str], ...]:
+    """Return which field refers to which table, and what becomes of its row: likewise."""
+    marks = state.pages.marks
+    known = marks.references if marks is not None else {}
+    of_snapshot = [(table, name, *target) for table, targets in known.items() for name, target in targets.items()]
+    return (*manifest.references, *(each for each in of_snapshot if each not in manifest.references))
 
 
 def _remove_tree(path: Path) -> None:

@@ -516,6 +516,23 @@ def test_what_was_purged_since_does_not_come_back(
     assert restore(backup, where).erased == 2, "of a damaged store, as far as it can be read"
 
 
+def test_what_was_purged_goes_with_what_refers_to_it_without_a_schema_too(tmp_path: Path) -> None:
+    """Ensure a backup made without models knows which rows go with a purged one: the snapshot's header says so."""
+    where = tmp_path / "data"
+    with Post(where, banner=False, fsync=False) as db:
+        db.people.insert_many([Person(id="ann", name="Annabella"), Person(id="bob", name="Bartholomew")])
+        db.letters.insert_many([Letter(id=1, writer="bob"), Letter(id=2, writer="ann", reader="bob")])
+    header = json.loads((where / "db_snapshot.json").read_bytes())["snaptable"]
+    assert header["references"] == {"letters": {"writer": ["people", "cascade"], "reader": ["people", "set null"]}}
+    back_up_directory(StoreDirectory(where), tmp_path / "x.zip", Facts())
+    with Post(where, banner=False, fsync=False) as db:
+        db.history.purge("people", "bob")
+    assert restore(tmp_path / "x.zip", where).erased == 2
+    with Post(where, banner=False, fsync=False) as db:
+        assert [(letter.id, letter.reader) for letter in db.letters] == [(2, None)]
+        assert db.check() == []
+
+
 class Label(Row):
     id: str
     label: str
