@@ -18,68 +18,74 @@ attributes are tables. help(Database), help(Table) and help(Query) say what each
 Every error is a SnaptableError; `snaptable.errors` shows them on one page.
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from snaptable.aggregates import Avg, Count, Group, Max, Min, Sum
-from snaptable.attribution import attribution
-from snaptable.conditions import asc, contains, desc, inserted, one_of, starts_with
-from snaptable.contract import Page, Plan, Status
-from snaptable.database import Database
-from snaptable.declarations import table
-from snaptable.errors import (
-    BackupError,
-    ConstraintError,
-    CorruptBackup,
-    CorruptJournal,
-    CorruptSnapshot,
-    DatabaseClosed,
-    DuplicateKey,
-    ForeignKeyViolation,
-    HistoryError,
-    HistoryGone,
-    HistoryPurged,
-    InvalidCursor,
-    InvalidKey,
-    InvalidQuery,
-    InvalidRow,
-    MigrationError,
-    MigrationFailed,
-    MigrationNeeded,
-    MultipleRows,
-    OpenError,
-    ReadOnlyStore,
-    RowNotFound,
-    SchemaError,
-    SchemaMismatch,
-    SnapshotEdited,
-    SnaptableError,
-    StaleRow,
-    StoreLocked,
-    StoreNewer,
-    TransactionError,
-    UndoConflict,
-    UniqueViolation,
-    UnsafeDirectory,
-    UnsupportedFormat,
-    WriteFailed,
-)
-from snaptable.on_update import OnUpdate
-from snaptable.query import Query
-from snaptable.schema import (
-    ForeignKey,
-    Index,
-    IndexSchema,
-    PrimaryKey,
-    ReferenceSchema,
-    Row,
-    TableSchema,
-    Unique,
-    new_id,
-    numbered,
-    utc_now,
-)
-from snaptable.secrets import Secret
-from snaptable.table import Table
+if TYPE_CHECKING:
+    from snaptable.aggregates import Avg, Count, Group, Max, Min, Sum
+    from snaptable.attribution import attribution
+    from snaptable.conditions import asc, contains, desc, inserted, one_of, starts_with
+    from snaptable.contract import Page, Plan, Status
+    from snaptable.database import Database
+    from snaptable.declarations import table
+    from snaptable.errors import (
+        BackupError,
+        ConstraintError,
+        CorruptBackup,
+        CorruptJournal,
+        CorruptSnapshot,
+        DatabaseClosed,
+        DuplicateKey,
+        ForeignKeyViolation,
+        HistoryError,
+        HistoryGone,
+        HistoryPurged,
+        InvalidCursor,
+        InvalidKey,
+        InvalidQuery,
+        InvalidRow,
+        MigrationError,
+        MigrationFailed,
+        MigrationNeeded,
+        MultipleRows,
+        OpenError,
+        ReadOnlyStore,
+        RowNotFound,
+        SchemaError,
+        SchemaMismatch,
+        SnapshotEdited,
+        SnaptableError,
+        StaleRow,
+        StoreLocked,
+        StoreNewer,
+        TransactionError,
+        UndoConflict,
+        UniqueViolation,
+        UnsafeDirectory,
+        UnsupportedFormat,
+        WriteFailed,
+    )
+    from snaptable.on_update import OnUpdate
+    from snaptable.query import Query
+    from snaptable.schema import (
+        ForeignKey,
+        Index,
+        IndexSchema,
+        PrimaryKey,
+        ReferenceSchema,
+        Row,
+        TableSchema,
+        Unique,
+        new_id,
+        numbered,
+        utc_now,
+    )
+    from snaptable.secrets import Secret
+    from snaptable.table import Table
+    from snaptable.storage.legacy import LegacySnapshot
+
+    __version__: str
 
 __all__ = [
     "Avg",
@@ -153,20 +159,75 @@ __all__ = [
     "utc_now",
 ]
 
-if TYPE_CHECKING:
-    from snaptable.storage.legacy import LegacySnapshot
+_HOMES = {
+    "aggregates": "Avg Count Group Max Min Sum",
+    "attribution": "attribution",
+    "conditions": "asc contains desc inserted one_of starts_with",
+    "contract": "Page Plan Status",
+    "database": "Database",
+    "declarations": "table",
+    "errors": """
+        BackupError ConstraintError CorruptBackup CorruptJournal CorruptSnapshot DatabaseClosed DuplicateKey
+        ForeignKeyViolation HistoryError HistoryGone HistoryPurged InvalidCursor InvalidKey InvalidQuery
+        InvalidRow MigrationError MigrationFailed MigrationNeeded MultipleRows OpenError ReadOnlyStore
+        RowNotFound SchemaError SchemaMismatch SnapshotEdited SnaptableError StaleRow StoreLocked StoreNewer
+        TransactionError UndoConflict UniqueViolation UnsafeDirectory UnsupportedFormat WriteFailed
+    """,
+    "on_update": "OnUpdate",
+    "query": "Query",
+    "schema": """
+        ForeignKey Index IndexSchema PrimaryKey ReferenceSchema Row TableSchema Unique new_id numbered utc_now
+    """,
+    "secrets": "Secret",
+    "table": "Table",
+    "storage.legacy": "LegacySnapshot",
+}
+"""Where each name is defined. It is imported when somebody asks for it: `snaptable --help` needs none of them."""
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-    __version__: str
-else:
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Return what is seldom needed and takes a while: the version, and what reads older snapshots."""
-        if name == "LegacySnapshot":
-            from snaptable.storage.legacy import LegacySnapshot
+        """Import a name that is asked for the first time."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-            return LegacySnapshot
-        if name != "__version__":
+            return version("snaptable")
+        if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib.metadata import version
+        from importlib import import_module
 
-        return version("snaptable")
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """Return the public names."""
+        return [*__all__, "__version__"]
+
+    class _Package(ModuleType):
+        """The package: two of its functions have the names of modules of it, and win over them."""
+
+        @property
+        def table(self) -> object:
+            """The function `table`."""
+            from snaptable.declarations import table
+
+            return table
+
+        @property
+        def attribution(self) -> object:
+            """The function `attribution`."""
+            from snaptable.attribution import attribution
+
+            return attribution
+
+        @table.setter
+        def table(self, module: object) -> None:
+            """Keep the function: this is the import of the module."""
+
+        @attribution.setter
+        def attribution(self, module: object) -> None:
+            """Keep the function likewise."""
+
+    sys.modules[__name__].__class__ = _Package

@@ -1,6 +1,5 @@
 """`snaptable accept DIR`: accept what was edited or put back in `db_snapshot.json` while the store was closed."""
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,16 +9,15 @@ from snaptable import Database
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
-    Subcommands,
     UsageError,
-    add_directory,
-    add_yes,
     ask,
     describe_counts,
     describe_number,
+    output,
     say,
 )
-from snaptable.cli.schema_option import add_schema, load_last, load_schema
+from snaptable.cli.schema_option import load_last, load_schema
+from snaptable.cli.settings import schema_of
 from snaptable.maintenance.acceptance import accept_edit, discard_edit
 from snaptable.maintenance.differences import Difference
 from snaptable.maintenance.directory import QUARANTINE, SNAPSHOT, StoreDirectory
@@ -29,9 +27,6 @@ from snaptable.maintenance.models import validator_of
 from snaptable.maintenance.untyped import UntypedStore
 from snaptable.secrets import MASK, masked
 
-DESCRIPTION = """Take over an edit of db_snapshot.json that was made while the store was closed, or an older copy of it
-that was put back: show what changes by table, key and field, ask, and make it a commit like any other. With --discard,
-continue from the journal instead. The file is kept in quarantine/ either way."""
 Secrets = Mapping[str, Collection[str]]
 """The names of secret fields, by table."""
 WIDTH = 80
@@ -40,31 +35,16 @@ MAX_ROWS = 20
 """Changed rows that are shown of each table, without --all."""
 
 
-def add(commands: Subcommands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("accept", help="take over an edit of db_snapshot.json", description=DESCRIPTION)
-    add_directory(parser)
-    add_schema(parser)
-    add_yes(parser)
-    parser.add_argument(
-        "--all", action="store_true", help=f"show every changed row, not only the first {MAX_ROWS} of each table"
-    )
-    parser.add_argument(
-        "--discard", action="store_true", help="give up the edit, or the copy put back, and continue from the journal"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(*, store: str, schema: str | None, yes: bool, every: bool, discard: bool) -> int:
     """Show the edit, ask, accept or discard it; return 0 if the snapshot is as the library writes it now."""
-    directory = StoreDirectory(options.directory)
-    models, last = load_schema(options.schema), directory.last_models()
+    directory = StoreDirectory(store)
+    models, last = load_schema(schema_of(schema, store)), directory.last_models()
     with directory.locked():
         data = directory.read_snapshot()
         if data is None:
             raise UsageError(f"there is no {SNAPSHOT} in {directory.root}; see {directory.command('repair')}")
-        if options.discard:
-            return _discard(directory, data, yes=options.yes)
+        if discard:
+            return _discard(directory, data, yes=yes)
         edit, checked = examine(directory.files, data, validator_of(models) if models else None), ""
         if edit is None:
             return _say_no_edit(directory)
@@ -79,12 +59,13 @@ def run(options: argparse.Namespace) -> int:
         elif checked:
             say(checked)
         secrets = _secrets_of(edit, models)
-        _print_edit(directory, edit, secrets, None if options.all else MAX_ROWS)
-        if not ask("Take it over?", yes=options.yes):
+        _print_edit(directory, edit, secrets, None if every else MAX_ROWS)
+        if not ask("Take it over?", yes=yes):
             return EXIT_FAILED
-        for name in accept_edit(directory.files, edit):
+        kept = accept_edit(directory.files, edit)
+        for name in kept:
             say(f"  kept      {name}")
-    return _say_done(edit.store)
+    return _say_done(edit.store, kept, edit.differences, secrets)
 
 
 def _discard(directory: StoreDirectory, data: bytes, *, yes: bool) -> int:
@@ -96,19 +77,43 @@ def _discard(directory: StoreDirectory, data: bytes, *, yes: bool) -> int:
     say(f"  result    sequence {store.sequence}, {describe_counts(store.counts())}")
     if not ask("Discard it?", yes=yes):
         return EXIT_FAILED
-    for name in discard_edit(directory.files, data, store):
+    kept = discard_edit(directory.files, data, store)
+    for name in kept:
         say(f"  kept      {name}")
-    return _say_done(store)
+    return _say_done(store, kept)
 
 
 def _say_no_edit(directory: StoreDirectory) -> int:
     say(f"{directory.snapshot_path} is as it was written: there is no edit to take over.")
+    if output().as_json:
+        output().document({"accepted": False, "reason": "there is no edit to take over"})
     return EXIT_SOUND
 
 
-def _say_done(store: UntypedStore) -> int:
+def _say_done(
+    store: UntypedStore, kept: Sequence[str], differences: Sequence[Difference] = (), secrets: Secrets | None = None
+) -> int:
     say(f"Done: the store is at sequence {store.sequence}, {describe_counts(store.counts())}.")
+    if output().as_json:
+        changes = [_json_of(difference, (secrets or {}).get(difference.table, ())) for difference in differences]
+        output().document(
+            {
+                "accepted": True,
+                "sequence": store.sequence,
+                "rows": store.counts(),
+                "kept": list(kept),
+                "changes": changes,
+            }
+        )
     return EXIT_SOUND
+
+
+def _json_of(difference: Difference, secrets: Collection[str]) -> dict[str, object]:
+    kind = {"added": "insert", "removed": "delete", "changed": "replace"}[_kind_of(difference)]
+    before, after = (
+        None if row is None else masked(json.loads(row), secrets) for row in (difference.before, difference.after)
+    )
+    return {"table": difference.table, "key": difference.key, "kind": kind, "before": before, "after": after}
 
 
 # ── the difference ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,49 +1,37 @@
 """`snaptable check DIR`: verify everything, change nothing."""
 
-import argparse
 import json
 
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
-    Subcommands,
-    add_directory,
     describe_counts,
     describe_number,
+    output,
     say,
 )
-from snaptable.cli.schema_option import add_schema, load_schema
+from snaptable.cli.schema_option import load_schema
+from snaptable.cli.settings import schema_of
 from snaptable.maintenance.check import check_store
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.findings import CheckReport, Finding
 from snaptable.maintenance.models import check_models
 from snaptable.progress import Progress
 
-DESCRIPTION = """Verify a store: formats, checksums, strict JSON, counts, keys, and every frame of the journal. Needs no
-lock, so the store may be open, and changes nothing."""
 
-
-def add(commands: Subcommands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("check", help="verify everything, change nothing", description=DESCRIPTION)
-    add_directory(parser)
-    add_schema(parser)
-    parser.add_argument("--json", action="store_true", help="write the report as JSON")
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(*, store: str, schema: str | None) -> int:
     """Check, report, and return 0 if the store is sound."""
-    directory = StoreDirectory(options.directory)
-    models = load_schema(options.schema)
+    directory = StoreDirectory(store)
+    schema = schema_of(schema, store)
+    models = load_schema(schema)
     with Progress(directory.size(), f"Loading {directory.root}") as progress:
         report = check_store(directory.files, progress.advance)
         if models and not report.problems:
             report.findings += check_models(directory.files, models)
-    if options.json:
-        say(json.dumps(_report_json(directory, report, options.schema), indent=2))
+    if output().as_json:
+        output().document(_report_json(directory, report, schema))
     else:
-        _print_report(directory, report, options.schema)
+        _print_report(directory, report, schema)
     return EXIT_FAILED if report.problems else EXIT_SOUND
 
 

@@ -1,50 +1,74 @@
 """What the commands share: exit statuses, output, and the question before anything is changed."""
 
-import argparse
 import sys
 from collections.abc import Mapping
-from typing import TypeAlias
+
+import click
+
+from snaptable.cli.output import Output
 
 EXIT_SOUND = 0
 EXIT_FAILED = 1
+EXIT_CALLED_WRONGLY = 2
+EXIT_HELD = 3
+EXIT_REFUSED = 4
+EXIT_DAMAGED = 5
 EXIT_INTERRUPTED = 130
 
-Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""What `add_subparsers` returns; argparse has no public name for it."""
 
-
-class UsageError(Exception):
+class UsageError(click.UsageError):
     """A wrong call of the command."""
 
 
-def add_directory(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that every command has."""
-    parser.add_argument("directory", metavar="DIR", help="the store's directory, which holds db_snapshot.json")
+class CommandError(click.ClickException):
+    """What went wrong, in words, with the exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-def add_yes(parser: argparse.ArgumentParser) -> None:
-    """Add the option that answers the question."""
-    parser.add_argument("--yes", action="store_true", help="do it without asking")
+def output() -> Output:
+    """Return where the present command writes to."""
+    context = click.get_current_context(silent=True)
+    known = context.obj if context is not None else None
+    return known if isinstance(known, Output) else Output()
 
 
 def say(text: str = "") -> None:
-    """Write a line to standard output."""
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+    """Write a line for people to standard output: nothing with --quiet or --json."""
+    output().say(text)
 
 
 def ask(question: str, *, yes: bool) -> bool:
-    """Return whether the user agrees: with `--yes`, or by answering y or yes; any other answer is a no."""
+    """Return whether the user agrees: with `--yes`, or by answering y or yes; any other answer is a no.
+
+    Raises:
+        UsageError: there is no terminal to ask on, and no answer was piped in.
+    """
     if yes:
         return True
-    sys.stdout.write(f"{question} [y/N] ")
-    sys.stdout.flush()
+    if output().as_json:
+        raise UsageError("with --json nothing is asked: say --yes to have it done")
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if is_terminal:
+        _write(f"{question} [y/N] ")
     answer = sys.stdin.readline() if sys.stdin else ""
+    if not is_terminal:
+        if not answer:
+            raise UsageError("there is no terminal to ask on: say --yes to have it done. Nothing was changed")
+        _write(f"{question} [y/N] ")
     if not answer.endswith("\n"):
-        say()
+        _write("\n")
     if answer.strip().lower() in ("y", "yes"):
         return True
     say("Nothing was changed.")
     return False
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

@@ -1,56 +1,53 @@
 """`snaptable migrate DIR --schema MODULE:DATABASE`: apply pending migrations, or show what they would do."""
 
-import argparse
-
 from snaptable import Database
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
-    Subcommands,
     UsageError,
-    add_directory,
-    add_yes,
     ask,
     describe_number,
+    output,
     say,
 )
-from snaptable.cli.schema_option import add_schema, load_last, load_schema
+from snaptable.cli.schema_option import load_last, load_schema
+from snaptable.cli.settings import schema_of
 from snaptable.maintenance.directory import StoreDirectory
-from snaptable.maintenance.migrating import DryRun, StepReport, dry_run
+from snaptable.maintenance.migrating import DryRun, StepReport
+from snaptable.maintenance.migrating import dry_run as pending_changes
 
-DESCRIPTION = """Apply the migrations of a Database class that a store hasn't seen, as opening it does: show what each
-step changes, ask, and do it in one commit. The snapshot before it is kept in db_before/."""
 WIDTH = 110
 """Characters that are shown of a row."""
 
 
-def add(commands: Subcommands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("migrate", help="apply pending migrations", description=DESCRIPTION)
-    add_directory(parser)
-    add_schema(parser)
-    add_yes(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be done; the store may be open")
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(*, store: str, schema: str | None, yes: bool, dry_run: bool) -> int:
     """Show what is pending, ask, and apply it; return 0 if nothing is pending then."""
-    directory = StoreDirectory(options.directory)
-    models = _models_of(options.schema, directory)
-    report = dry_run(directory.files, models)
+    directory = StoreDirectory(store)
+    models = _models_of(schema_of(schema, store), directory)
+    report = pending_changes(directory.files, models)
     _print_report(directory, report)
     if report.problems:
+        _finish(report, None)
         return EXIT_FAILED
-    if options.dry_run or not (report.pending or report.filled_in):
+    if dry_run or not (report.pending or report.filled_in):
+        _finish(report, None)
         return EXIT_SOUND
-    if not ask("Apply it?", yes=options.yes):
+    if not ask("Apply it?", yes=yes):
         return EXIT_FAILED
     with models(directory.root, banner=False, migrate="open") as db:
         status = db.status()
     rows = ", ".join(f"{count:,} {table}" for table, count in status.rows.items())
     say(f"Done: the store is at sequence {status.sequence}, {rows or 'no tables'}.")
+    _finish(report, status.sequence)
     return EXIT_SOUND
+
+
+def _finish(report: DryRun, sequence: int | None) -> None:
+    """Write the report for programs; `sequence` is the commit that was made, None if none was."""
+    if output().as_json:
+        told = {"applied": sequence is not None, "sequence": sequence, "pending": list(report.pending)}
+        steps = [vars(step) | {"samples": [vars(sample) for sample in step.samples]} for step in report.steps]
+        output().document(told | {"filled_in": report.filled_in, "problems": report.problems, "steps": steps})
 
 
 def _models_of(schema: str | None, directory: StoreDirectory) -> type[Database]:

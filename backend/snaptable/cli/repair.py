@@ -1,16 +1,13 @@
 """`snaptable repair DIR`: make a damaged store open again, as far as that is safe, after saying how."""
 
-import argparse
 from collections.abc import Iterator, Sequence
 
 from snaptable.cli.common import (
     EXIT_FAILED,
     EXIT_SOUND,
-    Subcommands,
-    add_directory,
-    add_yes,
     ask,
     describe_counts,
+    output,
     say,
 )
 from snaptable.errors import listed
@@ -19,37 +16,26 @@ from snaptable.maintenance.losses import CommitSummary, Losses
 from snaptable.maintenance.repair import carry_out
 from snaptable.maintenance.salvage import RepairPlan, Unrepairable, plan_repair, verify_opens
 
-DESCRIPTION = """Make a damaged store open again, as far as that is safe. Says what it would do and asks; keeps every
-byte it sets aside in quarantine/; names the commits that can't be saved. The store must be closed."""
 MAX_KEYS = 20
 """Keys that are named of each table that a lost commit changed."""
 
 
-def add(commands: Subcommands) -> None:
-    """Add the command."""
-    parser = commands.add_parser("repair", help="make a damaged store open again", description=DESCRIPTION)
-    add_directory(parser)
-    add_yes(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what it would do, and end")
-    parser.add_argument(
-        "--discard-edit", action="store_true", help="treat a snapshot that was edited by hand as a damaged one"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(*, store: str, yes: bool, dry_run: bool, discard_edit: bool) -> int:
     """Plan, explain, ask, repair; return 0 if the store opens now."""
-    directory = StoreDirectory(options.directory)
+    directory = StoreDirectory(store)
     try:
-        if options.dry_run:
-            _explain(directory, plan_repair(directory.files, discard_edit=options.discard_edit))
+        if dry_run:
+            plan = plan_repair(directory.files, discard_edit=discard_edit)
+            _explain(directory, plan)
+            _finish(plan, done=False)
             return EXIT_SOUND
         with directory.locked():
-            plan = plan_repair(directory.files, discard_edit=options.discard_edit)
+            plan = plan_repair(directory.files, discard_edit=discard_edit)
             _explain(directory, plan)
             if not plan.is_needed:
+                _finish(plan, done=False)
                 return EXIT_SOUND
-            if not ask("Go on?", yes=options.yes):
+            if not ask("Go on?", yes=yes):
                 return EXIT_FAILED
             for name in carry_out(directory.files, plan):
                 say(f"  kept      {name}")
@@ -57,7 +43,18 @@ def run(options: argparse.Namespace) -> int:
         _explain_refusal(directory, error)
         return EXIT_FAILED
     say(f"Done: the store opens. See for yourself: {directory.command('check')}")
+    _finish(plan, done=True)
     return EXIT_SOUND
+
+
+def _finish(plan: RepairPlan, *, done: bool) -> None:
+    """Write the plan for programs."""
+    if output().as_json:
+        lost = sorted({commit.sequence for commit in (*plan.losses.whole, *plan.losses.damaged)})
+        steps = list(_steps_of(plan)) if plan.is_needed else []
+        told = {"needed": plan.is_needed, "done": done, "steps": steps, "sequence": plan.store.sequence}
+        gaps = [list(gap) for gap in plan.losses.gaps]
+        output().document(told | {"rows": plan.store.counts(), "lost": lost, "lost_between": gaps})
 
 
 def _explain_refusal(directory: StoreDirectory, reason: Unrepairable) -> None:
@@ -66,6 +63,8 @@ def _explain_refusal(directory: StoreDirectory, reason: Unrepairable) -> None:
     say("  Put a copy of the snapshot back. A damaged line can also be mended in an editor:")
     say(f"  {directory.command('check')} names it, {directory.command('accept')} takes it over.")
     say(f"  To start afresh, move {SNAPSHOT} and {JOURNAL} away.")
+    if output().as_json:
+        output().document({"needed": True, "done": False, "reason": str(reason)})
 
 
 def _explain(directory: StoreDirectory, plan: RepairPlan) -> None:

@@ -1,6 +1,5 @@
 """The option `--schema MODULE:DATABASE`: the Database class whose models rows are checked against."""
 
-import argparse
 import importlib
 import sys
 from contextlib import redirect_stdout
@@ -8,13 +7,6 @@ from pathlib import Path
 
 from snaptable import Database, SchemaError
 from snaptable.cli.common import UsageError
-
-
-def add_schema(parser: argparse.ArgumentParser) -> None:
-    """Add the option."""
-    parser.add_argument(
-        "--schema", metavar="MODULE:DATABASE", help="check rows against the models too, e.g. app.main:Library"
-    )
 
 
 def load_last(name: str) -> tuple[type[Database] | None, str]:

@@ -1,6 +1,5 @@
 """The options for keys and passphrases. No secret is an argument: those are seen by every user of the machine."""
 
-import argparse
 import getpass
 import os
 import sys
@@ -9,12 +8,6 @@ from pathlib import Path
 from snaptable.cli.common import UsageError
 
 VARIABLE = "SNAPTABLE_PASSPHRASE"
-
-
-def add_passphrase(parser: argparse.ArgumentParser) -> None:
-    """Add the option that asks for a passphrase."""
-    text = f"ask for a passphrase, unless the environment variable {VARIABLE} holds it"
-    parser.add_argument("--passphrase", action="store_true", help=text)
 
 
 def read_passphrase(*, wanted: bool, twice: bool = False) -> str | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from snaptable.errors import OpenError
 from snaptable.maintenance.stable_read import fingerprint
+from snaptable.program_name import program
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.lock import Lock, last_models
-from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT, program
+from snaptable.storage.disk.names import JOURNAL, QUARANTINE, SNAPSHOT
 from snaptable.storage.store import check_directories, read_snapshot
 
 __all__ = ["JOURNAL", "QUARANTINE", "SNAPSHOT", "NotAStore", "StoreDirectory", "program"]

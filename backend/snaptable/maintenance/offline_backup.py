@@ -1,22 +1,21 @@
 """A backup of a directory, without its models and without its lock: beside a process that has it open, or of none."""
 
 import os
-import time
 from collections.abc import Sequence
 
 from snaptable.backup.archive import OnProgress
 from snaptable.backup.making import Backup, Facts, encryption_for, target_of, write_backup
 from snaptable.captures import Capture
 from snaptable.clock import timestamp
-from snaptable.errors import BackupError, OpenError
+from snaptable.errors import BackupError
 from snaptable.maintenance.directory import StoreDirectory
-from snaptable.maintenance.stable_read import fingerprint
+from snaptable.maintenance.stable_read import read_beside_writer
 from snaptable.maintenance.untyped import UntypedStore, ignore_progress, recover_untyped
 from snaptable.storage.capture import Content, capture
 from snaptable.storage.disk.files import Files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.format import SnapshotHeader
-from snaptable.storage.store import READ_PAUSES, read_snapshot
+from snaptable.storage.store import read_snapshot
 from snaptable.table_marks import TableMarks
 
 
@@ -47,22 +46,9 @@ def back_up_directory(
     folder, name = target_of(path, directory.root, facts.folders)
 
     def take() -> Capture:
-        return capture(directory.files, facts.folders, lambda: _content(_state(directory.files)))
+        return capture(directory.files, facts.folders, lambda: _content(read_beside_writer(directory.files, lambda: _read(directory.files))))
 
     return write_backup(Files(folder), name, take, facts, encryption, on_progress)
-
-
-def _state(files: Files) -> UntypedStore:
-    """Return the state on the disk; read again if a writer changed the files meanwhile."""
-    for pause in READ_PAUSES:
-        before = fingerprint(files)
-        try:
-            return _read(files)
-        except (OpenError, FileNotFoundError):
-            if fingerprint(files) == before:
-                raise
-            time.sleep(pause)
-    return _read(files)
 
 
 def _read(files: Files) -> UntypedStore:

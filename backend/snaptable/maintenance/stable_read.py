@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from snaptable.errors import OpenError
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.journal import directory as journal_directory
@@ -26,6 +27,23 @@ def read_until_stable(files: Files, read: Callable[[], T], is_doubtful: Callable
         if not is_doubtful(result) or fingerprint(files) == before:
             return result
         time.sleep(pause)
+    return read()
+
+
+def read_beside_writer(files: Files, read: Callable[[], T]) -> T:
+    """Return what `read` gives, trying again where it raises and a writer changed the files meanwhile.
+
+    Raises:
+        OpenError, OSError: as `read` does, of files that don't change.
+    """
+    for pause in READ_PAUSES:
+        before = fingerprint(files)
+        try:
+            return read()
+        except (OpenError, FileNotFoundError):
+            if fingerprint(files) == before:
+                raise
+            time.sleep(pause)
     return read()
 
 

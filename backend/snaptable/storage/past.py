@@ -77,6 +77,7 @@ MOST_TEXTS = 100
 MOST_PLACES = 1000
 """Places that are listed."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_UNSEARCHED = (names.LOCK, names.SOCKET)
 _UNREADABLE = (".zip", ".age", ".gz")
 
 
@@ -141,5 +142,5 @@ def _files_below(files: Files, folder: str) -> Iterator[str]:
             inside = []
         if inside:
             yield from _files_below(files, f"{name}/")
-        elif files.identity(name) is not None and name != names.LOCK and not files.path(name).is_dir():
+        elif files.identity(name) is not None and name not in _UNSEARCHED and not files.path(name).is_dir():
             yield name

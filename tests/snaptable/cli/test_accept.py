@@ -38,8 +38,8 @@ def check_accepted(directory: Path, *words: str, sequence: int = 9, schema: bool
     expect_refusal(directory, SnapshotEdited, f"snaptable accept {directory}")
     if not schema:
         forget_models(directory)
-    for answer in ("", "n\n"):
-        assert unchanged(directory, "accept", directory, *arguments, answer=answer).says(*words).status == 1
+    for answer, status in (("", 2), ("n\n", 1)):
+        assert unchanged(directory, "accept", directory, *arguments, answer=answer).says(*words).status == status
     before = contents(directory)
     assert command("accept", directory, *arguments, answer="y\n").says(*words, f"sequence {sequence}").status == 0
     assert before[SNAPSHOT] in [path.read_bytes() for path in (directory / QUARANTINE).iterdir()]
@@ -195,10 +195,12 @@ def test_without_a_schema_it_warns(directory: Path, states: list[Rows]) -> None:
 
 
 def test_as_a_process(directory: Path, states: list[Rows]) -> None:
-    """Ensure the command works from a shell: shown, refused by default, done with --yes."""
+    """Ensure the command works from a shell: shown, not done without an answer, done with --yes."""
     assert states
     edit(directory / SNAPSHOT, '"note":"plain"', '"note":"other"')
-    assert process("accept", directory, "--schema", SCHEMA).says("Take it over? [y/N]").status == 1
+    assert process("accept", directory, "--schema", SCHEMA).says('note: "plain" -> "other"', "--yes").status == 2
+    declined = process("accept", directory, "--schema", SCHEMA, answer="n\n")
+    assert declined.says("Take it over? [y/N]", "Nothing was changed").status == 1
     assert process("accept", directory, "--schema", SCHEMA, "--yes").says("Done").status == 0
     assert opened(directory)["users"]["bob"]["note"] == "other"
 

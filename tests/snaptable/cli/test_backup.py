@@ -66,7 +66,7 @@ def test_beside_a_running_store(directory: Path, states: list[Rows], tmp_path: P
     with second_process.kept_open(directory):
         assert command("backup", directory, tmp_path / "open.zip").status == 0
         refused = command("restore", tmp_path / "open.zip", directory, "--yes")
-        assert refused.status == 1
+        assert refused.status == 3
         refused.says("is in use by process")
     with Store(directory, fsync=False) as db:
         sound = (directory / "db_snapshot.json").read_bytes()

@@ -233,7 +233,7 @@ def test_a_running_store_is_refused(directory: Path) -> None:
         fill(db)
         for verb in ("repair", "accept"):
             result = process(verb, directory, "--yes").says("in use by process", "close it there")
-            assert result.status == 1
+            assert result.status == 3
             assert "read_only" not in result.err
     assert process("repair", directory, "--yes").status == 0
 

@@ -3,9 +3,10 @@
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Collection
 from uuid import uuid4
+
+from snaptable.program_name import program
 
 FORMAT = 1
 """What is written, unless a store has seen migrations or purges."""
@@ -17,6 +18,8 @@ PAST_MEMBERS = ("migrations", "erased", "purged")
 SNAPSHOT = "db_snapshot.json"
 JOURNAL = "db_journal"
 LOCK = "db.lock"
+SOCKET = "db.socket"
+"""Where a server that has the store open takes the command's writes."""
 QUARANTINE = "quarantine"
 BEFORE = "db_before"
 _SEGMENT = re.compile(r"([1-9][0-9]{0,18})\.jsonl")
@@ -26,20 +29,6 @@ _TEMPORARY = re.compile(r"\.(db_snapshot|segment)\.[0-9a-f]{32}\.tmp")
 def command(verb: str, directory: str | os.PathLike[str]) -> str:
     """Return the command line of one of our commands on a directory."""
     return f"{program()} {verb} {shlex.quote(os.fspath(directory))}"
-
-
-def program() -> str:
-    """Return what to type for the command `snaptable`, where this process was started: it need not be on the PATH."""
-    if "UV_RUN_RECURSION_DEPTH" in os.environ:  # a child of `uv run`, which has put the command on our PATH only
-        uv = "uv" if shutil.which("uv") else os.environ.get("UV", "uv")
-        return f"{shlex.quote(_below_here(uv))} run snaptable"
-    return "snaptable" if shutil.which("snaptable") else "python -m snaptable"
-
-
-def _below_here(path: str) -> str:
-    """Return a path relative to the working directory if it is below it, else as it is."""
-    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - the text is what is shown
-    return path.removeprefix(here)
 
 
 def format_with(past: Collection[object]) -> int:

@@ -1,0 +1,5 @@
+"""Carry: what goes elsewhere."""
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()

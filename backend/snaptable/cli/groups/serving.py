@@ -1,0 +1,5 @@
+"""Serve: a store over HTTP."""
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()
