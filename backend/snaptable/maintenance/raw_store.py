@@ -26,6 +26,7 @@ from snaptable.history.rewind import former_json, later_json, touched
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.stable_read import read_beside_writer
+from snaptable.program_name import program
 from snaptable.schema import TableSchema
 from snaptable.secrets import masked
 from snaptable.storage.disk.files import Files
@@ -41,7 +42,6 @@ from snaptable.table_marks import TableMarks
 from snaptable.values.row_lines import find_line, line_start
 
 ZIP = b"PK\x03\x04"
-AGE = b"age-encryption.org/"
 Overlay = Mapping[tuple[str, str], bytes | None]
 """Rows that were otherwise at an earlier moment: their JSON then, None for none, by table and key."""
 
@@ -326,9 +326,9 @@ def opened(path: str) -> Iterator[RawStore]:
         yield _of_directory(StoreDirectory(path).files, Path(path))
         return
     with place.open("rb") as file:
-        start = file.read(len(AGE))
+        is_backup = is_encrypted(file) or file.read(len(ZIP)) == ZIP
     with ExitStack() as stack:
-        if start.startswith(ZIP) or start == AGE:
+        if is_backup:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="snaptable-"))
             _unpack(place, Path(folder))
             yield _of_directory(Files(Path(folder)), place)
@@ -366,10 +366,10 @@ def _of_snapshot(path: Path) -> RawStore:
 
 
 def _refuse_older(path: Path, snapshot: bytes | None) -> None:
-    if snapshot is not None and not snapshot_format.is_ours(snapshot):
+    if snapshot is not None and snapshot.startswith(b"{") and not snapshot_format.is_ours(snapshot):
         raise OpenError(
-            f"{path} is no snapshot of this format: it is damaged, of the older format, which opening it by its program "
-            f"takes over, or another file",
+            f"{path} is no snapshot as this library writes them: one of the older format is taken over when its program "
+            f"opens it, any other JSON file is shown by: {program()} serve FILE.json",
             path=path,
         )
 
