@@ -82,8 +82,8 @@ if TYPE_CHECKING:
         utc_now,
     )
     from snaptable.secrets import Secret
-    from snaptable.table import Table
     from snaptable.storage.legacy import LegacySnapshot
+    from snaptable.table import Table
 
     __version__: str
 

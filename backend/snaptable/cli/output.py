@@ -99,15 +99,16 @@ class Output:
                 plain(name), justify="right" if numbers and rows else "left", overflow="ellipsis", no_wrap=True
             )
         for row in rows:
-            table.add_row(*[_cell(Text, row.get(name)) for name in columns])
+            table.add_row(*[Text(*_cell(row.get(name))) for name in columns])
         Console(no_color=not self.has_color, highlight=False, soft_wrap=False).print(table)
         return len(rows)
 
 
-def _cell(kind: type, value: object) -> object:
+def _cell(value: object) -> tuple[str, str]:
+    """Return the text of a cell, and its style."""
     if value is None:
-        return kind("null", style="dim italic")
-    return kind(shown(value), style="cyan" if isinstance(value, str) and _UUID.fullmatch(value) else "")
+        return "null", "dim italic"
+    return shown(value), "cyan" if isinstance(value, str) and _UUID.fullmatch(value) else ""
 
 
 def shown(value: object) -> str:

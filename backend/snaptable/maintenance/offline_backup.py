@@ -46,7 +46,11 @@ def back_up_directory(
     folder, name = target_of(path, directory.root, facts.folders)
 
     def take() -> Capture:
-        return capture(directory.files, facts.folders, lambda: _content(read_beside_writer(directory.files, lambda: _read(directory.files))))
+        return capture(
+            directory.files,
+            facts.folders,
+            lambda: _content(read_beside_writer(directory.files, lambda: _read(directory.files))),
+        )
 
     return write_backup(Files(folder), name, take, facts, encryption, on_progress)
 

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from snaptable.backup.archive import Archive
 from snaptable.backup.encryption import is_encrypted
-from snaptable.changes import Key, TimedCommit
+from snaptable.changes import TimedCommit
 from snaptable.contract import CommitSource
 from snaptable.errors import BackupError, CorruptSnapshot, HistoryGone, OpenError
 from snaptable.history.moments import Moment, sequence_of
@@ -368,8 +368,8 @@ def _of_snapshot(path: Path) -> RawStore:
 def _refuse_older(path: Path, snapshot: bytes | None) -> None:
     if snapshot is not None and snapshot.startswith(b"{") and not snapshot_format.is_ours(snapshot):
         raise OpenError(
-            f"{path} is no snapshot as this library writes them: one of the older format is taken over when its program "
-            f"opens it, any other JSON file is shown by: {program()} serve FILE.json",
+            f"{path} is no snapshot as this library writes them: one of the older format is taken over when its "
+            f"program opens it, any other JSON file is shown by: {program()} serve FILE.json",
             path=path,
         )
 
