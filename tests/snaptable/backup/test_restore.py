@@ -524,7 +524,7 @@ def test_what_was_purged_goes_with_what_refers_to_it_without_a_schema_too(tmp_pa
         db.letters.insert_many([Letter(id=1, writer="bob"), Letter(id=2, writer="ann", reader="bob")])
     header = json.loads((where / "db_snapshot.json").read_bytes())["snaptable"]
     assert header["references"] == {"letters": {"writer": ["people", "cascade"], "reader": ["people", "set null"]}}
-    back_up_directory(StoreDirectory(where), tmp_path / "x.zip", Facts())
+    back_up_directory(StoreDirectory(str(where)), tmp_path / "x.zip", Facts())
     with Post(where, banner=False, fsync=False) as db:
         db.history.purge("people", "bob")
     assert restore(tmp_path / "x.zip", where).erased == 2
