@@ -210,7 +210,8 @@ class _NoRoom:
             raise OSError(errno.ENOSPC, "no space left")
         self._file.write(buffers)
 
-    def append_synced(self, data: bytes) -> None:
+    def write_synced(self, data: bytes, start: int) -> None:
+        self._file.seek(start)
         self.write([data])
         self._file.sync()
 

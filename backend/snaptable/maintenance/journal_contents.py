@@ -29,7 +29,7 @@ class SegmentContents:
 
     Attributes:
         first: the sequence that its name says it begins with.
-        data: its bytes, without the zeros preallocated at its end.
+        data: its bytes, without the zeros at its end.
         reader: the reader as far as it got, None if not even the header verifies.
         frames: the frames up to the first damage.
         later_frames: whole frames behind the first damage.

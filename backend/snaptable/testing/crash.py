@@ -56,7 +56,7 @@ class UnsyncedChanges:
     def add(self, operation: Operation) -> None:
         """Add an operation: a sync makes earlier changes durable, any other is an unsynced change itself."""
         match operation.kind:
-            case "write" | "reserve" | "truncate" | "sync" | "sync failed":
+            case "write" | "zeros" | "reserve" | "truncate" | "sync" | "sync failed":
                 if operation.inode in self.durable.inodes:  # else the file was removed, and dropped here
                     self._add_to_file(operation)
             case "syncdir":

@@ -22,11 +22,13 @@ from snaptable.testing.faults import DiskFaults
 ROOT = Path("/simulated")
 PREALLOCATE_FROM = 1200
 """Bytes from which on a new file is preallocated; few, so that a search meets such files."""
-PREALLOCATION = 1500
-"""Bytes that are preallocated; few, so that a search meets the moments at which more are."""
+ROOM = 1500
+"""Bytes of zeros behind a journal; few, so that a search meets the moments at which more are written."""
 _inode_numbers = itertools.count(1)
 
-Kind = Literal["mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"]
+Kind = Literal[
+    "mkdir", "create", "write", "zeros", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,21 @@ class SimulatedFile(File):
         if self._disk.fsync:
             self._disk.perform(Operation("sync", self._name, self._inode))
 
-    def append_synced(self, data: bytes) -> None:
+    def write_synced(self, data: bytes, start: int) -> None:
         """Write and sync, in two operations: a crash may come between them."""
-        self._append_then_sync(data)
+        self._write_then_sync(data, start)
+
+    def write_zeros(self, start: int, count: int) -> None:
+        """Write zeros, an operation of its own, so that faults can strike it alone."""
+        self._disk.perform(Operation("zeros", self._name, self._inode, start, bytes(count)))
 
     def preallocate(self, start: int, count: int) -> None:
         """Lengthen the file by zeros."""
         self._disk.perform(Operation("reserve", self._name, self._inode, start + count))
+
+    def seek(self, position: int) -> None:
+        """Continue writing at a position."""
+        self._position = position
 
     def truncate(self, size: int) -> None:
         """Cut the file at `size`, and continue writing there."""
@@ -154,7 +164,7 @@ class SimulatedDisk(Files):
             operations: what was already done to the disk since then, and may be lost in a power cut.
         """
         super().__init__(root, fsync=fsync)
-        self.preallocation = PREALLOCATION if fsync else 0
+        self.room = ROOM if fsync else 0
         self.preallocate_from = PREALLOCATE_FROM if fsync else sys.maxsize
         self.start = contents.copy()
         self.contents = contents.copy()
@@ -180,7 +190,7 @@ class SimulatedDisk(Files):
             return
         if failure.how == "after":
             self.record(operation)
-        elif failure.how == "short" and operation.kind == "write":
+        elif failure.how == "short" and operation.kind in ("write", "zeros"):
             self.record(replace(operation, data=operation.data[: failure.written]))
         elif operation.kind == "sync" and isinstance(failure.error, OSError):
             self.record(replace(operation, kind="sync failed"))
@@ -326,7 +336,7 @@ def _folder(name: str) -> str:
 
 def apply(contents: Contents, operation: Operation) -> None:
     """Change contents as an operation changes what a running system sees."""
-    if operation.kind in ("write", "reserve", "truncate"):
+    if operation.kind in ("write", "zeros", "reserve", "truncate"):
         contents.inodes[operation.inode] = applied_to_bytes(contents.inodes[operation.inode], operation)
     elif operation.kind == "create":
         contents.inodes[operation.inode] = b""
@@ -350,7 +360,7 @@ def apply_to_names(contents: Contents, operation: Operation) -> None:
 
 
 def applied_to_bytes(before: bytes, operation: Operation) -> bytes:
-    """Return a file's bytes after a write, a reservation or a truncation."""
+    """Return a file's bytes after a write, of zeros or others, a reservation or a truncation."""
     if operation.kind == "reserve":
         return before.ljust(operation.offset, b"\0")
     if operation.kind == "truncate":

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple, Self
 
 How = Literal["before", "after", "short"]
 OPERATIONS = (
-    "mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir",
+    "mkdir", "create", "write", "zeros", "reserve", "truncate", "sync", "rename", "unlink", "syncdir",
     "open", "read", "list", "inspect", "lock", "close",
 )  # fmt: skip
-CHANGES = ("mkdir", "create", "write", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "close")
+CHANGES = ("mkdir", "create", "write", "zeros", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "close")
 GROUPS = {"fsync": ("sync", "syncdir"), "change": CHANGES, "any": OPERATIONS}
 """Names for several operations: "fsync" is the sync of a file or of a directory, "change" all that change the disk."""
 

@@ -98,7 +98,7 @@ class RecordedDirectory(SimulatedDisk):
                 self._real.make_directory(operation.name)
             case "create" if operation.name not in self._real.list(operation.name.rpartition("/")[0]):
                 self._open_files[operation.inode] = self._real.create(operation.name)
-            case "write" | "reserve" | "truncate":
+            case "write" | "zeros" | "reserve" | "truncate":
                 self._change_bytes_for_real(operation)
             case "rename":
                 self._real.replace(operation.name, operation.target)
@@ -110,7 +110,10 @@ class RecordedDirectory(SimulatedDisk):
         file = self._open_files.get(operation.inode) or self._real.append(operation.name)
         self._open_files[operation.inode] = file
         if operation.kind == "write":
+            file.seek(operation.offset)
             file.write([operation.data])
+        elif operation.kind == "zeros":
+            file.write_zeros(operation.offset, len(operation.data))
         elif operation.kind == "reserve":
             size = file.identity().size
             file.preallocate(size, operation.offset - size)

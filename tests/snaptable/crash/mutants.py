@@ -38,6 +38,7 @@ from snaptable.storage.journal.segment import Segment
 from snaptable.storage.past import StorePast
 from snaptable.storage.snapshot import checkpointer
 from snaptable.storage.snapshot.checkpointer import Checkpointer
+from snaptable.testing.disk import SimulatedFile
 
 Patch = pytest.MonkeyPatch
 SEED = 20261120
@@ -183,8 +184,41 @@ def half_frame_left(patch: Patch) -> None:
     patch.setattr(Segment, "truncate_to_last_frame", lambda _: True)
 
 
+def frames_behind_the_zeros(patch: Patch) -> None:
+    """Write each frame where the zeros end, as a write at the end of the file does."""
+
+    def write_synced(file: SimulatedFile, data: bytes, _: int) -> None:
+        file._write_then_sync(data, file.identity().size)
+
+    patch.setattr(SimulatedFile, "write_synced", write_synced)
+
+
+def half_the_zeros_left(patch: Patch) -> None:
+    """Take zeros that found no room for all that was asked for, and write behind them."""
+
+    def make_room(segment: Segment, file: files.File, count: int) -> bool:
+        start = segment._end_of_room
+        with suppress(OSError):
+            file.write_zeros(start, count)
+        segment._end_of_room = segment.size = start + count
+        return True
+
+    patch.setattr(Segment, "_make_room", make_room)
+
+
+def zeros_over_frames(patch: Patch) -> None:
+    """Write zeros from where they ended before frames were written without them."""
+    original = Segment._make_room
+
+    def make_room(segment: Segment, file: files.File, count: int) -> bool:
+        segment._end_of_room = segment.__dict__.setdefault("stale", segment._end_of_room)
+        return original(segment, file, count)
+
+    patch.setattr(Segment, "_make_room", make_room)
+
+
 def cut_not_synced_before_the_mark(patch: Patch) -> None:
-    """Sync the cut of the preallocated room together with the mark of a clean close."""
+    """Sync the cut of the room together with the mark of a clean close."""
     original = Segment.close
 
     def close(segment: Segment, sequence: int) -> None:
@@ -496,6 +530,9 @@ MUTANTS = (
     Mutant("empty segment removed first", empty_segment_removed_first, ("given up",)),
     Mutant("segment removed before a snapshot covers it", segment_removed_too_early, ("rolling journal",)),
     Mutant("half a frame left after a failed write", half_frame_left, ("short write",)),
+    Mutant("frames written behind the zeros", frames_behind_the_zeros, ("journal only",)),
+    Mutant("zeros written over frames", zeros_over_frames, ("without zeros",)),
+    Mutant("half the zeros taken for all", half_the_zeros_left, ("without zeros",)),
     Mutant("cut not synced before the mark of a close", cut_not_synced_before_the_mark, ("restarts",)),
     Mutant("errors of a write swallowed", write_errors_swallowed, ("short write", "ENOSPC")),
     Mutant("snapshot not synced", snapshot_not_synced, ("small commits",)),

@@ -6,6 +6,7 @@ In every state the past is looked at as well: see `oracle`.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, partialmethod
@@ -166,6 +167,21 @@ def failing_sync(db: Shelf) -> None:
     db.authors.insert(Author(name="last"))
 
 
+def without_zeros(db: Shelf) -> None:
+    """Find no room for all the zeros behind the journal, nor to sync them, and then enough."""
+    disk_of(db).faults.fail("zeros", errno.ENOSPC, times=3, how="short")
+    for number in range(1, 5):
+        db.authors.insert(Author(name=f"author {number}", note="n" * (number * 311 % 900)))
+    db.close()
+    db.open()
+    db.authors.insert(Author(name="with zeros"))
+    disk_of(db).faults.fail("sync", times=1, name=".jsonl")
+    with suppress(WriteFailed):
+        db.authors.insert(Author(name="lost, or not", note="n" * 2000))
+    db.persist()
+    db.authors.insert(Author(name="last", note="n" * 1400))
+
+
 def given_up(db: Shelf) -> None:
     """Take a write back whose bytes may well be on the disk, and restart again and again."""
     db.authors.insert(Author(name="before"))
@@ -254,12 +270,24 @@ WORKLOADS: dict[str, Workload] = {
     "gathered": gathered,
     "failing sync": failing_sync,
     "given up": given_up,
+    "without zeros": without_zeros,
     "undone": undone,
     "merged": merged,
     "forgotten": forgotten,
     "erased": erased,
 }
-JOURNAL_ONLY = (journal_only, rolling_journal, pruned, gathered, failing_sync, given_up, merged, forgotten, erased)
+JOURNAL_ONLY = (
+    journal_only,
+    rolling_journal,
+    pruned,
+    gathered,
+    failing_sync,
+    given_up,
+    without_zeros,
+    merged,
+    forgotten,
+    erased,
+)
 SEGMENT_BYTES = {
     "rolling": 600,
     "rolling journal": 600,

@@ -87,7 +87,8 @@ class Disk:
 
     @staticmethod
     def _in_the_middle(operation: str, fault: Fault) -> bool:
-        return operation in {"after": ("write", "sync", "replace"), "short": ("write",), "lost": ("sync",)}[fault.how]
+        writes = ("write", "zeros")
+        return operation in {"after": (*writes, "sync", "replace"), "short": writes, "lost": ("sync",)}[fault.how]
 
 
 class FaultyFile(File):
@@ -118,9 +119,16 @@ class FaultyFile(File):
         if fault is not None:
             raise fault.fresh()
 
-    def append_synced(self, data: bytes) -> None:
+    def write_synced(self, data: bytes, start: int) -> None:
         """Write and sync, or either fails."""
-        self._append_then_sync(data)
+        self._write_then_sync(data, start)
+
+    def write_zeros(self, start: int, count: int) -> None:
+        """Write zeros, all or half and fail."""
+        fault = self._disk.meet("zeros", self._name)
+        super().write_zeros(start, count // 2 if fault is not None and fault.how == "short" else count)
+        if fault is not None:
+            raise fault.fresh()
 
     def truncate(self, size: int) -> None:
         """Truncate, or fail."""

@@ -24,8 +24,8 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _FLAGS = _NOFOLLOW | _CLOEXEC | _NONBLOCK | _BINARY
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """The error numbers of a full disk."""
-PREALLOCATION = 1 << 16
-"""Bytes by which a growing file is lengthened ahead of its end, which makes its next syncs cheaper."""
+ROOM = 1 << 16
+"""Bytes of zeros that are written behind a small growing file's end, which makes its next syncs cheaper."""
 PREALLOCATE_FROM = 1 << 19
 """Size from which on a new file is preallocated before it is written."""
 MAX_BUFFERS = 512
@@ -119,8 +119,8 @@ class File:
         if self._fsync:
             _sync_descriptor(self._descriptor)
 
-    def append_synced(self, data: bytes) -> None:
-        """Append bytes to a preallocated file, and return when they are on the disk.
+    def write_synced(self, data: bytes, start: int) -> None:
+        """Write bytes over the zeros at `start`, and return when they are on the disk; the write position may move.
 
         One call of the system, if it offers one: between two calls another thread could take the interpreter's lock.
 
@@ -129,26 +129,44 @@ class File:
             SyncFailed: it is unknown whether they are on the disk.
         """
         if not (self._fsync and hasattr(os, "RWF_DSYNC")):
-            self._append_then_sync(data)
+            self._write_then_sync(data, start)
             return
-        start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         try:
             written = os.pwritev(self._descriptor, [data], start, os.RWF_DSYNC)
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise
             raise SyncFailed.of(error) from error
-        os.lseek(self._descriptor, start + written, os.SEEK_SET)
         if written < len(data):
-            self._append_then_sync(data[written:])
+            self._write_then_sync(data[written:], start + written)
 
-    def _append_then_sync(self, data: bytes) -> None:
+    def _write_then_sync(self, data: bytes, start: int) -> None:
+        self.seek(start)
         self.write([data])
         sync(self.sync)
+
+    def write_zeros(self, start: int, count: int) -> None:
+        """Write `count` zero bytes from `start`, the file's present end; the write position does not move.
+
+        Once they are synced, what is written over them changes nothing else of the file: its sync is one write of the
+        disk. Of space that is only reserved, the file system must note that it is in use (on ext4, a commit of its
+        own journal for every 4 KiB).
+
+        Raises:
+            OSError: not all of them were written; `truncate` restores the file.
+        """
+        zeros = memoryview(bytes(count))
+        while zeros:
+            written = os.pwrite(self._descriptor, zeros, start)
+            zeros, start = zeros[written:], start + written
 
     def preallocate(self, start: int, count: int) -> None:
         """Lengthen the file by `count` zero bytes from `start`, its present end; the write position does not move."""
         os.posix_fallocate(self._descriptor, start, count)
+
+    def seek(self, position: int) -> None:
+        """Continue writing at a position."""
+        os.lseek(self._descriptor, position, os.SEEK_SET)
 
     def truncate(self, size: int) -> None:
         """Shorten the file to `size` bytes, and continue writing there."""
@@ -180,9 +198,9 @@ class Files:
         """Take a directory; without `fsync` everything survives the death of the process, but not a power cut."""
         self.root = root
         self.fsync = fsync
-        self.preallocation = PREALLOCATION if fsync and hasattr(os, "posix_fallocate") else 0
-        """Bytes to preallocate behind a growing file's end: a sync has less to write if the size did not change."""
-        self.preallocate_from = PREALLOCATE_FROM if self.preallocation else sys.maxsize
+        self.room = ROOM if fsync and hasattr(os, "pwrite") else 0
+        """Bytes of zeros to write behind a small growing file's end; 0 for none."""
+        self.preallocate_from = PREALLOCATE_FROM if fsync and hasattr(os, "posix_fallocate") else sys.maxsize
         """Size in bytes from which on a new file is preallocated."""
         self._admitted: int | None = None
         """A user whose files are read as well as this process's own."""

@@ -37,7 +37,7 @@ def path_of(first: int) -> str:
 
 
 def read(files: Files, first: int) -> bytes:
-    """Return a segment's content without the zeros preallocated behind its last line; raises as `Files.read`."""
+    """Return a segment's content without the zeros behind its last line; raises as `Files.read`."""
     return files.read(path_of(first)).rstrip(b"\0")
 
 

@@ -1,7 +1,7 @@
 """The end of a journal that another process writes: what was added since it was last looked at.
 
 A follower knows the commit that it has come to, and the place behind it in a segment. It reads from there on: O(new
-bytes), and the zeros that the writer preallocates. The frames must continue the chain; where they don't, another
+bytes), and the zeros that the writer writes ahead. The frames must continue the chain; where they don't, another
 history has taken the place (files put back, a repair, a write that was given up), or files were pruned meanwhile.
 """
 

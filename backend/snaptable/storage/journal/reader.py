@@ -59,7 +59,7 @@ class SegmentReader:
 
         Args:
             path: the file's path, for messages.
-            data: its content, without preallocated zeros.
+            data: its content, without the zeros behind it.
             first: the sequence that its name says it begins with.
             following: where the next file begins. What lies behind that here was given up, and is not read. None for
                 the last file.

@@ -13,7 +13,7 @@ the rest. Until the last step nothing says that anything was purged.
 2. A snapshot is written and synced, renamed, and its directory synced (`Checkpointer.checkpoint`). From here on no
    commit up to this one is needed to recover the present, so none that is purged is. It doesn't hold the row.
 3. A new segment is begun: its header is written to a temporary file, synced, renamed, and the directory of the journal
-   synced; then what was preallocated behind the last frame of the present segment is cut off. Its bytes needn't be
+   synced; then the room behind the last frame of the present segment is cut off. Its bytes needn't be
    synced: frames are, and the new segment bounds what counts of it. From here on all segments that hold
    commits to be purged are written by nobody else (`GroupCommit.begin_segment`).
 4. Each segment that holds such commits is written anew, without what lies behind its last frame: to a temporary file,

@@ -14,6 +14,9 @@ from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import File, Files, sync
 from snaptable.storage.journal.format import SegmentHeader, encode_close, encode_frame, encode_header
 
+MOST_ROOM = 8
+"""Up to how many times its least size the room grows with the file."""
+
 
 class Segment:
     """The journal file that is being written.
@@ -46,7 +49,7 @@ class Segment:
         self.first = first
         self.head_digest = previous_digest
         self.size = 0
-        self._allocated = 0
+        self._end_of_room = 0
         self._has_unsynced_cut = False
         self._files, self._clock = files, clock
         self._name = f"{names.JOURNAL}/{names.segment(first)}"
@@ -80,7 +83,7 @@ class Segment:
             lines.append(line)
         replace_durably(self._files, names.temporary_segment(), self._name, lines)
         self._file = self._files.append(self._name)
-        self.size = self._allocated = sum(map(len, lines))
+        self.size = self._end_of_room = sum(map(len, lines))
         self.head_digest = head_digest
 
     def append(self, commits: Sequence[CommitRecord]) -> str:
@@ -104,7 +107,7 @@ class Segment:
             try:
                 # 1. Nothing behind the last frame. A disk may do the cut after what is written later, or not at all:
                 #    it is synced first, or the freed blocks could lie behind the mark, holding anything.
-                if self._allocated > self.size:
+                if self._end_of_room > self.size:
                     self.truncate_to_last_frame()
                 if self._has_unsynced_cut:
                     sync(self._file.sync)
@@ -114,7 +117,7 @@ class Segment:
                 self.drop()
 
     def finish(self) -> None:
-        """Cut off what was preallocated behind the last frame, and close the file: the next segment follows."""
+        """Cut off the room behind the last frame, and close the file: the next segment follows."""
         self.truncate_to_last_frame()
         self.drop()
 
@@ -122,28 +125,37 @@ class Segment:
         if self._file is None:
             self.begin()
         assert self._file is not None
-        if not last and self._preallocate(self._file, len(line)):
-            self._file.append_synced(line)
+        if not last and self._make_room(self._file, len(line)):
+            self._file.write_synced(line, self.size)
         else:
+            self._file.seek(self.size)
             self._file.write([line])
             sync(self._file.sync)
         self._has_unsynced_cut = False
         self.size += len(line)
+        self._end_of_room = max(self._end_of_room, self.size)
         self.head_digest = digest
 
-    def _preallocate(self, file: File, count: int) -> bool:
-        """Return whether `count` bytes fit into what is preallocated, preallocating more if they don't."""
-        if self.size + count > self._allocated and self._files.preallocation:
-            end = self.size + max(count, self._files.preallocation)
+    def _make_room(self, file: File, count: int) -> bool:
+        """Return whether `count` bytes fit into the zeros behind the last frame, which are written first if need be.
+
+        Raises:
+            SyncFailed: it is unknown whether the zeros are on the disk.
+        """
+        least = self._files.room
+        if self.size + count > self._end_of_room and least:
+            start = self._end_of_room
+            self._end_of_room = self.size + max(count, least, min(self.size, MOST_ROOM * least))
             try:
-                file.preallocate(self._allocated, end - self._allocated)
+                file.write_zeros(start, self._end_of_room - start)
             except OSError:
+                self.truncate_to_last_frame()
                 return False
-            self._allocated = end
-        return self.size + count <= self._allocated
+            sync(file.sync)
+        return self.size + count <= self._end_of_room
 
     def truncate_to_last_frame(self) -> bool:
-        """Cut off what is behind the last frame: preallocated zeros, or half a frame after a failed *write*.
+        """Cut off what is behind the last frame: zeros, or half a frame after a failed *write*.
 
         Never after a failed sync: the kernel has dropped the pages then, and a later sync would report success.
 
@@ -153,7 +165,7 @@ class Segment:
         try:
             if self._file is not None:
                 self._file.truncate(self.size)
-                self._allocated = self.size
+                self._end_of_room = self.size
                 self._has_unsynced_cut = True
         except OSError:
             return False
