@@ -25,6 +25,7 @@ from tests.snaptable.contract.query_model import (
     rows,
     sort,
 )
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.contract.test_query_property import churn, fill
 from tests.snaptable.support import refuses
 
@@ -175,9 +176,11 @@ GROUPED = st.lists(
 
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), ASKED, GROUPED, st.data())
-def test_as_plain_python(values: list[dict[str, Any]], asked: Any, groups: Any, data: st.DataObject) -> None:
+def test_as_plain_python(
+    stores: Stores, values: list[dict[str, Any]], asked: Any, groups: Any, data: st.DataObject
+) -> None:
     """Ensure that both tables answer as Python does: at rest, inside a transaction, and beside one that isn't over."""
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         before = fill(db, values)
         present = {row.id: row for row in before}
 
@@ -213,9 +216,9 @@ class Readings(Database):
     readings: Table[Reading] = table(Index("score", ordered=True), Index("name", "score", ordered=True))
 
 
-def test_of_no_rows_a_sum_is_zero_of_its_type_and_the_others_are_none() -> None:
+def test_of_no_rows_a_sum_is_zero_of_its_type_and_the_others_are_none(stores: Stores) -> None:
     """Nothing raises where there is nothing; None alone is nothing too."""
-    with Readings("memory:") as db:
+    with stores.new(Readings) as db:
         for _ in range(2):
             zeros: list[object] = [db.readings.sum(Reading.score), db.readings.sum(Reading.ratio)]
             zeros += [db.readings.sum(Reading.price), db.readings.sum(Reading.mixed)]
@@ -234,9 +237,9 @@ def test_of_no_rows_a_sum_is_zero_of_its_type_and_the_others_are_none() -> None:
             db.readings.insert(Reading(id=1))
 
 
-def test_sums_are_exact() -> None:
+def test_sums_are_exact(stores: Stores) -> None:
     """The order of the rows changes no sum, and no sum between two rows gets too big."""
-    with Readings("memory:") as db:
+    with stores.new(Readings) as db:
         ratios = [1e308, 1e308, -1e308, 0.1, 1e-300]
         prices = [Decimal("1E+30"), Decimal("0.01"), Decimal("-1E+30"), Decimal(3), Decimal("1E-40")]
         times = [timedelta.max, timedelta.max, timedelta.min, timedelta(microseconds=1), None]
@@ -277,15 +280,15 @@ def test_sums_are_exact() -> None:
         (lambda db: db.readings.group_by(Reading.score).limit("3"), ["limit", "str"]),
     ],
 )
-def test_what_has_no_meaning_is_refused(ask_wrongly: Any, words: list[str]) -> None:
+def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery names the table, the column and the type."""
-    with Readings("memory:") as db:
+    with stores.new(Readings) as db:
         refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
-def test_conditions_on_groups() -> None:
+def test_conditions_on_groups(stores: Stores) -> None:
     """Aggregates compare as columns do: None is less than nothing, == and != hold for it, `&`, `|`, `~` combine."""
-    with Readings("memory:") as db:
+    with stores.new(Readings) as db:
         db.readings.insert_many(
             Reading(id=number, name=name, score=score)
             for number, (name, score) in enumerate([("a", 1), ("a", 5), ("b", None), ("b", None), ("c", 7)])
@@ -308,9 +311,9 @@ def test_conditions_on_groups() -> None:
             _ = first[0].worst
 
 
-def test_the_extremes_by_an_ordered_index_don_t_grow_with_the_rows() -> None:
+def test_the_extremes_by_an_ordered_index_don_t_grow_with_the_rows(stores: Stores) -> None:
     """Ensure that min and max of an indexed column, or behind a fixed one, look at one row."""
-    with Readings("memory:") as db:
+    with stores.new(Readings) as db:
         db.readings.insert_many(Reading(id=number, score=number % 97, name="ab"[number % 2]) for number in range(1000))
         assert db.readings.where().explain(Min(Reading.score)).rows == 1
         assert db.readings.where(name="a").explain(Max(Reading.score)).rows == 1

@@ -5,10 +5,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import refuses, start
 
 from snaptable import Database, DatabaseClosed, ForeignKey, ForeignKeyViolation, Row, Table, TransactionError
@@ -33,9 +33,9 @@ class Store(Database):
 
 
 @pytest.fixture(name="db")
-def open_store(tmp_path: Path) -> Iterator[Store]:
+def open_store(stores: Stores) -> Iterator[Store]:
     """Give a store with one counter."""
-    db = Store(tmp_path / "data", fsync=False).open()
+    db = stores.lasting(Store).open()
     db.counters.insert(Counter(id="a"))
     yield db
     start(db.close).result(PATIENCE)
@@ -60,20 +60,24 @@ def add(db: Store, amount: int, *, task: int = 0, fails: bool = False) -> int:
     return value
 
 
-def test_runs_a_function_as_one_transaction(db: Store) -> None:
+def test_runs_a_function_as_one_transaction(stores: Stores, db: Store) -> None:
     """Ensure that run gives the function's result, positional and keyword arguments passed on, as one commit."""
     sequence = db.status().sequence
     assert in_time(db.run(add, 5, task=3)) == 5
-    assert db.status().sequence == sequence + 1
+    assert stores.is_next(sequence, db.status().sequence)
     assert (db.counters["a"].value, db.entries.where(task=3).count()) == (5, 1)
 
 
-def test_is_durable_when_it_returns(db: Store, tmp_path: Path) -> None:
-    """Ensure that what run returned from is in the snapshot's file."""
+def test_is_durable_when_it_returns(stores: Stores, db: Store) -> None:
+    """Ensure that what run returned from is in the snapshot's file, or for every client of the server."""
+    before = stores.content(db)
 
     async def work() -> None:
         await db.run(add, 7)
-        assert '"value":7' in (tmp_path / "data" / "db_snapshot.json").read_text()
+        if stores.on_postgres:
+            assert stores.content(db)["counters"] != before["counters"]
+        else:
+            assert b'"value":7' in stores.content(db)["db_snapshot.json"]
 
     in_time(work())
 

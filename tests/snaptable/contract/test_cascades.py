@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import refuses
 
 from snaptable import Database, ForeignKey, ForeignKeyViolation, Index, InvalidRow, Row, Table, Unique
@@ -109,11 +110,11 @@ def content(db: Graph) -> World:
 
 
 @given(worlds(), st.data())
-def test_takes_exactly_the_closure(world: World, data: st.DataObject) -> None:
+def test_takes_exactly_the_closure(stores: Stores, world: World, data: st.DataObject) -> None:
     """Ensure that deletes, one or several in a transaction, take what plain search says, or are refused whole."""
     victims = data.draw(st.lists(st.sampled_from(sorted(world)), min_size=1, max_size=4))
     after = dict(world)
-    with Graph("memory:") as db:
+    with stores.new(Graph) as db:
         fill(db, world)
         refused = False
         try:
@@ -133,14 +134,14 @@ def test_takes_exactly_the_closure(world: World, data: st.DataObject) -> None:
 
 
 @given(worlds(), st.data())
-def test_takes_the_closure_of_a_query(world: World, data: st.DataObject) -> None:
+def test_takes_the_closure_of_a_query(stores: Stores, world: World, data: st.DataObject) -> None:
     """Ensure that a bulk delete does what deleting each of its rows in one transaction would."""
     limit = data.draw(st.integers(0, 8))
     keys = sorted(key for table, key in world if table == "nodes" and key <= limit)
     after = dict(world)
     for key in keys:
         after = delete(after, ("nodes", key)) if ("nodes", key) in after else after
-    with Graph("memory:") as db:
+    with stores.new(Graph) as db:
         fill(db, world)
         query = db.nodes.where(Node.id <= limit)
         if is_sound(after):
@@ -153,9 +154,9 @@ def test_takes_the_closure_of_a_query(world: World, data: st.DataObject) -> None
 
 
 @given(worlds(), st.data())
-def test_rolls_a_closure_back(world: World, data: st.DataObject) -> None:
+def test_rolls_a_closure_back(stores: Stores, world: World, data: st.DataObject) -> None:
     """Ensure that a savepoint rolled back brings back everything a delete took with it, in its place."""
-    with Graph("memory:") as db:
+    with stores.new(Graph) as db:
         fill(db, world)
         order = list(db.nodes), list(db.links)
         with db.transaction():
@@ -171,9 +172,9 @@ def test_rolls_a_closure_back(world: World, data: st.DataObject) -> None:
         assert db.check() == []
 
 
-def test_takes_a_long_chain() -> None:
+def test_takes_a_long_chain(stores: Stores) -> None:
     """Ensure that a cascade over thousands of rows in a chain needs no recursion of Python's."""
-    with Graph("memory:") as db:
+    with stores.new(Graph) as db:
         db.nodes.insert_many([Node(id=key, parent=key - 1 if key else None) for key in range(5_000)])
         db.nodes.delete(2_500)
         assert len(db.nodes) == 2_500
@@ -181,7 +182,7 @@ def test_takes_a_long_chain() -> None:
         assert (len(db.nodes), db.check()) == (0, [])
 
 
-def test_refuses_set_null_that_its_model_refuses() -> None:
+def test_refuses_set_null_that_its_model_refuses(stores: Stores) -> None:
     """Ensure that where a model doesn't take the None that set null would write, the delete is refused."""
 
     class Owner(Row):
@@ -201,7 +202,7 @@ def test_refuses_set_null_that_its_model_refuses() -> None:
         owners: Table[Owner]
         pets: Table[Pet]
 
-    with Home("memory:") as db:
+    with stores.new(Home) as db:
         db.owners.insert(Owner(id="ann"))
         db.pets.insert(Pet(id="rex", owner="ann"))
         refuses(InvalidRow, lambda: db.owners.delete("ann"), "pets", "'rex'")
@@ -209,9 +210,9 @@ def test_refuses_set_null_that_its_model_refuses() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_takes_a_ring(count: int) -> None:
+def test_takes_a_ring(stores: Stores, count: int) -> None:
     """Ensure that rows that refer to one another in a ring go together."""
-    with Graph("memory:") as db:
+    with stores.new(Graph) as db:
         with db.transaction():
             for key in range(count):
                 db.nodes.insert(Node(id=key, parent=(key + 1) % count, friend=(key + 2) % count))

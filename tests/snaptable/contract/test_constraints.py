@@ -3,11 +3,11 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import pytest
-from tests.snaptable.support import WAYS, Way, begun_anew, files_of, refuses
+from tests.snaptable.contract.stores import Stores
+from tests.snaptable.support import WAYS, Way, begun_anew, refuses
 
 from snaptable import (
     ConstraintError,
@@ -56,9 +56,9 @@ class Library(Database):
 
 
 @pytest.fixture(name="db")
-def open_library(tmp_path: Path) -> Iterator[Library]:
+def open_library(stores: Stores) -> Iterator[Library]:
     """Give a library of two users, their documents and notes, in a directory."""
-    with Library(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Library) as db:
         db.users.insert_many([User(id="ann", email="a@b.org"), User(id="bob", email="b@b.org", boss_id="ann")])
         db.documents.insert_many([Document(user_id="ann", name="x"), Document(user_id="bob", name="x")])
         db.notes.insert_many([Note(id="n1", document_id=1), Note(id="n2", document_id=2, user_id="bob")])
@@ -140,25 +140,25 @@ VIOLATIONS: list[tuple[str, Callable[[Library], object], type[ConstraintError], 
 
 @pytest.mark.parametrize(("work", "error", "words"), [v[1:] for v in VIOLATIONS], ids=[v[0] for v in VIOLATIONS])
 def test_violations_leave_nothing_behind(
-    db: Library, work: Callable[[Library], object], error: type[ConstraintError], words: tuple[str, ...]
+    stores: Stores, db: Library, work: Callable[[Library], object], error: type[ConstraintError], words: tuple[str, ...]
 ) -> None:
     """Ensure that a violation is named, and that rows, indexes, the sequence and the files are as they were."""
     assert db.directory is not None
-    rows, files, sequence = rows_of(db), files_of(db.directory), db.status().sequence
+    rows, files, sequence = rows_of(db), stores.content(db), db.status().sequence
     refuses(error, lambda: work(db), *words)
     assert rows_of(db) == rows
     assert db.status().sequence == sequence
     assert db.check() == []
-    assert files_of(db.directory) == files
+    assert stores.content(db) == files
 
 
 @pytest.mark.parametrize(("work", "error"), [v[1:3] for v in VIOLATIONS], ids=[v[0] for v in VIOLATIONS])
 def test_violations_take_their_transaction_back(
-    db: Library, work: Callable[[Library], object], error: type[ConstraintError]
+    stores: Stores, db: Library, work: Callable[[Library], object], error: type[ConstraintError]
 ) -> None:
     """Ensure that a violation not caught, or judged at the end, takes everything of its transaction back."""
     assert db.directory is not None
-    rows, files = rows_of(db), files_of(db.directory)
+    rows, files = rows_of(db), stores.content(db)
 
     def transact() -> None:
         with db.transaction():
@@ -170,7 +170,7 @@ def test_violations_take_their_transaction_back(
     refuses(error, transact)
     assert rows_of(db) == rows
     assert db.check() == []
-    assert files_of(db.directory) == files
+    assert stores.content(db) == files
     assert db.users.insert(User(id="new", email="new@b.org")).id == "new"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import pytest
+from tests.snaptable.contract.stores import Stores
 
 from snaptable import (
     Database,
@@ -36,9 +37,9 @@ class Notes(Database):
 
 
 @pytest.fixture
-def db() -> Notes:
+def db(stores: Stores) -> Notes:
     """Give an open database."""
-    return Notes("memory:").open()
+    return stores.new(Notes).open()
 
 
 def test_a_row_is_made_of_values(db: Notes) -> None:
@@ -53,7 +54,7 @@ def test_a_row_is_made_of_values(db: Notes) -> None:
     assert db.notes.create(text="z").id == 8
 
 
-def test_fields_may_have_any_name() -> None:
+def test_fields_may_have_any_name(stores: Stores) -> None:
     """Also those of Python's own parameters."""
 
     class Odd(Row):
@@ -65,7 +66,7 @@ def test_fields_may_have_any_name() -> None:
     class Odds(Database):
         odds: Table[Odd]
 
-    with Odds("memory:") as db:
+    with stores.new(Odds) as db:
         assert db.odds.create(id=new_id(), key="a", self="b", fields="c").fields == "c"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
+from tests.snaptable.contract.stores import Stores
 
 from snaptable import (
     ConstraintError,
@@ -47,9 +48,9 @@ EMMA = Book(id=1, author_id="ann", title="Emma", year=1815)
 
 
 @pytest.fixture
-def db() -> Shelf:
+def db(stores: Stores) -> Shelf:
     """Give a database with an author and her book."""
-    db = Shelf("memory:").open()
+    db = stores.new(Shelf).open()
     db.authors.insert(ANN)
     db.books.insert(EMMA)
     return db

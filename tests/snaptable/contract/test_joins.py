@@ -23,6 +23,7 @@ from tests.snaptable.contract.query_model import (
     rows,
     sort,
 )
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.contract.test_query_property import churn, fill
 from tests.snaptable.support import refuses
 
@@ -69,9 +70,9 @@ def check_joined(source: Table[Any], other: Table[Any], asked: Any, present: Seq
 
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), JOINED, st.data())
-def test_joins_as_plain_python(values: list[dict[str, Any]], asked: Any, data: st.DataObject) -> None:
+def test_joins_as_plain_python(stores: Stores, values: list[dict[str, Any]], asked: Any, data: st.DataObject) -> None:
     """Ensure that both tables, the indexed and the bare one, join at rest, inside a transaction and beside one."""
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         before = fill(db, values)
 
         def check(present: Sequence[Bare]) -> None:
@@ -95,9 +96,11 @@ class Filtered:
 
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), FILTERED, st.data())
-def test_a_function_narrows_as_a_condition_does(values: list[dict[str, Any]], asked: Any, data: st.DataObject) -> None:
+def test_a_function_narrows_as_a_condition_does(
+    stores: Stores, values: list[dict[str, Any]], asked: Any, data: st.DataObject
+) -> None:
     """Ensure that filtered queries count, sort, cut, page and sum like any other, beside a transaction too."""
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         before = fill(db, values)
 
         def check(present: Sequence[Bare]) -> None:
@@ -143,9 +146,9 @@ class Notes(Database):
     others: Table[User]
 
 
-def test_rows_that_are_handed_out_change_nothing() -> None:
+def test_rows_that_are_handed_out_change_nothing(stores: Stores) -> None:
     """Ensure that lists in joined rows, and in those that a function is shown, are copies."""
-    with Notes("memory:") as db:
+    with stores.new(Notes) as db:
         db.users.insert(User(id=1, tags=["a"]))
         db.notes.insert(Note(id=1, user_id=1))
         ((_, user),) = db.notes.with_one(db.users, on=Note.user_id)
@@ -156,9 +159,9 @@ def test_rows_that_are_handed_out_change_nothing() -> None:
         assert db.users[1].tags == ["a"]
 
 
-def test_a_filtered_query_updates_and_deletes() -> None:
+def test_a_filtered_query_updates_and_deletes(stores: Stores) -> None:
     """Ensure that bulk writes reach the rows that the function keeps, and what it raises leaves nothing behind."""
-    with Notes("memory:") as db:
+    with stores.new(Notes) as db:
         db.notes.insert_many(Note(id=number) for number in range(6))
         assert db.notes.filter(lambda note: note.id % 2).update(text="odd") == 3
         assert db.notes.where(text="odd").filter(lambda note: note.id > 2).delete() == 2
@@ -169,9 +172,9 @@ def test_a_filtered_query_updates_and_deletes() -> None:
         assert db.notes.where(id=1).filter(lambda _: True).explain().filters == 1
 
 
-def test_joins_by_an_index_look_at_what_belongs_to_the_rows() -> None:
+def test_joins_by_an_index_look_at_what_belongs_to_the_rows(stores: Stores) -> None:
     """Ensure that a page of rows with theirs costs no pass over the other table."""
-    with Notes("memory:") as db:
+    with stores.new(Notes) as db:
         db.users.insert_many(User(id=number) for number in range(400))
         db.notes.insert_many(Note(id=number, user_id=number % 400) for number in range(4000))
         shown: list[int] = []
@@ -195,9 +198,9 @@ def test_joins_by_an_index_look_at_what_belongs_to_the_rows() -> None:
         (lambda db: db.users.filter(_coroutine), ["filter()", "function"]),
     ],
 )
-def test_what_has_no_meaning_is_refused(ask_wrongly: Any, words: list[str]) -> None:
+def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery names the tables and the column."""
-    with Notes("memory:") as db:
+    with stores.new(Notes) as db:
         refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
@@ -205,9 +208,9 @@ async def _coroutine(_: object) -> bool:
     return True
 
 
-def test_tables_of_two_databases_are_not_joined() -> None:
+def test_tables_of_two_databases_are_not_joined(stores: Stores) -> None:
     """Ensure that one state can be promised: another database's table is refused, and a closed one's."""
-    with Notes("memory:") as db:
-        with Notes("memory:") as other:
+    with stores.new(Notes) as db:
+        with stores.new(Notes) as other:
             refuses(InvalidQuery, lambda: db.users.with_many(other.notes, on=Note.user_id), "two databases")
         refuses(DatabaseClosed, lambda: db.users.with_many(other.notes, on=Note.user_id), "not open")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, IntEnum
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew
 
 from snaptable import Database, ForeignKey, Row, Table
@@ -88,9 +88,9 @@ WORKS: list[Callable[[Table[Any], Any], object]] = [
 
 @pytest.mark.parametrize(("name", "own", "like"), KEYS, ids=[f"{n}-{type(k).__name__}" for n, _, k in KEYS])
 @pytest.mark.parametrize("work", range(len(WORKS)))
-def test_writes_under_the_rows_own_key(tmp_path: Path, name: str, own: Any, like: Any, work: int) -> None:
+def test_writes_under_the_rows_own_key(stores: Stores, name: str, own: Any, like: Any, work: int) -> None:
     """Ensure that a write by an equal key of another type is either refused or done under the row's own key."""
-    db = Store(tmp_path / "data", fsync=False).open()
+    db = stores.lasting(Store).open()
     table: Table[Any] = db.tables[name]
     table.insert(table.model(id=own))
     try:
@@ -104,22 +104,22 @@ def test_writes_under_the_rows_own_key(tmp_path: Path, name: str, own: Any, like
             assert again.tables[name].all() == rows
 
 
-def test_keeps_references_as_plain_text(tmp_path: Path) -> None:
+def test_keeps_references_as_plain_text(stores: Stores) -> None:
     """Ensure that a key or reference given as a subclass of str is stored as the text it is."""
-    with Store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Store) as db:
         db.texts.insert(Texts(id=Word.A))
         db.children.insert(Child(id="1", parent=Word.A))
         db.children.insert(Child(id=Shout("x"), parent=Shout("a")))
-    with Store(tmp_path / "data", fsync=False) as again:
+    with stores.again(db) as again:
         assert again.children.all() == [Child(id="1", parent="a"), Child(id="x", parent="a")]
         again.texts.delete("a")
         assert [row.parent for row in again.children] == [None, None]
 
 
 @pytest.mark.parametrize("key", [[], {}, set()])
-def test_finds_nothing_by_what_is_no_key(key: Any) -> None:
+def test_finds_nothing_by_what_is_no_key(stores: Stores, key: Any) -> None:
     """Ensure that a key that can't be one is answered with a TypeError or as missing, and changes nothing."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.texts.insert(Texts(id="a"))
         for work in (db.texts.get, db.texts.delete, db.texts.__contains__):
             call: Any = work

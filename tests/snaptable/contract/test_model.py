@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.snaptable.contract.plain_model import MODELS, Library, Values, World, in_order
+from tests.snaptable.contract.stores import MemoryStores, Stores
 from tests.snaptable.support import WAYS, Way, begin_anew
 
 from snaptable import ConstraintError, InvalidRow, RowNotFound
@@ -61,10 +62,13 @@ class Stop(Exception):
 class Machine(RuleBasedStateMachine):
     """Do the same to a database and to a world of dictionaries."""
 
+    make_stores: Callable[[Path], Stores] = staticmethod(MemoryStores)
+
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp())
-        self.db = Library(self.root / "data", fsync=False).open()
+        self.stores = self.make_stores(self.root)
+        self.db = self.stores.lasting(Library).open()
         self.world = World()
         self.saved: list[World] = []
         self.scopes: list[AbstractContextManager[None]] = []
@@ -77,6 +81,7 @@ class Machine(RuleBasedStateMachine):
         self.leave_scopes()
         self.db.close()
         self.reader.shutdown()
+        self.stores.remove()
         shutil.rmtree(self.root)
 
     def leave_scopes(self) -> None:
@@ -276,8 +281,8 @@ class Machine(RuleBasedStateMachine):
         self.db = begin_anew(old, way)
         self.leave_scopes()
         old.close()
-        assert old.directory is not None
-        shutil.rmtree(old.directory)
+        if old.directory is not None:
+            shutil.rmtree(old.directory)
         self.world = self.saved[0] if self.saved else self.world
         self.saved = []
 

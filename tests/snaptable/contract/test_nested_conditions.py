@@ -3,12 +3,11 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 from uuid import UUID
 
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, ConfigDict, create_model
+from tests.snaptable.contract.stores import Stores, current, use
 from tests.snaptable.support import WAYS, begun_anew, refuses
 from typing_extensions import TypedDict
 
@@ -267,10 +267,10 @@ def sort(rows: list[Document], path: str, *, backwards: bool) -> list[int]:
     st.integers(1, 4),
 )
 def test_answers_as_plain_python(
-    values: list[dict[str, Any]], questions: list[list[Any]], path: str, backwards: bool, size: int
+    stores: Stores, values: list[dict[str, Any]], questions: list[list[Any]], path: str, backwards: bool, size: int
 ) -> None:
     """Ensure the rows, their number, their order, their pages and their aggregates are those of plain Python."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         rows = db.documents.insert_many([Document(id=number, **each) for number, each in enumerate(values)])
         order = desc(column(path)) if backwards else column(path)
         for specs in questions:
@@ -301,10 +301,10 @@ def test_answers_as_plain_python(
 @settings(max_examples=settings().max_examples // 2)
 @given(st.lists(VALUES, min_size=1, max_size=8), st.lists(VALUES, max_size=3), st.lists(SPECS, min_size=1, max_size=3))
 def test_answers_beside_an_open_transaction(
-    before: list[dict[str, Any]], after: list[dict[str, Any]], specs: list[Any]
+    stores: Stores, before: list[dict[str, Any]], after: list[dict[str, Any]], specs: list[Any]
 ) -> None:
     """Ensure that a transaction sees its own rows, and bulk changes touch exactly what the condition holds for."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.documents.insert_many([Document(id=number, **each) for number, each in enumerate(before)])
         with db.transaction():
             for number, each in enumerate(after):
@@ -319,9 +319,9 @@ def test_answers_beside_an_open_transaction(
         assert db.check() == []
 
 
-def test_answers_the_same_after_beginning_anew(tmp_path: Path) -> None:
+def test_answers_the_same_after_beginning_anew(stores: Stores) -> None:
     """Ensure that rows which came out of the file answer alike."""
-    db = Store(tmp_path / "data", fsync=False, banner=False).open()
+    db = stores.lasting(Store, banner=False).open()
     db.documents.insert_many(
         [
             Document(id=1, box=Box(x=4, far=Point(y=0.5)), metadata={"lang": "de", "a": {"b": [1, 2]}}),
@@ -379,9 +379,9 @@ HOLD: Any = Holder
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_nested_field_may_have_any_name(name: str) -> None:
+def test_a_nested_field_may_have_any_name(stores: Stores, name: str) -> None:
     """Ensure that no field is hidden by what a column has itself."""
-    with Holders("memory:") as db:
+    with stores.new(Holders) as db:
         db.holders.insert(Holder(id=1, inner=Awkward(**{name: 7}), maybe=Awkward(**{name: 7})))
         db.holders.insert(Holder(id=2))
         for outer in (HOLD.inner, HOLD.maybe):
@@ -390,10 +390,10 @@ def test_a_nested_field_may_have_any_name(name: str) -> None:
         assert db.holders.order_by(desc(getattr(HOLD.inner, name))).first() == db.holders[1]
 
 
-def test_keys_of_every_kind() -> None:
+def test_keys_of_every_kind(stores: Stores) -> None:
     """Ensure that numbers, UUIDs, enums lead to items, and quotes and brackets in a key mean nothing."""
     odd = "a'] or True or r['"
-    with Holders("memory:") as db:
+    with stores.new(Holders) as db:
         db.holders.insert(
             Holder(
                 id=1,
@@ -426,9 +426,9 @@ def test_keys_of_every_kind() -> None:
         assert repr(db.holders.where(HOLD.view[odd] == 1)) == f"<Query holders: where view[{odd!r}] == …>"
 
 
-def test_any_number_of_keys_costs_bounded_memory() -> None:
+def test_any_number_of_keys_costs_bounded_memory(stores: Stores) -> None:
     """Ensure that parts are remembered up to a bound, whatever keys are asked for, and answer all the same."""
-    with Holders("memory:") as db:
+    with stores.new(Holders) as db:
         db.holders.insert(Holder(id=1, view={"k700": 1}))
         assert [number for number in range(2000) if db.holders.where(HOLD.view[f"k{number}"] == 1).exists()] == [700]
         assert len(HOLD.view._parts) <= 256
@@ -437,10 +437,10 @@ def test_any_number_of_keys_costs_bounded_memory() -> None:
     assert HOLD.inner.name is HOLD.inner.name
 
 
-def test_times_inside_of_values() -> None:
+def test_times_inside_of_values(stores: Stores) -> None:
     """Ensure that a naive time among aware ones is refused as it is for a field, by every way of asking."""
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
-    with Holders("memory:") as db:
+    with stores.new(Holders) as db:
         db.holders.insert_many([Holder(id=1, times={"a": early}), Holder(id=2, times={"a": late}), Holder(id=3)])
         query = db.holders.where(HOLD.times["a"] > early)
         assert [row.id for row in query] == [2]
@@ -458,7 +458,7 @@ def test_times_inside_of_values() -> None:
         refuses(InvalidQuery, query.all, "Holder.times['a']", "naive")
 
 
-def test_open_models_and_extra_fields() -> None:
+def test_open_models_and_extra_fields(stores: Stores) -> None:
     """Ensure that a nested model which takes any field can be asked for any."""
 
     class Open(BaseModel):
@@ -473,7 +473,7 @@ def test_open_models_and_extra_fields() -> None:
         wides: Table[Wide]
 
     wide: Any = Wide
-    with Wides("memory:") as db:
+    with stores.new(Wides) as db:
         db.wides.insert(Wide(id=1, inner=Open(known=1, more=2)))
         db.wides.insert(Wide(id=2, inner=Open()))
         assert [row.id for row in db.wides.where(wide.inner.more == 2)] == [1]
@@ -481,9 +481,9 @@ def test_open_models_and_extra_fields() -> None:
         assert [row.id for row in db.wides.where(wide.inner.known < 1)] == [2]
 
 
-def test_updates_may_rest_on_parts() -> None:
+def test_updates_may_rest_on_parts(stores: Stores) -> None:
     """Ensure that a field is set to a part and a number, row by row; of nothing it is None, as ever."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.documents.insert(Document(id=1, box=Box(x=5)))
         assert db.documents.update(1, anything=DOC.box.x + 1).anything == 6
         assert db.documents.update(1, anything=DOC.maybe.x + 1).anything is None
@@ -539,7 +539,15 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], tuple[str, ...]]
         ("documents", "box.x"),
     ),
 }
-DB = Store("memory:").open()
+DB = current(Store)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened(module_stores: Stores) -> Iterator[None]:
+    """Open the database that the module asks, on each engine."""
+    with module_stores.new(Store) as db:
+        use(DB, db)
+        yield
 
 
 def db_of() -> Store:
@@ -566,9 +574,9 @@ def test_other_libraries_may_look_for_what_is_not_there() -> None:
     assert len({DOC.box, DOC.maybe, DOC.box}) == 2
 
 
-def test_a_model_as_a_whole_is_compared_as_ever() -> None:
+def test_a_model_as_a_whole_is_compared_as_ever(stores: Stores) -> None:
     """Ensure that equality of a nested model, of one that is missing, and of a list of them still work."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.documents.insert_many([Document(id=1, box=Box(x=1)), Document(id=2, maybe=Box(x=2), points=[Point()])])
         for asking, expected in (
             (DOC.box == Box(x=1), [1]),
@@ -582,9 +590,9 @@ def test_a_model_as_a_whole_is_compared_as_ever() -> None:
         assert [row.id for row in db.documents.where(box=Box(x=1))] == [1]
 
 
-def test_explain_and_aggregates_name_the_part() -> None:
+def test_explain_and_aggregates_name_the_part(stores: Stores) -> None:
     """Ensure that a plan counts the condition, and an aggregate over parts is by name."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.documents.insert_many([Document(id=n, box=Box(x=n), metadata={"lang": "de"}) for n in range(3)])
         query = db.documents.where(DOC.box.x > 0, DOC.metadata["lang"] == "de", id=1)
         assert str(query.explain()) == "documents by index primary key, about 1 row expected; filter on 2 conditions"

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
+from tests.snaptable.contract.stores import Stores
 
 from snaptable import Database, Index, InvalidQuery, Row, Table, one_of
 from snaptable.columns import Column
@@ -126,9 +127,9 @@ class Store(Database):
 
 
 @pytest.fixture(scope="module")
-def db() -> Iterator[Store]:
+def db(module_stores: Stores) -> Iterator[Store]:
     """Give a store with rows of every value, one column filled in each, the others None."""
-    with Store("memory:") as db:
+    with module_stores.new(Store) as db:
         empty, filled = dict.fromkeys(KINDS), [(name, value) for name, values in VALUES.items() for value in values]
         for key, (name, value) in enumerate(filled):
             for table in db.tables.values():

@@ -20,6 +20,7 @@ from tests.snaptable.contract.query_model import (
     rows,
     sort,
 )
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.contract.test_query_property import churn, fill
 from tests.snaptable.support import refuses
 
@@ -50,9 +51,9 @@ def check_placed(source: Table[Any], asked: Any, present: Sequence[Bare]) -> Non
 
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), PLACED, st.data())
-def test_by_place_in_the_file(values: list[dict[str, Any]], asked: Any, data: st.DataObject) -> None:
+def test_by_place_in_the_file(stores: Stores, values: list[dict[str, Any]], asked: Any, data: st.DataObject) -> None:
     """Ensure the order of the file, and its reverse, at rest, inside a transaction and beside one that isn't over."""
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         before = fill(db, values)
 
         def check(present: Sequence[Bare]) -> None:
@@ -79,10 +80,10 @@ def test_by_place_in_the_file(values: list[dict[str, Any]], asked: Any, data: st
     st.integers(0, 3),
 )
 def test_the_first_rows_are_those_of_a_whole_sort(
-    picks: list[tuple[int, ...]], order: list[tuple[str, bool]], limit: int, offset: int
+    stores: Stores, picks: list[tuple[int, ...]], order: list[tuple[str, bool]], limit: int, offset: int
 ) -> None:
     """Ensure that choosing the first rows gives what sorting all of them would, ties and None included."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         names = ("number", "at", "mood", "text")
         present: list[Bare] = db.bare.insert_many(
             Bare(
@@ -116,9 +117,9 @@ TEXTS = [None, "", "a", "A", "ab", "aB", "Straße", "STRASSE", "ſ", "İ", "ΑΣ
     st.lists(st.sampled_from(TEXTS) | st.none() | st.text("aAßſSİ", max_size=3), max_size=12),
     st.sampled_from(TEXTS[1:]),
 )
-def test_text_without_case(texts: list[str | None], part: str) -> None:
+def test_text_without_case(stores: Stores, texts: list[str | None], part: str) -> None:
     """Ensure that texts compare by their case foldings, None not at all, also negated, and again by columns."""
-    with Words("memory:") as db:
+    with stores.new(Words) as db:
         db.words.insert_many(Word(id=number, text=text) for number, text in enumerate(texts))
         folded = part.casefold()
         for _ in range(3):  # the third time the column is cached
@@ -144,15 +145,15 @@ def test_text_without_case(texts: list[str | None], part: str) -> None:
         (lambda db: db.words.group_by(Word.text).order_by(inserted()), ["inserted"]),
     ],
 )
-def test_what_has_no_meaning_is_refused(ask_wrongly: Any, words: list[str]) -> None:
+def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery says what is wrong."""
-    with Words("memory:") as db:
+    with stores.new(Words) as db:
         refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
-def test_the_order_of_the_file_is_read_not_sorted() -> None:
+def test_the_order_of_the_file_is_read_not_sorted(stores: Stores) -> None:
     """Ensure that the last rows of a large table are read from its end."""
-    with Words("memory:") as db:
+    with stores.new(Words) as db:
         db.words.insert_many(Word(id=-number) for number in range(1000))
         last = db.words.order_by(desc(inserted())).limit(2)
         assert [row.id for row in last] == [-999, -998]

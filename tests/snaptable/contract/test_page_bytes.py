@@ -5,6 +5,7 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from tests.snaptable.contract.stores import Stores
 
 from snaptable import Database, Row, Table, asc, desc, numbered
 
@@ -23,9 +24,11 @@ ROWS = TypeAdapter(list[Text])
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 4000), max_size=30), st.integers(1, 9000), st.integers(1, 30), st.booleans())
-def test_a_page_holds_as_many_rows_as_fit(sizes: list[int], most: int, limit: int, backwards: bool) -> None:
+def test_a_page_holds_as_many_rows_as_fit(
+    stores: Stores, sizes: list[int], most: int, limit: int, backwards: bool
+) -> None:
     """Ensure a page ends before the row that is too much, and the pages together are all rows, in order."""
-    with Texts("memory:") as db:
+    with stores.new(Texts) as db:
         rows = db.texts.insert_many([Text(text="é" * size) for size in sizes])
         expected = rows[::-1] if backwards else rows
         query = db.texts.where().order_by(desc(Text.id) if backwards else asc(Text.id))
@@ -43,15 +46,15 @@ def test_a_page_holds_as_many_rows_as_fit(sizes: list[int], most: int, limit: in
         assert found == expected
 
 
-def test_a_page_without_rows() -> None:
+def test_a_page_without_rows(stores: Stores) -> None:
     """Ensure that nothing is an empty array, and the last page, however little is allowed."""
-    with Texts("memory:") as db:
+    with stores.new(Texts) as db:
         assert db.texts.where().page_json(max_bytes=1) == (b"[]", None)
 
 
-def test_few_rows_are_written_beyond_what_fits() -> None:
+def test_few_rows_are_written_beyond_what_fits(stores: Stores) -> None:
     """Ensure small rows in front don't let hundreds of large ones be written, only to be left out."""
-    with Texts("memory:") as db:
+    with stores.new(Texts) as db:
         db.texts.insert_many([*(Text(text="") for _ in range(4)), *(Text(text="x" * 100_000) for _ in range(196))])
         query = db.texts.where()
         query.page_json(limit=1)

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import refuses
 
 from snaptable import Database, Index, InvalidCursor, Query, Row, Table, desc, one_of
@@ -91,9 +92,9 @@ def walk(query: Query[Item], size: int) -> list[list[int]]:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 30, 50])
 @pytest.mark.parametrize("order", [order for _, order in ORDERS], ids=[name for name, _ in ORDERS])
-def test_pages_are_the_whole(order: Callable[[], tuple[object, ...]], size: int) -> None:
+def test_pages_are_the_whole(stores: Stores, order: Callable[[], tuple[object, ...]], size: int) -> None:
     """Ensure that the pages of any order, put together, are exactly the query's rows in its order."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(30)])
         keys = order() or (Item.id,)
         for query in (db.items.where(), db.items.where(Item.rank != 1)):
@@ -102,9 +103,9 @@ def test_pages_are_the_whole(order: Callable[[], tuple[object, ...]], size: int)
         assert walk(db.items.where(Item.id > 99).order_by(*keys), size) == [[]]
 
 
-def test_goes_on_over_changes() -> None:
+def test_goes_on_over_changes(stores: Stores) -> None:
     """Ensure that rows added or removed between two pages neither repeat nor hide others, even the cursor's own row."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(0, 40, 2)])
         query = db.items.order_by(Item.id)
         first = query.page(limit=5)
@@ -122,10 +123,13 @@ def test_goes_on_over_changes() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("+-="), st.integers(0, 40)), max_size=12), st.sampled_from(ORDERS), st.data())
 def test_every_row_that_stays_is_seen_once(
-    changes: list[tuple[str, int]], order: tuple[str, Callable[[], tuple[object, ...]]], data: st.DataObject
+    stores: Stores,
+    changes: list[tuple[str, int]],
+    order: tuple[str, Callable[[], tuple[object, ...]]],
+    data: st.DataObject,
 ) -> None:
     """Ensure that a row that is there all the while is on exactly one page, whatever comes and goes around it."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(0, 40, 2)])
         stays = {row.id for row in db.items}
         query = db.items.order_by(*(order[1]() or (Item.id,)))
@@ -149,27 +153,27 @@ def test_every_row_that_stays_is_seen_once(
         assert stays <= set(seen)
 
 
-def test_takes_cursors_of_long_keys(tmp_path: Any) -> None:
+def test_takes_cursors_of_long_keys(stores: Stores) -> None:
     """Ensure that a cursor that was given out is taken back, however long the values it stands behind."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.texts.insert_many([Text(id="é" * 9_000 + str(number)) for number in range(3)])
         first = db.texts.where().page(limit=2)
         assert [row.id[-1] for row in db.texts.where().page(limit=2, after=first.next_cursor).items] == ["2"]
 
 
-def test_takes_its_cursor_after_a_restart(tmp_path: Any) -> None:
+def test_takes_its_cursor_after_a_restart(stores: Stores) -> None:
     """Ensure that a cursor still works when the store was closed and opened between two pages."""
-    with Store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         cursor = db.items.where(Item.id >= 2, mood=Mood.CALM).order_by(desc(Item.at)).page(limit=2).next_cursor
-    with Store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Store) as db:
         query = db.items.where(Item.id >= 2, mood=Mood.CALM).order_by(desc(Item.at))
         assert query.page(limit=9, after=cursor).items == query.all()[2:]
 
 
-def test_cursors_are_text_for_an_address() -> None:
+def test_cursors_are_text_for_an_address(stores: Stores) -> None:
     """Ensure that a cursor can stand in a URL as it is."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         cursor = db.items.order_by(Item.name, Item.data).page(limit=2).next_cursor
         assert cursor is not None
@@ -187,17 +191,17 @@ FOREIGN: list[tuple[str, Callable[[Store], Query[Item]]]] = [
 
 
 @pytest.mark.parametrize("other", [query for _, query in FOREIGN], ids=[name for name, _ in FOREIGN])
-def test_refuses_a_cursor_of_another_query(other: Callable[[Store], Query[Item]]) -> None:
+def test_refuses_a_cursor_of_another_query(stores: Stores, other: Callable[[Store], Query[Item]]) -> None:
     """Ensure that a cursor is refused by a query with another table, order, direction or condition."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         cursor = db.items.order_by(Item.name).page(limit=2).next_cursor
         refuses(InvalidCursor, lambda: other(db).page(limit=2, after=cursor), "cursor")
 
 
-def test_tells_conditions_apart_by_value() -> None:
+def test_tells_conditions_apart_by_value(stores: Stores) -> None:
     """Ensure that the same condition with another value makes another query."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         cursor = db.items.where(one_of(Item.name, ["n0", "n1"])).page(limit=2).next_cursor
         again = db.items.where(one_of(Item.name, ["n0", "n1"])).page(limit=99, after=cursor)
@@ -217,9 +221,9 @@ DAMAGED: list[Any] = [
 
 
 @pytest.mark.parametrize("cursor", DAMAGED, ids=range(len(DAMAGED)))
-def test_refuses_a_damaged_cursor(cursor: Any) -> None:
+def test_refuses_a_damaged_cursor(stores: Stores, cursor: Any) -> None:
     """Ensure that what is no cursor is an InvalidCursor (a ValueError), never another error and never a first page."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         refuses(InvalidCursor, lambda: db.items.where().page(after=cursor), "cursor")
         with pytest.raises(ValueError, match="cursor"):
@@ -227,9 +231,9 @@ def test_refuses_a_damaged_cursor(cursor: Any) -> None:
 
 
 @given(st.data())
-def test_refuses_or_takes_a_changed_cursor(data: st.DataObject) -> None:
+def test_refuses_or_takes_a_changed_cursor(stores: Stores, data: st.DataObject) -> None:
     """Ensure that a cursor with any one character changed is refused, or still gives a part of the query's rows."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         query = db.items.order_by(Item.rank, Item.name, Item.price)
         cursor = query.page(limit=3).next_cursor
@@ -244,9 +248,9 @@ def test_refuses_or_takes_a_changed_cursor(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
-def test_the_same_pages_as_json(limit: int) -> None:
+def test_the_same_pages_as_json(stores: Stores, limit: int) -> None:
     """Ensure page_json walks through the very rows and cursors of page, and writes rows as Pydantic does."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         assert db.items.where().page_json() == (b"[]", None)
         db.items.insert_many([item(number) for number in range(7)])
         query = db.items.order_by(desc(Item.rank))

@@ -11,6 +11,7 @@ from operator import and_, or_
 from typing import Annotated, Any
 
 import pytest
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import refuses
 
 from snaptable import (
@@ -82,9 +83,9 @@ ITEMS = [
 
 
 @pytest.fixture(name="db")
-def open_shop() -> Any:
+def open_shop(stores: Stores) -> Any:
     """Give a shop with five items."""
-    with Shop("memory:") as db:
+    with stores.new(Shop) as db:
         db.items.insert_many(ITEMS)
         yield db
 

@@ -1,13 +1,14 @@
 """Questions that mean nothing are refused where they are written, with what to write instead."""
 # ruff: noqa: RUF012 - a model's default is copied by Pydantic
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
+from tests.snaptable.contract.stores import Stores, current, use
 from tests.snaptable.support import refuses
 
 from snaptable import (
@@ -51,7 +52,17 @@ class Store(Database):
     others: Table[Other]
 
 
-DB = Store("memory:").open()
+DB = current(Store)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened(module_stores: Stores) -> Iterator[None]:
+    """Open the database that the module asks, on each engine."""
+    with module_stores.new(Store) as db:
+        use(DB, db)
+        yield
+
+
 ITEM: Any = Item
 LOW, HIGH = 1, 3
 

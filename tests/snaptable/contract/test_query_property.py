@@ -1,8 +1,6 @@
 """Random rows and random questions: with every index or none, within a transaction or beside it, the same answers."""
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -20,10 +18,12 @@ from tests.snaptable.contract.query_model import (
     check_pages,
     check_refused,
     condition,
+    fitting,
     holds,
     is_refused,
     rows,
 )
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew
 
 Values = list[dict[str, Any]]
@@ -32,15 +32,16 @@ FREE = [name for name in POOLS if name not in ("id", "code")]
 
 def fill(db: Store, values: Values) -> list[Bare]:
     """Insert the same rows into both tables."""
-    db.rich.insert_many([Rich(**row) for row in values])
-    return list(db.bare.insert_many([Bare(**row) for row in values]))
+    fit = [fitting(db, row) for row in values]
+    db.rich.insert_many([Rich(**row) for row in fit])
+    return list(db.bare.insert_many([Bare(**row) for row in fit]))
 
 
 @settings(max_examples=settings().max_examples * 2)
 @given(rows(), st.lists(QUESTIONS, min_size=5, max_size=12), st.integers(1, 6))
-def test_answers_as_plain_python(values: Values, questions: list[Question], size: int) -> None:
+def test_answers_as_plain_python(stores: Stores, values: Values, questions: list[Question], size: int) -> None:
     """Ensure that a table with every index and one with none answer any question, cut or by pages, as Python would."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         present = fill(db, values)
         for question in questions:
             check_answers(db.bare, question, present)
@@ -54,13 +55,12 @@ def churn(db: Store, data: st.DataObject, present: dict[int, Bare], steps: int) 
     for _ in range(steps):
         key = data.draw(st.sampled_from(POOLS["id"]))
         if key not in present:
-            values: dict[str, Any] = {name: data.draw(st.sampled_from(POOLS[name])) for name in FREE}
+            values = fitting(db, {name: data.draw(st.sampled_from(POOLS[name])) for name in FREE})
             db.rich.insert(Rich(id=key, code=f"c{key}", **values))
             present[key] = db.bare.insert(Bare(id=key, code=f"c{key}", **values))
         elif data.draw(st.booleans()):
-            changes = {
-                name: data.draw(st.sampled_from(POOLS[name])) for name in data.draw(st.sets(st.sampled_from(FREE)))
-            }
+            names = data.draw(st.sets(st.sampled_from(FREE)))
+            changes = fitting(db, {name: data.draw(st.sampled_from(POOLS[name])) for name in names})
             db.rich.update(key, **changes)
             present[key] = db.bare.update(key, **changes)
         else:
@@ -70,9 +70,11 @@ def churn(db: Store, data: st.DataObject, present: dict[int, Bare], steps: int) 
 
 
 @given(rows(), st.lists(QUESTIONS, min_size=3, max_size=6), st.data())
-def test_answers_beside_an_open_transaction(values: Values, questions: list[Question], data: st.DataObject) -> None:
+def test_answers_beside_an_open_transaction(
+    stores: Stores, values: Values, questions: list[Question], data: st.DataObject
+) -> None:
     """Ensure that a thread's questions see the state before an open transaction, its own see the one within."""
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         before = fill(db, values)
         present = {row.id: row for row in before}
 
@@ -102,12 +104,14 @@ def test_answers_beside_an_open_transaction(values: Values, questions: list[Ques
 
 
 @given(rows(), st.lists(QUESTIONS, min_size=1, max_size=3), st.data())
-def test_answers_between_changes(values: Values, questions: list[Question], data: st.DataObject) -> None:
+def test_answers_between_changes(
+    stores: Stores, values: Values, questions: list[Question], data: st.DataObject
+) -> None:
     """Ensure that questions asked again and again, between changes, commits and rollbacks, get what is there then.
 
     The writer is told what its transaction did so far, another thread what was there before it.
     """
-    with Store("memory:") as db, ThreadPoolExecutor(1) as other:
+    with stores.new(Store) as db, ThreadPoolExecutor(1) as other:
         durable = {row.id: row for row in fill(db, values)}
 
         def check(present: dict[int, Bare]) -> None:
@@ -137,24 +141,25 @@ def test_answers_between_changes(values: Values, questions: list[Question], data
 
 @settings(max_examples=settings().max_examples // 3)
 @given(rows(), st.lists(QUESTIONS, min_size=3, max_size=6), st.data())
-def test_answers_the_same_after_beginning_anew(values: Values, questions: list[Question], data: st.DataObject) -> None:
+def test_answers_the_same_after_beginning_anew(
+    stores: Stores, values: Values, questions: list[Question], data: st.DataObject
+) -> None:
     """Ensure that indexes built while loading answer like those kept up by writes."""
-    with tempfile.TemporaryDirectory() as root:
-        db = Store(Path(root) / "data", fsync=False).open()
-        present = {row.id: row for row in fill(db, values)}
-        churn(db, data, present, 6)
-        for way in reversed(WAYS):
-            with begun_anew(db, way) as again:
-                for question in questions:
-                    check_answers(again.bare, question, list(present.values()))
-                    check_answers(again.rich, question, list(present.values()))
-                assert again.check() == []
+    db = stores.lasting(Store).open()
+    present = {row.id: row for row in fill(db, values)}
+    churn(db, data, present, 6)
+    for way in reversed(WAYS):
+        with begun_anew(db, way) as again:
+            for question in questions:
+                check_answers(again.bare, question, list(present.values()))
+                check_answers(again.rich, question, list(present.values()))
+            assert again.check() == []
 
 
 @given(rows(), SPECS, st.data())
-def test_changes_in_bulk_what_it_finds(values: Values, spec: Spec, data: st.DataObject) -> None:
+def test_changes_in_bulk_what_it_finds(stores: Stores, values: Values, spec: Spec, data: st.DataObject) -> None:
     """Ensure that a bulk update, then a bulk delete, touches exactly the rows the condition holds for."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         present = fill(db, values)
         name = data.draw(st.sampled_from(FREE))
         value = data.draw(st.sampled_from(POOLS[name]))

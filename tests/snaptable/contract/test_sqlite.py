@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.snaptable.contract.stores import Stores
 
 from snaptable import ConstraintError, Database, ForeignKey, Index, Row, RowNotFound, Table, desc
 
@@ -146,12 +147,12 @@ def check_same(db: Store, other: sqlite3.Connection) -> None:
 
 
 @given(st.lists(st.tuples(st.lists(operations(), min_size=1, max_size=6), st.booleans()), max_size=8))
-def test_agrees_with_sqlite(transactions: list[tuple[list[tuple[Any, ...]], bool]]) -> None:
+def test_agrees_with_sqlite(stores: Stores, transactions: list[tuple[list[tuple[Any, ...]], bool]]) -> None:
     """Ensure that random transactions, some given up, leave the same rows as in SQLite with the same constraints."""
     other = sqlite3.connect(":memory:", isolation_level=None)
     try:
         other.executescript(SCHEMA)
-        with Store("memory:") as db:
+        with stores.new(Store) as db:
             for transaction, gives_up in transactions:
                 other.execute("BEGIN")
                 ends: list[bool] = []

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
-from tests.snaptable.support import files_of, refuses
+from tests.snaptable.contract.stores import Stores
+from tests.snaptable.support import refuses
 
 from snaptable import (
     Database,
@@ -48,9 +49,9 @@ class Stop(Exception):
 
 
 @pytest.fixture(name="db")
-def open_bank(tmp_path: Path) -> Iterator[Bank]:
+def open_bank(stores: Stores) -> Iterator[Bank]:
     """Give a bank with two accounts, in a directory."""
-    with Bank(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Bank) as db:
         db.accounts.insert_many([Account(id="a", balance=5, code="A"), Account(id="b", balance=7, code="B")])
         yield db
 
@@ -60,7 +61,7 @@ def balances(db: Bank) -> dict[str, int]:
     return {row.id: row.balance for row in db.accounts}
 
 
-def test_commits_over_several_tables(db: Bank) -> None:
+def test_commits_over_several_tables(stores: Stores, db: Bank) -> None:
     """Ensure that a transaction over several tables is one commit: one sequence, all of it there."""
     sequence = db.status().sequence
     with db.transaction():
@@ -68,16 +69,16 @@ def test_commits_over_several_tables(db: Bank) -> None:
         db.accounts.update("b", balance=8)
         db.entries.insert_many([Entry(account_id="a", amount=-1), Entry(account_id="b", amount=1)])
         db.accounts.insert(Account(id="c"))
-    assert db.status().sequence == sequence + 1
+    assert stores.is_next(sequence, db.status().sequence)
     assert balances(db) == {"a": 4, "b": 8, "c": 0}
     assert db.entries.count() == 2
 
 
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_rolls_back_on_any_exception(db: Bank, error: type[BaseException]) -> None:
+def test_rolls_back_on_any_exception(stores: Stores, db: Bank, error: type[BaseException]) -> None:
     """Ensure that an exception of any kind takes back everything, is passed on itself, and lets others write."""
     assert db.directory is not None
-    rows, files = db.accounts.all(), files_of(db.directory)
+    rows, files = db.accounts.all(), stores.content(db)
     with pytest.raises(error), db.transaction():
         db.accounts.update("a", balance=0)
         db.accounts.delete("b")
@@ -86,7 +87,7 @@ def test_rolls_back_on_any_exception(db: Bank, error: type[BaseException]) -> No
         raise error
     assert db.accounts.all() == rows
     assert db.entries.all() == []
-    assert files_of(db.directory) == files
+    assert stores.content(db) == files
     assert db.check() == []
     assert db.accounts.insert(Account(id="c")).id == "c"
 
@@ -280,9 +281,9 @@ WAYS_OUT: list[Callable[[Things], Loose]] = [
 
 
 @pytest.mark.parametrize("way", WAYS_OUT)
-def test_hands_out_copies(way: Callable[[Things], Loose]) -> None:
+def test_hands_out_copies(stores: Stores, way: Callable[[Things], Loose]) -> None:
     """Ensure that changing what a row handed out holds changes nothing in the store, whichever way it came out."""
-    with Things("memory:") as db:
+    with stores.new(Things) as db:
         db.loose.insert(loose())
         disturb(way(db))
         assert db.loose["1"] == loose()
@@ -304,15 +305,15 @@ WAYS_IN: list[Callable[[Things, Loose], object]] = [
 
 
 @pytest.mark.parametrize("way", WAYS_IN)
-def test_keeps_its_own_copy(tmp_path: Path, way: Callable[[Things, Loose], object]) -> None:
+def test_keeps_its_own_copy(stores: Stores, way: Callable[[Things, Loose], object]) -> None:
     """Ensure that changing what a row handed in holds, after the write, changes neither memory nor what comes back."""
-    with Things(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Things) as db:
         row = loose()
         way(db, row)
         disturb(row)
         assert db.loose["1"] == loose()
         assert db.check() == []
-    with Things(tmp_path / "data", fsync=False) as again:
+    with stores.again(db) as again:
         assert again.loose["1"] == loose()
 
 
@@ -324,10 +325,10 @@ def test_shares_rows_that_cannot_change() -> None:
         assert db.tight.all()[0] is db.tight.where(id="1").one()
 
 
-def test_refuses_everything_while_closed(tmp_path: Path) -> None:
+def test_refuses_everything_while_closed(stores: Stores) -> None:
     """Ensure that a database is refused before open and after close, also through what was taken while it was open."""
-    db = Bank(tmp_path / "data", fsync=False)
-    assert not (tmp_path / "data").exists()
+    db = stores.lasting(Bank)
+    assert not stores.content(db)
     query = db.accounts.where(id="a")
     works: list[Callable[[], object]] = [
         lambda: db.accounts.get("a"),

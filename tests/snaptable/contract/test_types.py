@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag, StrEnum
 from ipaddress import IPv4Address, IPv6Network
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -31,6 +31,7 @@ from pydantic import (
     create_model,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew, identical
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -245,11 +246,11 @@ def database_of(annotation: Any) -> tuple[Any, type[Database]]:
 
 
 @pytest.mark.parametrize(("annotation", "value"), VALUES, ids=IDS)
-def test_comes_back_equal(tmp_path: Path, annotation: Any, value: Any) -> None:
+def test_comes_back_equal(stores: Stores, annotation: Any, value: Any) -> None:
     """Ensure that a value is stored as it was made, and is the same after a restart, a kill and from the journal."""
     model, store = database_of(annotation)
     row = model(id="1", value=value)
-    db = store(tmp_path / "data", fsync=False).open()
+    db = stores.lasting(store).open()
     items: Table[Any] = db.tables["items"]
     assert identical(items.insert(row), row)
     assert identical(items["1"], row)
@@ -265,10 +266,10 @@ def test_comes_back_equal(tmp_path: Path, annotation: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("annotation", "value"), VALUES, ids=IDS)
-def test_is_found_by_its_value(annotation: Any, value: Any) -> None:
+def test_is_found_by_its_value(stores: Stores, annotation: Any, value: Any) -> None:
     """Ensure that a row is found by the value of any field, whatever its type."""
     model, store = database_of(annotation)
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         row = items.insert(model(id="1", value=value))
         column: Any = model.value

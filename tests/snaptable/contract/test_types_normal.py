@@ -1,13 +1,11 @@
 """What a write hands out is what comes back: equal, of the same class in every part, with the same arithmetic."""
 # ruff: noqa: DTZ001, DTZ901, RUF012 - naive datetimes are tested too; a model's default is copied by Pydantic
 
-import tempfile
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, Strict, create_model
 from pydantic_core import TzInfo
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew
 from typing_extensions import TypedDict
 
@@ -183,22 +182,21 @@ def _unlike_moments(first: datetime, second: datetime, place: str) -> str | None
     return None
 
 
-def check_same_everywhere(model: Any, write: Callable[[Table[Any]], Any]) -> Any:
+def check_same_everywhere(stores: Stores, model: Any, write: Callable[[Table[Any]], Any]) -> Any:
     """Check that a row handed out by a write is the row there is, and there is after each way of beginning anew."""
     store: Any = type("Store", (Database,), {"__annotations__": {"items": Table[model]}})
-    with tempfile.TemporaryDirectory() as root:
-        db = store(Path(root) / "data", fsync=False).open()
-        handed_out = write(db.items)
-        assert unlike(handed_out, db.items[1]) is None
-        for way in reversed(WAYS):
-            with begun_anew(db, way) as again:
-                assert unlike(handed_out, again.items[1]) is None, way
-                assert again.items[1] == handed_out
-                sequence = again.status().sequence
-                assert again.items.replace(again.items[1]) == handed_out
-                assert again.status().sequence == sequence
-                assert again.check() == []
-        return handed_out
+    db = stores.lasting(store).open()
+    handed_out = write(db.items)
+    assert unlike(handed_out, db.items[1]) is None
+    for way in reversed(WAYS):
+        with begun_anew(db, way) as again:
+            assert unlike(handed_out, again.items[1]) is None, way
+            assert again.items[1] == handed_out
+            sequence = again.status().sequence
+            assert again.items.replace(again.items[1]) == handed_out
+            assert again.status().sequence == sequence
+            assert again.check() == []
+    return handed_out
 
 
 VERBS: dict[str, Callable[[Table[Any], Any, Any, list[str]], Any]] = {
@@ -219,19 +217,19 @@ VERBS: dict[str, Callable[[Table[Any], Any, Any, list[str]], Any]] = {
 
 @settings(max_examples=settings().max_examples)
 @given(st.data())
-def test_hands_out_what_comes_back(data: st.DataObject) -> None:
+def test_hands_out_what_comes_back(stores: Stores, data: st.DataObject) -> None:
     """Ensure that no value of any type is refused for its class, zone or hour, and that all are handed out as kept."""
     names = data.draw(st.lists(st.sampled_from([*KINDS]), min_size=1, max_size=4, unique=True))
     model = model_of(names)
     first, row = (model(id=1, **{name: data.draw(KINDS[name][1]) for name in names}) for _ in range(2))
     verb = data.draw(st.sampled_from([*VERBS]))
-    check_same_everywhere(model, lambda items: VERBS[verb](items, row, first, names))
+    check_same_everywhere(stores, model, lambda items: VERBS[verb](items, row, first, names))
 
 
 @given(MOMENTS)
-def test_keeps_the_moment(moment: datetime) -> None:
+def test_keeps_the_moment(stores: Stores, moment: datetime) -> None:
     """Ensure that a moment in any zone, the ambiguous and the missing hour included, stays the moment it was."""
-    stored = check_same_everywhere(model_of(["at"]), lambda items: items.create(id=1, at=moment)).at
+    stored = check_same_everywhere(stores, model_of(["at"]), lambda items: items.create(id=1, at=moment)).at
     offset = moment.utcoffset()
     wall = moment.replace(tzinfo=None, fold=0)
     if offset is None:
@@ -252,13 +250,13 @@ DEFAULTS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("annotation", "factory"), DEFAULTS)
 @pytest.mark.parametrize("constant", [False, True])
-def test_defaults_are_values_too(annotation: Any, factory: Callable[[], Any], constant: bool) -> None:
+def test_defaults_are_values_too(stores: Stores, annotation: Any, factory: Callable[[], Any], constant: bool) -> None:
     """Ensure that a default is normalised and validated as a value that was given."""
     default = Field(default=factory()) if constant else Field(default_factory=factory)
     parts: dict[str, Any] = {"id": (int, ...), "value": (annotation, default)}
     model: Any = cast("Any", create_model("Item", __base__=Row, **parts))
-    check_same_everywhere(model, lambda items: items.create(id=1))
-    check_same_everywhere(model, lambda items: items.insert(model(id=1)))
+    check_same_everywhere(stores, model, lambda items: items.create(id=1))
+    check_same_everywhere(stores, model, lambda items: items.insert(model(id=1)))
 
 
 class Parent(Row):
@@ -277,23 +275,25 @@ class Family(Database):
     children: Table[Child]
 
 
-def test_keys_references_and_set_null_too(tmp_path: Path) -> None:
+def test_keys_references_and_set_null_too(stores: Stores) -> None:
     """Ensure that keys and references of a subclass become plain, and that "set null" keeps the rest as it was."""
     key, at = SUB[UUID](int=7), datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1)
-    with Family(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(Family) as db:
         parent = db.parents.insert(Parent(id=key))
         child = db.children.insert(Child(id=1, parent=key, at=at, hours=[at]))
         assert type(parent.id) is type(child.parent) is UUID
         assert db.children.where(Child.at == child.at, parent=key).count() == 1
         db.parents.delete(key)
         released = db.children[1]
-    with Family(tmp_path / "data", fsync=False) as again:
+    with stores.again(db) as again:
         assert unlike(released, again.children[1]) is None
         assert unlike(released.at, child.at) is None
 
 
-def test_reads_aware_times_alone() -> None:
+def test_reads_aware_times_alone(stores: Stores) -> None:
     """Ensure that a type that takes aware times alone takes those of any zone."""
     model: Any = create_model("Item", __base__=Row, id=(int, ...), at=(AwareDatetime, ...))
-    stored = check_same_everywhere(model, lambda items: items.create(id=1, at=datetime(2026, 3, 28, 9, tzinfo=BERLIN)))
+    stored = check_same_everywhere(
+        stores, model, lambda items: items.create(id=1, at=datetime(2026, 3, 28, 9, tzinfo=BERLIN))
+    )
     assert stored.at.tzinfo == timezone(timedelta(hours=1))

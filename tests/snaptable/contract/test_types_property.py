@@ -1,18 +1,17 @@
 """Any value at all is either refused, or comes back equal: found by searching, not by listing."""
 # ruff: noqa: RUF012 - a model's default is copied by Pydantic
 
-import tempfile
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, JsonValue
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew, identical
 
 from snaptable import Database, InvalidRow, Row, Table
@@ -91,30 +90,29 @@ PURE_JSON = st.recursive(
 )
 
 
-def check_survival(rows: list[Any], insert: Callable[[Store, Any], Any]) -> int:
+def check_survival(stores: Stores, rows: list[Any], insert: Callable[[Store, Any], Any]) -> int:
     """Insert rows one by one; check that those taken come back the same in all three ways; return their number."""
-    with tempfile.TemporaryDirectory() as root:
-        db = Store(Path(root) / "data", fsync=False, snapshot="background").open()
-        taken: list[Any] = []
-        for row in rows:
-            sequence = db.status().sequence
-            try:
-                taken.append(insert(db, row))
-            except InvalidRow:
-                assert db.status().sequence == sequence
-        db.persist()
-        for way in reversed(WAYS):
-            with begun_anew(db, way) as again:
-                for row in taken:
-                    table: Table[Any] = again.tables["anything" if isinstance(row, Anything) else "everything"]
-                    assert identical(table[row.id], row), (way, row)
-                assert sum(map(len, again.tables.values())) == len(taken)
-                assert again.check() == []
-        return len(taken)
+    db = stores.lasting(Store, snapshot="background").open()
+    taken: list[Any] = []
+    for row in rows:
+        sequence = db.status().sequence
+        try:
+            taken.append(insert(db, row))
+        except InvalidRow:
+            assert db.status().sequence == sequence
+    db.persist()
+    for way in reversed(WAYS):
+        with begun_anew(db, way) as again:
+            for row in taken:
+                table: Table[Any] = again.tables["anything" if isinstance(row, Anything) else "everything"]
+                assert identical(table[row.id], row), (way, row)
+            assert sum(map(len, again.tables.values())) == len(taken)
+            assert again.check() == []
+    return len(taken)
 
 
 @given(st.lists(JSONISH, max_size=6))
-def test_anything_is_refused_or_comes_back(values: list[Any]) -> None:
+def test_anything_is_refused_or_comes_back(stores: Stores, values: list[Any]) -> None:
     """Ensure that whatever a field typed Any is given is refused with nothing written, or comes back the same."""
 
     def insert(db: Store, row: Anything) -> Anything:
@@ -122,14 +120,14 @@ def test_anything_is_refused_or_comes_back(values: list[Any]) -> None:
         assert identical(stored.value, row.value)
         return stored
 
-    check_survival([Anything.model_construct(id=None, value=value) for value in values], insert)
+    check_survival(stores, [Anything.model_construct(id=None, value=value) for value in values], insert)
 
 
 @given(st.lists(PURE_JSON, min_size=1, max_size=6))
-def test_json_is_always_taken(values: list[Any]) -> None:
+def test_json_is_always_taken(stores: Stores, values: list[Any]) -> None:
     """Ensure that what is JSON's own is never refused in a field typed Any, and comes back the same."""
     rows = [Anything(value=value) for value in values]
-    assert check_survival(rows, lambda db, row: db.anything.insert(row)) == len(rows)
+    assert check_survival(stores, rows, lambda db, row: db.anything.insert(row)) == len(rows)
 
 
 ZONED = st.datetimes(timezones=st.none() | st.timezones())
@@ -166,14 +164,14 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, max_size=5))
-def test_typed_rows_are_refused_or_come_back(rows: list[Any]) -> None:
+def test_typed_rows_are_refused_or_come_back(stores: Stores, rows: list[Any]) -> None:
     """Ensure that a row of any types and any values is refused with nothing written, or comes back the same."""
-    check_survival(rows, lambda db, row: db.everything.insert(row))
+    check_survival(stores, rows, lambda db, row: db.everything.insert(row))
 
 
 @settings(max_examples=settings().max_examples // 2)
 @given(st.lists(ROWS, min_size=2, max_size=4), st.data())
-def test_updates_are_refused_or_come_back(rows: list[Any], data: st.DataObject) -> None:
+def test_updates_are_refused_or_come_back(stores: Stores, rows: list[Any], data: st.DataObject) -> None:
     """Ensure that a field changed by update is refused with the row as it was, or comes back the same."""
     names = st.lists(st.sampled_from([name for name in Everything.model_fields if name != "id"]), unique=True)
 
@@ -188,4 +186,4 @@ def test_updates_are_refused_or_come_back(rows: list[Any], data: st.DataObject) 
         assert all(getattr(changed, name) == value for name, value in changes.items())
         return changed
 
-    assert check_survival(rows, insert) == len(rows)
+    assert check_survival(stores, rows, insert) == len(rows)

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -26,7 +25,8 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
-from tests.snaptable.support import WAYS, begun_anew, files_of, refuses
+from tests.snaptable.contract.stores import Stores
+from tests.snaptable.support import WAYS, begun_anew, refuses
 
 from snaptable import Database, InvalidRow, Row, Table
 
@@ -167,12 +167,12 @@ def bad_row(model: Any, name: str, key: str = "1") -> Row:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_refuses_to_write(tmp_path: Path, name: str) -> None:
+def test_refuses_to_write(stores: Stores, name: str) -> None:
     """Ensure that every way of adding a row refuses the value by table, key and field, and leaves nothing behind."""
     model, store = database_of(KINDS[name])
-    with store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(store) as db:
         items: Table[Any] = db.tables["items"]
-        before, sequence = files_of(tmp_path / "data"), db.status().sequence
+        before, sequence = stores.content(db), db.status().sequence
         ways: list[Callable[[Any], object]] = [
             items.insert,
             items.upsert,
@@ -182,7 +182,7 @@ def test_refuses_to_write(tmp_path: Path, name: str) -> None:
             refuses(InvalidRow, partial(way, bad_row(model, name)), "items", "'1'", "value")
             assert items.all() == []
         assert db.status().sequence == sequence
-        assert files_of(tmp_path / "data") == before
+        assert stores.content(db) == before
         assert db.check() == []
 
 
@@ -196,10 +196,10 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_refuses_to_change(name: str) -> None:
+def test_refuses_to_change(stores: Stores, name: str) -> None:
     """Ensure that update, replace, upsert and the bulk update refuse the value and leave the row as it was."""
     model, store = database_of(KINDS[name])
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         good, other = items.insert(model(id="1", value=GOOD[name])), items.insert(model(id="2", value=GOOD[name]))
         value = VALUES[name]
@@ -218,10 +218,10 @@ def test_refuses_to_change(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_refuses_the_whole_batch(name: str) -> None:
+def test_refuses_the_whole_batch(stores: Stores, name: str) -> None:
     """Ensure that insert_many with one bad row adds none, whichever it is."""
     model, store = database_of(KINDS[name])
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         for place in range(3):
             rows: list[Any] = [model(id=str(number), value=GOOD[name]) for number in range(2)]
@@ -230,10 +230,10 @@ def test_refuses_the_whole_batch(name: str) -> None:
             assert items.all() == []
 
 
-def test_goes_on_after_a_refusal() -> None:
+def test_goes_on_after_a_refusal(stores: Stores) -> None:
     """Ensure that a refusal caught inside a transaction left nothing of its operation, and that the rest commits."""
     model, store = database_of(float)
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         with db.transaction():
             items.insert(model(id="0", value=0.5))
@@ -253,11 +253,11 @@ CHANGING: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("annotation", "value"), CHANGING)
-def test_never_stores_another_value(tmp_path: Path, annotation: Any, value: Any) -> None:
+def test_never_stores_another_value(stores: Stores, annotation: Any, value: Any) -> None:
     """Ensure that a valid row whose validators make another value each time is refused, or kept just as it is."""
     model, store = database_of(annotation)
     row: Any = model(id="1", value=value)
-    db = store(tmp_path / "data", fsync=False).open()
+    db = stores.lasting(store).open()
     try:
         db.tables["items"].insert(row)
     except InvalidRow as error:
@@ -270,10 +270,10 @@ def test_never_stores_another_value(tmp_path: Path, annotation: Any, value: Any)
 
 
 @pytest.mark.parametrize("key", ["\ud800", "a\udfff"])
-def test_refuses_a_key_that_is_no_text(key: str) -> None:
+def test_refuses_a_key_that_is_no_text(stores: Stores, key: str) -> None:
     """Ensure that a lone surrogate in the key itself is refused, with a message that can be printed."""
     model, store = database_of(int)
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         message = refuses(InvalidRow, lambda: items.insert(model(id=key, value=1)), "items", "id")
         assert message.encode()
@@ -281,10 +281,10 @@ def test_refuses_a_key_that_is_no_text(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, 5, b"a", "x" * 5, ""])
-def test_takes_a_key_of_its_type_only(key: Any) -> None:
+def test_takes_a_key_of_its_type_only(stores: Stores, key: Any) -> None:
     """Ensure that a row whose key is of another type is refused, while any text is a key."""
     model, store = database_of(int)
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         row = model.model_construct(id=key, value=1)
         if isinstance(key, (str, bytes)):
@@ -293,30 +293,30 @@ def test_takes_a_key_of_its_type_only(key: Any) -> None:
             refuses(InvalidRow, lambda: items.insert(row), "items", "id")
 
 
-def test_takes_depth_up_to_the_limit(tmp_path: Path) -> None:
+def test_takes_depth_up_to_the_limit(stores: Stores) -> None:
     """Ensure that nesting of 100, the row itself counted, is taken and comes back: 99 in a field."""
     model, store = database_of(Any)
-    with store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(store) as db:
         items: Table[Any] = db.tables["items"]
         items.insert(model(id="1", value=nested(99)))
         items.insert(model(id="2", value=nested_dicts(99)))
-    with store(tmp_path / "data", fsync=False) as again:
+    with stores.again(db) as again:
         assert again.tables["items"]["1"] == model(id="1", value=nested(99))
         assert again.tables["items"]["2"] == model(id="2", value=nested_dicts(99))
 
 
-def test_takes_integers_up_to_the_limit(tmp_path: Path) -> None:
+def test_takes_integers_up_to_the_limit(stores: Stores) -> None:
     """Ensure that an integer of 4,300 digits is taken and comes back, and one of 4,301 is refused."""
     model, store = database_of(int)
-    with store(tmp_path / "data", fsync=False) as db:
+    with stores.lasting(store) as db:
         items: Table[Any] = db.tables["items"]
         items.insert(model(id="1", value=-(10**4300 - 1)))
         refuses(InvalidRow, lambda: items.insert(model(id="2", value=10**4300)), "items", "'2'", "value")
-    with store(tmp_path / "data", fsync=False) as again:
+    with stores.again(db) as again:
         assert again.tables["items"]["1"] == model(id="1", value=-(10**4300 - 1))
 
 
-def test_validates_rows_made_without_validation() -> None:
+def test_validates_rows_made_without_validation(stores: Stores) -> None:
     """Ensure that rows of model_construct and model_copy are validated and converted like any other."""
 
     class Item(Row):
@@ -328,7 +328,7 @@ def test_validates_rows_made_without_validation() -> None:
     class Store(Database):
         items: Table[Item]
 
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         assert db.items.insert(
             Item.model_construct(id="1", size="4", name=" a ")  # type: ignore[arg-type]
         ) == Item(id="1", size=4, name="a")
@@ -339,10 +339,10 @@ def test_validates_rows_made_without_validation() -> None:
         assert [row.id for row in db.items] == ["1"]
 
 
-def test_says_no_value() -> None:
+def test_says_no_value(stores: Stores) -> None:
     """Ensure that a refusal does not repeat the value: it may be a secret, and messages end up in logs."""
     model, store = database_of(list[int])
-    with store("memory:") as db:
+    with stores.new(store) as db:
         items: Table[Any] = db.tables["items"]
         row = model.model_construct(id="1", value=["hunter2"])
         assert "hunter2" not in refuses(InvalidRow, lambda: items.insert(row), "items", "value")

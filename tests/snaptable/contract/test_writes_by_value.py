@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator
+from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import refuses
 
 from snaptable import (
@@ -66,7 +67,7 @@ OPERATIONS: dict[str, Any] = {
 
 
 @given(st.data(), st.sampled_from([*NUMBERS]), st.sampled_from([*OPERATIONS]))
-def test_expressions_as_plain_python(data: st.DataObject, name: str, operation: str) -> None:
+def test_expressions_as_plain_python(stores: Stores, data: st.DataObject, name: str, operation: str) -> None:
     """Ensure that update and bulk update set what the operation gives, twice in one transaction, None staying None."""
     values = data.draw(st.lists(NUMBERS[name], min_size=1, max_size=4))
     scalar = st.integers(-9, 9)
@@ -74,7 +75,7 @@ def test_expressions_as_plain_python(data: st.DataObject, name: str, operation: 
         scalar if name == "took" and operation == "*" else NUMBERS[name].filter(lambda one: one is not None)
     )
     act = OPERATIONS[operation]
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.counters.insert_many(Counter(id=at, **{name: value}) for at, value in enumerate(values))
 
         def worked(value: Any) -> Any:
@@ -95,9 +96,9 @@ def test_expressions_as_plain_python(data: st.DataObject, name: str, operation: 
         assert db.check() == []
 
 
-def test_an_expression_is_worked_out_where_no_other_write_comes_between() -> None:
+def test_an_expression_is_worked_out_where_no_other_write_comes_between(stores: Stores) -> None:
     """Ensure that threads that count up together lose nothing."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.counters.insert(Counter(id=1))
 
         def work() -> None:
@@ -112,9 +113,9 @@ def test_an_expression_is_worked_out_where_no_other_write_comes_between() -> Non
         assert db.counters[1].count == 200
 
 
-def test_what_an_expression_gives_is_validated() -> None:
+def test_what_an_expression_gives_is_validated(stores: Stores) -> None:
     """Ensure that a result is checked as any value is, and a fault leaves nothing behind."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.counters.insert(Counter(id=1, count=5))
         db.counters.insert(Counter(id=2, count=7))
         assert db.counters.update(1, maybe=Counter.count * 2, count=Counter.count + 1) == Counter(
@@ -152,18 +153,18 @@ OTHER: Any = User
         (lambda db: db.users.upsert(User(email="a"), by=ANY.id), ["Counter.id", "users"]),
     ],
 )
-def test_what_has_no_meaning_is_refused(write: Any, words: list[str]) -> None:
+def test_what_has_no_meaning_is_refused(stores: Stores, write: Any, words: list[str]) -> None:
     """An InvalidQuery names the column and the types."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         db.counters.insert(Counter(id=1))
         refuses(InvalidQuery, lambda: write(db), *words)
         assert len(db.users) == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcABC"), st.sampled_from([None, "n", "m"]), st.booleans()), max_size=8))
-def test_upsert_by_a_unique_column(writes: list[tuple[str, str | None, bool]]) -> None:
+def test_upsert_by_a_unique_column(stores: Stores, writes: list[tuple[str, str | None, bool]]) -> None:
     """Ensure that the row with the same value, as it is validated, is replaced and keeps its key; else one is added."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         stored: dict[str, User] = {}
         for number, (email, nick, insert_only) in enumerate(writes):
             row = User(email=email, name=f"{number}")
@@ -183,9 +184,9 @@ def test_upsert_by_a_unique_column(writes: list[tuple[str, str | None, bool]]) -
         assert db.check() == []
 
 
-def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction() -> None:
+def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction(stores: Stores) -> None:
     """Ensure that the writer's own rows are found, other unique columns hold, and None is no value."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         with db.transaction():
             ann = db.users.upsert(User(email="ann", nick="a"), by=User.email)
             assert db.users.upsert(User(email="ANN", nick="b"), by=User.email).id == ann.id
@@ -196,9 +197,9 @@ def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction() -> None:
         assert [user.email for user in db.users] == ["ann", "eve", "joe"]
 
 
-def test_replace_with_the_row_that_was_read() -> None:
+def test_replace_with_the_row_that_was_read(stores: Stores) -> None:
     """Ensure that a row changed meanwhile is left alone, and the error says by which fields and carries it."""
-    with Store("memory:") as db:
+    with stores.new(Store) as db:
         read = db.users.insert(User(email="ann"))
         db.users.update(read.id, name="Ann", nick="a")
         with pytest.raises(StaleRow, match=r"users\[1\].*nick, name") as raised:

@@ -2,7 +2,7 @@
 # ruff: noqa: RUF012 - a model's default is copied by Pydantic
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.snaptable.contract.stores import Stores, current, use
 from tests.snaptable.support import refuses
 
 from snaptable import Database, InvalidKey, InvalidQuery, Row, RowNotFound, Table
@@ -39,15 +40,24 @@ class Store(Database):
     ids: Table[ById]
 
 
-DB = Store("memory:").open()
-DB.texts.insert(ByText(id="1", note=SECRET))
-DB.numbers.insert(ByNumber(id=1))
-DB.ids.insert(ById(id=UUID(int=1)))
+DB = current(Store)
 
-KEYS: dict[str, tuple[Any, type[Any], tuple[type[Any], ...]]] = {
-    "texts": (DB.texts, str, (str,)),
-    "numbers": (DB.numbers, int, (int, bool, float, Decimal)),
-    "ids": (DB.ids, UUID, (UUID,)),
+
+@pytest.fixture(scope="module", autouse=True)
+def opened(module_stores: Stores) -> Iterator[None]:
+    """Open the database that the module asks, on each engine."""
+    with module_stores.new(Store) as db:
+        db.texts.insert(ByText(id="1", note=SECRET))
+        db.numbers.insert(ByNumber(id=1))
+        db.ids.insert(ById(id=UUID(int=1)))
+        use(DB, db)
+        yield
+
+
+KEYS: dict[str, tuple[type[Any], tuple[type[Any], ...]]] = {
+    "texts": (str, (str,)),
+    "numbers": (int, (int, bool, float, Decimal)),
+    "ids": (UUID, (UUID,)),
 }
 VERBS: list[Callable[[Any, Any], object]] = [
     lambda rows, key: rows.get(key),
@@ -75,7 +85,7 @@ GIVEN = st.one_of(
 @given(st.sampled_from(sorted(KEYS)), GIVEN, st.sampled_from(range(len(VERBS))))
 def test_a_missing_key_or_a_wrong_one(name: str, key: Any, verb: int) -> None:
     """Ensure that what may be a key is just not there, and that anything else is refused."""
-    table, wanted, taken = KEYS[name]
+    table, (wanted, taken) = DB.tables[name], KEYS[name]
     if key in ("1", UUID(int=1)):
         return
 
@@ -83,7 +93,7 @@ def test_a_missing_key_or_a_wrong_one(name: str, key: Any, verb: int) -> None:
         return VERBS[verb](table, key)
 
     if type(key) not in taken:
-        if isinstance(key, ByNumber) and verb == 0 and table is not DB.numbers:
+        if isinstance(key, ByNumber) and verb == 0 and name != "numbers":
             with pytest.raises(TypeError):
                 ask()  # it can't be hashed: a look-up in C says so
             return
@@ -99,7 +109,7 @@ def test_a_missing_key_or_a_wrong_one(name: str, key: Any, verb: int) -> None:
 @pytest.mark.parametrize("in_transaction", [False, True])
 def test_none_is_no_key(name: str, in_transaction: bool) -> None:
     """Ensure that an optional reference can be followed: no row has the key None."""
-    table, _, _ = KEYS[name]
+    table = DB.tables[name]
 
     def check() -> None:
         assert table.get(None) is None

@@ -1,0 +1,126 @@
+"""The stores that tests of the contract open: on each engine, new and empty, in memory or lasting."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+from uuid import uuid4
+
+from tests.snaptable.postgres import stores as postgres
+from tests.snaptable.support import files_of
+
+from snaptable import Database
+
+D = TypeVar("D", bound=Database)
+EngineName = Literal["memory", "postgres"]
+ENGINES: tuple[EngineName, ...] = ("memory",)
+
+
+class Current:
+    """Stands for the database that is open when a test runs, in what is written before: see `current`."""
+
+    def __init__(self) -> None:
+        self._database: Database | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+
+def is_on_postgres(db: Database) -> bool:
+    """Return whether a database is one of PostgreSQL."""
+    return db.url.startswith("postgres")
+
+
+def current(kind: type[D]) -> D:
+    """Return what stands for a database of a class until `use` says which one it is."""
+    return cast("D", Current())
+
+
+def use(standing: D, db: D) -> None:
+    """Let what `current` returned be a database."""
+    standing.__dict__["_database"] = db
+
+
+class Stores(ABC):
+    """Gives databases on one engine, each with a store of its own."""
+
+    engine: EngineName
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the engine is PostgreSQL: for what one engine alone promises."""
+        return self.engine == "postgres"
+
+    @abstractmethod
+    def new(self, kind: type[D], **options: Any) -> D:
+        """Return a database, not open yet, in a new and empty store, which need not outlive closing."""
+
+    @abstractmethod
+    def lasting(self, kind: type[D], **options: Any) -> D:
+        """Return a database, not open yet, in a new and empty store, which outlives closing."""
+
+    @abstractmethod
+    def again(self, db: D) -> D:
+        """Return another database, not open yet, of the store of a closed one."""
+
+    @abstractmethod
+    def content(self, db: Database) -> dict[str, Any]:
+        """Return all that a store keeps: its files, or the rows of its server's tables."""
+
+    def is_next(self, before: int, after: int) -> bool:
+        """Return whether one commit was made between two sequences, which a server may leave some out of."""
+        return after > before if self.on_postgres else after == before + 1
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove every store."""
+
+
+class MemoryStores(Stores):
+    """Stores of the engine in memory: "memory:", and directories."""
+
+    engine: EngineName = "memory"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def new(self, kind: type[D], **options: Any) -> D:
+        return kind("memory:", **options)
+
+    def lasting(self, kind: type[D], **options: Any) -> D:
+        return kind(self._directory / uuid4().hex / "data", **{"fsync": False, **options})
+
+    def again(self, db: D) -> D:
+        return type(db)(db.url, fsync=False)
+
+    def content(self, db: Database) -> dict[str, Any]:
+        return files_of(Path(db.url))
+
+    def remove(self) -> None:
+        """Do nothing: the directory is pytest's."""
+
+
+class PostgresStores(Stores):
+    """Schemas of the tests' server."""
+
+    engine: EngineName = "postgres"
+
+    def __init__(self) -> None:
+        self._given: list[Database] = []
+
+    def new(self, kind: type[D], **options: Any) -> D:
+        db = kind(postgres.new_schema(), **options)
+        self._given.append(db)
+        return db
+
+    lasting = new
+
+    def again(self, db: D) -> D:
+        return type(db)(db.url)
+
+    def content(self, db: Database) -> dict[str, Any]:
+        return postgres.content(db.url)
+
+    def remove(self) -> None:
+        for db in self._given:
+            db.close()
+        postgres.drop_schemas({db.url for db in self._given})
