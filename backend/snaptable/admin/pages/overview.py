@@ -1,0 +1,158 @@
+"""The overview: rows by table, what is on the disk and in memory, what just happened, which queries were slow."""
+
+import os
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import Response
+
+from snaptable import HistoryError, SnaptableError
+from snaptable.admin import words
+from snaptable.admin.site import NavItem, Site, Visit
+from snaptable.web.monitoring.queries import SlowQueries
+
+COMMITS = 10
+"""Commits that the overview shows."""
+HOURS = 24
+MOST_COMMITS, MOST_BYTES = 2_000, 2_000_000
+"""Commits, and bytes of their changes, that the lines over the last day are drawn from; older ones are left out."""
+SLOW_QUERIES = 5
+SLOW_SECONDS = 0.01
+
+Line = tuple[str, str, str, str]
+"""A name, a figure, what it means, and how it is meant: "", "good", "changed" or "removed"."""
+
+
+def add_to(site: Site[Any]) -> None:
+    """Add the page, and what it does."""
+    site.add_nav(NavItem("overview", "Overview", "/", "home", 10))
+    if site.db._query_observer is None:
+        site.db._observe_queries(SlowQueries(site.db.__schemas__, SLOW_SECONDS))
+    site.get("/", overview)
+    site.post("/check", check)
+    site.post("/restart", restart)
+    site.post("/try-again", try_again)
+
+
+def overview(visit: Visit) -> Response:
+    """Show it."""
+    with visit.timed("history"):
+        activity = _activity(visit)
+        commits = _last_commits(visit)
+    return visit.render(
+        "overview.html",
+        active="overview",
+        tables=[(table, activity[0].get(table.name, [])) for table in visit.site.tables.values()],
+        activity=activity[1],
+        commits=commits,
+        lines=_lines(visit),
+        slow=_slow_queries(visit),
+        problems=None,
+    )
+
+
+def check(visit: Visit) -> Response:
+    """Verify every index and constraint, and show what is wrong."""
+    began = time.perf_counter()
+    problems = visit.db.check()
+    took = time.perf_counter() - began
+    return visit.render("checked.html", active="overview", problems=problems, seconds=took)
+
+
+def restart(visit: Visit) -> Response:
+    """Close the database and open it again, and show what came back."""
+    db, began = visit.db, time.perf_counter()
+    before = db.status().rows
+    db.close()
+    db.open()
+    took = time.perf_counter() - began
+    return visit.render("restarted.html", active="overview", before=before, after=db.status().rows, seconds=took)
+
+
+def try_again(visit: Visit) -> Response:
+    """Make writes work again, by a new snapshot in a new file; or open a database that is closed."""
+    if visit.db.is_open:
+        visit.db.persist()
+    else:
+        visit.db.open()
+    return visit.back("/")
+
+
+def _last_commits(visit: Visit) -> list[Any]:
+    try:
+        return list(islice(visit.db.history.commits(), COMMITS))
+    except HistoryError:
+        return []
+
+
+def _activity(visit: Visit) -> tuple[dict[str, list[int]], list[int]]:
+    """Return how many rows changed in each of the last hours, by table, and how many commits there were."""
+    now = datetime.now(UTC)
+    begin = now - timedelta(hours=HOURS)
+    counts: dict[str, Counter[int]] = {}
+    commits: Counter[int] = Counter()
+    left = MOST_BYTES
+    try:
+        for commit in islice(visit.db.history.commits(), MOST_COMMITS):
+            left -= commit.size
+            if commit.at < begin or left < 0:
+                break
+            hour = min(HOURS - 1, int((commit.at - begin).total_seconds() // 3600))
+            commits[hour] += 1
+            for record in commit._records:
+                counts.setdefault(record.table, Counter())[hour] += 1
+    except SnaptableError:
+        return {}, []
+    lines = {table: [count[hour] for hour in range(HOURS)] for table, count in counts.items()}
+    return lines, [commits[hour] for hour in range(HOURS)]
+
+
+def _lines(visit: Visit) -> list[Line]:
+    """Return what is on the disk, and in memory."""
+    status, directory = visit.db.status(), visit.db.directory
+    lines: list[Line] = []
+    if status.snapshot_bytes is not None:
+        is_whole = status.snapshot_sequence == status.sequence
+        meaning = f"holds sequence {status.snapshot_sequence:,}" + (", all of it" if is_whole else ", the rest follows")
+        level = "removed" if status.snapshot_error else "good" if is_whole else ""
+        lines.append(("db_snapshot.json", words.size(status.snapshot_bytes), status.snapshot_error or meaning, level))
+    if status.history is not None:
+        first = status.history.first
+        reach = "history from the first commit on" if first == 0 else f"history from #{first + 1:,} on"
+        since = f", since {words.moment(status.history.since)}" if status.history.since else ""
+        lines.append(("db_journal/" if directory else "history", words.size(status.history.bytes), reach + since, ""))
+    memory = _memory()
+    rows = sum(status.rows.values())
+    if memory is not None:
+        lines.append(("memory", words.size(memory), f"of the whole process, {words.plural(rows, 'row')}", ""))
+    if directory is not None:
+        lines.append(_quarantine(directory))
+    return lines + [line for add in visit.site.overview if (line := add(visit)) is not None]
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that this process has; None where the system doesn't say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _quarantine(directory: Path) -> Line:
+    try:
+        kept = sum(1 for _ in (directory / "quarantine").iterdir())
+    except OSError:
+        kept = 0
+    if kept:
+        return ("quarantine/", words.plural(kept, "file"), "set aside, and waiting for a look", "changed")
+    return ("quarantine/", "empty", "nothing was ever set aside", "good")
+
+
+def _slow_queries(visit: Visit) -> list[Any]:
+    observer = visit.db._query_observer
+    return observer.worst()[:SLOW_QUERIES] if isinstance(observer, SlowQueries) else []

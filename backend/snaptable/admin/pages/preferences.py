@@ -1,0 +1,31 @@
+"""How the page looks, kept in cookies: light or dark, the height of rows. And how the store is doing, for scripts."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from snaptable.admin.site import DENSITIES, THEMES, Site, Visit
+
+YEAR = 365 * 24 * 3600
+
+
+def add_to(site: Site[Any]) -> None:
+    """Add the routes."""
+    site.post("/preferences", choose)
+    site.get("/state", state)
+
+
+async def choose(visit: Visit) -> Response:
+    """Keep a choice."""
+    answer = visit.back("/")
+    for name, allowed in (("theme", THEMES), ("density", DENSITIES)):
+        if visit.form.get(name) in allowed:
+            answer.set_cookie(f"snaptable_{name}", visit.form[name], YEAR, path=visit.base or "/", samesite="strict")
+    return answer
+
+
+def state(visit: Visit) -> Response:
+    """Return how the store is doing: the foot of the sidebar, as HTML, and the figures beside tables."""
+    frame = visit.site.templates.get_template("foot.html").render(visit._frame())
+    now = visit._frame()["state"]
+    return visit.json({"sequence": now.sequence, "level": now.level, "foot": frame, "rows": now.rows})  # type: ignore[attr-defined]

@@ -1,0 +1,238 @@
+"""Who may enter the admin page, and which of their requests count."""
+
+import re
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from tests.snaptable.admin.library import Browser, Library, admin_of, library
+
+from snaptable.admin import Admin
+from snaptable.admin.access import FAILURES, IDLE_SECONDS, SESSION_SECONDS, LinkToken, Sessions
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+SITES: dict[str, dict[str, str]] = {
+    "another site": {"Sec-Fetch-Site": "cross-site"},
+    "another host of the same site": {"Sec-Fetch-Site": "same-site"},
+    "an address typed": {"Sec-Fetch-Site": "none"},
+    "another origin": {"Origin": "http://evil.example"},
+    "another port": {"Origin": "http://testserver:8001"},
+    "a sandboxed page": {"Origin": "null"},
+    "nothing said": {},
+    "another site with this origin": {"Sec-Fetch-Site": "cross-site", "Origin": "http://testserver"},
+}
+
+
+class Auth:
+    """Admins by name and password, and a header for the application's own session."""
+
+    def __init__(self) -> None:
+        self.passwords = {"ada": "pa55"}
+
+    async def login(self, name: str, password: str) -> Admin | None:
+        return Admin(name) if self.passwords.get(name) == password else None
+
+    async def is_admin(self, request: Request) -> Admin | None:
+        return Admin("root") if request.headers.get("x-session") == "root" else None
+
+    def still(self, admin: Admin) -> bool:
+        return admin.name in self.passwords
+
+
+class FirstAuth(Auth):
+    """The same, where nobody can log in yet."""
+
+    def __init__(self) -> None:
+        self.passwords = {}
+
+    def lacks_admin(self) -> bool:
+        return not self.passwords
+
+    async def make_first(self, name: str, password: str) -> Admin | str:
+        if len(password) < 4:
+            return "This password is too short."
+        self.passwords[name] = password
+        return Admin(name)
+
+
+def test_a_stranger_sees_the_login_and_nothing_else() -> None:
+    """Ensure that each route of the admin, whatever its method, shows nothing to whoever has no session."""
+    with Library("memory:") as db, admin_of(db) as (client, site):
+        for route in site.routes:
+            path = "/admin" + route.path.replace("{table}", "users")
+            for method in route.methods or ():
+                if route.path in ("/login", "/enter"):
+                    continue
+                answer = client.request(method, path, headers=SAME, follow_redirects=False)
+                assert answer.status_code in (303, 401), (method, path)
+                assert "users" not in answer.text, (method, path)
+                if method == "GET":
+                    assert answer.headers["location"].startswith("/admin/login?next=")
+
+
+def test_the_link_of_a_start_lets_in() -> None:
+    """Ensure that it does, with a cookie that no script and no other site can use; no other does."""
+    with Library("memory:") as db, admin_of(db) as (client, site):
+        assert site.link is not None
+        for link in (site.link[:-1], site.link + "x", "/admin/enter", "/admin/enter?token=%ff"):
+            assert client.get(link).status_code == 401
+        for _ in range(2):
+            client.cookies.clear()
+            entered = client.get(site.link)
+            cookie = entered.headers["set-cookie"]
+            assert re.search(r"HttpOnly; Path=/admin; SameSite=strict", cookie, re.IGNORECASE), cookie
+            assert client.get("/admin/").status_code == 200
+        Browser(client).post("/admin/logout")
+        assert client.get("/admin/", follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_change_must_come_from_a_page_of_the_admin(name: str) -> None:
+    """Ensure that a form of any other page changes nothing, token or not."""
+    with library() as (_, browser):
+        path, fields = "/admin/preferences", {"theme": "dark", "admin_token": browser.token()}
+        answer = browser.client.post(path, data=fields, headers=SITES[name], follow_redirects=False)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("headers", [SAME, {"Origin": "http://testserver"}])
+def test_a_change_must_bring_the_token(headers: dict[str, str]) -> None:
+    """Ensure that the session's own token is asked for, as a field or as a header, and no other will do."""
+    with library() as (_, browser):
+        client, path, right = browser.client, "/admin/preferences", browser.token()
+        for token in (None, "", right[:-1], right + "x", "\ud800"):
+            fields = {"theme": "dark"} | ({} if token is None else {"admin_token": token.encode("utf-8", "replace")})
+            assert client.post(path, data=fields, headers=headers, follow_redirects=False).status_code == 403
+        given: tuple[dict[str, Any], ...] = (
+            {"data": {"theme": "dark", "admin_token": right}, "headers": headers},
+            {"data": {"theme": "dark"}, "headers": headers | {"X-Admin-Token": right}},
+        )
+        for sent in given:
+            assert client.post(path, follow_redirects=False, **sent).status_code == 303
+
+
+def test_every_answer_has_the_headers() -> None:
+    """Ensure a policy without anything inline or of another host, on pages, files, errors and redirects alike."""
+    with library() as (_, browser):
+        styles = re.search(r'href="(/admin/static/admin.css\?v=[^"]+)"', browser.get("/admin/"))
+        assert styles
+        for path in ("/admin/", "/admin/login", "/admin/nowhere", "/admin/tables/none", styles[1], "/admin/state"):
+            headers = browser.client.get(path).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "http" not in policy
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["x-content-type-options"] == "nosniff"
+        assert browser.client.get("/admin/").headers["cache-control"] == "no-store"
+        assert "immutable" in browser.client.get(styles[1]).headers["cache-control"]
+
+
+def test_an_admin_logs_in_by_password() -> None:
+    """Ensure that only the right one does, and that the login leads on to the page asked for, and to no other host."""
+    with Library("memory:") as db, admin_of(db, auth=Auth()) as (client, site):
+        assert site.link is None
+        for name, password in (("ada", "wrong"), ("eve", "pa55"), ("", "")):
+            answer = client.post("/admin/login", data={"name": name, "password": password}, headers=SAME)
+            assert answer.status_code == 401
+        for asked, led in (("/admin/tables/users", "/admin/tables/users"), ("//evil.example/", "/admin/"),
+                           ("/admin/\\evil", "/admin/"), ("http://evil.example", "/admin/")):  # fmt: skip
+            fields = {"name": "ada", "password": "pa55", "next": asked}
+            answer = client.post("/admin/login", data=fields, headers=SAME, follow_redirects=False)
+            assert answer.headers["location"] == led
+        assert "ada" in client.get("/admin/").text
+
+
+def test_an_admin_who_is_none_any_more_is_out_at_once() -> None:
+    """Ensure that a session ends with its admin, in the next request."""
+    auth = Auth()
+    with Library("memory:") as db, admin_of(db, auth=auth) as (client, _):
+        client.post("/admin/login", data={"name": "ada", "password": "pa55"}, headers=SAME)
+        assert client.get("/admin/", follow_redirects=False).status_code == 200
+        del auth.passwords["ada"]
+        assert client.get("/admin/", follow_redirects=False).status_code == 303
+
+
+def test_a_session_of_the_application_lets_in() -> None:
+    """Ensure that it does, that its pages hold a token too, and that changes ask for it."""
+    with Library("memory:") as db, admin_of(db, auth=Auth()) as (client, _):
+        client.headers["x-session"] = "root"
+        browser = Browser(client)
+        assert "root" in browser.get("/admin/")
+        browser.post("/admin/preferences", {"theme": "dark"})
+        assert client.post("/admin/preferences", data={"theme": "dark"}, headers=SAME).status_code == 403
+
+
+def test_guesses_are_bounded() -> None:
+    """Ensure that an address that failed too often is refused for a while, with the right password too."""
+    with Library("memory:") as db, admin_of(db, auth=Auth()) as (client, _):
+        fields = {"name": "ada", "password": "wrong"}
+        answers = [client.post("/admin/login", data=fields, headers=SAME).status_code for _ in range(FAILURES + 1)]
+        assert answers == [401] * FAILURES + [429]
+        right = client.post("/admin/login", data={"name": "ada", "password": "pa55"}, headers=SAME)
+        assert right.status_code == 429
+
+
+def test_the_first_admin_comes_by_a_link_that_is_good_once() -> None:
+    """Ensure that the link makes one admin, that opening it alone does nothing, and that a refusal leaves it good."""
+    auth = FirstAuth()
+    with Library("memory:") as db, admin_of(db, auth=auth) as (client, site):
+        link = site.link
+        assert link is not None
+        token = link.partition("token=")[2]
+        assert client.get(link).status_code == client.get(link).status_code == 200
+        assert not auth.passwords
+        fields = {"link": token, "name": "ada", "password": "pa5"}
+        assert client.post("/admin/enter", data=fields, headers=SAME).status_code == 422
+        fields["password"] = "pa55"
+        assert client.post("/admin/enter", data=fields).status_code == 403
+        assert client.post("/admin/enter", data=fields | {"link": token + "x"}, headers=SAME).status_code == 401
+        assert client.post("/admin/enter", data=fields, headers=SAME).status_code == 200
+        assert client.get("/admin/", follow_redirects=False).status_code == 200
+        assert site.link is None
+        fields["name"] = "eve"
+        assert client.post("/admin/enter", data=fields, headers=SAME).status_code == 401
+        assert list(auth.passwords) == ["ada"]
+
+
+def test_sessions_and_links_end_by_time() -> None:
+    """Ensure that a session ends after its hours, sooner unused, and that a link for the first admin does."""
+    now = 0.0
+    sessions = Sessions(clock=lambda: now)
+    cookie = sessions.begin(Admin("ada"))
+    for _ in range(int(SESSION_SECONDS / (IDLE_SECONDS - 1))):
+        now += IDLE_SECONDS - 1
+        assert sessions.of(cookie) is not None
+    now += IDLE_SECONDS - 1
+    assert sessions.of(cookie) is None
+    other = sessions.begin(Admin("ada"))
+    now += IDLE_SECONDS
+    assert sessions.of(other) is None
+    link = LinkToken(once=True, seconds=900, clock=lambda: now)
+    assert link.fits(link.text)
+    now += 901
+    assert not link.fits(link.text)
+
+
+WRONG: list[dict[str, Any]] = [
+    {"path": "admin"},
+    {"path": "/"},
+    {"tables": ["nothing"]},
+    {"labels": {"users": "password_hash"}},
+    {"labels": {"users": "nothing"}},
+]
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_a_wrong_argument_is_refused_at_once(options: dict[str, Any]) -> None:
+    """Ensure that a typing error doesn't come out at the first request."""
+    with Library("memory:") as db, pytest.raises(ValueError, match="mount_admin"), admin_of(db, **options):
+        pass
+
+
+def test_tables_that_are_not_shown_are_nowhere() -> None:
+    """Ensure that a table left out has neither a page nor a place in the sidebar."""
+    with library(tables=["users"]) as (_, browser):
+        assert "documents" not in browser.get("/admin/tables/users")
+        browser.get("/admin/tables/documents", 404)
