@@ -72,17 +72,20 @@ class Codec:
             if isinstance(member, cached_property)
         }
         annotations = {name: column.annotation for name, column in schema.columns.items()}
+        self.plain = not _has_own_code(schema.model)
+        """Whether the model has no code or configuration of its own that reads or writes its fields."""
+        opened = [name for name, annotation in annotations.items() if value_types.is_open(annotation)]
         self.mutable = {
-            name: _copy_plain if value_types.is_plain(annotation) else _copy
+            name: _copy_plain if value_types.is_plain(annotation) or (self.plain and name in opened) else _copy
             for name, annotation in annotations.items()
             if not value_types.is_immutable(annotation)
         }
         """The fields whose values can change, and what copies them."""
-        self.plain = not _has_own_code(schema.model)
-        """Whether the model has no code or configuration of its own that reads or writes its fields."""
         screens = self._lossless_screens(annotations) if self.plain else None
         self._screens = screens or []
         self._trusted = screens is not None
+        self._bounded = self._trusted and not opened
+        """Whether the types alone keep rows from holding what not every reader accepts."""
         self._times = time_fields(schema.model) if self.plain else ()
         self._unchecked_defaults = frozenset(_unchecked_defaults(schema.model)) if self.plain else frozenset()
         """Fields with defaults of which nobody knows whether they are in normal form, or of their type at all."""
@@ -92,7 +95,7 @@ class Codec:
         screens = []
         for name, annotation in annotations.items():
             known, screen = value_types.lossless(annotation)
-            if not known or any(not _only_constrains(item) for item in self.model.model_fields[name].metadata):
+            if not known or not all(map(value_types.only_constrains, self.model.model_fields[name].metadata)):
                 return None
             if screen is not None:
                 screens.append((name, screen))
@@ -368,7 +371,7 @@ class Codec:
             begin: the first bytes of each row's JSON, the same for all.
             tails: the bytes of each row's JSON after that.
         """
-        if self._trusted:
+        if self._bounded:
             return
         brackets = array.count(b"{") + array.count(b"[") - len(tails)
         if brackets > MAX_DEPTH or b"NaN" in array or b"Infinity" in array:
@@ -533,12 +536,6 @@ def _has_own_code(model: type[BaseModel]) -> bool:
     bases = [base for base in model.__mro__ if base.__module__ != BaseModel.__module__]
     hooks = any(hook in base.__dict__ for base in bases for hook in _HOOKS)
     return any(own) or hooks or not model.model_config.keys() <= _PLAIN_CONFIG
-
-
-def _only_constrains(metadata: object) -> bool:
-    """Return whether an item of a field's metadata only constrains it, or is ours."""
-    origin = type(metadata).__module__.partition(".")[0]
-    return origin in ("annotated_types", "snaptable") or type(metadata).__name__ == "PydanticGeneralMetadata"
 
 
 def _is_nan(value: object) -> bool:

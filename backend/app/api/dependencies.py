@@ -81,22 +81,22 @@ class Login(OAuth2PasswordBearer):
             Problem: 401, the token is missing, or not a session's.
         """
         token = await super().__call__(request)
-        resources = await get_resources(request)
+        resources: Resources = request.app.state.resources
         login = sessions.of_token(resources.db, token) if token else None
         if login is None:
             if token:
                 resources.accounts.events.report("token refused", client_address(request))
             raise Problem(401, "Log in, and send the token as `Authorization: Bearer …`.", headers=CHALLENGE)
-        await _keep_alive(resources, login[1])
-        return Caller(resources, *login)
+        user, session = login
+        if resources.accounts.terms.is_renewed_by(session, utc_now()):
+            await _keep_alive(resources, session)
+        return Caller(resources, user, session)
 
 
 async def _keep_alive(resources: Resources, session: Session) -> None:
     """Note that a session is used, once an hour at most; a store that takes no writes is no reason to refuse a read."""
-    terms = resources.accounts.terms
-    if terms.is_renewed_by(session, utc_now()):
-        with contextlib.suppress(SnaptableError):
-            await resources.db.run(sessions.renew, session.id, terms)
+    with contextlib.suppress(SnaptableError):
+        await resources.db.run(sessions.renew, session.id, resources.accounts.terms)
 
 
 async def require_login_form(request: Request) -> None:

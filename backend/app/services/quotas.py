@@ -13,8 +13,7 @@ What is on a document that was deleted counts until it is gone; who is refused f
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -80,10 +79,9 @@ def create(db: Library, user: User, table: Table[OwnedT], /, **fields: object) -
     if isinstance(row, Document):
         _check_number(usage.documents + 1, limits.documents, "documents", "document")
         _check_bytes(usage.document_bytes, row.size, limits.document_bytes, "documents")
-    with _come_back_if_removing(db, user):
-        if not isinstance(row, Document):
-            _check_number(usage.marks + 1, limits.marks, "extractions and annotations", "one")
-        _check_bytes(usage.row_bytes, size, limits.row_bytes, "rows")
+        _check_rows(db, user, usage, size)
+    else:
+        _check_rows(db, user, usage, size, marks=1)
     _charge(usage, row, 1, size)
     return row
 
@@ -97,8 +95,7 @@ def change(db: Library, user: User, annotation: Annotation, /, **changes: object
     usage = current(db, user)
     row = db.annotations.update(annotation.id, **changes)
     growth = _size(row) - _size(annotation)
-    with _come_back_if_removing(db, user):
-        _check_bytes(usage.row_bytes, growth, db.limits.row_bytes, "rows")
+    _check_rows(db, user, usage, growth)
     usage.row_bytes += growth
     usage.last_change = row.id, row.updated_at
     return row
@@ -128,7 +125,7 @@ def delete_handed_over(db: Library, table: Table[MarkT], rows: Iterable[MarkT]) 
     for row in rows:
         usage = db.usages.get(row.user_id)
         if usage is not None:
-            if _still_holds(db, row.user_id, usage):
+            if _still_holds(db, usage):
                 _charge(usage, row, -1, _size(row))
             else:
                 del db.usages[row.user_id]
@@ -144,7 +141,7 @@ def marks_on(db: Library, document: Document) -> int:
 def current(db: Library, user: User) -> Usage:
     """Return what a user stores, as the open transaction sees it; cost as `create`."""
     usage = db.usages.get(user.id)
-    if usage is None or not _still_holds(db, user.id, usage):
+    if usage is None or not _still_holds(db, usage):
         usage = db.usages[user.id] = measure(db, user)
     return usage
 
@@ -164,7 +161,7 @@ async def prepare(db: Library, user: User) -> None:
             usage = Usage()
             for _ in _measuring(db, user.id, usage):
                 await asyncio.sleep(0)
-            if user.id not in db.usages and _still_holds(db, user.id, usage):
+            if user.id not in db.usages and _still_holds(db, usage):
                 db.usages[user.id] = usage
     db.measuring.pop(user.id, None)
 
@@ -177,15 +174,17 @@ def _check_number(number: int, most: int, kind: str, one: str) -> None:
         raise TooManyRows(f"You have {number - 1:,} {kind}, and may have {most:,}. Delete {one} first.")
 
 
-@contextmanager
-def _come_back_if_removing(db: Library, user: User) -> Iterator[None]:
-    """Refuse for the moment only what there will be room for, once what the user deleted is gone.
+def _check_rows(db: Library, user: User, usage: Usage, growth: int, marks: int = 0) -> None:
+    """Refuse rows that are too many, or too large; for the moment only, if what is being removed makes room.
 
     Raises:
-        TooBusy: in place of TooManyRows, QuotaExceeded.
+        TooManyRows, QuotaExceeded: there are too many.
+        TooBusy: in their place, if there will be room once what the user deleted is gone.
     """
     try:
-        yield
+        if marks:
+            _check_number(usage.marks + marks, db.limits.marks, "extractions and annotations", "one")
+        _check_bytes(usage.row_bytes, growth, db.limits.row_bytes, "rows")
     except (TooManyRows, QuotaExceeded):
         if removed.holder_of(db, user.id) is not None:
             raise TooBusy from None
@@ -218,17 +217,21 @@ def _charge(usage: Usage, row: Document | Extraction | Annotation, sign: int, si
     usage.last_change = None
 
 
-def _still_holds(db: Library, user_id: str, usage: Usage) -> bool:
+def _still_holds(db: Library, usage: Usage) -> bool:
     """Return whether the rows that were counted are those that are there."""
-    extractions, annotations = _marks_of(db, user_id)
-    there = _documents(db, user_id).count(), extractions.count() + annotations.count()
-    if (usage.documents, usage.marks) != there:
+    if (usage.documents, usage.marks) != usage.numbers():
         return False
     if usage.last_change is None:
         return True
     key, time = usage.last_change
     changed = db.annotations.get(key)
     return changed is not None and changed.updated_at == time
+
+
+def _counter(db: Library, user_id: str) -> Callable[[], tuple[int, int]]:
+    """Return what counts a user's documents and marks; the queries are made once, and asked at every write."""
+    documents, (extractions, annotations) = _documents(db, user_id), _marks_of(db, user_id)
+    return lambda: (documents.count(), extractions.count() + annotations.count())
 
 
 def _documents(db: Library, user_id: str) -> Query[Document]:
@@ -265,7 +268,8 @@ def _measuring(db: Library, user_id: str, usage: Usage) -> Iterator[None]:
     """Sum up what a user stores, and yield after each slice."""
     documents = _documents(db, user_id)
     extractions, annotations = _marks_of(db, user_id)
-    usage.documents, usage.marks = documents.count(), extractions.count() + annotations.count()
+    usage.numbers = _counter(db, user_id)
+    usage.documents, usage.marks = usage.numbers()
     usage.document_bytes = sum(document.size for document in documents)
     yield
     for size in _sizes(documents.order_by(asc(Document.upload_date))):

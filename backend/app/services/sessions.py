@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from app.errors import NotFound, PasswordChanged, SessionEnded, WrongPassword
 from app.library import Library
@@ -15,6 +16,7 @@ AT_A_TIME = 200
 """Sessions that one login clears away at most: what has piled up must not hold the others up."""
 RENEWAL = timedelta(hours=1)
 """How much longer a session must last by a request to be worth a write."""
+_NOTHING = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class SessionTerms:
     def is_renewed_by(self, session: Session, used_at: datetime) -> bool:
         """Return whether a use changes the end of a session by enough to be worth a write."""
         gain = self.end_of(session.created_at, used_at) - session.expires_at
-        return gain >= min(RENEWAL, self.idle / 10) or gain < timedelta(0)
+        return gain >= self._least_gain or gain < _NOTHING
+
+    @cached_property
+    def _least_gain(self) -> timedelta:
+        return min(RENEWAL, self.idle / 10)
 
 
 def new_token() -> str:

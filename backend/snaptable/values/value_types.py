@@ -16,13 +16,16 @@ from types import FunctionType, UnionType
 from typing import Annotated, Any, Literal, NewType, TypeGuard, Union, cast, get_args, get_origin, is_typeddict
 from uuid import UUID
 
+from annotated_types import GroupedMetadata
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    JsonValue,
     NaiveDatetime,
     PastDate,
     PastDatetime,
 )
+from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
 from snaptable.values.normal_form import is_normal_datetime
@@ -46,6 +49,12 @@ _STANDS_FOR: dict[Annotation, type] = {
     AwareDatetime: datetime, NaiveDatetime: datetime, PastDatetime: datetime, PastDate: date,
 }  # fmt: skip
 """Classes of Pydantic's that only name a check: what the values really are."""
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+"""Types of values of which equality says all."""
+_ANYTHING: tuple[Annotation, ...] = (Any, object, JsonValue)
+_KEYS: tuple[Annotation, ...] = (str, *_ANYTHING)
+MOST_LEVELS = 50
+"""How deeply plain JSON may be nested to be known as that: much less than a row may be."""
 NAIVE_FIRST = 10**18
 """Naive times sort before aware ones: further back, in microseconds, than any year a datetime can hold."""
 
@@ -306,13 +315,42 @@ _SCREENS: dict[type, Screen | None] = {
 }  # fmt: skip
 
 
+def only_constrains(metadata: object) -> bool:
+    """Return whether an item of a field's metadata only constrains it, or is ours: it gives no other value."""
+    if isinstance(metadata, FieldInfo):
+        return all(map(only_constrains, metadata.metadata))
+    if isinstance(metadata, GroupedMetadata):
+        return all(map(only_constrains, metadata))
+    origin = type(metadata).__module__.partition(".")[0]
+    return origin in ("annotated_types", "snaptable") or type(metadata).__name__ == "PydanticGeneralMetadata"
+
+
+def _metadata(annotation: Annotation) -> Iterator[object]:
+    """Yield what stands beside the types of an annotation, at any depth: validators, constraints, marks."""
+    if isinstance(annotation, NewType):
+        yield from _metadata(annotation.__supertype__)
+    elif isinstance(annotation, TypeAliasType):
+        yield from () if annotation in _ANYTHING else _metadata(annotation.__value__)
+    elif get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        yield from metadata
+        yield from _metadata(inner)
+    elif get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _metadata(part)
+
+
 def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
     """Return whether the annotation is known to survive JSON, and the test a value must pass for that to be true.
 
     Other values are read back at the write and compared: slower, never less safe.
     """
+    if not all(map(only_constrains, _metadata(annotation))) or not _plain_literals(annotation):
+        return False, None
+    if is_open(annotation):
+        return True, is_plain_json
     alternatives = [member for member in members(annotation) if member is not type(None)]
-    if len(alternatives) != 1 or not _plain_literals(annotation):
+    if len(alternatives) != 1:
         return False, None
     only = alternatives[0]
     if isinstance(only, type) and only in _SCREENS:
@@ -332,6 +370,48 @@ def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
     return False, None
 
 
+def is_open(annotation: Annotation) -> bool:
+    """Return whether the annotation takes any JSON, or an object or array of any JSON: `dict[str, Any]`."""
+    if annotation in _ANYTHING:
+        return True
+    parts = [part for part in alternatives(annotation) if part is not type(None) and part is not None]
+    if len(parts) != 1:
+        return False
+    return parts[0] in _ANYTHING or (
+        get_origin(parts[0]) in (dict, list) and get_args(parts[0])[-1] in _ANYTHING and get_args(parts[0])[0] in _KEYS
+    )
+
+
+def is_plain_json(value: object, levels: int = MOST_LEVELS) -> bool:
+    """Return whether a value is made of nothing but what a JSON text gives; O(size).
+
+    It then comes back the same from its JSON, unless a text in it is no UTF-8, which can't be written.
+
+    Args:
+        value: any.
+        levels: how deeply it may be nested.
+    """
+    kind = type(value)
+    if kind is dict:
+        items = cast("dict[object, object]", value)
+        for key in items:
+            if type(key) is not str:
+                return False
+        return levels > 0 and _are_plain_json(items.values(), levels - 1)
+    if kind is list:
+        return levels > 0 and _are_plain_json(cast("list[object]", value), levels - 1)
+    if kind is float:
+        return math.isfinite(cast(float, value))
+    return kind in _PLAIN_TYPES and (kind is not int or _small(cast(int, value)))
+
+
+def _are_plain_json(values: Iterable[object], levels: int) -> bool:
+    for value in values:  # noqa: SIM110 - a generator costs more than what it runs
+        if type(value) is not str and not is_plain_json(value, levels):
+            return False
+    return True
+
+
 def _plain_literals(annotation: Annotation) -> bool:
     """Return whether no Literal of the annotation names a member of an enum, which JSON spells otherwise."""
     if get_origin(annotation) is Literal:
@@ -342,10 +422,6 @@ def _plain_literals(annotation: Annotation) -> bool:
 def _plain_enum(enum: type[Enum]) -> bool:
     values = {type(member.value) for member in enum}
     return values == {str} or values == {int}
-
-
-_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
-"""Types of values of which equality says all."""
 
 
 def same(first: object, second: object, *, strict: bool = False) -> bool:

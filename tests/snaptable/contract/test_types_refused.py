@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NewType
 from uuid import UUID
 
 import pytest
@@ -27,6 +27,7 @@ from pydantic import (
 )
 from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew, refuses
+from typing_extensions import TypeAliasType
 
 from snaptable import Database, InvalidRow, Row, Table
 
@@ -90,6 +91,8 @@ Growing = Annotated[int, AfterValidator(lambda value: value + 1)]
 Halved = Annotated[float, PlainSerializer(lambda value: value / 2)]
 Written = Annotated[int, PlainSerializer(hex, return_type=str)]
 Picky = Annotated[str, BeforeValidator(lambda value: value.removeprefix("<").removesuffix(">"))]
+Loud = NewType("Loud", Annotated[str, AfterValidator(lambda text: f"{text}!")])
+Louder = TypeAliasType("Louder", Annotated[str, AfterValidator(lambda text: f"{text}!")])
 
 CASES: list[tuple[str, Any, Any]] = [
     ("NaN", float, math.nan),
@@ -249,6 +252,15 @@ CHANGING: list[tuple[Any, Any]] = [
     (Shouting, {"text": "a"}),
     (Json[list[int]], "[1, 2]"),
     (Base64Bytes, b64encode(b64encode(b64encode(b"abcd")))),
+    (Annotated[str, AfterValidator(lambda text: f"{text}!")] | None, "a"),
+    (list[Annotated[str, AfterValidator(lambda text: f"{text}!")]], ["a"]),
+    (list[Annotated[str, Field(max_length=9), BeforeValidator(lambda text: f"{text}!")] | None], ["a", None]),
+    (set[Annotated[str, PlainSerializer(lambda text: f"{text}!")]], {"a"}),
+    (list[Loud], ["a"]),
+    (frozenset[Louder], {"a"}),
+    (dict[str, Annotated[Any, AfterValidator(lambda value: [value])]], {"a": 1}),
+    (Annotated[dict[str, Any], AfterValidator(lambda value: {"in": value})] | None, {"a": 1}),
+    (dict[Annotated[str, AfterValidator(lambda text: f"{text}!")], Any], {"a": 1}),
 ]
 
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
@@ -41,6 +42,7 @@ class Thing(Row):
     rank: int = 0
     mark: Annotated[int | None, Unique()] = None
     tags: list[str] = Field(default_factory=list)
+    notes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Things(Database):
@@ -69,6 +71,7 @@ def thing(number: int, chance: random.Random) -> Thing:
         rank=chance.randint(-2, 2),
         mark=number if number % 2 else None,
         tags=chance.choice([[], ["p"], ["p", "q"]]),
+        notes=chance.choice([{}, {"a": 1.5, "b": [None, True]}]),
     )
 
 
@@ -145,3 +148,16 @@ def test_a_changed_byte_is_refused_or_read_as_it_stands(data: st.DataObject) -> 
             except ValidationError as error:
                 raise AssertionError("a row was loaded that its model refuses") from error
             assert loaded[name] == meant
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", '{"b":[NaN]}', "[" * 99 + "]" * 99, '{"b":' * 99 + "1" + "}" * 99]
+)
+def test_what_not_every_reader_accepts_is_refused(tmp_path: Path, value: str) -> None:
+    """Ensure that an open field is loaded with nothing that a write refuses, sealed or not."""
+    with Things(tmp_path, fsync=False) as db:
+        db.things.insert(Thing(id="t", notes={"a": "here"}))
+    path = tmp_path / SNAPSHOT
+    path.write_bytes(sealed(path.read_bytes().replace(b'"here"', value.encode())))
+    with pytest.raises(OpenError, match=r"things\[\S*t\S*\]"):
+        Things(tmp_path).open()
