@@ -1,16 +1,25 @@
 """The command `demo`: serve one of the demos, or fill its store; the lesson also as a table on a terminal."""
 
 import argparse
+import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
+
+from demos.chat import application as chat
+from demos.chat import seed as chat_seed
+from demos.chat.tables import Chat
+from demos.chat.trials import between
 from demos.serving import run
+from demos.supervisor import Stop, supervise
 from demos.tracker import application as tracker
 from demos.tracker import seed as tracker_seed
 from demos.tracker.tables import Tracker
-from snaptable import OpenError
+from snaptable import Database, OpenError
 from snaptable.web.server import bind
 
 DEMOS = ("lesson", "chat", "tracker")
@@ -36,12 +45,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _chat(options: argparse.Namespace) -> int:
+    _make_folder(options.data_dir)
+    with Chat(options.data_dir, banner=False) as db:
+        if not db.conversations.count():
+            chat_seed.seed(db)
+        counts = _counts(db)
+    if options.command == "seed":
+        sys.stdout.write(f"{options.data_dir}: {counts}\n")
+        return 0
+    if sys.platform == "win32":  # where a process can't be handed another one's socket
+        _serve(options, lambda: chat.create_app(options.data_dir, banner=False), f"The chat has {counts}")
+        return 0
+    with bind(options.host, options.port) as listener:
+        _announce(options, listener, f"The chat has {counts}")
+
+        def serve(listener: socket.socket, stop: Stop) -> None:
+            run(chat.create_app(options.data_dir, stop=stop, banner=False), listener)
+
+        return supervise(serve, listener, partial(between, options.data_dir.resolve()))
+
+
+def _counts(db: Database) -> str:
+    return ", ".join(f"{number} {name}" for name, number in db.status().rows.items())
+
+
 def _tracker(options: argparse.Namespace) -> int:
     _make_folder(options.data_dir)
     with Tracker(options.data_dir, banner=False) as db:
         if not db.users.count():
             tracker_seed.seed(db)
-        counts = ", ".join(f"{number} {name}" for name, number in db.status().rows.items())
+        counts = _counts(db)
     if options.command == "seed":
         sys.stdout.write(f"{options.data_dir}: {counts}\n")
         return 0
@@ -54,16 +88,25 @@ def _make_folder(folder: Path) -> None:
     folder.resolve().parent.mkdir(parents=True, exist_ok=True)
 
 
-def _serve(options: argparse.Namespace, create_app: Callable[[], object], what: str) -> None:
+def _serve(options: argparse.Namespace, create_app: Callable[[], FastAPI], what: str) -> None:
     with bind(options.host, options.port) as listener:
-        address = f"http://{options.host}:{listener.getsockname()[1]}"
-        if options.open:
-            webbrowser.open(address)
-        text = f"\n{what}; Ctrl+C stops it.\n  Page  {address}/\n  Data  {options.data_dir.resolve()}\n\n"
-        run(create_app(), listener, text)  # type: ignore[arg-type]
+        run(create_app(), listener, _announcement(options, listener, what))
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"tracker": _tracker}
+def _announce(options: argparse.Namespace, listener: socket.socket, what: str) -> None:
+    sys.stdout.write(_announcement(options, listener, what))
+    sys.stdout.flush()
+
+
+def _announcement(options: argparse.Namespace, listener: socket.socket, what: str) -> str:
+    """Return the text that tells where the page and the data are, and open the page if that is wanted."""
+    address = f"http://{options.host}:{listener.getsockname()[1]}"
+    if options.open:
+        webbrowser.open(address)
+    return f"\n{what}; Ctrl+C stops it.\n  Page  {address}/\n  Data  {options.data_dir.resolve()}\n\n"
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"chat": _chat, "tracker": _tracker}
 
 if __name__ == "__main__":
     raise SystemExit(main())

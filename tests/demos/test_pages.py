@@ -9,10 +9,11 @@ from starlette.testclient import TestClient
 from tests.demos.support import client_of
 
 from demos import serving
+from demos.chat import application as chat
 from demos.tracker import application as tracker
 
 FOLDER = Path(serving.__file__).parent
-MAKERS = {"tracker": tracker.create_app}
+MAKERS = {"chat": chat.create_app, "tracker": tracker.create_app}
 
 
 @pytest.fixture(params=MAKERS)

@@ -1,0 +1,1 @@
+"""The chat: conversations whose messages are there, or not at all, whatever happens to the server meanwhile."""
