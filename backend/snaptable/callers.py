@@ -1,7 +1,12 @@
-"""Where in the program this package was called from, for messages."""
+"""The functions that programs hand to this package, and where in the program it was called from, for messages."""
 
+from collections.abc import Awaitable
+from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import CoroutineType, FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _PACKAGE = str(Path(__file__).parent / "x")[:-1]
 """The folder of this package, with the separator at its end."""
@@ -15,3 +20,22 @@ def frame_of_caller(frame: FrameType | None) -> FrameType | None:
             return frame
         frame = frame.f_back
     return None
+
+
+def not_awaitable(result: T) -> T:
+    """Return what a program's function returned.
+
+    Raises:
+        TypeError: it is an awaitable: the function was none of the plain functions that `db.run` and `db.read` take.
+    """
+    kind: type = type(result)
+    if _is_awaitable(kind):
+        if isinstance(result, CoroutineType):
+            result.close()
+        raise TypeError("db.run and db.read take a plain function; this one returned an awaitable, and was rolled back")
+    return result
+
+
+@lru_cache(maxsize=512)
+def _is_awaitable(kind: type) -> bool:
+    return issubclass(kind, Awaitable)

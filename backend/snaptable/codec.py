@@ -153,7 +153,7 @@ class Codec:
         (Base64Bytes) make another value of them each time.
         """
         try:
-            again, data, difference = self._read_back(self._assemble(values))
+            again, data, difference = self._read_back(self.assemble(values))
         except _NOT_READ_BACK:
             return None
         return (again, data) if difference is None else None
@@ -173,7 +173,7 @@ class Codec:
                 return row, self._dump_new(row)
         refusal: InvalidRow | None = None
         for form in self._forms(values):
-            candidate = self._assemble(form)
+            candidate = self.assemble(form)
             try:
                 again, data, difference = self._read_back(candidate)
             except _NOT_READ_BACK as error:
@@ -230,9 +230,10 @@ class Codec:
         values = dict(row.__dict__)
         for name, copy in self.mutable.items():
             values[name] = copy(values[name])
-        return self._assemble(values)
+        return self.assemble(values)
 
-    def _assemble(self, values: FieldValues) -> BaseModel:
+    def assemble(self, values: FieldValues) -> BaseModel:
+        """Return the row of field values that are known to be valid, unchecked."""
         row = self.model.__new__(self.model)
         _set_attribute(row, "__dict__", values)
         _set_fields(row, self._fields_set)

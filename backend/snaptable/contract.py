@@ -383,6 +383,20 @@ class Engine(Protocol):
             TypeError: the function returned an awaitable; it was rolled back.
         """
 
+    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
+        """Call a function that only reads; return its result, without holding the event loop.
+
+        In memory it is called at once. An engine that has to ask a server calls it in a thread, as a transaction that
+        sees one state and in which every write raises ReadOnlyStore; it may call it again.
+
+        Args:
+            call: the function.
+            stale: whether a state that is a little older will do, such as that of a standby.
+
+        Raises:
+            TypeError: the function returned an awaitable.
+        """
+
     def in_transaction(self) -> bool:
         """Return whether the calling thread or task is inside a transaction of its own."""
 

@@ -9,19 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
 
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
 from snaptable.contract import WRITER_TIMEOUT, Engine, QueryObserver, SnapshotPolicy, Status
 from snaptable.declarations import declared_tables
-from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, url_of
+from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, shown_url, url_of
 from snaptable.engines.observers import observed_filesystem, report_open
 from snaptable.errors import DatabaseClosed, OpenError
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
 from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
 from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
+from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import Declaration, TableSchema
 from snaptable.table import Table
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Database:
@@ -92,11 +94,15 @@ class Database:
         history_days: float | None = None,
         migrate: MigratePolicy = "open",
         filesystem: Filesystem | None = None,
+        history: bool = True,
+        postgres: PostgresOptions | None = None,
     ) -> None:
         """Name the database; nothing is opened yet.
 
         Args:
-            url: a directory, made if it is missing, or "memory:" for a database that keeps nothing.
+            url: a directory, made if it is missing; "memory:" for a database that keeps nothing; or
+                "postgresql://…", as libpq reads it, for one on a server, to which `snapshot`, `banner` and `filesystem`
+                mean nothing.
             snapshot: when `db_snapshot.json` follows a write: "always" (before the write returns), "background"
                 (within a second; very large data at the disk's pace), "auto" ("always" up to 4 MiB of data).
             fsync: False to survive the death of the process only, no power cut; several times faster on slow disks.
@@ -110,13 +116,16 @@ class Database:
             migrate: "open" to apply pending migrations, and to fill in new fields, at the opening; "manual" to raise
                 MigrationNeeded instead, which lists them.
             filesystem: what gives the disk for the directory, called with it and `fsync`; None for the real one.
+            history: False to keep no commits at all: nothing can be undone, or looked at as it was.
+            postgres: how PostgreSQL is used, where the URL alone doesn't say.
 
         Raises:
-            OpenError: the URL is neither a directory nor "memory:".
+            OpenError: the URL is neither a directory, nor "memory:", nor one of PostgreSQL.
             ValueError: another `snapshot` or `migrate`, or a number that is no bound.
         """
         check_arguments(url, snapshot, writer_timeout)
-        self._retention = Retention(history_bytes, history_days)
+        self._retention = Retention(history_bytes if history else 0, history_days)
+        self._history, self._postgres = history, postgres or PostgresOptions()
         self._migrate = check_policy(migrate)
         self.url = url_of(url)
         self._policy: SnapshotPolicy = snapshot
@@ -142,7 +151,7 @@ class Database:
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
-        return f"<{type(self).__name__} {self.url} ({state})>"
+        return f"<{type(self).__name__} {shown_url(self.url)} ({state})>"
 
     # ── open and close ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,6 +208,9 @@ class Database:
             import_name(type(self)),
             self._retention,
             self._schema_changes(),
+            self._fsync,
+            self._history,
+            self._postgres,
         )
         try:
             self._attach(open_engine(options))
@@ -364,6 +376,27 @@ class Database:
         User(id='ann', age=32)
         """
         return await self._opened().run(lambda: fn(self, *args, **kwargs))
+
+    async def read(self, fn: "Callable[[Self, *Ts], T]", /, *args: *Ts, stale: bool = False) -> T:
+        """Run `fn(db, *args)`, which only reads, and return its result: how code on an event loop reads on any engine.
+
+        In memory it is called at once, for nothing. On PostgreSQL it runs in a thread, as a transaction that sees one
+        state and may write nothing; a plain read on a thread with an event loop is refused there.
+
+        Args:
+            fn: a plain function.
+            args: what it is called with behind the database.
+            stale: whether it may be answered by a standby, which can be a little behind; in memory it never is.
+
+        Raises:
+            TypeError: `fn` is a coroutine function, or returned an awaitable.
+            ReadOnlyStore: on PostgreSQL: it wrote.
+
+        >>> import asyncio
+        >>> asyncio.run(db.read(lambda db, key: db.users.get(key), "ann"))
+        User(id='ann', age=31)
+        """
+        return await self._opened().read(lambda: fn(self, *args), stale=stale)
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
 

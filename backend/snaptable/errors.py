@@ -23,6 +23,9 @@
     ├── InvalidQuery          (also a TypeError) a condition or an ordering that means nothing
     ├── InvalidRow            (also a ValueError) a value that does not validate, or would not come back equal
     ├── TransactionError      (also a RuntimeError) a transaction used where it is not open, or would wait for itself
+    │   └── TransactionConflict   (PostgreSQL) rolled back for another one; run it again
+    ├── Unavailable           (PostgreSQL) the server can't be reached
+    │   └── OutcomeUnknown        it went away during a commit: the write may have happened, or not
     ├── WriteFailed           the journal could not be written; the cause is the OSError
     ├── ReadOnlyStore         writes are refused: opened so, or after a failed sync
     ├── HistoryError          what history can't do
@@ -267,6 +270,29 @@ class InvalidRow(_DataError, ValueError):
 
 class TransactionError(SnaptableError, RuntimeError):
     """A transaction used where it is not open, or that would wait for itself."""
+
+
+class TransactionConflict(TransactionError):
+    """A transaction that another one came in between of, and that was rolled back; it may be run again.
+
+    Only on PostgreSQL. `db.run` and single writes run again by themselves; `with db.transaction()` can't.
+    """
+
+
+class Unavailable(SnaptableError):
+    """A database server that can't be reached, or doesn't answer in time; nothing was written.
+
+    Attributes:
+        retry_after: after how many seconds it is worth trying again.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    """A commit during which the server went away: the write may have happened, or not. Look before writing again."""
 
 
 class WriteFailed(SnaptableError):

@@ -24,8 +24,8 @@ from app.resources import Resources
 from app.security.turns import Turns
 from app.settings import Settings
 from app.tables import Annotation
+from snaptable.evaluation.ordering import sort_rows
 from snaptable.memory.queries import planner
-from snaptable.memory.queries.ordering import sort_rows
 from snaptable.web import listing
 
 MARK: Json = {"page_num": 1, "type": "note", "coordinates": {}, "content": "here", "color": None}

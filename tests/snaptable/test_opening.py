@@ -143,10 +143,9 @@ URLS = [
     ("mysql://ann:secret@host/db", "no engine for mysql://"),
     ("redis://:secret@host", "no engine for redis://"),
     ("mongodb+srv://ann:secret@host", "no engine for mongodb"),
-    ("postgresql+asyncpg://ann:secret@host/db", "no PostgreSQL engine yet"),
-    ("POSTGRES://ann:secret@host/db", "no PostgreSQL engine yet"),
+    ("postgresql+asyncpg://ann:secret@host/db", "without a driver"),
+    ("POSTGRES://ann:secret@host/db", "without a driver"),
     ("ann:secret@host", r"Path\(…\)"),
-    ("postgresql://ann:secret@host/db", "no PostgreSQL engine yet"),
 ]
 
 

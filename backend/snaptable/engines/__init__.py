@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
@@ -24,8 +25,10 @@ __all__ = [
     "check_arguments",
     "engine_of",
     "import_name",
+    "is_postgres",
     "observe_opens",
     "open_engine",
+    "shown_url",
     "url_of",
 ]
 
@@ -57,6 +60,25 @@ def url_of(url: str | os.PathLike[str]) -> str:
     return f"./{text}" if text == MEMORY and not isinstance(url, str) else text
 
 
+def is_postgres(url: str) -> bool:
+    """Return whether a URL names a database on PostgreSQL."""
+    scheme = _SCHEME.match(url)
+    return scheme is not None and scheme[1] in _POSTGRES and scheme[2] is not None
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without its password."""
+    if not is_postgres(url):
+        return url
+    parts = urlsplit(url)
+    if parts.password is None and "password" not in parts.query:
+        return url
+    user, _, hosts = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}:••••@{hosts}" if user else hosts
+    query = "&".join("password=••••" if each.startswith("password=") else each for each in parts.query.split("&"))
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
+
+
 def _check_url(url: str | os.PathLike[str]) -> None:
     if not isinstance(os.fspath(url), str):
         raise OpenError("the directory's path is a str or a pathlib.Path, not bytes")
@@ -71,8 +93,10 @@ def _check_url(url: str | os.PathLike[str]) -> None:
     scheme = _SCHEME.match(url)
     if scheme is None or url == MEMORY:
         return
+    if is_postgres(url):
+        return
     if scheme[1].lower().partition("+")[0] in _POSTGRES:
-        raise OpenError('this version has no PostgreSQL engine yet; name a directory, or write "memory:"')
+        raise OpenError('a database on PostgreSQL is named by "postgresql://…", without a driver')
     named = f"{scheme[1]}:{scheme[2] or ''}"
     raise OpenError(
         f'there is no engine for {named}; name a directory, as in "data", or write "memory:"; a directory whose name '
@@ -109,6 +133,8 @@ def open_engine(options: EngineOptions) -> Engine:
 
         refusal = ReadOnlyStore("the database was opened with read_only=True") if options.read_only else None
         return VolatileEngine(MemoryEngine(options.schemas, options.writer_timeout), refusal, options.retention)
+    if is_postgres(options.url):
+        return _open_postgres(options)
     from snaptable.engines.durable import DurableEngine
 
     conversion = _Conversion(options.import_legacy)
@@ -122,3 +148,16 @@ def open_engine(options: EngineOptions) -> Engine:
         # Only the type of what the application's own code raised: its message may repeat a value.
         reason = str(error) if isinstance(error, SnaptableError) else type(error).__name__
         raise OpenError(f"{options.url!r} can't be opened: {reason}") from error
+
+
+def _open_postgres(options: EngineOptions) -> Engine:
+    try:
+        import psycopg  # noqa: F401 - only to say what is missing
+        import psycopg_pool  # noqa: F401
+    except ImportError as error:
+        raise OpenError(
+            f"PostgreSQL needs a driver that isn't installed ({error.name}): pip install 'snaptable[postgres]'"
+        ) from None
+    from snaptable.engines.postgresql import PostgresEngine
+
+    return PostgresEngine.open(options)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from snaptable.contract import SnapshotPolicy
+from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import USUAL, Retention
 from snaptable.schema import TableSchema
 
@@ -59,5 +60,11 @@ class EngineOptions:
     """How much of the past is kept."""
     schema_changes: "SchemaChanges | None" = None
     """The application's migrations."""
+    fsync: bool = True
+    """Whether a commit survives a power cut; on PostgreSQL, as the server is set, else `synchronous_commit` off."""
+    history: bool = True
+    """Whether commits are kept at all."""
+    postgres: PostgresOptions = field(default_factory=PostgresOptions)
+    """How PostgreSQL is used."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     """Is told what to let go if the opening is interrupted, wherever that happens."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution
+from snaptable.callers import not_awaitable
 from snaptable.captures import Capture
 from snaptable.changes import CommitRecord, ErasedKeys
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
@@ -48,6 +49,10 @@ class InMemory:
     def run(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Call a function, once, as one transaction."""
         return self.memory.run(call)
+
+    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:  # noqa: ARG002 - nothing here is stale
+        """Call a function at once: no read waits for anything."""
+        return not_awaitable(call())
 
     def in_transaction(self) -> bool:
         """Return whether the caller is inside a transaction of its own."""

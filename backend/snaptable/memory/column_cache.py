@@ -12,7 +12,7 @@ from operator import attrgetter
 from pydantic import BaseModel
 
 from snaptable.columns import Column
-from snaptable.memory.time_kinds import TimeKinds
+from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 
 ColumnValues = list[object]

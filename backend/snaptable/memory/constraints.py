@@ -6,10 +6,10 @@ from operator import attrgetter
 from pydantic import BaseModel
 
 from snaptable.errors import ForeignKeyViolation, UniqueViolation
+from snaptable.evaluation import violations as violations_of
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import NetChange, Transaction
 from snaptable.schema import ReferenceSchema
-from snaptable.secrets import MASK, masked_value
 from snaptable.values.row_lines import Key
 
 Tables = Mapping[str, TableRows]
@@ -42,16 +42,8 @@ def clashes(table: TableRows) -> Iterator[UniqueViolation]:
     for index in table.unique:
         for value in index.clashes:
             first, second, *_ = index.lookup(value)
-            key, other = table.key_of(second), table.key_of(first)
-            yield UniqueViolation(
-                f"{table.name}[{key!r}]: its {', '.join(index.names)} is taken by {table.name}[{other!r}]; "
-                f"nothing was written",
-                table=table.name,
-                key=key,
-                fields=index.names,
-                value=masked_value(index.names, value, table.schema.secrets),
-                other=table.codec.share(first),
-            )
+            key = table.key_of(second)
+            yield violations_of.unique_taken(table.schema, index.names, value, key, table.codec.share(first))
 
 
 def _missing_references(
@@ -62,18 +54,7 @@ def _missing_references(
         if value is None or (before is not None and getattr(before, reference.field) == value):
             continue
         if tables[reference.target].get(value) is None:
-            yield ForeignKeyViolation(
-                f"{_missing(table, key, reference, value)}; nothing was written",
-                table=table.name,
-                key=key,
-                fields=(reference.field,),
-                value=masked_value((reference.field,), value, table.schema.secrets),
-            )
-
-
-def _missing(table: TableRows, key: Key, reference: ReferenceSchema, value: Key) -> str:
-    shown = MASK if reference.field in table.schema.secrets else repr(value)
-    return f"{table.name}[{key!r}].{reference.field}: {reference.target} has no row {shown}"
+            yield violations_of.missing_reference(table.schema, reference, key, value)
 
 
 def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[ForeignKeyViolation]:
@@ -81,15 +62,8 @@ def _references_left(tables: Tables, table: TableRows, key: Key) -> Iterator[For
         child = tables[reference.table]
         rows = child.rows_with(reference.field, key)
         for row in rows:
-            yield ForeignKeyViolation(
-                f"{table.name}[{key!r}] can't be deleted: {len(rows)} row(s) of {child.name} refer to it by "
-                f"{reference.field}, the first is {child.name}[{child.key_of(row)!r}]; nothing was written",
-                table=table.name,
-                key=key,
-                fields=(table.schema.key,),
-                value=key,
-                other=child.codec.share(row),
-                other_table=child.name,
+            yield violations_of.still_referenced(
+                table.schema, key, reference, len(rows), child.codec.share(row), child.key_of(row)
             )
 
 
@@ -154,4 +128,4 @@ def problems(tables: Tables) -> Iterator[str]:
             for row in table.live():
                 value = value_of(row)
                 if value is not None and target.get(value) is None:
-                    yield _missing(table, table.key_of(row), reference, value)
+                    yield violations_of.missing_row(table.schema, reference, table.key_of(row), value)

@@ -6,13 +6,12 @@ one query.
 """
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from types import CoroutineType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import ref
 
 from snaptable.attribution import Attribution
+from snaptable.callers import not_awaitable
 from snaptable.changes import CommitRecord
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
@@ -119,13 +118,13 @@ class MemoryEngine:
         """
         if self.in_transaction():
             with self.savepoint():
-                return _not_awaitable(call())
+                return not_awaitable(call())
         log = self._opened_log()
         owner = await self._writer_lock.acquire_async()
         transaction = Transaction(self.latch)
         try:
             self._open(transaction)
-            result = _not_awaitable(owner.call(call))
+            result = not_awaitable(owner.call(call))
             batch = self._commit(transaction, log)
         except BaseException:
             self.end_failed(transaction)
@@ -378,20 +377,6 @@ class MemoryEngine:
                 self._finish_interrupted()
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
-
-
-def _not_awaitable(result: T) -> T:
-    kind: type = type(result)
-    if _is_awaitable(kind):
-        if isinstance(result, CoroutineType):
-            result.close()
-        raise TypeError("db.run takes a plain function; this one returned an awaitable, and was rolled back")
-    return result
-
-
-@lru_cache(maxsize=512)
-def _is_awaitable(kind: type) -> bool:
-    return issubclass(kind, Awaitable)
 
 
 _LEFT_ELSEWHERE = (

@@ -28,11 +28,11 @@ from pydantic import BaseModel
 
 from snaptable.codec import Codec
 from snaptable.conditions import check_key
+from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.point_lookup import BeforeImages, Get, SettledRows, writer_get
-from snaptable.memory.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 
 

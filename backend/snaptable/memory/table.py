@@ -14,15 +14,16 @@ from snaptable.aggregates import Grouping
 from snaptable.columns import Expression, Order, PredicateTemplates
 from snaptable.contract import Join, Page, Plan, QueryObserver, Select, TableEngine
 from snaptable.cursor import Cursors
-from snaptable.errors import DuplicateKey, InvalidQuery, InvalidRow, RowNotFound, StaleRow
+from snaptable.errors import InvalidQuery, RowNotFound
+from snaptable.evaluation import violations
+from snaptable.evaluation.aggregation import GroupRow
+from snaptable.evaluation.expressions import evaluated
+from snaptable.evaluation.ordering import complete
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
-from snaptable.memory.expressions import evaluated
 from snaptable.memory.point_lookup import Get, reader_get
 from snaptable.memory.queries.aggregated_query import AggregatedQuery, aggregate_rows
-from snaptable.memory.queries.aggregation import GroupRow
 from snaptable.memory.queries.joins import related
-from snaptable.memory.queries.ordering import complete
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
@@ -285,14 +286,7 @@ class MemoryTable:
         key = table.key_of(row)
         other = table.get(key)
         if other is not None:
-            raise DuplicateKey(
-                f"{table.name} has a row {key!r} already; nothing was written",
-                table=table.name,
-                key=key,
-                fields=(table.schema.key,),
-                value=key,
-                other=self._share(other),
-            )
+            raise violations.duplicate_key(table.schema, key, self._share(other))
         if table.schema.numbered and isinstance(key, int):
             table.use_number(key)
         transaction.change(table, key, None, row, row_json)
@@ -311,13 +305,7 @@ class MemoryTable:
         key, name = self._table.key_of(before), self._table.schema.key
         if Expression in map(type, changes.values()):
             changes = evaluated(changes, before)
-        if name in changes and changes[name] != key:
-            raise InvalidRow(
-                f"{self._table.name}[{key!r}].{name}: a key can't be changed; insert a new row and delete this one",
-                table=self._table.name,
-                key=key,
-                fields=(name,),
-            )
+        violations.check_key_unchanged(self._table.schema, key, changes)
         values = {**self._table.codec.values_of(before), **changes, name: key}
         return self._change(transaction, before, values, changes)
 
@@ -343,17 +331,7 @@ class MemoryTable:
         """Raise StaleRow unless the stored row of a row's key is equal to the one expected."""
         codec = self._table.codec
         stored = self._existing(codec.values_of(row).get(self._table.schema.key))
-        now, then = codec.values_of(stored), codec.values_of(expected)
-        changed = tuple(name for name, value in now.items() if name not in then or then[name] != value)
-        if changed:
-            key = self._table.key_of(stored)
-            raise StaleRow(
-                f"{self._table.name}[{key!r}] is not the row expected, by {', '.join(changed)}; nothing was written",
-                table=self._table.name,
-                key=key,
-                fields=changed,
-                other=self._share(stored),
-            )
+        violations.check_expected(codec, stored, expected)
 
     def _change(
         self, transaction: Transaction, before: BaseModel, values: FieldValues, given: Collection[str] = ()

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from snaptable import Database, Query, Table, TableSchema, one_of
 from snaptable.columns import Condition, as_condition, terms_of
 from snaptable.contract import M
-from snaptable.memory.queries.filters import ResidualFilter, placed
+from snaptable.evaluation.filters import ResidualFilter, placed
 from snaptable.web.problems import Problem
 
 DatabaseT = TypeVar("DatabaseT", bound=Database)

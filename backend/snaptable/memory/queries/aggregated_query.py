@@ -8,14 +8,14 @@ from pydantic import BaseModel
 from snaptable.aggregates import Aggregate, Grouping
 from snaptable.columns import Column, Order, PredicateTemplates
 from snaptable.contract import Plan, Select
-from snaptable.memory.point_lookup import BeforeImages
-from snaptable.memory.queries.aggregation import (
+from snaptable.evaluation.aggregation import (
     GroupRow,
     ReadColumn,
     aggregate_all,
     aggregate_groups,
     reader,
 )
+from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
 

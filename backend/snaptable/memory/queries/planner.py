@@ -13,6 +13,9 @@ from pydantic import BaseModel
 
 from snaptable.columns import INSERTED, Order, PredicateTemplates, terms_of
 from snaptable.contract import Plan, Select
+from snaptable.evaluation.filters import ResidualFilter, Values, placed
+from snaptable.evaluation.ordering import complete, rows_after, sort_rows
+from snaptable.evaluation.time_kinds import TimeKinds, check_times, holds_times, kinds_of, other
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
 from snaptable.memory.point_lookup import BeforeImages
@@ -27,12 +30,9 @@ from snaptable.memory.queries.access_paths import (
     Position,
     ReverseScan,
 )
-from snaptable.memory.queries.filters import ResidualFilter, Values, placed
-from snaptable.memory.queries.ordering import complete, rows_after, sort_rows
 from snaptable.memory.queries.range_scan import RangeScan
 from snaptable.memory.queries.top_k import top_rows
 from snaptable.memory.rows import TableRows
-from snaptable.memory.time_kinds import TimeKinds, check_times, holds_times, kinds_of, other
 
 RESIDUAL_GUESS = 8
 """Rows looked at for each row wanted, when a limit stops a filtered scan in order early."""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.columns import Order
-from snaptable.memory.queries.ordering import Places, sort_rows, value_reader
+from snaptable.evaluation.ordering import Places, sort_rows, value_reader
 from snaptable.values.value_types import microseconds
 
 PART = 2_000

@@ -2,8 +2,8 @@
 
 from snaptable.columns import INSERTED
 from snaptable.contract import Plan, Select
+from snaptable.evaluation.filters import placed
 from snaptable.memory.queries.access_paths import IndexableTerms
-from snaptable.memory.queries.filters import placed
 from snaptable.schema import TableSchema
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from snaptable.aggregates import Aggregate, Grouping, number_kind
 from snaptable.columns import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
 from snaptable.errors import InvalidQuery
-from snaptable.memory.queries.filters import compare_mixed
+from snaptable.evaluation.filters import compare_mixed
 from snaptable.values import value_types
 
 Values = Sequence[Any]

@@ -1,0 +1,81 @@
+"""How psycopg writes and reads values here: whole numbers in one size, JSON as the bytes it is, times in UTC."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.pq import Format
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+if TYPE_CHECKING:
+    from psycopg.adapt import AdaptersMap
+
+JSON_OID = 114
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From where PostgreSQL counts microseconds."""
+
+
+class _OutOfRange:
+    """A moment in a year that Python has not, in UTC: `_exact` holds it as it was written."""
+
+    def __repr__(self) -> str:
+        return "OUT_OF_RANGE"
+
+
+OUT_OF_RANGE: Final = _OutOfRange()
+
+
+class RawJson(bytes):
+    """JSON for a column, sent as it is."""
+
+
+class _JsonBinaryDumper(Dumper):
+    format = Format.BINARY
+    oid = JSON_OID
+
+    def dump(self, obj: RawJson) -> Buffer:
+        """Return the bytes."""
+        return obj
+
+
+class _JsonTextDumper(_JsonBinaryDumper):
+    format = Format.TEXT
+
+
+class _JsonBinaryLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        """Return the bytes."""
+        return bytes(data)
+
+
+class _JsonTextLoader(_JsonBinaryLoader):
+    format = Format.TEXT
+
+
+class _MomentLoader(Loader):
+    """timestamptz as a datetime in UTC, whatever the session's zone."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> "datetime | _OutOfRange":
+        """Return the moment."""
+        try:
+            return _EPOCH + timedelta(microseconds=int.from_bytes(data, "big", signed=True))
+        except OverflowError:
+            return OUT_OF_RANGE
+
+
+def register(adapters: "AdaptersMap") -> None:
+    """Adapt a connection.
+
+    Whole numbers are sent as int8: psycopg would choose among three sizes, and a query be prepared once for each.
+    """
+    adapters.register_dumper(int, Int8Dumper)
+    adapters.register_dumper(int, Int8BinaryDumper)
+    adapters.register_dumper(RawJson, _JsonTextDumper)
+    adapters.register_dumper(RawJson, _JsonBinaryDumper)
+    adapters.register_loader(JSON_OID, _JsonTextLoader)
+    adapters.register_loader(JSON_OID, _JsonBinaryLoader)
+    adapters.register_loader("timestamptz", _MomentLoader)

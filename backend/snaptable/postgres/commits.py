@@ -1,0 +1,80 @@
+"""The records of commits: an outbox that each transaction writes to as its last statement.
+
+The number of a commit is given by an identity column, so numbers may be left out, and commits that run side by side
+keep their group commit: nothing orders them by a lock. It is taken only after the constraints were judged: a
+transaction that waits there for another gets its number behind that one's, so that the commits, replayed in their
+order, give the same rows. Readers stop before numbers that are taken and not committed yet: see `barrier`.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.postgres.dialect import Dialect
+from snaptable.postgres.names import BARRIER, COMMITS
+from snaptable.postgres.transaction import RowChange, RowId, Transaction, row_json
+
+Net = list[tuple[RowId, RowChange]]
+
+
+class CommitTable:
+    """The table of commits."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._insert = (
+            f"insert into {COMMITS} (record) values (%(record)s::text::{dialect.json}) "
+            f"returning sequence, pg_current_xact_id()::text"
+        )
+
+    def add(self, transaction: Transaction, net: Net) -> None:
+        """Write the record of a transaction that is about to commit, if it changed anything; sets its number.
+
+        Raises:
+            Error: psycopg's: a constraint doesn't hold, among others.
+        """
+        record = self.record_of(transaction, net)
+        if record is None:
+            return
+        session = transaction.session
+        if self._dialect.judge_now is not None:
+            session.tell(self._dialect.judge_now)
+        if self._dialect.barrier == "row":
+            session.tell(f"select 1 from {BARRIER} for share")
+        from snaptable.storage.journal.format import encode_commit
+
+        ((sequence, xid),) = session.ask(self._insert, {"record": encode_commit(record).decode()})
+        transaction.sequence, transaction.xid = sequence, xid
+
+    @staticmethod
+    def record_of(transaction: Transaction, net: Net) -> CommitRecord | None:
+        """Return what a transaction did; None if that is nothing that has a past."""
+        changes = tuple(change_of(row_id, change) for row_id, change in net if not change.codec.schema.transient)
+        if not changes and transaction.erased is None and not transaction.migrations:
+            return None
+        return CommitRecord(
+            0, changes, {}, transaction.attribution, transaction.undoes, transaction.migrations, transaction.erased
+        )
+
+    def last(self, fetch: Callable[..., Any]) -> int:
+        """Return the number of the last commit; 0 if there is none."""
+        ((last,),) = fetch(f"select coalesce(max(sequence), 0) from {COMMITS}")
+        return int(last)
+
+
+def change_of(row_id: RowId, change: RowChange) -> ChangeRecord:
+    """Return a net change in its engine-neutral form."""
+    table, key = row_id
+    codec = change.codec
+    if change.after is None:
+        assert change.before is not None
+        return Delete(table, key, codec.dump(change.before))
+    if change.before is None:
+        return Insert(table, key, row_json(change))
+    return Replace(table, key, row_json(change), codec.former_values(change.before, change.after))
+
+
+def decoded(record: object) -> Any:
+    """Return the parsed record of a commit."""
+    return json.loads(record if isinstance(record, (str, bytes)) else bytes(record))  # type: ignore[call-overload]

@@ -1,0 +1,175 @@
+"""Connections: a pool of them, threads for what an event loop must not wait for, and how a session is begun.
+
+A session is begun by start-up options alone, never by a `SET`, and whatever a transaction needs is said in its `BEGIN`:
+so a pooler that gives each transaction another connection (PgBouncer) changes nothing.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+from psycopg import Connection, Cursor, Error
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from snaptable.errors import DatabaseClosed, OpenError, TransactionError
+from snaptable.postgres import adapt
+from snaptable.postgres.failures import ConnectionLost, as_own
+
+T = TypeVar("T")
+Records = list[tuple[Any, ...]]
+Params = Mapping[str, object] | None
+"""Of a statement, by name."""
+APPLICATION = "snaptable"
+CONNECT_TIMEOUT = 5
+"""Seconds, for each host of the URL."""
+PREPARED_AFTER = 2
+"""How often a statement is sent before it is prepared."""
+
+
+class Session(Connection[tuple[Any, ...]]):
+    """A connection with the cursor that all its statements go through."""
+
+    @cached_property
+    def reader(self) -> Cursor[tuple[Any, ...]]:
+        """The cursor, which has values in binary."""
+        return self.cursor(binary=True)
+
+    def ask(self, sql: str, params: Params = None) -> Records:
+        """Return the records of a statement; raises psycopg's errors."""
+        cursor = self.reader.execute(sql, params)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def tell(self, sql: str) -> None:
+        """Carry out a statement without parameters that is not worth preparing."""
+        self.reader.execute(sql, prepare=False)
+
+
+class Connections:
+    """The pool of connections to one database."""
+
+    def __init__(self, url: str, size: int, options: dict[str, str], *, prepare: bool, wait: float) -> None:
+        """Take how they are made; none is yet.
+
+        Args:
+            url: as libpq reads it.
+            size: how many there are at most.
+            options: settings of each session.
+            prepare: whether statements are prepared on the server.
+            wait: seconds that a call waits for a connection at most.
+
+        Raises:
+            OpenError: the URL is none.
+        """
+        try:
+            given = conninfo_to_dict(url)
+        except Error:
+            raise OpenError("the URL of the database is not one that PostgreSQL's libraries read") from None
+        settings = " ".join(f"-c {name}={value}" for name, value in options.items())
+        self._kwargs: dict[str, Any] = {
+            "autocommit": True,
+            "prepare_threshold": PREPARED_AFTER if prepare else None,
+            "options": f"{settings} {given.get('options') or ''}".strip(),
+            "application_name": given.get("application_name") or APPLICATION,
+            "connect_timeout": given.get("connect_timeout") or CONNECT_TIMEOUT,
+        }
+        self._url, self._size, self._wait = url, size, wait
+        self._pool: ConnectionPool[Session] | None = None
+
+    def connect(self) -> Session:
+        """Return a connection beside the pool.
+
+        Raises:
+            Error: psycopg's, of every kind.
+        """
+        session = Session.connect(self._url, **self._kwargs)
+        adapt.register(session.adapters)
+        return session
+
+    def open(self) -> None:
+        """Begin to hand out connections."""
+        self._pool = ConnectionPool(
+            self._url, connection_class=Session, kwargs=self._kwargs, min_size=0, max_size=self._size, open=True,
+            configure=_configure, timeout=self._wait, num_workers=2, name=APPLICATION,
+        )  # fmt: skip
+
+    def take(self) -> Session:
+        """Return a connection, which is given back by `give_back`.
+
+        Raises:
+            ConnectionLost: there is none to be had in time.
+            DatabaseClosed: after `close`.
+        """
+        pool = self._pool
+        if pool is None:
+            raise DatabaseClosed("the database is not open")
+        try:
+            return pool.getconn()
+        except PoolTimeout:
+            raise ConnectionLost(f"no connection to PostgreSQL was to be had within {self._wait:g} s") from None
+        except PoolClosed:
+            raise DatabaseClosed("the database is not open") from None
+
+    def give_back(self, session: Session) -> None:
+        """Take a connection back; one that is broken, or within a transaction, is put right or replaced."""
+        if self._pool is not None:
+            self._pool.putconn(session)
+        else:
+            session.close()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Return the context of a connection for single statements, whose errors are the library's own."""
+        session = self.take()
+        try:
+            yield session
+        except Error as error:
+            raise as_own(error) from None
+        finally:
+            self.give_back(session)
+
+    def close(self) -> None:
+        """Close every connection that is not in use; the others when they are given back."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def abandon(self) -> None:
+        """Forget every connection and touch none: this process is a fork of theirs."""
+        self._pool = None
+
+
+def _configure(session: Session) -> None:
+    adapt.register(session.adapters)
+
+
+# ── the event loop ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refuse_on_loop() -> None:
+    """Raise TransactionError on a thread that runs an event loop, which every answer of a server would hold."""
+    if asyncio._get_running_loop() is not None:
+        raise TransactionError(
+            "an event loop runs on this thread, and waiting for PostgreSQL would hold it: write `await db.read(fn, …)` "
+            "for what reads, `await db.run(fn, …)` for what writes"
+        )
+
+
+class Threads:
+    """The threads in which functions run that an event loop waits for."""
+
+    def __init__(self, size: int) -> None:
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix=APPLICATION)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Call a function in a thread, in the caller's context, and return its result."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._executor, context.run, call)
+
+    def close(self) -> None:
+        """End the threads once they are idle."""
+        self._executor.shutdown(wait=False)

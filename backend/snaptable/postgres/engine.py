@@ -1,0 +1,389 @@
+"""The engine on PostgreSQL: sessions, transactions of threads, what is run again.
+
+A commit: changes were written statement by statement → constraints are judged → the record of the commit is written,
+which gives it its number → COMMIT. Every transaction is serializable; one that loses against another is run again.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
+
+from psycopg import Error
+
+from snaptable.attribution import Attribution
+from snaptable.callers import not_awaitable
+from snaptable.errors import (
+    DatabaseClosed,
+    OutcomeUnknown,
+    ReadOnlyStore,
+    SnaptableError,
+    TransactionError,
+)
+from snaptable.postgres import constraints
+from snaptable.postgres.commits import CommitTable
+from snaptable.postgres.connections import Connections, Params, Records, Threads, refuse_on_loop
+from snaptable.postgres.ddl import Constraint
+from snaptable.postgres.dialect import Dialect
+from snaptable.postgres.failures import ConnectionLost, as_own
+from snaptable.postgres.retry import Circuit, retried
+from snaptable.postgres.rows import TableRows
+from snaptable.postgres.transaction import ConstraintBroken, Transaction
+
+T = TypeVar("T")
+
+
+class PostgresCore:
+    """The tables of a database, and the transactions on them.
+
+    Attributes:
+        rows: the rows of each table, by name.
+        commits: the records of commits; None if none are kept.
+        circuit: whether the server answers.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        threads: Threads,
+        rows: Mapping[str, TableRows],
+        commits: CommitTable | None,
+        dialect: Dialect,
+        refusal: ReadOnlyStore | None,
+    ) -> None:
+        self.rows, self.commits, self.dialect, self.refusal = rows, commits, dialect, refusal
+        self.circuit = Circuit()
+        self._connections, self._threads = connections, threads
+        self._local = threading.local()
+        self._constraints: dict[str, Constraint] = dict(
+            each for table in rows.values() for each in table.ddl.constraints()
+        )
+        self._closed: str | None = None
+        """Why nothing is answered any more; None while it is."""
+        self._stopped = False
+        self._open_count = 0
+        self._mutex = threading.Condition()
+        self._on_commit: tuple[Callable[[], None], ...] = ()
+
+    # ── the caller's transaction ────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def current(self) -> Transaction | None:
+        """The calling thread's transaction."""
+        return getattr(self._local, "transaction", None)
+
+    def in_transaction(self) -> bool:
+        """Return whether the calling thread is inside a transaction of its own."""
+        return self.current is not None
+
+    def fetch(self, sql: str, params: Params = None) -> Records:
+        """Return the records of a statement that reads: in the caller's transaction, or by itself.
+
+        Raises:
+            TransactionError: an event loop runs on this thread.
+            Unavailable: the server can't be reached.
+        """
+        transaction = self.current
+        if transaction is not None:
+            return transaction.ask(sql, params)
+        self._check_open()
+        refuse_on_loop()
+        return retried(lambda: self._fetch_once(sql, params), self.circuit)
+
+    def _fetch_once(self, sql: str, params: Params = None) -> Records:
+        with self._connections.session() as session:
+            return session.ask(sql, params)
+
+    def as_of_one_state(self, call: Callable[[], T]) -> T:
+        """Return what a function gives that reads with several statements, all of one state."""
+        if self.current is not None:
+            return call()
+        self._check_open()
+        refuse_on_loop()
+        return retried(lambda: self._in_transaction(lambda _: call(), read_only=True), self.circuit)
+
+    def write(self, work: Callable[[Transaction], T], *, parts: bool = False) -> T:
+        """Return what a function gives that writes: as a transaction of its own, or a part of the caller's.
+
+        Args:
+            work: called again if the transaction loses against another.
+            parts: whether it writes several rows, so that the first may have to be taken back for the second.
+        """
+        transaction = self.current
+        if transaction is None:
+            self._check_writable()
+            refuse_on_loop()
+            return retried(lambda: self._in_transaction(work), self.circuit)
+        self._check_writable()
+        transaction.check_writable()
+        if not parts:
+            return work(transaction)
+        with self.part(transaction):
+            return work(transaction)
+
+    @contextmanager
+    def part(self, transaction: Transaction) -> Iterator[None]:
+        """Return the context of a part of a transaction that an exception rolls back by itself."""
+        savepoint = transaction.savepoint()
+        try:
+            yield
+        except BaseException:
+            transaction.roll_back_to(savepoint)
+            raise
+        transaction.release()
+
+    def check_usable(self) -> None:
+        """Raise DatabaseClosed once it is closed."""
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise DatabaseClosed(self._closed)
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self.refusal is not None:
+            raise self.refusal
+
+    # ── whole transactions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _in_transaction(
+        self, work: Callable[[Transaction], T], attribution: Attribution | None = None, *, read_only: bool = False
+    ) -> T:
+        transaction = self.begin(attribution, read_only=read_only)
+        try:
+            result = work(transaction)
+        except BaseException:
+            failure = transaction.failure
+            self.roll_back(transaction)
+            if failure is not None:
+                raise self._explained(transaction, failure) from None
+            raise
+        self.commit(transaction)
+        return result
+
+    def begin(self, attribution: Attribution | None = None, *, read_only: bool = False) -> Transaction:
+        """Begin a transaction of the calling thread.
+
+        Raises:
+            ConnectionLost: it could not be begun; nothing was done.
+        """
+        with self._mutex:
+            if self._stopped:
+                raise DatabaseClosed("the database is not open")
+            self._open_count += 1
+        try:
+            session = self._connections.take()
+            transaction = Transaction(session, attribution, read_only=read_only)
+            try:
+                transaction.begin()
+            except BaseException as error:
+                self._connections.give_back(session)
+                if isinstance(error, Error):
+                    raise as_own(error) from None
+                raise
+        except BaseException:
+            self._ended()
+            raise
+        self._local.transaction = transaction
+        return transaction
+
+    def _ended(self) -> None:
+        with self._mutex:
+            self._open_count -= 1
+            self._mutex.notify_all()
+
+    def _let_go(self, transaction: Transaction) -> None:
+        if self.current is transaction:
+            self._local.transaction = None
+        self._connections.give_back(transaction.session)
+        self._ended()
+
+    def roll_back(self, transaction: Transaction) -> None:
+        """Roll a transaction back, and give its connection back."""
+        try:
+            transaction.session.tell("rollback")
+        except Error:
+            transaction.session.close()  # whatever it was in the middle of is undone with it
+        finally:
+            self._let_go(transaction)
+
+    def commit(self, transaction: Transaction) -> None:
+        """Commit, and return when it is durable.
+
+        Raises:
+            ConstraintError: it would break a constraint; it was rolled back.
+            TransactionConflict: it lost against another; it was rolled back.
+            ConnectionLost: the connection ended before the server was told to commit.
+            OutcomeUnknown: it ended after that, and what became of it could not be found out.
+        """
+        if transaction.failure is not None:
+            failure = transaction.failure
+            self.roll_back(transaction)
+            raise self._explained(transaction, failure)
+        try:
+            net = transaction.net_changes()
+            if self.commits is not None:
+                self.commits.add(transaction, net)
+            transaction.is_committing = bool(transaction.changes)
+            transaction.session.tell("commit")
+        except Error as error:
+            failure = transaction.failed(error)
+            self.roll_back(transaction)
+            if transaction.is_committing and isinstance(failure, ConnectionLost):
+                self._find_out(transaction)
+            else:
+                raise self._explained(transaction, failure) from None
+        except BaseException:
+            self.roll_back(transaction)
+            raise
+        else:
+            self._let_go(transaction)
+        for call in self._on_commit if net else ():
+            call()
+
+    def _find_out(self, transaction: Transaction) -> None:
+        """Return if a transaction was committed whose connection ended then; raise if it was not, or isn't known."""
+        xid = transaction.xid
+        if xid is None:
+            raise OutcomeUnknown(_UNKNOWN)
+        try:
+            state = retried(lambda: self._outcome(xid), self.circuit)
+        except SnaptableError:
+            raise OutcomeUnknown(_UNKNOWN) from None
+        if state == "aborted":
+            raise ConnectionLost("the connection to PostgreSQL was lost, and the transaction rolled back")
+        if state != "committed":
+            raise OutcomeUnknown(_UNKNOWN)
+
+    def _outcome(self, xid: str) -> str | None:
+        with self._connections.session() as session:
+            ((state,),) = session.ask("select pg_xact_status(%(xid)s::text::xid8)", {"xid": xid})
+        if state == "in progress":
+            raise ConnectionLost("the server is still rolling it back, or committing it")
+        return None if state is None else str(state)
+
+    def _explained(self, transaction: Transaction, failure: Exception) -> Exception:
+        """Return the error of a transaction that was rolled back: with rows and fields, if a constraint was broken."""
+        if not isinstance(failure, ConstraintBroken):
+            return failure
+        constraint = self._constraints.get(failure.name)
+        return retried(
+            lambda: constraints.violation(self.rows, self._fetch_once, transaction, failure.name, constraint),
+            self.circuit,
+        )
+
+    # ── what users hold ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run_here(self, call: Callable[[], T], *, read_only: bool = False) -> T:
+        """Return what a function gives, called as one transaction in this thread, again if it loses against another."""
+        if not read_only:
+            self._check_writable()
+        return retried(lambda: self._in_transaction(lambda _: not_awaitable(call()), read_only=read_only), self.circuit)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Call a function as one transaction in a thread."""
+        self._check_open()
+        return await self._threads.run(lambda: self.run_here(call))
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Call a function that only reads in a thread, as of one state."""
+        self._check_open()
+        return await self._threads.run(lambda: self.run_here(call, read_only=True))
+
+    def on_commit(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each commit of this process; return what ends that."""
+        self._on_commit = (*self._on_commit, call)
+
+        def end() -> None:
+            self._on_commit = tuple([each for each in self._on_commit if each is not call])
+
+        return end
+
+    # ── closing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self) -> None:
+        """Refuse further transactions, and wait for those that are open.
+
+        Raises:
+            TransactionError: the caller is inside one.
+        """
+        if self.in_transaction():
+            raise TransactionError("the database can't be closed inside a transaction")
+        with self._mutex:
+            self._stopped = True
+            self._mutex.wait_for(lambda: self._open_count <= 0)
+
+    @property
+    def has_open_transactions(self) -> bool:
+        """Whether `stop` would have to wait."""
+        return self._open_count > 0
+
+    def close(self) -> None:
+        """Close connections and threads."""
+        self._closed = "the database is not open"
+        self._threads.close()
+        self._connections.close()
+
+    def leave_to_parent(self, reason: str) -> None:
+        """Refuse every access: this is a fork."""
+        self._closed = reason
+        self._local = threading.local()
+        self._connections.abandon()
+
+
+_UNKNOWN = (
+    "PostgreSQL went away during the commit: the write may have happened, or not. Read what it wrote before writing it "
+    "again"
+)
+
+
+class UserTransaction:
+    """What `with db.transaction()` enters: left by the thread that began it, or rolled back."""
+
+    def __init__(self, core: PostgresCore, attribution: Attribution | None) -> None:
+        self._core, self._attribution = core, attribution
+        self._transaction: Transaction | None = None
+        self._savepoint: int | None = None
+
+    def __enter__(self) -> None:
+        """Begin, or note the point to come back to."""
+        core = self._core
+        core._check_open()
+        current = core.current
+        if current is None:
+            refuse_on_loop()
+            self._transaction = retried(lambda: core.begin(self._attribution), core.circuit)
+            return
+        if self._attribution is not None:
+            raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
+        self._transaction, self._savepoint = current, current.savepoint()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back to where the block began."""
+        core, transaction = self._core, self._transaction
+        assert transaction is not None
+        if transaction.thread != threading.get_ident():
+            core.roll_back(transaction)
+            raise TransactionError(
+                "a transaction was left by another thread than the one that began it, and was rolled back: a "
+                "dependency with a `yield` may be entered and left on different threads. Begin and leave it in one "
+                "function, or use db.run(fn, …)"
+            )
+        if self._savepoint is not None:
+            if kind is None:
+                transaction.release()
+            else:
+                transaction.roll_back_to(self._savepoint)
+        elif kind is None:
+            core.commit(transaction)
+        else:
+            failure = transaction.failure
+            core.roll_back(transaction)
+            if failure is not None and error is failure:
+                explained = core._explained(transaction, failure)
+                if explained is not failure:
+                    raise explained from None

@@ -1,0 +1,237 @@
+"""Opening: the tables are made, or compared with the models; then the engine answers.
+
+1. Connect, and read what is there.
+2. If it is not what the models say: alone, in one transaction, make it so.
+3. Begin to hand out connections.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from psycopg import Error
+
+from snaptable.codec import Codec
+from snaptable.contract import WRITER_TIMEOUT
+from snaptable.errors import OpenError, ReadOnlyStore, SchemaMismatch, UnsupportedFormat, listed
+from snaptable.postgres import catalog
+from snaptable.postgres.catalog import FORMAT, Catalog
+from snaptable.postgres.columns import StoredColumns
+from snaptable.postgres.commits import CommitTable
+from snaptable.postgres.connections import Connections, Session, Threads
+from snaptable.postgres.ddl import TableDdl, create_own_tables, create_references
+from snaptable.postgres.dialect import DIALECTS, Dialect
+from snaptable.postgres.engine import PostgresCore
+from snaptable.postgres.failures import as_own, is_lost
+from snaptable.postgres.names import EXACT, PLACE, STATE, name_of
+from snaptable.postgres.rows import TableRows
+from snaptable.postgres_options import PostgresOptions
+from snaptable.schema import TableSchema
+
+MOST_DIFFERENCES = 10
+"""That a message lists."""
+_LOCK = 0x736E6170
+"""The number of the lock under which tables are made: one opening at a time."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A database that was opened."""
+
+    core: PostgresCore
+    store: str
+    dialect: Dialect
+
+
+@dataclass(frozen=True)
+class Opener:
+    """How a database is opened."""
+
+    url: str
+    schemas: Mapping[str, TableSchema]
+    options: PostgresOptions
+    read_only: bool = False
+    history: bool = True
+    fsync: bool = True
+    writer_timeout: float = WRITER_TIMEOUT
+    migrations: tuple[str, ...] = ()
+    codecs: dict[str, Codec] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the server can do."""
+        return DIALECTS[self.options.server]
+
+    def open(self) -> Opened:
+        """Open the database.
+
+        Raises:
+            OpenError: it can't be opened; the subclasses say why.
+        """
+        connections = Connections(
+            self.url, self.options.pool_size, self._settings(), prepare=self.options.prepare, wait=self.writer_timeout
+        )
+        try:
+            # 1. What is there.
+            session = connections.connect()
+        except Error as error:
+            raise OpenError(f"PostgreSQL can't be reached: {_reason(error)}") from None
+        try:
+            self.codecs.update({name: Codec(schema) for name, schema in self.schemas.items()})
+            found = catalog.read_catalog(session.ask)
+            # 2. Make it what the models say.
+            if not self._fits(found):
+                found = self._make(session)
+            state = found.state
+            assert state is not None
+        except Error as error:
+            raise OpenError(f"the database can't be opened: {as_own(error)}") from None
+        finally:
+            session.close()
+        # 3. Answer.
+        connections.open()
+        threads = Threads(self.options.pool_size)
+        rows = {name: self._rows(name, found) for name in self.schemas}
+        refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
+        commits = CommitTable(self.dialect) if self.history else None
+        core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal)
+        return Opened(core, state.store, self.dialect)
+
+    def _settings(self) -> dict[str, str]:
+        settings = {
+            "timezone": "UTC",
+            "default_transaction_isolation": "serializable",
+            "lock_timeout": f"{int(self.writer_timeout * 1000)}",
+        }
+        if self.options.statement_timeout is not None:
+            settings["statement_timeout"] = f"{int(self.options.statement_timeout * 1000)}"
+        if self.read_only:
+            settings["default_transaction_read_only"] = "on"
+        if not self.fsync:
+            settings["synchronous_commit"] = "off"
+        return settings
+
+    # ── what there is, and what there should be ─────────────────────────────────────────────────────────────────────
+
+    def _columns(self, name: str, found: Catalog) -> StoredColumns:
+        return StoredColumns(self.codecs[name], self.dialect, found.types(name_of(name)))
+
+    def _ddl(self, found: Catalog) -> dict[str, TableDdl]:
+        return {
+            name: TableDdl(schema, self._columns(name, found), self.dialect) for name, schema in self.schemas.items()
+        }
+
+    def _rows(self, name: str, found: Catalog) -> TableRows:
+        columns = self._columns(name, found)
+        ddl = TableDdl(self.schemas[name], columns, self.dialect)
+        return TableRows(self.codecs[name], columns, ddl, advisory_locks=self.dialect.advisory_locks)
+
+    def _fits(self, found: Catalog) -> bool:
+        """Return whether nothing is to be made.
+
+        Raises:
+            OpenError: it can't be made: what is there is of another format, or not what the models say.
+        """
+        if found.state is None:
+            return False
+        if found.state.format > FORMAT:
+            raise UnsupportedFormat(
+                f"the database was written by a newer version (format {found.state.format}; this one reads {FORMAT})"
+            )
+        tables = self._ddl(found)
+        differences = [each for name in tables for each in self._differences(tables[name], found)]
+        if differences:
+            raise SchemaMismatch(
+                f"the tables are not what the models say: {'; '.join(listed(differences, MOST_DIFFERENCES))}"
+            )
+        return all(name_of(name) in found.tables for name in tables) and _made_of(tables) == found.state.made
+
+    def _differences(self, table: TableDdl, found: Catalog) -> Iterator[str]:
+        """Yield how a table that there is differs from its model."""
+        name = name_of(table.schema.name)
+        there = found.tables.get(name)
+        if there is None:
+            return
+        known = {PLACE, EXACT}
+        for column in table.columns.by_name.values():
+            wanted = {column.stored_name: column.sql} | ({column.twin_name: "bool"} if column.twin else {})
+            known |= wanted.keys()
+            for stored, kind in wanted.items():
+                if stored not in there:
+                    yield f"{name} has no column {stored}"
+                elif there[stored].type != kind:
+                    yield f"{name}.{stored} is of {there[stored].type}, not of {kind}"
+        for stored, column_there in there.items():
+            if stored not in known and column_there.is_required:
+                yield f"{name}.{stored} is required, and {table.schema.model.__name__} has no such field"
+
+    # ── making ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _make(self, session: Session) -> Catalog:
+        """Make what is missing, alone, in one transaction; return what is there then."""
+        if self.read_only:
+            raise OpenError("there is no such database yet, and read_only=True makes none")
+        session.tell("begin isolation level read committed")
+        try:
+            if self.dialect.advisory_locks:
+                session.tell(f"select pg_advisory_xact_lock({_LOCK})")
+            found = catalog.read_catalog(session.ask)
+            if not self._fits(found):
+                statements = ";\n".join(self._statements(found))
+                session.execute(statements)
+                found = catalog.read_catalog(session.ask)
+            session.tell("commit")
+        except BaseException:
+            session.close()
+            raise
+        return found
+
+    def _statements(self, found: Catalog) -> Iterator[str]:
+        """Yield what makes the database what the models say."""
+        tables = self._ddl(found)
+        yield from create_own_tables(self.dialect)
+        missing = {name: None for name in tables if name_of(name) not in found.tables}
+        for name in missing:
+            yield from tables[name].create()
+        yield from create_references(tables, missing)
+        made = found.state.made if found.state is not None else {}
+        for name, table in tables.items():
+            if name not in missing:
+                yield from _changed_indexes(table, set(made.get(name, ())), found.indexes.get(name_of(name), set()))
+        text = _literal(json.dumps(_made_of(tables)))
+        if found.state is None:
+            names = _literal(json.dumps(list(self.migrations)))
+            yield (
+                f"insert into {STATE} (store, format, migrations, made, erased) values "
+                f"('{uuid4()}', {FORMAT}, {names}, {text}, '{{}}') on conflict do nothing"
+            )
+        else:
+            yield f"update {STATE} set made = {text}"
+
+
+def _made_of(tables: Mapping[str, TableDdl]) -> dict[str, list[str]]:
+    """Return the names of the indexes that there should be."""
+    return {name: sorted(table.indexed_names()) for name, table in tables.items()}
+
+
+def _changed_indexes(table: TableDdl, made: set[str], there: set[str]) -> Iterator[str]:
+    """Yield what makes the indexes that are missing, and drops those that the engine made for marks that are gone."""
+    wanted = table.indexed_names()
+    for name in sorted((made & there) - wanted.keys()):
+        yield from table.drop_index(name)
+    for name, index in wanted.items():
+        if name not in there:
+            yield from table.create_index(index)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _reason(error: Error) -> str:
+    """Return why a connection was refused: the server's own words, which hold no values."""
+    if not is_lost(error):
+        return str(as_own(error))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else "the connection was lost"

@@ -1,0 +1,169 @@
+"""The questions about one table: SQL where that has an exact answer, Python over the rows that are left where not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar, cast
+
+from pydantic import BaseModel
+
+from snaptable.aggregates import Grouping
+from snaptable.columns import INSERTED, Order, PredicateTemplates
+from snaptable.contract import Join, Page, Plan, Select, TableEngine
+from snaptable.cursor import Cursors
+from snaptable.errors import InvalidQuery
+from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader
+from snaptable.evaluation.ordering import complete
+from snaptable.postgres import plans, times
+from snaptable.postgres.connections import Params, Records
+from snaptable.postgres.question import Question
+from snaptable.postgres.rows import TableRows
+from snaptable.postgres.transaction import Transaction
+
+T = TypeVar("T")
+MAX_PREPARED_CURSORS = 512
+
+
+class Core(Protocol):
+    """What tables need of the engine; see `engine.PostgresCore`."""
+
+    rows: Mapping[str, TableRows]
+
+    def fetch(self, sql: str, params: Params = None) -> Records:
+        """Return the records of a statement that reads."""
+
+    def as_of_one_state(self, call: Callable[[], T]) -> T:
+        """Return what a function gives that reads with several statements."""
+
+    def write(self, work: Callable[[Transaction], T], *, parts: bool = False) -> T:
+        """Return what a function gives that writes."""
+
+
+class TableReader:
+    """The operations of one table that change nothing."""
+
+    def __init__(self, core: Core, rows: TableRows) -> None:
+        """Take the engine and the rows of one of its tables."""
+        self._core = core
+        self._rows = rows
+        self._fetch = core.fetch
+        self._cursors = lru_cache(maxsize=MAX_PREPARED_CURSORS)(self._make_cursors)
+
+    def get(self, key: object, /) -> BaseModel | None:
+        """Return the row of a key, or None; one round trip."""
+        row = self._rows.get(self._fetch, key)
+        if row is None:
+            self._rows.check_key(key)
+        return row
+
+    def select(self, wanted: Select) -> list[BaseModel]:
+        """Return the rows of a query, as of one state."""
+        times.check(self._fetch, self._rows, wanted)
+        return self._select(wanted)
+
+    def _select(self, wanted: Select) -> list[BaseModel]:
+        if wanted.limit == 0:
+            return []
+        question = Question(self._rows, wanted)
+        sql = question.select(self._rows.columns.select_list)
+        return question.finished(list(map(self._rows.columns.row, self._fetch(sql, question.statement.params))))
+
+    def count(self, wanted: Select) -> int:
+        """Return how many rows a query gives; O(rows that match)."""
+        times.check(self._fetch, self._rows, wanted)
+        return self._count(wanted)
+
+    def _count(self, wanted: Select) -> int:
+        question = Question(self._rows, replace(wanted, order=()))
+        if not question.is_cut:
+            return len(self._select(wanted))
+        ((total,),) = self._fetch(f"select count(*){question.sql}", question.statement.params)
+        total = max(0, int(total) - wanted.offset)
+        return total if wanted.limit is None else min(total, wanted.limit)
+
+    def explain(self, wanted: Select) -> Plan:
+        """Return how the server would answer a query."""
+        question = Question(self._rows, wanted)
+        sql = question.select(self._rows.columns.select_list)
+        return plans.explain(self._fetch, self._rows, sql, question)
+
+    # ── aggregates ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def aggregate(self, wanted: Select, grouping: Grouping) -> list[GroupRow]:
+        """Return the groups of a query's rows, as of one state."""
+        times.check(self._fetch, self._rows, wanted)
+        if not grouping.columns and all(one.column is None for one in grouping.aggregates):
+            return [(self._count(wanted),) * len(grouping.aggregates)]
+        rows = self._select(wanted)
+        if grouping.columns:
+            return aggregate_groups(grouping, reader(rows))
+        return [aggregate_all(grouping.aggregates, reader(rows), len(rows))]
+
+    def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
+        """Return how `aggregate` would be answered."""
+        names = tuple(column.name for column in grouping.columns)
+        return replace(self.explain(wanted), sorts=False, groups=names)
+
+    # ── joins ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def join(self, wanted: Select, other: "TableEngine[Any]", join: Join) -> list[tuple[BaseModel, object]]:
+        """Return the rows of a query with what belongs to each in another table, as of one state."""
+        theirs = cast("TableReader", other)
+        if not isinstance(theirs, TableReader) or theirs._core is not self._core:
+            name = theirs._rows.name if isinstance(theirs, TableReader) else join.on.model.__name__
+            raise InvalidQuery(f"{self._rows.name} and {name} are tables of two databases")
+        return self._core.as_of_one_state(lambda: self._join(wanted, theirs, join))
+
+    def _join(self, wanted: Select, theirs: "TableReader", join: Join) -> list[tuple[BaseModel, object]]:
+        rows = self.select(wanted)
+        name = join.on.name if join.kind == "one" else self._rows.schema.key
+        keys = [getattr(row, name) for row in rows]
+        column = theirs._rows.schema.columns[theirs._rows.schema.key] if join.kind == "one" else join.on
+        chosen = tuple(dict.fromkeys(key for key in keys if key is not None))
+        asked = join.wanted
+        order = asked.order or (INSERTED.orders[0],)
+        where = (column.terms["in"], *asked.where)
+        found = theirs.select(Select(where, (chosen, *asked.values), order, keep=asked.keep)) if chosen else []
+        groups: dict[object, list[BaseModel]] = {}
+        for row in found:
+            groups.setdefault(getattr(row, column.name), []).append(row)
+        belonging: list[object]
+        if join.kind == "many":
+            belonging = [list(map(theirs._rows.codec.share, groups.get(key, ()))) for key in keys]
+        elif join.kind == "count":
+            belonging = [len(groups.get(key, ())) for key in keys]
+        else:
+            belonging = [theirs._rows.codec.share(groups[key][0]) if key in groups else None for key in keys]
+        return list(zip(rows, belonging, strict=True))
+
+    # ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def page(self, wanted: Select, limit: int, after: str | None) -> Page[BaseModel]:
+        """Return a page of a query's rows in a total order."""
+        return Page(*self._page(wanted, limit, after))
+
+    def page_json(
+        self, wanted: Select, limit: int, after: str | None, max_bytes: int | None = None
+    ) -> tuple[bytes, str | None]:
+        """Return the same page as a JSON array of its rows."""
+        rows, next_cursor = self._page(wanted, limit, after)
+        if max_bytes is None:
+            return self._rows.codec.array_json(rows), next_cursor
+        array, count = self._rows.codec.array_json_within(rows, max_bytes)
+        if count < len(rows):
+            next_cursor = self._cursors(wanted.where, wanted.order).encode(wanted.values, rows[count - 1])
+        return array, next_cursor
+
+    def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
+        cursors = self._cursors(wanted.where, wanted.order)
+        position = None if after is None else cursors.decode(wanted.values, after)
+        rows = self.select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position, wanted.keep))
+        next_cursor = None
+        if len(rows) > limit:
+            del rows[limit:]
+            next_cursor = cursors.encode(wanted.values, rows[-1])
+        return rows, next_cursor
+
+    def _make_cursors(self, where: PredicateTemplates, order: tuple[Order, ...]) -> Cursors:
+        schema = self._rows.schema
+        return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))

@@ -1,0 +1,102 @@
+"""What is done again: transactions that lost against another, and what a lost connection left undone.
+
+A transaction that was refused for another (40001, 40P01) is run again at once, or after a pause that grows and is drawn
+at random: drawn, two that clash do not clash again for ever. What a connection failed to do is done again while nothing
+can have come of it, until the server has been away for `patience` seconds.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from snaptable.errors import TransactionConflict, Unavailable
+from snaptable.postgres.failures import ConnectionLost
+
+T = TypeVar("T")
+MOST_TRIES = 20
+MOST_SECONDS = 5.0
+"""How often, and how long, a transaction is run again that loses against others."""
+PATIENCE = 15.0
+"""Seconds that a server may be away before calls fail."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_FIRST_WAIT, _LONGEST_WAIT = 0.02, 0.5
+_LOOKS_AGAIN = 1.0
+"""Seconds after which one call tries a server that was given up."""
+
+
+class Circuit:
+    """Whether the server answers: open, calls fail at once; it closes by itself once one call gets through."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self._mutex = threading.Lock()
+        self._away_since: float | None = None
+        self._next_look = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has been away for so long that calls fail at once."""
+        since = self._away_since
+        return since is not None and time.monotonic() - since >= self.patience
+
+    def check(self) -> None:
+        """Raise Unavailable while the circuit is open, but for one call a second, which finds out."""
+        if not self.is_open:
+            return
+        with self._mutex:
+            now = time.monotonic()
+            if now < self._next_look:
+                raise Unavailable(AWAY, retry_after=max(1.0, self._next_look - now))
+            self._next_look = now + _LOOKS_AGAIN
+
+    def answered(self) -> None:
+        """Take note that the server answered."""
+        if self._away_since is not None:
+            with self._mutex:
+                self._away_since = None
+
+    def failed(self) -> float:
+        """Take note that it didn't; return for how many seconds it has been away."""
+        with self._mutex:
+            now = time.monotonic()
+            if self._away_since is None:
+                self._away_since = now
+            return now - self._away_since
+
+
+AWAY = "PostgreSQL can't be reached; it is tried again every second"
+
+
+def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = True) -> T:
+    """Return what an attempt gives, made again while it may be.
+
+    Args:
+        attempt: does it all, from its beginning; raises ConnectionLost only if nothing can have come of it.
+        circuit: knows whether the server answers.
+        conflicts: whether what lost against another transaction is done again.
+
+    Raises:
+        TransactionConflict: it lost against others each time.
+        Unavailable: the server has been away for too long.
+    """
+    begun, conflicted, lost = time.monotonic(), 0, 0
+    while True:
+        circuit.check()
+        try:
+            result = attempt()
+        except TransactionConflict:
+            conflicted += 1
+            if not conflicts or conflicted >= MOST_TRIES or time.monotonic() - begun > MOST_SECONDS:
+                raise
+            time.sleep(random.random() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**conflicted))  # noqa: S311 - no secret
+        except ConnectionLost as error:
+            lost += 1
+            away = circuit.failed()
+            if away >= circuit.patience or time.monotonic() - begun >= circuit.patience:
+                raise Unavailable(AWAY, retry_after=_LOOKS_AGAIN) from error
+            time.sleep(random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (lost - 1)))  # noqa: S311
+        else:
+            circuit.answered()
+            return result
