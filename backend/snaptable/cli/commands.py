@@ -12,6 +12,8 @@ from snaptable.cli.statuses import status_of
 from snaptable.errors import SnaptableError
 
 PREFIX = "usage: "
+COMPLETE_VARIABLE = "_SNAPTABLE_COMPLETE"
+"""The variable by which a shell asks what completes a word."""
 OUTPUT_OPTIONS = ("as_json", "as_lines", "quiet", "no_color")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from snaptable.cli.commands import Group
+from snaptable.cli.commands import COMPLETE_VARIABLE, Group
 from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOUND, CommandError
 from snaptable.cli.groups import carry, change, look, look_after, serving
 from snaptable.program_name import program
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """Run one command and return its exit status."""
     try:
         given = None if arguments is None else list(arguments)
-        status = command.main(given, prog_name=program(), standalone_mode=False)
+        status = command.main(given, prog_name=program(), standalone_mode=False, complete_var=COMPLETE_VARIABLE)
         sys.stdout.flush()
         return int(status or EXIT_SOUND)
     except BrokenPipeError:  # the reader has seen enough: `snaptable check data | head`

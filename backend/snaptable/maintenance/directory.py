@@ -30,7 +30,7 @@ class StoreDirectory:
         snapshot_path: the path of its snapshot.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         """Look for a store; nothing is locked or changed.
 
         Raises:

@@ -57,14 +57,14 @@ class TableFacts:
     Attributes:
         name: its name.
         rows: number of its rows.
-        size: bytes of them.
+        size: bytes of them; None of an earlier state.
         secret: the fields that are never shown.
         transient: whether it has no past.
     """
 
     name: str
     rows: int
-    size: int
+    size: int | None
     secret: tuple[str, ...]
     transient: bool
 
@@ -101,7 +101,7 @@ class RawStore:
             TableFacts(
                 name,
                 sum(1 for _ in self._lines(name)) if self._overlay else len(pages),
-                pages.size,
+                None if self._overlay else pages.size,
                 tuple(self._marks.secret.get(name, ())),
                 name in self._marks.transient,
             )
@@ -179,10 +179,15 @@ class RawStore:
         """
         sequence = self.sequence_of(moment)
         overlay: dict[tuple[str, str], bytes | None] = {}
-        tables = set(self._pages.tables) - set(self._marks.transient)
+        transient = set(self._marks.transient)
+        tables = set(self._pages.tables) - transient
         if sequence != self.recovery.sequence:
             past = touched(self.source, sequence, self.recovery.sequence, as_written=True)
-            overlay = {(table, str(key)): former_json(oldest) for (table, key), (oldest, _) in past.items()}
+            overlay = {
+                (table, str(key)): former_json(oldest)
+                for (table, key), (oldest, _) in past.items()
+                if table not in transient
+            }
             tables |= {table for table, _ in overlay}
         pages = Pages([name for name in dict.fromkeys((*self._pages.tables, *sorted(tables))) if name in tables])
         pages.tables.update({name: self._pages.tables[name] for name in tables if name in self._pages.tables})

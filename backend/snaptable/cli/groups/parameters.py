@@ -59,3 +59,27 @@ def passphrase_option() -> click.Option:
     """Return the option that asks for a passphrase."""
     text = f"Ask for a passphrase, unless the environment variable {VARIABLE} holds it."
     return flag("--passphrase", help=text)
+
+
+def table_argument(*, required: bool = True) -> click.Argument:
+    """Return the argument that names a table."""
+    return click.Argument(
+        ["table"], metavar="TABLE" if required else "[TABLE]", required=required, shell_complete=_complete_table
+    )
+
+
+def key_argument(*, required: bool = True) -> click.Argument:
+    """Return the argument that names a row's key."""
+    return click.Argument(["key"], metavar="KEY" if required else "[KEY]", required=required)
+
+
+def moment_argument(name: str, metavar: str) -> click.Argument:
+    """Return the argument that names a state."""
+    return click.Argument([name], metavar=metavar, required=False, type=MomentType(files=True))
+
+
+def _complete_table(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tables whose names begin so, for the shell."""
+    from snaptable.cli.completion import tables_in
+
+    return [name for name in tables_in(ctx.params.get("store")) if name.startswith(incomplete)]

@@ -1,0 +1,58 @@
+"""`snaptable log [TABLE [KEY]]`: what was committed, the newest first."""
+
+from itertools import islice
+
+from snaptable import HistoryGone
+from snaptable.cli.commits_shown import commit_json, write_commit, write_lines
+from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, UsageError, output
+from snaptable.cli.looking import check_table, key_in, looking_at
+from snaptable.history import Moment
+from snaptable.maintenance.point_in_time import CommitsAgo
+from snaptable.maintenance.raw_store import NoHistory
+
+SHOWN = 20
+"""Commits that a terminal shows, if nothing else is said."""
+
+
+def run(
+    *,
+    table: str | None,
+    key: str | None,
+    store: str | None,
+    since: Moment | CommitsAgo | None,
+    until: Moment | CommitsAgo | None,
+    actor: str | None,
+    limit: int | None,
+) -> int:
+    """Write commits; return 1 if there are none."""
+    out = output()
+    is_program = out.as_json or out.as_lines or not out.is_terminal
+    most = limit if limit is not None else 0 if is_program else SHOWN
+    with looking_at(store) as found:
+        if table is not None and not found.has_table(table):
+            check_table(found, table)
+        name = key_in(found, table, key) if table is not None and key is not None else None
+        try:
+            commits = found.commits(table, name, since=since, until=until, actor=actor)
+        except NoHistory:
+            raise
+        except (ValueError, HistoryGone) as error:
+            raise UsageError(str(error)) from error
+        count = 0
+        if out.as_json:
+            some = list(islice(commits, most or None))
+            following = next(commits, None)
+            behind = None if following is None else following.sequence
+            out.document({"items": [commit_json(commit) for commit in some], "next": behind})
+            return EXIT_SOUND if some else EXIT_FAILED
+        for commit in islice(commits, most or None):
+            count += 1
+            if out.as_lines:
+                out.line(commit_json(commit))
+            elif out.is_terminal:
+                write_commit(out, commit)
+            else:
+                write_lines(out, commit)
+        if out.is_terminal and most and next(commits, None) is not None:
+            out.say(out.styled(f"The {most} newest; -n shows more.", "dim"))
+    return EXIT_SOUND if count else EXIT_FAILED

@@ -1,0 +1,42 @@
+"""`snaptable watch [TABLE…]`: commits as they are made."""
+
+import time
+
+from snaptable.cli.commits_shown import commit_json, write_commit, write_lines
+from snaptable.cli.common import EXIT_SOUND, output
+from snaptable.cli.looking import check_table, looking_at
+from snaptable.cli.output import plain
+
+PAUSE = 0.1
+"""Seconds between two looks at the journal."""
+
+
+def run(*, tables: tuple[str, ...], store: str | None, limit: int | None) -> int:
+    """Write commits until Ctrl-C, or until there were enough."""
+    import sys
+
+    out = output()
+    with looking_at(store) as found:
+        check_table(found, *tables)
+        if out.is_terminal:
+            out.say(out.styled(f"{plain(str(found.path))} at commit {found.sequence}; Ctrl-C ends this", "dim"))
+        count = 0
+        gathered: list[dict[str, object]] = []
+        for commit in found.follow(lambda: time.sleep(PAUSE)):
+            if tables and not any(commit.touches(table) for table in tables):
+                continue
+            count += 1
+            if out.as_json:
+                gathered.append(commit_json(commit))
+            elif out.as_lines:
+                out.line(commit_json(commit))
+            elif out.is_terminal:
+                write_commit(out, commit)
+            else:
+                write_lines(out, commit)
+            sys.stdout.flush()
+            if limit is not None and count >= limit:
+                break
+        if out.as_json:
+            out.document({"items": gathered, "next": None})
+    return EXIT_SOUND
