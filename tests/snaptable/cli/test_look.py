@@ -115,7 +115,8 @@ def test_secrets_are_not_found_out(kept: Path, filters: list[str]) -> None:
         ("tags has urgent", 3), ("filename contains VOICE-2", 1), ("filename starts_with invoice-", 9),
         ("filename in invoice-1.pdf, invoice-2.pdf", 2), ("pages is not null", 8), ("pages != 10", 8),
         ("metadata.lang = de", 3), ("uploaded = 2026-11-25", 1), ("uploaded > 2026-11-25", 3),
-        ("uploaded >= 2026-11-25", 4), ("uploaded < 2026-11-25T12:00:00Z", 5), ("pages__gte=57", 4), ("filename__in=invoice-1.pdf", 1),
+        ("uploaded >= 2026-11-25", 4), ("uploaded < 2026-11-25T12:00:00Z", 5),
+        ("pages__gte=57", 4), ("filename__in=invoice-1.pdf", 1),
         ("pages__isnull=true", 1), ('filename = "invoice-4.pdf"', 1), ("pages=null", 1),
     ],
 )  # fmt: skip
