@@ -328,7 +328,9 @@ class History(Generic[D]):
         A row that is there is deleted first, as any row is. Then its values are erased from every commit that is kept,
         and from every file of the store; the journal can be verified as before. No past shows the row any more, and
         nothing brings it back. The receipt names where its values still stand: in rows that were not meant, in the
-        quarantine, in backups that lie in the directory. It can't know of copies elsewhere.
+        quarantine, in backups that lie in the directory. It can't know of copies elsewhere. A row that migrations gave
+        another table or key (`rename_table`, `rekey`) is erased there too; through what a function of the application
+        made of rows (`each` with another key, `run`) it can't be followed, and the receipt names what is left.
 
         Args:
             table: the table.
@@ -354,7 +356,9 @@ class History(Generic[D]):
         True
         """
         self._refuse_in_transaction("purge")
-        return Purge(self._timeline.engine, self._database.__schemas__, cascade=cascade, keys=keys).run(table, key)
+        changes = self._database._schema_changes()
+        purge = Purge(self._timeline.engine, self._database.__schemas__, changes, cascade=cascade, keys=keys)
+        return purge.run(table, key)
 
     def _refuse_in_transaction(self, method: str) -> None:
         if self._timeline.engine.in_transaction():

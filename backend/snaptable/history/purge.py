@@ -13,8 +13,9 @@ from uuid import UUID
 from snaptable.attribution import Attribution, attribution, current_attribution
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange, Replace, key_digest
 from snaptable.contract import Engine
-from snaptable.history.lives import Life, Lives, Place
+from snaptable.history.lives import Life, Lives
 from snaptable.history.records import typed_key
+from snaptable.migrations.plan import Place, SchemaMigrations
 from snaptable.retention import FoundText
 from snaptable.schema import TableSchema
 from snaptable.values.row_lines import key_json, row_json
@@ -73,13 +74,25 @@ def _described(rows: Mapping[str, int]) -> str:
 class Purge:
     """One purge of one row."""
 
-    def __init__(self, engine: Engine, schemas: Mapping[str, TableSchema], *, cascade: bool, keys: bool) -> None:
-        self._engine, self._schemas, self._cascade, self._keys = engine, schemas, cascade, keys
+    def __init__(
+        self,
+        engine: Engine,
+        schemas: Mapping[str, TableSchema],
+        changes: SchemaMigrations,
+        *,
+        cascade: bool,
+        keys: bool,
+    ) -> None:
+        self._engine, self._schemas, self._changes = engine, schemas, changes
+        self._cascade, self._keys = cascade, keys
+        self._lives: Lives
         self._store = engine.commits.store
         self._going: dict[Place, list[Life]] = {}
         self._values: dict[bytes, str] = {}
         """What the purged rows held, as JSON spells it, and which field it was."""
         self._root: Place = ("", "")
+        self._own: list[Place] = []
+        """Where the row was: at the root, and before migrations moved it."""
 
     def run(self, table: str, key: object) -> Purged:
         """Purge a row; see `History.purge`."""
@@ -89,7 +102,7 @@ class Purge:
         self._engine.tables[table].get(key)  # raises InvalidKey
         self._root = (table, str(key))
         # 1. What there was, which also verifies every file of the journal before anything is changed.
-        lives = Lives(self._schemas, table, cascade=self._cascade)
+        lives = self._lives = Lives(self._changes, table, cascade=self._cascade)
         source = self._engine.commits
         known = self._read(lives, source.first, source.sequence)
         # 2. The row, if it is there, is deleted with all that `on_delete` says: a commit like any.
@@ -98,6 +111,7 @@ class Purge:
         # 3. Which changes that is about.
         stand_ins = set(lives.places())
         self._going = lives.going_with(self._root, lambda life, last: self._was_begun(life, stand_ins, is_last=last))
+        self._own = lives.former_places(self._root)
         # 4. Snapshot, journal, temporary files.
         frames = self._engine.rewrite_commits(until, self._kept)
         # 5. That it was done.
@@ -128,12 +142,14 @@ class Purge:
             return not (life.whole and self._is_recorded(life.place))
         if life.over or (table, str(self._stand_in(life.place))) not in places:
             return False
+        if table not in self._schemas:
+            return True
         is_there = is_last and self._engine.row_json(table, typed_key(self._schemas[table], key)) is not None
         return not is_there
 
     def _is_recorded(self, place: Place) -> bool:
         """Return whether a purge of a key was done, and said so."""
-        digests, kind = self._engine.erased.get(place[0], {}), self._schemas[place[0]].key_type
+        digests, kind = self._engine.erased.get(place[0], {}), self._key_type(place[0])
         stand_ins = (str(_stand_in(digest, kind)) for digest in digests)
         return key_digest(self._store, *place) in digests or place[1] in stand_ins
 
@@ -161,7 +177,7 @@ class Purge:
         key = str(self._stand_in(place)) if self._keys else change.key
         if isinstance(change, PurgedChange):
             return change if key == change.key else replace(change, key=key)
-        self._take_values(change)
+        self._take_values(sequence, change)
         kind = "insert" if isinstance(change, Insert) else "delete" if isinstance(change, Delete) else "replace"
         return PurgedChange(change.table, key, kind=kind)  # type: ignore[arg-type]  # one of the three
 
@@ -170,28 +186,26 @@ class Purge:
         return (place == self._root) or any(life.first <= sequence <= life.last for life in lives)
 
     def _kept_attribution(self, by: Attribution | None) -> Attribution | None:
-        if not self._keys or by is None or by.actor != self._root[1]:
-            return by
-        return replace(by, actor=str(self._stand_in(self._root)))
+        own = next((place for place in self._own if by is not None and by.actor == place[1]), None)
+        return by if not self._keys or by is None or own is None else replace(by, actor=str(self._stand_in(own)))
 
     def _without_references(self, sequence: int, change: ChangeRecord) -> ChangeRecord:
         """Return a change whose references to purged keys are to what stands for them."""
-        schema = self._schemas.get(change.table)
-        targets = {} if schema is None else {each.field: each.target for each in schema.references}
-        if isinstance(change, PurgedChange) or not targets.keys():
+        if isinstance(change, PurgedChange):
             return change
 
-        def replaced(data: bytes) -> bytes:
-            row = json.loads(data)
-            for field, target in targets.items():
-                place = (target, str(row.get(field)))
-                if row.get(field) is not None and self._is_going(place, sequence):
+        def replaced(data: bytes, *, after: bool) -> bytes:
+            references = self._lives.references(change.table, sequence, after=after)
+            row = json.loads(data) if references else {}
+            for each in references:
+                place = (each.target, str(row.get(each.field)))
+                if row.get(each.field) is not None and self._is_going(place, sequence):
                     stand_in = self._stand_in(place)
-                    row[field] = stand_in if isinstance(stand_in, int) else str(stand_in)
-            return row_json(row)
+                    row[each.field] = stand_in if isinstance(stand_in, int) else str(stand_in)
+            return row_json(row) if references else data
 
-        row = None if isinstance(change, Delete) else replaced(change.row)
-        before = None if isinstance(change, Insert) or change.before is None else replaced(change.before)
+        row = None if isinstance(change, Delete) else replaced(change.row, after=True)
+        before = None if isinstance(change, Insert) or change.before is None else replaced(change.before, after=False)
         if row == getattr(change, "row", None) and before == getattr(change, "before", None):
             return change
         if isinstance(change, Insert):
@@ -200,7 +214,12 @@ class Purge:
 
     def _stand_in(self, place: Place) -> Key:
         """Return what stands for an erased key, of the type of the table's keys."""
-        return _stand_in(key_digest(self._store, *place), self._schemas[place[0]].key_type)
+        return _stand_in(key_digest(self._store, *place), self._key_type(place[0]))
+
+    def _key_type(self, table: str) -> type:
+        """Return the type of a table's keys; of one that is gone, and was not renamed, text."""
+        schema = self._schemas.get(self._lives.name_today(table))
+        return str if schema is None else schema.key_type
 
     # ── the record, and the receipt ─────────────────────────────────────────────────────────────────────────────────
 
@@ -223,22 +242,22 @@ class Purge:
         kept = self._kept_attribution(by)
         return nullcontext() if kept is by or kept is None else attribution(actor=kept.actor)
 
-    def _take_values(self, change: ChangeRecord) -> None:
+    def _take_values(self, sequence: int, change: ChangeRecord) -> None:
         """Take what a row held: texts and numbers, of any depth, but keys and references."""
-        schema = self._schemas.get(change.table)
-        named = set() if schema is None else {schema.key, *(each.field for each in schema.references)}
-        for data in (getattr(change, "row", None), getattr(change, "before", None)):
+        key = str(change.key)
+        for data, after in ((getattr(change, "row", None), True), (getattr(change, "before", None), False)):
+            named = {each.field for each in self._lives.references(change.table, sequence, after=after)}
             for field, value in (json.loads(data) if data else {}).items():
-                if field not in named:
+                if field not in named and str(value) != key:
                     self._values.update(dict.fromkeys(_texts(value), f"{change.table}.{field}"))
 
     def _left(self) -> Iterator[Remainder]:
         """Yield where values, and keys, still stand; keys not in the journal, which keeps them, unless erased."""
-        key = b'"%b"' % key_json(self._root[1])[1:-1]
-        is_number = self._schemas[self._root[0]].key_type is int  # it stands for other things as well
-        texts = self._values if is_number else {**self._values, key: "the key"}
+        # A number stands for other things as well.
+        own = {b'"%b"' % key_json(key)[1:-1] for _, key in self._own if not key.lstrip("-").isdecimal()}
+        texts = self._values | dict.fromkeys(own, "the key")
         for found in self._engine.find_texts(texts.keys()):
-            if found.text != key or self._keys or not found.file.startswith(JOURNAL):
+            if found.text not in own or self._keys or not found.file.startswith(JOURNAL):
                 yield _remainder(found, texts)
 
 

@@ -12,6 +12,8 @@ from snaptable.migrations.steps import Drop, DropTable, Rename, RenameTable, Run
 from snaptable.schema import TableSchema
 
 MigratePolicy = Literal["open", "manual"]
+Place = tuple[str, str]
+"""A table's name and the text of a key."""
 Observer = Callable[[Migration, Step], None]
 """Told each step, once it was carried out."""
 
@@ -115,6 +117,67 @@ class SchemaMigrations:
         for _, step in reversed(steps):
             shapes.append(step.shape_before(shapes[-1]))
         yield from ((migration, step, shape) for (migration, step), shape in zip(steps, shapes[:0:-1], strict=True))
+
+    def shapes_before(self, names: Sequence[str]) -> tuple[Shape, ...]:
+        """Return the shape before each of some migrations, in order, and today's at last."""
+        shapes = [Shape.of(self._schemas)]
+        for name in reversed(names):
+            shape = shapes[-1]
+            for step in reversed(self._by_name[name].steps):
+                shape = step.shape_before(shape)
+            shapes.append(shape)
+        return tuple(reversed(shapes))
+
+    def moves(self, names: Sequence[str], rows: RawDatabase) -> dict[Place, Place]:
+        """Return the place of each row that some migrations gave another table or key, by its former place.
+
+        A row is followed from step to step as one object: through `rename_table` and `rekey`, not through what an
+        application's function makes of it (`each` with another key, `run`). O(rows) a step.
+
+        Args:
+            names: the migrations.
+            rows: the rows as they were before them; given up.
+        """
+        former = {id(row): (table, key) for table, held in rows.items() for key, row in held.items()}
+        kept_alive = [row for held in rows.values() for row in held.values()]
+        for table in self.tables_before(names):
+            rows.setdefault(table, {})
+        try:
+            for _, step, shape in self._steps_of(names):
+                if not isinstance(step, Run):
+                    step.apply(rows, shape)
+        except StepError:
+            return {}  # it needs the rows that a migration left alone, or what `run` would have made
+        now = {
+            former[id(row)]: (table, key)
+            for table, held in rows.items()
+            for key, row in held.items()
+            if id(row) in former
+        }
+        del kept_alive
+        return {before: after for before, after in now.items() if before != after}
+
+    def name_today(self, table: str, names: Sequence[str]) -> str:
+        """Return what a table is called today that had a name before some migrations."""
+        for name in names:
+            for step in self._by_name[name].steps:
+                if isinstance(step, RenameTable) and step.old == table:
+                    table = step.to
+        return table
+
+    def former_names(self, table: str) -> set[str]:
+        """Return the names that a table had, today's among them."""
+        names = {table}
+        for name in reversed(self.names):
+            for step in reversed(self._by_name[name].steps):
+                if isinstance(step, RenameTable) and step.to in names:
+                    names.add(step.old)
+        return names
+
+    def going_with(self, table: str) -> set[str]:
+        """Return a table and all those whose rows may go, or may have gone, with its rows; under former names too."""
+        names = self.former_names(table)
+        return names.union(*(shape.going_with(name) for shape in self.shapes_before(self.names) for name in names))
 
     def tables_before(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the tables that there may be before some migrations, by what the models and the steps say."""

@@ -12,11 +12,12 @@ from snaptable.schema import TableSchema
 
 @dataclass(frozen=True)
 class Reference:
-    """A foreign key: `table.field` holds keys of `target`."""
+    """A foreign key: `table.field` holds keys of `target`, and its row may go with that row."""
 
     table: str
     field: str
     target: str
+    cascades: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Shape:
         references = (each for schema in schemas.values() for each in schema.references)
         return cls(
             {name: schema.key for name, schema in schemas.items()},
-            tuple(Reference(each.table, each.field, each.target) for each in references),
+            tuple(Reference(each.table, each.field, each.target, each.on_delete == "cascade") for each in references),
         )
 
     def with_field_called(self, table: str, now: str, then: str) -> "Shape":
@@ -60,6 +61,20 @@ class Shape:
             for each in self.references
         ]
         return Shape(keys, tuple(references))
+
+    def references_of(self, table: str) -> tuple[Reference, ...]:
+        """Return the foreign keys of a table; O(references)."""
+        return tuple(each for each in self.references if each.table == table)
+
+    def going_with(self, table: str) -> set[str]:
+        """Return a table and all those whose rows may go with its rows; O(references²)."""
+        family, pending = {table}, [table]
+        while pending:
+            target = pending.pop()
+            referring = {each.table for each in self.references if each.cascades and each.target == target}
+            pending += referring - family
+            family |= referring
+        return family
 
     def with_table(self, table: str) -> "Shape":
         """Return the shape in which there was one table more."""

@@ -1,6 +1,7 @@
 """A purge: the values are in no file and no past, the journal verifies as before, and the receipt says what is left."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ from snaptable.maintenance.check import check_store
 from snaptable.maintenance.external_edit import examine
 from snaptable.maintenance.repair import carry_out
 from snaptable.maintenance.salvage import plan_repair
+from snaptable.migrations import Migration, drop, drop_table, each, rekey, rename, rename_table
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
@@ -108,7 +110,7 @@ def live(db: Archive) -> None:
     db.people.update("ben", name="Benjamin Babbage")
 
 
-def found(db: Archive, *texts: bytes) -> dict[str, list[bytes]]:
+def found(db: Database, *texts: bytes) -> dict[str, list[bytes]]:
     """Return which files of a store hold any of some texts; for "memory:", the commits that do."""
     if db.directory is None:
         held = {str(each.sequence): repr(each._records).encode() for each in db.history}
@@ -514,3 +516,95 @@ def test_purging_while_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert found(db, *SECRETS) == {}
         assert check_store(Files(tmp_path / "data")).problems == []
         assert len(list(db.history)) == db.history.sequence - db.history.first
+
+
+# ── through migrations ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Human(Row):
+    id: int
+    full_name: str
+
+
+class Work(Row):
+    id: int = numbered()
+    by: Annotated[int, ForeignKey("humans", on_delete="cascade")]
+    text: str
+
+
+NUMBERS = {"ada": 1, "ben": 2}
+
+
+class Museum(Database):
+    humans: Table[Human]
+    works: Table[Work]
+    migrations = (
+        Migration("words", rename("people.name", to="full_name"), drop("people.email"), drop("people.phone")),
+        Migration("numbers", rekey("people", lambda row: NUMBERS[row["id"]]), rename_table("people", to="humans")),
+        Migration(
+            "works", rename("papers.author", to="by"), drop("papers.reviewer"), rename_table("papers", to="works")
+        ),
+    )
+
+
+class Old(Database):
+    people: Table[Person]
+    papers: Table[Paper]
+
+
+@pytest.mark.parametrize("keys", [False, True])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_row_is_followed_through_migrations(tmp_path: Path, keys: bool, deleted: bool) -> None:
+    """Where it had another table, key or fields it is erased too, with what went with it; the others are not."""
+    where = tmp_path / "data"
+    with Old(where, banner=False, fsync=False) as old:
+        old.people.insert_many([ADA, BEN])
+        old.papers.insert(Paper(author="ada", text="Notes on Menabrea"))
+        old.papers.insert(Paper(author="ben", text="by Ben", reviewer="ada"))
+        with attribution(actor="ada"):
+            old.people.update("ada", name="Ada King")
+        old.papers.delete(1)
+        old.papers.insert(Paper(author="ada", text="first page"))
+    with Museum(where, banner=False, fsync=False) as db:
+        if deleted:
+            db.humans.delete(1)
+        receipt = db.history.purge("humans", 1, keys=keys)
+        assert set(receipt.rows) == {"humans", "people", "works", "papers"}
+        kept, dropped = {"db_before/6.json"}, {"db_journal/1.jsonl", "db_journal/7.jsonl"}
+        left = {each.file for each in receipt.left}
+        assert left == (kept | dropped if keys else kept), "nobody knows a reference any more that a migration dropped"
+        shutil.rmtree(where / "db_before")
+        assert found(db, *SECRETS, b"Ada King") == {}
+        assert [row.full_name for row in db.humans] == ["Ben Babbage"]
+        assert [row.text for row in db.works] == ["by Ben"]
+        with db.history.at(2) as past:
+            assert past.raw("people") == {"ben": BEN.model_dump(mode="json")}
+            assert past.raw("papers")["2"]["text"] == "by Ben" if "2" in past.raw("papers") else True
+        assert db.history.purge("humans", 1, keys=keys).commit is None, "nothing was left to do"
+        assert db.check() == []
+    assert check_store(Files(where)).problems == []
+    with Museum(where, banner=False, fsync=False) as db:
+        assert found(db, *SECRETS, b"Ada King") == {}
+        text = b"".join(path.read_bytes() for path in (where / "db_journal").iterdir())
+        assert text.count(b'"ada"') == (2 if keys else 6)
+
+
+def test_a_row_that_code_made_anew_is_named_by_the_receipt(tmp_path: Path) -> None:
+    """What an application's function gave another key can't be followed: the receipt says where its values stand."""
+
+    def anew(row: dict[str, object]) -> dict[str, object]:
+        return {"id": NUMBERS[str(row["id"])], "full_name": row["name"]}
+
+    class Anew(Database):
+        humans: Table[Human]
+        migrations = (
+            Migration("anew", drop_table("papers"), each("people", anew), rename_table("people", to="humans")),
+        )
+
+    where = tmp_path / "data"
+    with Old(where, banner=False, fsync=False) as old:
+        old.people.insert(ADA)
+    with Anew(where, banner=False, fsync=False) as db:
+        receipt = db.history.purge("humans", 1)
+        assert receipt.rows == {"humans": 1}
+        assert {(each.file, each.what) for each in receipt.left} >= {("db_journal/1.jsonl", "humans.full_name")}
