@@ -80,5 +80,7 @@ for _size in ("100k", "1M"):
     TARGETS[f"start {_size} sqlite"] = Target(_what, "sqlite, all rows typed, trusted", "speed", 1.2, 2)
     TARGETS[f"start {_size} sqlite validated"] = Target(_what, "sqlite, all rows typed, validated", "speed")
     TARGETS[f"start {_size} SQLModel"] = Target(_what, "SQLModel, all rows", "speed", 4, 7)
-    TARGETS[f"p99 {_size}"] = Target(f"p99 of a commit while {_size} rows are saved", "p99 without", "cost", 3, 1.5)
+    _what = f"a commit each ms while {_size} rows are saved, from when it was due"
+    TARGETS[f"p99 {_size}"] = Target(f"p99 of {_what}", "p99 without", "cost", 3, 2)
+    TARGETS[f"longest {_size}"] = Target(f"longest of {_what}", "p99 without", "cost")
     TARGETS[f"size {_size}"] = Target(f"commit at {_size} rows", "commit at 1k rows", "cost", 1.5, 1.1)

@@ -23,6 +23,8 @@ class BackgroundThread:
         """Tasks to run at once; None for a change of `_due`, or the end."""
         self._due: dict[Task, float] = {}
         """Tasks that wait, and the time until which they do."""
+        self._wakes_at = float("inf")
+        """The time at which the thread looks at `_due` by itself."""
 
     def run(self, task: Task, delay: float = 0.0) -> bool:
         """Run a task in `delay` seconds; return False if the thread was stopped.
@@ -42,7 +44,9 @@ class BackgroundThread:
             if self._due.get(task, due + 1) <= due:
                 return True
             self._due[task] = due
-        self._arrivals.put(None)
+            is_early, self._wakes_at = due < self._wakes_at, min(due, self._wakes_at)
+        if is_early:
+            self._arrivals.put(None)
         return True
 
     def _start(self) -> None:
@@ -70,12 +74,14 @@ class BackgroundThread:
     def _next(self) -> Task | None:
         """Wait for a task and return it; None if something else has changed."""
         timeout = None
-        if self._due:
-            with self._mutex:
-                task = min(self._due, key=self._due.__getitem__)
-                timeout = self._due[task] - time.monotonic()
+        with self._mutex:
+            self._wakes_at = min(self._due.values(), default=float("inf"))
+            if self._due:
+                timeout = self._wakes_at - time.monotonic()
                 if timeout <= 0:
+                    task = min(self._due, key=self._due.__getitem__)
                     del self._due[task]
+                    self._wakes_at = float("-inf")  # it looks again before it waits
                     return task
         try:
             return self._arrivals.get(timeout=timeout)

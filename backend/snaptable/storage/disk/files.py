@@ -8,10 +8,12 @@ or file with a second name is ever opened; new files are created exclusively.
 
 import errno
 import os
+import signal
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, NamedTuple, Protocol
 
 from snaptable.errors import OpenError, UnsafeDirectory
@@ -177,11 +179,37 @@ class File:
         """Return what tells this file, with its present content, from any other."""
         return _identity(os.fstat(self._descriptor))
 
+    def lease(self) -> bool | None:
+        """Return whether nobody else has this file open, which must have no name any more; None if that can't be told.
+
+        Whoever opens it, which only works by its number in this process, waits until it is closed here (fcntl(2),
+        F_SETLEASE), and this returns False from then on. The signal that tells of that is one that is ignored unless
+        a program asks for it; the usual one would end the process.
+        """
+        fcntl = _fcntl_with_leases()
+        if fcntl is None or os.fstat(self._descriptor).st_nlink:
+            return None
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            return bool(fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) == fcntl.F_WRLCK)
+        except OSError as error:
+            return False if error.errno == errno.EAGAIN else None
+
     def close(self) -> None:
         """Close the file. Errors matter: a full disk may only show now. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _fcntl_with_leases() -> ModuleType | None:
+    """Return the module `fcntl` of a system that has leases of files, which is Linux."""
+    if sys.platform != "linux":
+        return None
+    import fcntl  # rarely needed
+
+    return fcntl
 
 
 class HeldLock(Protocol):
@@ -346,12 +374,13 @@ class Files:
         """Open a file that is about to be replaced, so that its blocks are freed when it is closed, not in the rename.
 
         Returns:
-            The file, never to be written; None if it can't be opened, or if the system can't replace an open file.
+            The file, to be cut once it has no name (see `lease`); None if it can't be opened, or if the system can't
+            replace an open file.
         """
         if os.name == "nt":
             return None
         try:
-            return File(os.open(self._prefix + name, os.O_RDONLY | _FLAGS), fsync=False)
+            return File(os.open(self._prefix + name, os.O_RDWR | _FLAGS), fsync=False)
         except OSError:
             return None
 

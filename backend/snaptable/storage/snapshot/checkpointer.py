@@ -28,7 +28,7 @@ from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import PageGroup, Pages
 from snaptable.storage.snapshot.replaced_files import ReplacedFiles
-from snaptable.storage.snapshot.write_pacer import WritePacer
+from snaptable.storage.snapshot.write_pacer import WritePacer, slices
 from snaptable.table_marks import TableMarks
 
 logger = logging.getLogger("snaptable")
@@ -93,7 +93,7 @@ class Checkpointer:
         self._waiters: list[None] = []
         """One entry for each caller that waits for the background to finish its snapshot."""
         self._background = BackgroundThread("snaptable-snapshot")
-        self._replaced = ReplacedFiles(files, self._background)
+        self._replaced = ReplacedFiles(files, self._background, self._waiters.__len__)
         self._not_before = 0.0
         self._is_outdated = False
         """Whether the models say something else of the tables than the snapshot does."""
@@ -225,12 +225,12 @@ class Checkpointer:
 
     # ── one snapshot, with the save lock held ───────────────────────────────────────────────────────────────────────
 
-    def _write_if_behind(self, pace: Callable[[File], None] = File.start_writeback) -> None:
+    def _write_if_behind(self, pacer: WritePacer | None = None) -> None:
         if self.saved.sequence != self.sequence or self.error is not None or self._is_outdated:
-            self._write(pace)
+            self._write(pacer)
 
-    def _write(self, pace: Callable[[File], None] = File.start_writeback) -> None:
-        """Write the present state under the snapshot's name.
+    def _write(self, pacer: WritePacer | None = None) -> None:
+        """Write the present state under the snapshot's name, at the pace of commits beside it if there is a pacer.
 
         Raises:
             OSError: it could not be written; it was logged.
@@ -247,8 +247,15 @@ class Checkpointer:
             # 3. The new file in the place of the old one.
             # After an interruption it is not known whose file has the name.
             self._identity = None
-            with self._replaced.retaining(self.saved.size or 0):
-                self._identity = replace(self.files, names.temporary(), names.SNAPSHOT, chunks, size=size, pace=pace)
+            with self._replaced.retaining(self.saved.size or 0, slowly=pacer is not None):
+                self._identity = replace(
+                    self.files,
+                    names.temporary(),
+                    names.SNAPSHOT,
+                    slices(chunks) if pacer else chunks,
+                    size=size,
+                    pace=pacer or File.start_writeback,
+                )
         except (OSError, UnsafeDirectory) as error:
             self._identity = self._identity or known
             raise self._failed(error) from error

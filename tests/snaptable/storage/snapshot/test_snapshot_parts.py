@@ -101,5 +101,5 @@ def test_where_an_open_file_can_not_be_replaced(open_store: Open, monkeypatch: p
         db.users.insert(User(id=str(number)))
         log = engine_of(db).log
         assert isinstance(log, GroupCommit)
-        assert log.checkpointer._replaced._open == []
+        assert not log.checkpointer._replaced._open
     assert read_snapshot(db.directory)[1] == rows_of(db)
