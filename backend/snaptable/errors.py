@@ -38,6 +38,9 @@
     │   └── StoreNewer            the store has migrations that the code doesn't know
     ├── BackupError           a backup that can't be made, read or restored
     │   └── CorruptBackup         it is damaged, cut off, or no backup at all
+    ├── InterchangeError      rows of another file that can't be taken in, or written out
+    │   ├── UnreadableFile        it can't be read, or is none of the formats
+    │   └── ImportRefused         rows that don't fit; lists them by line, and nothing was written
     └── DatabaseClosed        used before open() or after close()
 
 Errors carry what they name as attributes, so that a program never parses a message: constraint errors `table`, `key`,
@@ -391,6 +394,60 @@ class BackupError(SnaptableError):
 
 class CorruptBackup(BackupError):
     """A backup that is damaged, cut off, or none at all; nothing of it is used."""
+
+
+class InterchangeError(SnaptableError):
+    """Rows of another file that can't be taken in, or written out."""
+
+
+class UnreadableFile(InterchangeError):
+    """A file that can't be read, or holds no rows in any format that is known.
+
+    Attributes:
+        path: the file.
+        line: its line, counted from 1; None if unknown.
+    """
+
+    def __init__(
+        self, message: str = "", *, path: str | os.PathLike[str] | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.path = None if path is None else os.fspath(path)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class ImportFault:
+    """What is wrong with a row of a file.
+
+    Attributes:
+        line: where it begins, counted from 1; in sqlite the number of the row.
+        field: the field, None if it is about the whole row.
+        reason: why, without any of the row's values.
+    """
+
+    line: int
+    field: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: " + (f"{self.field}: " if self.field else "") + self.reason
+
+
+class ImportRefused(InterchangeError):
+    """Rows of a file that don't fit; nothing was written.
+
+    Attributes:
+        table: the table they were meant for.
+        faults: the first of what is wrong.
+        rows: how many rows are wrong.
+    """
+
+    def __init__(
+        self, message: str = "", *, table: str | None = None, faults: Sequence[ImportFault] = (), rows: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.table, self.faults, self.rows = table, tuple(faults), rows
 
 
 def listed(items: Sequence[str], most: int) -> list[str]:

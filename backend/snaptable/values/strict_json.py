@@ -46,8 +46,8 @@ def parse_strictly(text: str | bytes, max_depth: int = FILE_DEPTH) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     # Counting brackets outside strings is cheap, and it must come first: the parser itself recurses.
-    _check_depth(text, max_depth)
-    value = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite)
+    check_depth(text, max_depth)
+    value = json.loads(text, object_pairs_hook=unique_pairs, parse_constant=refuse_constant, parse_float=finite)
     if "\\u" in text:
         _check_surrogates(value)
     return value
@@ -58,7 +58,12 @@ _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 at each further quote."""
 
 
-def _check_depth(text: str, max_depth: int) -> None:
+def check_depth(text: str, max_depth: int) -> None:
+    """Refuse a text whose brackets are nested deeper than that; O(size).
+
+    Raises:
+        NotStrict: they are.
+    """
     if text.count("{") + text.count("[") <= max_depth:
         return
     depth = 0
@@ -69,7 +74,12 @@ def _check_depth(text: str, max_depth: int) -> None:
             raise NotStrict(f"nested deeper than {max_depth}", f", at character {match.start()}")
 
 
-def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the members of an object; a hook of Python's parser, as the two below.
+
+    Raises:
+        NotStrict: a key stands twice.
+    """
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise NotStrict(REPEATED_KEY, f": {_quoted(json.dumps(_first_repeated(pairs)))}")
@@ -85,11 +95,21 @@ def _first_repeated(pairs: list[tuple[str, object]]) -> str:
     raise AssertionError
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and the infinities.
+
+    Raises:
+        NotStrict: always.
+    """
     raise NotStrict(NOT_A_NUMBER, f": {name}")
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """Return the value of a number with a fraction or an exponent.
+
+    Raises:
+        NotStrict: it is beyond what a float holds.
+    """
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise NotStrict(BEYOND_FLOAT, f": {_quoted(text)}")
