@@ -14,6 +14,9 @@ from demos.chat import application as chat
 from demos.chat import seed as chat_seed
 from demos.chat.tables import Chat
 from demos.chat.trials import between
+from demos.lesson import application as lesson
+from demos.lesson import seed as lesson_seed
+from demos.lesson.running import Runner, table_of
 from demos.serving import run
 from demos.supervisor import Stop, supervise
 from demos.tracker import application as tracker
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: data/demos/NAME")
     parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty(),
                         help="open the page in a browser; default: if this is a terminal")  # fmt: skip
+    parser.add_argument("--text", action="store_true", help="of the lesson: run all lanes, and write a table")
     options = parser.parse_args(arguments)
     options.data_dir = options.data_dir or Path("data", "demos", options.name)
     try:
@@ -43,6 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OpenError, OSError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
+
+
+def _lesson(options: argparse.Namespace) -> int:
+    _make_folder(options.data_dir)
+    if options.command == "seed":
+        counts = lesson_seed.seed(options.data_dir)
+        sys.stdout.write(
+            f"{options.data_dir / 'by-hand'}: {', '.join(f'{n} messages in {name}' for name, n in counts.items())}\n"
+        )
+        return 0
+    if options.text:
+        results = list(Runner(options.data_dir / "lanes").results())
+        sys.stdout.write("\n".join(table_of(iter(results))) + "\n")
+        return 0 if all(steps["ours"].held for _, steps in results) else 1
+    _serve(options, lambda: lesson.create_app(options.data_dir, banner=False), "The lesson has seven lanes")
+    return 0
 
 
 def _chat(options: argparse.Namespace) -> int:
@@ -106,7 +126,7 @@ def _announcement(options: argparse.Namespace, listener: socket.socket, what: st
     return f"\n{what}; Ctrl+C stops it.\n  Page  {address}/\n  Data  {options.data_dir.resolve()}\n\n"
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"chat": _chat, "tracker": _tracker}
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"lesson": _lesson, "chat": _chat, "tracker": _tracker}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -10,10 +10,11 @@ from tests.demos.support import client_of
 
 from demos import serving
 from demos.chat import application as chat
+from demos.lesson import application as lesson
 from demos.tracker import application as tracker
 
 FOLDER = Path(serving.__file__).parent
-MAKERS = {"chat": chat.create_app, "tracker": tracker.create_app}
+MAKERS = {"lesson": lesson.create_app, "chat": chat.create_app, "tracker": tracker.create_app}
 
 
 @pytest.fixture(params=MAKERS)

@@ -12,7 +12,7 @@ async function showTalks() {
   if (!location.hash) history.replaceState(null, "", `#${items[0]?.id ?? fresh}`);
   $("#talks").replaceChildren(...items.map((talk) => el("li", {},
     el("button", { type: "button", className: "talk", "aria-current": String(talk.id === open()), title: talk.title, onclick: () => { location.hash = talk.id; } },
-      talk.title, el("span", { className: "dim small" }, `  ${talk.message_count}`)),
+      talk.title), el("span", { className: "dim small" }, String(talk.message_count)),
     el("button", { type: "button", className: "plain danger", "aria-label": `Delete ${talk.title}`, onclick: (event) => doing(event.currentTarget, () => remove(talk)) }, "Delete"))));
 }
 
