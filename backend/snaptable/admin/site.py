@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from snaptable import Database, attribution
+from snaptable import Database, SnaptableError, attribution
 from snaptable.admin import access, words
 from snaptable.admin.access import Access, Admin, AdminAuth, Session
 from snaptable.admin.rows import Labels, ShownTable
@@ -81,6 +81,10 @@ class Site(Generic[D]):
     routes: list[Route] = field(default_factory=list)
     overview: "list[Callable[[Visit], tuple[str, str, str, str] | None]]" = field(default_factory=list)
     """What adds a line to the overview: its name, a figure, what it means, and "", "good", "changed" or "removed"."""
+    overview_actions: list[tuple[str, str, str]] = field(default_factory=list)
+    """Buttons of the overview that post: label, icon, path."""
+    table_links: list[tuple[str, str, str]] = field(default_factory=list)
+    """Buttons of each table, which lead on with `table=`, the filters and the order: label, icon, path."""
     assets: dict[str, str] = field(default_factory=dict)
     """The digest of each file in `static/`, by its name."""
     path: str = "/admin"
@@ -322,9 +326,24 @@ class Visit:
             "state": StoreState.of(self.db),
             "theme": cookies.get("snaptable_theme") if cookies.get("snaptable_theme") in THEMES else "system",
             "density": cookies.get("snaptable_density") if cookies.get("snaptable_density") in DENSITIES else "normal",
-            "toast": None,
+            "toast": self._toast(),
+            "panel": None,
             "active": "",
         }
+
+    def _toast(self) -> dict[str, object] | None:
+        """Return what is said of the commit that was just made, named by the parameter `done`, if it is the admin's."""
+        text = self.query.get("done", "")
+        if self._session is None or not (text.isascii() and text.isdigit() and len(text) < 16):
+            return None
+        try:
+            commit = next(self.db.history.commits(since=int(text) - 1, until=int(text)), None)
+        except (SnaptableError, ValueError):
+            return None
+        if commit is None or commit.actor != self.admin.name:
+            return None
+        back = self.request.url.path
+        return {"text": words.done(commit), "sequence": commit.sequence, "back": back}
 
     def redirect(self, path: str, **query: object) -> RedirectResponse:
         """Return the answer that leads on to another page, by GET."""

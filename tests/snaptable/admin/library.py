@@ -115,6 +115,12 @@ class Browser:
         found: dict[str, Any] = answer.json()
         return found
 
+    def found(self, text: str) -> list[dict[str, str]]:
+        """Return what a text may mean, as the script asks for it."""
+        answer = self.client.get("/admin/go", params={"q": text}, headers={"Accept": "application/json"})
+        hits: list[dict[str, str]] = answer.json()["hits"]
+        return hits
+
 
 def fill(db: Library) -> None:
     """Add ada and ben, twelve documents and some marks."""

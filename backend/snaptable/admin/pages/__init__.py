@@ -4,8 +4,8 @@ What a handler gets is a `Visit`: `visit.render("overview.html", active="overvie
 extends `base.html`. A page comes to life by its name in `ALL`.
 """
 
-from snaptable.admin.pages import overview, preferences, table
+from snaptable.admin.pages import editing, go_to, overview, preferences, row, table
 
-ALL = (overview, table, preferences)
+ALL = (overview, table, row, editing, go_to, preferences)
 
 __all__ = ["ALL"]

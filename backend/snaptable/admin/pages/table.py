@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
+from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
-from snaptable import InvalidCursor, Query, SnaptableError, desc, inserted
+from snaptable import InvalidCursor, InvalidQuery, Query, desc, inserted
 from snaptable.admin.filters import SEARCH, Chip, TableFilters, parse, typed
+from snaptable.admin.pages.row import panel_of
 from snaptable.admin.rows import Cells, FieldView, ShownTable, json_of, json_text
 from snaptable.admin.site import Site, Visit
 
@@ -58,6 +61,12 @@ class Asked:
         return {name: str(value) for name, value in kept.items() if value}
 
     @property
+    def as_suffix(self) -> str:
+        """The filters and the order, to be put behind another address that has parameters already."""
+        pairs = [*self.given, *([("sort", self.sort)] if self.sort else [])]
+        return f"&{urlencode(pairs)}" if pairs else ""
+
+    @property
     def sorted_by(self) -> dict[str, bool]:
         """The fields that it is sorted by, and whether descending."""
         return {part.removeprefix("-"): part.startswith("-") for part in self.sort.split(",") if part}
@@ -95,6 +104,22 @@ class Found:
 def _number(text: str) -> int:
     """Return a number of an address; 0 for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+_ROW = (
+    '<tr data-key="{0}"><td class="pick"><input type="checkbox" data-pick tabindex="-1" aria-label="Select {0}"></td>'
+)
+
+
+def _in_quotes(text: str) -> str:
+    """Return a text for an attribute in single quotes: JSON is full of the others."""
+    return text.replace("&", "&amp;").replace("'", "&#39;").replace("<", "&lt;")
+
+
+def _cell_of(field: FieldView) -> str:
+    """Return how a cell of a column begins."""
+    kinds = [field.kind, *(["right"] if field.is_right else []), *(["key"] if field.is_key else [])]
+    return f'<td data-column="{escape(field.name)}" class="{" ".join(kinds)}"'
 
 
 class TablePages:
@@ -136,8 +161,15 @@ class TablePages:
             here=self._address(visit, asked, asked.page),
             next_page=None if found.next is None else self._address(visit, asked, found.next),
             first_page=self._address(visit, asked) if asked.cursor or asked.skip else None,
+            panel=self._panel(visit, table, asked),
             unfiltered=visit.url(f"/tables/{table.name}", sort=asked.sort or None),
         )
+
+    def _panel(self, visit: Visit, table: ShownTable, asked: Asked) -> dict[str, Any] | None:
+        """Return the drawer of the row that the address names, if it names one."""
+        if "row" not in visit.query:
+            return None
+        return panel_of(visit, table, visit.query["row"]) | {"close": self._address(visit, asked, asked.page)}
 
     # ── what is found ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,7 +190,7 @@ class TablePages:
             return self._newest_page(query, asked, total), errors
         except InvalidCursor:
             return nothing, {"cursor": "This page belongs to another list: go to the first page."}
-        except SnaptableError as error:
+        except InvalidQuery as error:
             return nothing, {"": str(error)}
 
     @staticmethod
@@ -189,28 +221,27 @@ class TablePages:
 
     # ── how it is shown ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _grid(self, visit: Visit, table: ShownTable, rows: list[Any]) -> list[dict[str, Any]]:
-        """Return the rows as their keys and cells."""
+    def _grid(self, visit: Visit, table: ShownTable, rows: list[Any]) -> Markup:
+        """Return the rows of the grid as HTML; its editable cells have their values as JSON, for the script."""
         labels = self.labels_of(table, rows)
         cells = Cells(table.fields, visit.row_url)
-        key = table.schema.key
-        grid = []
+        key, address = table.schema.key, escape(visit.row_url(table.name, ""))
+        columns = [(field, _cell_of(field), labels.get(field.name, {})) for field in table.fields]
+        parts: list[str] = []
         for row in rows:
-            values = json_of(row)
-            grid.append(
-                {
-                    "key": getattr(row, key),
-                    "cells": [
-                        (
-                            field,
-                            cells.show(field, getattr(row, field.name), labels.get(field.name)),
-                            json_text(values[field.name]) if field.editable else None,
-                        )
-                        for field in table.fields
-                    ],
-                }
-            )
-        return grid
+            values, own = json_of(row), str(getattr(row, key))
+            parts.append(_ROW.format(escape(own)))
+            for field, begin, called in columns:
+                shown = cells.html(field, getattr(row, field.name), called)
+                if field.editable:
+                    parts.append(f"{begin} data-json='{_in_quotes(json_text(values[field.name]))}'>{shown}</td>")
+                elif field.is_key:
+                    link = f'<a class="open" href="{address}{quote_plus(own)}" data-drawer-link>{shown}</a>'
+                    parts.append(f"{begin}>{link}</td>")
+                else:
+                    parts.append(f"{begin}>{shown}</td>")
+            parts.append("</tr>\n")
+        return Markup("".join(parts))  # noqa: S704  # every value in it was escaped
 
     def labels_of(self, table: ShownTable, rows: list[Any]) -> dict[str, Mapping[object, str]]:
         """Return, for each field that refers to rows, what these are called."""
