@@ -40,6 +40,8 @@ class BackgroundThread:
             self._arrivals.put(task)
             return True
         due = time.monotonic() + delay
+        if self._due.get(task, due + 1) <= due:
+            return True  # it is still waiting, so it sees what led to this call
         with self._mutex:
             if self._due.get(task, due + 1) <= due:
                 return True

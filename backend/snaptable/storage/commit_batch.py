@@ -82,10 +82,11 @@ class CommitBatch(Generic[U]):
         self._wake_next()
 
     def _wake_next(self) -> None:
-        try:
-            self._threads.popleft().release()
-        except IndexError:
-            return  # that was the last one
+        if self._threads:  # asked first: as a rule there is none, and an exception costs more than all the rest
+            try:
+                self._threads.popleft().release()
+            except IndexError:
+                return  # another thread took the last one
 
     def future(self, loop: "asyncio.AbstractEventLoop") -> "asyncio.Future[None]":
         """Return a future of the loop that is done when the batch is."""

@@ -1,7 +1,8 @@
 r"""The snapshot's rows as bytes, in pages of some 64 lines: renewing it costs the pages that changed, not every row.
 
-A page is immutable bytes, lines joined; changing a row splices its page. Because a line is found by its key alone (see
-`row_lines.py`), neither offsets nor the rows themselves are kept: the pages are the whole cost in memory.
+A page is immutable bytes, lines joined, and the lines that take the place of others since. Because a line is found by
+its key alone (see `row_lines.py`), neither offsets nor the rows themselves are kept: the pages are the whole cost in
+memory.
 
 Pages lie in groups. A group that did not change is written again as it is, and its checksum is known. Taking a
 snapshot only marks the groups; it is copy on write: a group that changes before it was written keeps its old bytes.
@@ -27,54 +28,69 @@ large one the number of the other groups."""
 class RowPage:
     """Some lines of a table, joined.
 
+    Lines that were added or replaced since are gathered, and put in their places when the page is wanted: a page that
+    changes ten times between two snapshots is copied once.
+
     Attributes:
         group: the group it lies in.
         rows: number of lines.
         size: bytes of the lines, with the separators between them.
     """
 
-    __slots__ = ("_parts", "group", "rows", "size")
+    __slots__ = ("_added", "_joined", "_replaced", "group", "rows", "size")
 
     def __init__(self, data: bytes = b"", rows: int = 0) -> None:
         """Begin with lines that are joined already; without any, empty."""
         self.group: PageGroup
-        self._parts = [data] if rows else []
+        self._joined = data
+        self._added: list[bytes] = []
+        self._replaced: dict[int, tuple[int, bytes]] = {}
+        """By the place in `_joined` where a line begins: where it ends, and the line that takes its place."""
         self.rows = rows
         self.size = len(data)
 
     def render(self) -> bytes:
-        """Return the lines joined; O(1) until the page changes."""
-        if len(self._parts) != 1:
-            # Lines added since the last time are joined once, not once each.
-            self._parts = [SEPARATOR.join(self._parts)]
-        return self._parts[0]
+        """Return the lines joined; O(size), O(1) until the page changes."""
+        if self._added or self._replaced:
+            self._joined, self._added, self._replaced = self._join(), [], {}
+        return self._joined
+
+    def _join(self) -> bytes:
+        data = self._joined
+        if self._replaced:
+            pieces, view, position = list[bytes | memoryview](), memoryview(data), 0
+            for begin, (end, line) in sorted(self._replaced.items()):
+                pieces += (view[position:begin], line)
+                position = end
+            data = b"".join((*pieces, view[position:]))
+        if self._added:
+            data = SEPARATOR.join((data, *self._added) if data else self._added)
+        return data
 
     def append(self, line: bytes) -> None:
         """Add a line at the end; O(1)."""
-        self._parts.append(line)
+        self._added.append(line)
         self.size += len(line) + (len(SEPARATOR) if self.rows else 0)
         self.rows += 1
 
     def replace(self, start: bytes, line: bytes) -> None:
-        """Put a line in the place of the one that begins with `start`; O(size)."""
-        data = self.render()
-        begin, end = self._find(data, start)
-        view = memoryview(data)
-        self._set(b"".join((view[:begin], line, view[end:])))
+        """Put a line in the place of the one that begins with `start`; O(size) to find it, nothing is copied."""
+        begin, end = find_line(self._joined, start) or self._find(start)
+        _, former = self._replaced.get(begin, (end, None))
+        self._replaced[begin] = (end, line)
+        self.size += len(line) - (end - begin if former is None else len(former))
 
     def remove(self, start: bytes) -> None:
         """Take out the line that begins with `start`, and one separator; O(size)."""
-        data = self.render()
-        begin, end = self._find(data, start)
-        self._set(data[: begin - len(SEPARATOR)] + data[end:] if begin else data[end + len(SEPARATOR) :])
+        begin, end = self._find(start)
+        data = self._joined
+        self._joined = data[: begin - len(SEPARATOR)] + data[end:] if begin else data[end + len(SEPARATOR) :]
+        self.size = len(self._joined)
         self.rows -= 1
 
-    def _set(self, data: bytes) -> None:
-        self._parts, self.size = [data], len(data)
-
-    @staticmethod
-    def _find(data: bytes, start: bytes) -> tuple[int, int]:
-        place = find_line(data, start)
+    def _find(self, start: bytes) -> tuple[int, int]:
+        """Return where the line that begins with `start` lies, once all lines are joined."""
+        place = find_line(self.render(), start)
         assert place is not None
         return place
 
