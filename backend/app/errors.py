@@ -21,6 +21,10 @@ class WrongPassword(ServiceError):
     """An address and a password that don't belong together; which of the two is wrong is not told."""
 
 
+class NotFirst(ServiceError):
+    """A first admin where there is one."""
+
+
 class PasswordChanged(ServiceError):
     """A password that was changed, or hashed anew, between its verification and the commit that relied on it."""
 

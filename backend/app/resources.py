@@ -139,13 +139,14 @@ class Resources:
         """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            if not self.db.status().writable:
-                try:
+            if not self.db.is_open:
+                continue  # an admin has it closed and opened again
+            try:
+                if not self.db.status().writable:
                     await asyncio.to_thread(self.db.persist)
-                except SnaptableError as error:
-                    logger.warning("Writes are still refused: %s", error)
-                else:
                     logger.warning("Writes work again.")
+            except SnaptableError as error:
+                logger.warning("Writes are still refused: %s", error)
 
     async def close(self) -> None:
         """Finish what is being written, then write the last snapshot."""

@@ -5,6 +5,7 @@ import socket
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from app.api.application import create_app
 from app.resources import Resources
 from app.settings import Settings
+from snaptable.admin import Site
 from snaptable.web.server import GuardedServer, ServerLimits, server_settings
 
 COLLECTIONS = (5_000, 10, 1_000)
@@ -54,8 +56,9 @@ def hide_from_collector() -> None:
 
 def serve(resources: Resources, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; the resources are open, and closed afterwards."""
-    server = Server(configuration(create_app(resources=resources), resources.settings))
-    server.announcement = _announcement(resources, listener)
+    app = create_app(resources=resources)
+    server = Server(configuration(app, resources.settings))
+    server.announcement = _announcement(resources, listener, app.state.admin)
     server.run(sockets=[listener])
 
 
@@ -106,11 +109,21 @@ def limits(settings: Settings) -> ServerLimits:
     )
 
 
-def _announcement(resources: Resources, listener: socket.socket) -> str:
+def _announcement(resources: Resources, listener: socket.socket, admin: Site[Any] | None) -> str:
     """Return the text that tells where the API, the docs and the data are."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if resources.settings.tls_certificate else "http"
     base = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     directory = resources.db.directory
     data = f"{directory} (db_snapshot.json, blobs/)" if directory else "in memory only: gone at the end"
-    return f"\nThe backend is ready; Ctrl+C stops it.\n  API   {base}/api\n  Docs  {base}/docs\n  Data  {data}\n\n"
+    lines = [f"API   {base}/api", f"Docs  {base}/docs", *_admin_lines(base, admin), f"Data  {data}"]
+    return "\nThe backend is ready; Ctrl+C stops it.\n" + "".join(f"  {line}\n" for line in lines) + "\n"
+
+
+def _admin_lines(base: str, admin: Site[Any] | None) -> list[str]:
+    """Return where the admin page is, and the link for the first admin while there is none."""
+    if admin is None:
+        return []
+    if admin.link is None:
+        return [f"Admin {base}{admin.path}/"]
+    return [f"Admin {base}{admin.link}", f"      {admin.link_note}"]

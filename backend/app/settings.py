@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     body_seconds: float = Field(30.0, gt=0, description="Windows in which a body must keep up its least rate.")
     body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")
     reader_seconds: float = Field(30.0, gt=0, description="How long an answer waits for a client that takes nothing.")
+    admin: bool = Field(default=True, description="Serve the admin page at /admin, for users with is_admin.")
     access_log: bool = Field(default=True, description="Log every request.")
     health_token: str = Field(
         "",

@@ -34,6 +34,8 @@ class User(Row):
     password_hash: Annotated[str, Secret()]
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: Annotated[datetime, OnUpdate(utc_now)] = Field(default_factory=utc_now)
+    is_admin: bool = False
+    """Whether they may use the admin page, which shows and changes the rows of all."""
     deleted_at: datetime | None = None
     """When the account was deleted: it is unusable, and what belongs to it is being removed."""
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import annotations, auth, documents, extractions, health
+from app.api import admin, annotations, auth, documents, extractions, health
 from app.api.changes import changes_router
 from app.api.content import IS_HEAD
 from app.api.docs import add_docs
@@ -107,6 +107,7 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
     app.state.resources = resources
     app.state.db = resources.db
     add_docs(app)
+    app.state.admin = admin.add_admin(app, resources)
     install_problems(app)
     install_service_problems(app)
     app.add_middleware(BodyLimit, limit_of=_BodyLimits(resources.settings))
@@ -148,4 +149,6 @@ class _BodyLimits:
         path = scope["path"]
         if path == "/api/documents" and scope["method"] == "POST":
             return self.upload
+        if path.startswith(f"{admin.PATH}/"):
+            return self.upload  # a file to import; the page's forms have a limit of their own, behind the login
         return self.login if path.startswith("/api/auth/") else self.other

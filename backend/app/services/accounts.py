@@ -38,6 +38,14 @@ class AccountResources:
     events: SecurityEvents
 
 
+class Credentials(NamedTuple):
+    """What somebody gives to be let in: e-mail address and password, and the network address they come from."""
+
+    email: str
+    password: str
+    address: str
+
+
 class Owner(NamedTuple):
     """Who asks for something that needs the password of an account they are logged in to."""
 
@@ -87,25 +95,78 @@ async def log_in(db: Library, resources: AccountResources, email: str, password:
         TooManyAttempts: too many attempts failed.
         TooBusy: too many wait for a password to be verified.
     """
-    email = canonical_email(email)
-    attempt = _begin(resources, email, address)
     token = sessions.new_token()
 
-    def begin(db: Library, user: User, verification: Verification) -> Session:
-        return sessions.begin(db, user, token, resources.terms, verification.new_hash)
+    def begin(db: Library, user: User, verification: Verification) -> str:
+        return sessions.begin(db, user, token, resources.terms, verification.new_hash).user_id
 
+    await _verified(db, resources, Credentials(email, password, address), begin)
+    return token
+
+
+async def admin_of(db: Library, resources: AccountResources, given: Credentials) -> User:
+    """Return the user who may use the admin page; a wrong password is a failed login.
+
+    Raises:
+        WrongPassword: e-mail address and password don't belong together, or not to an admin.
+        TooManyAttempts, TooBusy: as `log_in`.
+    """
+
+    def check(db: Library, user: User, _: Verification) -> str:
+        if not users.is_admin(sessions.check_unchanged(db, user)):
+            raise WrongPassword
+        return user.id
+
+    return db.users[await _verified(db, resources, given, check)]
+
+
+async def make_first_admin(db: Library, resources: AccountResources, given: Credentials) -> User:
+    """Let somebody use the admin page as the first: who has an account, by its password, else by a new account.
+
+    Raises:
+        NotFirst: another is an admin already.
+        WrongPassword: the account has another password.
+        FieldRefused: the password of a new account is too easily guessed.
+        TooManyAttempts, TooBusy: as `log_in`.
+    """
+    if users.by_email(db, canonical_email(given.email)) is None:
+        await register(db, resources, *given)
+
+    def make(db: Library, user: User, _: Verification) -> str:
+        return users.make_first_admin(db, user).id
+
+    user_id = await _verified(db, resources, given, make)
+    resources.events.report("first admin", given.address, account=user_id)
+    return db.users[user_id]
+
+
+async def _verified(
+    db: Library,
+    resources: AccountResources,
+    given: Credentials,
+    act: Callable[[Library, User, Verification], str],
+) -> str:
+    """Act for the user whose password was given, and return their id, which `act` gives; counted as a login.
+
+    Raises:
+        WrongPassword, TooManyAttempts, TooBusy: as `log_in`.
+    """
+    email = canonical_email(given.email)
+    attempt = _begin(resources, email, given.address)
     try:
-        session = await _with_password(db, resources, lambda: users.by_email(db, email), password, address, begin)
+        user_id = await _with_password(
+            db, resources, lambda: users.by_email(db, email), given.password, given.address, act
+        )
     except WrongPassword:
         known = users.by_email(db, email)
-        resources.events.report("login failed", address, account=known.id if known else None, unknown=email)
+        resources.events.report("login failed", given.address, account=known.id if known else None, unknown=email)
         raise
     except Exception:
         attempt.was_not_made()
         raise
     attempt.succeeded()
-    resources.events.report("login ok", address, account=session.user_id)
-    return token
+    resources.events.report("login ok", given.address, account=user_id)
+    return user_id
 
 
 async def change_password(db: Library, resources: AccountResources, owner: Owner, old: str, new: str) -> None:

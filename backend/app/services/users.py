@@ -1,6 +1,6 @@
 """Users."""
 
-from app.errors import EmailTaken
+from app.errors import EmailTaken, NotFirst
 from app.library import Library
 from app.services import sessions
 from app.tables import User
@@ -22,6 +22,29 @@ def register(db: Library, email: str, password_hash: str) -> User:
         raise EmailTaken
     now = utc_now()
     return db.users.insert(User(email=email, password_hash=password_hash, created_at=now, updated_at=now))
+
+
+def is_admin(user: User | None) -> bool:
+    """Return whether a user may use the admin page."""
+    return user is not None and user.is_admin and user.deleted_at is None
+
+
+def lacks_admin(db: Library) -> bool:
+    """Return whether nobody may use the admin page; O(users) if so."""
+    return not any(is_admin(user) for user in db.users.where(is_admin=True))
+
+
+def make_first_admin(db: Library, user: User) -> User:
+    """Let a user use the admin page, as the first.
+
+    Raises:
+        NotFirst: another is an admin already.
+        WrongPassword, PasswordChanged: as `sessions.check_unchanged`.
+    """
+    sessions.check_unchanged(db, user)
+    if not lacks_admin(db):
+        raise NotFirst
+    return db.users.update(user.id, is_admin=True)
 
 
 def change_password(db: Library, user: User, session_id: str, password_hash: str) -> int:

@@ -1,0 +1,98 @@
+"""The admin page: who may use it, and where it is."""
+
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from fastapi import FastAPI
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import Request
+
+from app.errors import FieldRefused, NotFirst, ServiceError, TooManyAttempts, WrongPassword
+from app.resources import Resources
+from app.security.passwords import MAX_PASSWORD_BYTES
+from app.services import accounts, sessions, users
+from app.services.accounts import Credentials
+from snaptable.admin import Admin, Site, mount_admin
+from snaptable.admin.access import client_address
+from snaptable.web import Problem
+
+PATH = "/admin"
+MIN_PASSWORD = 8
+
+
+class BackendAdmins:
+    """The users with `is_admin`, by their passwords; the first comes by a link that the start writes."""
+
+    def __init__(self, resources: Resources) -> None:
+        """Take what serves them."""
+        self._resources = resources
+
+    async def login(self, name: str, password: str) -> Admin | None:
+        """Return the admin of an e-mail address and a password; limited and logged as every login."""
+        try:
+            user = await accounts.admin_of(self._resources.db, self._resources.accounts, _credentials(name, password))
+        except WrongPassword:
+            return None
+        except ServiceError as error:
+            raise _busy(error) from None
+        return Admin(user.email)
+
+    async def is_admin(self, request: Request) -> Admin | None:
+        """Return the admin whose token of the API a request brings, as a program does."""
+        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+        found = sessions.of_token(self._resources.db, token) if scheme.lower() == "bearer" and token else None
+        return Admin(found[0].email) if found is not None and users.is_admin(found[0]) else None
+
+    def still(self, admin: Admin) -> bool:
+        """Return whether somebody is an admin still."""
+        return users.is_admin(users.by_email(self._resources.db, admin.name))
+
+    def lacks_admin(self) -> bool:
+        """Return whether there is no admin yet; none can be made while the store is closed."""
+        return self._resources.db.is_open and users.lacks_admin(self._resources.db)
+
+    async def make_first(self, name: str, password: str) -> Admin | str:
+        """Make somebody the first admin, or return why not."""
+        given = _credentials(name, password)
+        if reason := _not_valid(given):
+            return reason
+        try:
+            user = await accounts.make_first_admin(self._resources.db, self._resources.accounts, given)
+        except WrongPassword:
+            return "This account has another password."
+        except NotFirst:
+            return "There is an admin already: log in."
+        except FieldRefused as error:
+            return str(error)
+        except ServiceError as error:
+            raise _busy(error) from None
+        return Admin(user.email)
+
+
+def _credentials(name: str, password: str) -> Credentials:
+    return Credentials(name, password, client_address.get())
+
+
+def _not_valid(given: Credentials) -> str:
+    """Return why no account could be made of what was given; "" if one could."""
+    try:
+        validate_email(given.email.strip(), check_deliverability=False)
+    except EmailNotValidError:
+        return "This is not a valid e-mail address."
+    if len(given.password) < MIN_PASSWORD or len(given.password.encode("utf-8", "replace")) > MAX_PASSWORD_BYTES:
+        return f"A password has {MIN_PASSWORD} characters to {MAX_PASSWORD_BYTES} bytes."
+    return ""
+
+
+def _busy(error: ServiceError) -> Problem:
+    """Return the answer to who must wait."""
+    if isinstance(error, TooManyAttempts):
+        return Problem(429, "Too many logins failed: wait.", headers={"Retry-After": str(error.seconds)})
+    return Problem(503, "Too many wait for their password to be verified: try again.", headers={"Retry-After": "5"})
+
+
+def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
+    """Add the page, if the settings want it, and return it."""
+    if not resources.settings.admin:
+        return None
+    return mount_admin(app, resources.db, path=PATH, auth=BackendAdmins(resources), announce=False)
