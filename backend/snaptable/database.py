@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar, TypeVarTuple
 
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+class Attendant(Protocol):
+    """What is there while a database is open, such as a server's socket."""
+
+    def start(self) -> None:
+        """Begin: the database is open."""
+
+    def stop(self) -> None:
+        """End, and return when it did: the lock is about to be released."""
+
+    def leave_to_parent(self) -> None:
+        """Let go of what the parent of this process, which is a fork, has; takes no lock."""
 
 
 class Database:
@@ -139,6 +152,7 @@ class Database:
         self._closing = threading.Lock()
         self._is_copy = False
         self._query_observer: QueryObserver | None = None
+        self._attendants: list[Attendant] = []
         self._raw_rows: Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None = None
         """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
@@ -215,6 +229,8 @@ class Database:
         try:
             self._attach(open_engine(options))
             report_open(self)
+            for attendant in self._attendants:
+                attendant.start()
         except BaseException:
             if self._opening is not None:
                 self._detach()
@@ -284,6 +300,8 @@ class Database:
             return
         # 1. The open transaction ends, and no other begins.
         engine.stop()
+        for attendant in self._attendants:
+            attendant.stop()
         # 2. Reads end too: another process may write as soon as the store is released.
         with self._closing:
             if self._engine is not engine:
@@ -308,6 +326,8 @@ class Database:
             self._opened_by = self._opening.pid
         self._engine = self._opening = None
         self._closing = threading.Lock()  # a thread of the parent may have held the other
+        for attendant in self._attendants:
+            attendant.leave_to_parent()
 
     def __enter__(self) -> Self:
         """Open the database; a past or a fork is open already."""
@@ -522,6 +542,11 @@ class Database:
 
 
 _open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+
+
+def open_databases() -> list[Database]:
+    """Return the databases that this process has open."""
+    return list(_open_databases)
 
 
 def _close_all() -> None:

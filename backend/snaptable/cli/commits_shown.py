@@ -4,38 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from snaptable.cli.output import Output, plain, quoted, shown
+from snaptable.control.shapes import spelled
 from snaptable.history import Change, Commit
-from snaptable.history.moments import spelled
 
 SIGNS = {"insert": ("+", "added"), "replace": ("~", "changed"), "delete": ("-", "removed")}
 LABELS = ("name", "title", "label", "email", "filename")
 """Fields that tell people which row it is."""
 MOST_CHANGES = 5
 """Changes of a commit that a list shows."""
-
-
-def commit_json(commit: Commit) -> dict[str, object]:
-    """Return a commit as the feed has it, and what it undid or migrated."""
-    told: dict[str, object] = {
-        "sequence": commit.sequence,
-        "at": spelled(commit.at),
-        "actor": commit.actor,
-        "note": commit.note,
-        "via": commit.via,
-        "changes": [change_json(change) for change in commit.changes],
-    }
-    if commit.undoes:
-        told["undoes"] = list(commit.undoes)
-    if commit.migrations:
-        told["migrations"] = list(commit.migrations)
-    return told
-
-
-def change_json(change: Change) -> dict[str, object]:
-    """Return a change as the feed has it."""
-    told: dict[str, object] = {"table": change.table, "key": change.key, "kind": change.kind}
-    told |= {"before": change.before, "after": change.after}
-    return told | ({"purged": True} if change.purged else {})
 
 
 def head_of(out: Output, commit: Commit) -> str:

@@ -3,9 +3,10 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from snaptable.cli.commits_shown import change_json, write_changes
+from snaptable.cli.commits_shown import write_changes
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, output
 from snaptable.cli.looking import WantedState, check_table, looking_at, state_at
+from snaptable.control.shapes import change_shape
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.raw_store import RawStore, opened
 
@@ -31,7 +32,7 @@ def run(*, first: WantedState | None, second: WantedState | None, store: str | N
                 check_table(new, table)
         changes = old.changes_to(new, tables or None)
         if out.as_json:
-            listed = [change_json(change) for change in changes]
+            listed = [change_shape(change) for change in changes]
             out.document({"from": old.sequence, "to": new.sequence, "changes": listed})
             return EXIT_FAILED if listed else EXIT_SOUND
         return EXIT_FAILED if write_changes(out, changes) else EXIT_SOUND

@@ -3,9 +3,10 @@
 from itertools import islice
 
 from snaptable import HistoryGone
-from snaptable.cli.commits_shown import commit_json, write_commit, write_lines
+from snaptable.cli.commits_shown import write_commit, write_lines
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, UsageError, output
 from snaptable.cli.looking import check_table, key_in, looking_at
+from snaptable.control.shapes import commit_shape
 from snaptable.history import Moment
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.raw_store import NoHistory
@@ -43,12 +44,12 @@ def run(
             some = list(islice(commits, most or None))
             following = next(commits, None)
             behind = None if following is None else following.sequence
-            out.document({"items": [commit_json(commit) for commit in some], "next": behind})
+            out.document({"items": [commit_shape(commit) for commit in some], "next": behind})
             return EXIT_SOUND if some else EXIT_FAILED
         for commit in islice(commits, most or None):
             count += 1
             if out.as_lines:
-                out.line(commit_json(commit))
+                out.line(commit_shape(commit))
             elif out.is_terminal:
                 write_commit(out, commit)
             else:

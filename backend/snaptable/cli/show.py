@@ -2,9 +2,10 @@
 
 import re
 
-from snaptable.cli.commits_shown import commit_json, write_commit, write_lines
+from snaptable.cli.commits_shown import write_commit, write_lines
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, UsageError, output
 from snaptable.cli.looking import looking_at
+from snaptable.control.shapes import commit_shape
 
 
 def run(*, sequence: str | None, store: str | None) -> int:
@@ -24,7 +25,7 @@ def run(*, sequence: str | None, store: str | None) -> int:
         click.echo(f"snaptable: there is no commit {number}; {kept}", err=True)
         return EXIT_FAILED
     if out.as_json:
-        out.document(commit_json(commit))
+        out.document(commit_shape(commit))
     elif out.is_terminal:
         write_commit(out, commit, whole=True)
     else:

@@ -2,10 +2,11 @@
 
 import time
 
-from snaptable.cli.commits_shown import commit_json, write_commit, write_lines
+from snaptable.cli.commits_shown import write_commit, write_lines
 from snaptable.cli.common import EXIT_SOUND, output
 from snaptable.cli.looking import check_table, looking_at
 from snaptable.cli.output import plain
+from snaptable.control.shapes import commit_shape
 
 PAUSE = 0.1
 """Seconds between two looks at the journal."""
@@ -27,9 +28,9 @@ def run(*, tables: tuple[str, ...], store: str | None, limit: int | None) -> int
                 continue
             count += 1
             if out.as_json:
-                gathered.append(commit_json(commit))
+                gathered.append(commit_shape(commit))
             elif out.as_lines:
-                out.line(commit_json(commit))
+                out.line(commit_shape(commit))
             elif out.is_terminal:
                 write_commit(out, commit)
             else:

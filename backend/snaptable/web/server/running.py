@@ -3,13 +3,15 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any, TypedDict
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from snaptable.control.server import ControlSocket, control_of, db_socket
+from snaptable.database import open_databases
 from snaptable.web.server.accepting import Acceptor
 from snaptable.web.server.guard import LOOPBACK
 from snaptable.web.server.limits import ServerLimits
@@ -72,7 +74,8 @@ def serve(
     """Serve an application until SIGINT or SIGTERM, within limits that a stranger can't get around.
 
     A stop ends streams (`feed_router`), waits `limits.stop_seconds` for requests that are being answered, then runs the
-    application's shutdown, which writes the last snapshot of a store; a second signal doesn't cut that short.
+    application's shutdown, which writes the last snapshot of a store; a second signal doesn't cut that short. While it
+    serves, the command `snaptable` writes to the stores that are open then, by their sockets (`snaptable.control`).
 
     Args:
         app: any ASGI application.
@@ -94,6 +97,7 @@ class GuardedServer(uvicorn.Server):
     """Uvicorn that pauses accepting while there is no room, and whose stop is announced, and never cut short."""
 
     _stopping: asyncio.Event | None = None
+    _control_sockets: Sequence[ControlSocket] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept on sockets that are bound already; without any, as uvicorn does."""
@@ -105,12 +109,15 @@ class GuardedServer(uvicorn.Server):
         await super().startup(sockets=[])
         for listener in sockets:
             self._accept_on(listener)
+        self._control_sockets = [db_socket(db) for db in open_databases() if control_of(db) is None]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell streams to end, then stop as uvicorn does."""
         if self._stopping is not None:
             self._stopping.set()
         await super().shutdown(sockets)
+        for control in self._control_sockets:
+            await asyncio.to_thread(control.close)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
         """Ask the server to stop.
