@@ -1,13 +1,20 @@
 """Profiles of the property tests: quick and repeatable by default, long with SNAPTABLE_HYPOTHESIS=long.
 
-And the beginning and the end of a test run, as the PostgreSQL server sees them that its tests share.
+And the beginning and the end of a test run, as the PostgreSQL server sees them that its tests share; and a browser for
+the tests of pages, the system's Chromium, which is required where CI=true, as .ci/run sets it.
 """
 
 import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.snaptable.postgres.shared import SESSION, Session
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
@@ -22,3 +29,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin a run; its workers, and test runs inside of it, share its server."""
     if SESSION not in os.environ:
         config.add_cleanup(Session().end)
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Give Chromium; skipped where there is none, but never where CI is true."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no chromium, and CI=true requires it")
+        pytest.skip("there is no chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """Give a page; what it reports as an error, its policy's violations among it, fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda message: errors.append(message.text) if "Policy" in message.text else None)
+    yield context.new_page()
+    context.close()
+    assert errors == []
