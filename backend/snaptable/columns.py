@@ -158,6 +158,7 @@ class Column:
         self.model = model
         self.name = self.root = name
         self.terms = {operator: Term(self, operator) for operator in OPERATORS}
+        self._is, self._equals = self.terms["is"], self.terms["=="]
         self.orders = (Order(self, descending=False), Order(self, descending=True))
 
     def __repr__(self) -> str:
@@ -259,7 +260,7 @@ class Column:
         """
         if type(value) not in self.exact_types:
             self._check_choice(value)
-        return self.terms["is" if value is None else "=="]
+        return self._is if value is None else self._equals
 
     def _compare(self, operator: str, value: object) -> Condition:
         if type(value) not in self.orderable_types:
@@ -267,7 +268,9 @@ class Column:
         return Condition(self.terms[operator], (value,))
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        return Condition(self.equal(value), (value,))
+        if type(value) not in self.exact_types:
+            self._check_choice(value)
+        return Condition(self._is if value is None else self._equals, (value,))
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
         if type(value) not in self.exact_types:

@@ -12,6 +12,7 @@ from snaptable.columns import (
     Order,
     PredicateTemplate,
     PredicateTemplates,
+    Term,
     as_condition,
     column_of,
     terms_of,
@@ -68,6 +69,10 @@ class QuerySource(Generic[M]):
         Raises:
             InvalidQuery: a condition of another table, an unknown field, a value of the wrong type.
         """
+        if len(conditions) == 1 and not equals:  # the commonest by far
+            (only,) = conditions
+            if type(only) is Condition and type(only.template) is Term and only.template in self._checked:
+                return (only.template,), only.values
         templates: list[PredicateTemplate] = []
         values: list[object] = []
         for given in conditions:

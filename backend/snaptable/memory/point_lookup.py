@@ -13,7 +13,8 @@ Invariants:
 3. `VersionedRows.__getitem__` answers by `visible_get`: under the latch, and from the undo records for all but the
    writer.
 4. A UUID is hashed and compared in Python, so the writer may run in between. Lookups of UUIDs compare the version token
-   before and after: it is None while an undo record is attached, and another object after each time.
+   before and after: it is None while an undo record is attached, and another object after each time. So do queries that
+   one entry of a hash index answers (`MemoryTable._without_latch`).
 5. Callers get the `[]` of a mapping proxy, which looks the method up on the class of the rows at each call. The bound
    method of the dictionary would be quicker, and show rows that are not durable to whoever kept it.
 6. A row that holds something mutable is copied before it is handed out.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from time import perf_counter
@@ -18,10 +18,12 @@ from snaptable.errors import InvalidQuery, RowNotFound
 from snaptable.evaluation import violations
 from snaptable.evaluation.aggregation import GroupRow
 from snaptable.evaluation.expressions import evaluated
+from snaptable.evaluation.filters import Values
 from snaptable.evaluation.ordering import complete
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.point_lookup import Get, reader_get
+from snaptable.memory.queries.access_paths import STEP
 from snaptable.memory.queries.aggregated_query import AggregatedQuery, aggregate_rows
 from snaptable.memory.queries.joins import related
 from snaptable.memory.queries.planner import PreparedQuery
@@ -34,6 +36,7 @@ T = TypeVar("T")
 MAX_PREPARED_QUERIES = 512
 FieldValues = dict[str, object]
 """Values by field name."""
+Entry = Callable[[Values], Collection[BaseModel]]
 
 
 class MemoryTable:
@@ -51,7 +54,9 @@ class MemoryTable:
         self.get: Get = reader_get(table.rows, table.schema.key_type, self._share if self._is_mutable else None)
         """Returns the row of a key, or None; O(1), and in C while nothing changes (see `point_lookup`)."""
         # Programs ask few shapes of questions. A prepared query holds compiled filters, so their number is limited.
-        self._prepared = lru_cache(maxsize=MAX_PREPARED_QUERIES)(partial(PreparedQuery, table))
+        self._prepared = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._prepare)
+        self._entries: dict[PredicateTemplates, Entry] = {}
+        """What gives the rows, by the conditions of the queries that are answered by one look into a hash table."""
         self._cursors = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._make_cursors)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -60,19 +65,24 @@ class MemoryTable:
         """Return how many rows a query gives; O(1) for the whole table, else O(rows looked at)."""
         if wanted.keep is not None:
             return len(MemoryTable._select(self, wanted))
-        with self._latch:
-            before = self._rows.images_for_caller() if self._rows.undo_records else None
-            if not wanted.where and before is None:
-                total = len(self._table)
-            else:
-                total = self._prepared(wanted.where, ()).count(wanted, before)
+        entry = self._entries.get(wanted.where)
+        rows = None if entry is None else self._without_latch(entry, wanted.values)
+        total = self._count(wanted) if rows is None else len(rows)
         if wanted.offset:
             total = max(0, total - wanted.offset)
         return total if wanted.limit is None else min(total, wanted.limit)
 
+    def _count(self, wanted: Select) -> int:
+        with self._latch:
+            before = self._rows.images_for_caller() if self._rows.undo_records else None
+            if not wanted.where and before is None:
+                return len(self._table)
+            return self._prepared(wanted.where, ()).count(wanted, before)
+
     def select(self, wanted: Select) -> list[BaseModel]:
         """Return the rows of a query, as of one state."""
-        return self._shared(self._select(wanted))
+        rows = self._select(wanted)
+        return list(map(self._share, rows)) if self._is_mutable else rows
 
     def _shared(self, rows: list[BaseModel]) -> list[BaseModel]:
         return list(map(self._share, rows)) if self._is_mutable else rows
@@ -152,6 +162,11 @@ class MemoryTable:
     def _select(self, wanted: Select) -> list[BaseModel]:
         if wanted.keep is not None:
             return self._filtered(wanted, wanted.keep)
+        entry = None if wanted.order else self._entries.get(wanted.where)
+        if entry is not None:
+            rows = self._without_latch(entry, wanted.values, wanted.limit)
+            if rows is not None:
+                return rows if wanted.limit is None and not wanted.offset else _cut(rows, wanted)
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
             prepared = self._prepared(wanted.where, wanted.order)
@@ -160,6 +175,33 @@ class MemoryTable:
                 return prepared.arrange(wanted, *found)
         # Without the latch: a thread that sorts many rows keeps no writer waiting.
         return prepared.arrange(wanted, *found)
+
+    def _prepare(self, where: PredicateTemplates, order: tuple[Order, ...]) -> PreparedQuery:
+        """Prepare the queries of a shape; called with the latch held, as the indexes may have to be made."""
+        prepared = PreparedQuery(self._table, where, order)
+        if prepared.entry is not None:
+            if len(self._entries) >= MAX_PREPARED_QUERIES:
+                self._entries.clear()
+            self._entries[where] = prepared.entry
+        return prepared
+
+    def _without_latch(self, entry: Entry, values: Values, limit: int | None = None) -> list[BaseModel] | None:
+        """Return the rows that a hash table has at one place; None if only the latch tells, as for most of many rows.
+
+        Everybody sees all rows while no undo record is attached, and `version` is another object after each time: the
+        same before and after, nothing changed in between (see `point_lookup`, invariant 4).
+        """
+        version = self._rows.version
+        if version is None or not self._table.intact:
+            return None
+        view = entry(values)
+        if limit is not None and len(view) > STEP:
+            return None
+        try:
+            rows = list(view)
+        except RuntimeError:  # changed while it was copied: a finalizer let another thread run
+            return None
+        return rows if self._rows.version is version else None
 
     def _filtered(self, wanted: Select, keep: Callable[[BaseModel], object]) -> list[BaseModel]:
         """Return the rows that a function keeps: called without the latch, as it may take its time."""
@@ -372,6 +414,11 @@ class MemoryTable:
             self._table.check_key(key)
             raise RowNotFound(f"{name} has no row {key!r}", table=name, key=key)
         return row
+
+
+def _cut(rows: list[BaseModel], wanted: Select) -> list[BaseModel]:
+    """Return those of the rows that a query's offset and limit leave."""
+    return rows[wanted.offset :] if wanted.limit is None else rows[wanted.offset : wanted.offset + wanted.limit]
 
 
 def unfiltered(wanted: Select) -> Select:
