@@ -128,8 +128,6 @@ def monitoring_router(
     db._observe_queries(queries)
     router = APIRouter(prefix=prefix, tags=["health"], generate_unique_id_function=_name_of)
 
-    text = {"text/plain": {"schema": {"type": "string"}}}
-
     async def may_know(request: Request, allowed: Annotated[Any, Depends(details or _no_details)]) -> bool:
         return bool(allowed) or _has_token(request, token)
 
@@ -137,6 +135,13 @@ def monitoring_router(
         if not known:
             raise Problem(401, "Send the monitor's token as `Authorization: Bearer …`.", headers=CHALLENGE)
 
+    _add_health(router, db, may_know, health_path)
+    _add_measurements(router, db, queries, require_details)
+    return router
+
+
+def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], health_path: str | None) -> None:
+    """Add the routes that strangers may ask, and are told the status alone."""
     if health_path is not None:
 
         @router.get(health_path, responses=problems(503), summary="Tell whether the store takes writes")
@@ -153,10 +158,18 @@ def monitoring_router(
         full = _database_health(db.status(), has_journal=db.directory is not None)
         return full if known else DatabaseStatus(status=full.status)
 
+
+def _add_measurements(
+    router: APIRouter, db: Database, queries: SlowQueries, require_details: Callable[..., Any]
+) -> None:
+    """Add the routes that only who may know the details may ask."""
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    guarded = [Depends(require_details)]
+
     @router.get(
         "/api/monitoring/performance",
         responses=problems(401),
-        dependencies=[Depends(require_details)],
+        dependencies=guarded,
         summary="Show how long requests and queries take",
     )
     async def get_performance() -> Performance:
@@ -167,7 +180,7 @@ def monitoring_router(
         "/metrics",
         response_class=Response,
         responses={**problems(401, 503), 200: {"description": "Metrics.", "content": text}},
-        dependencies=[Depends(require_details)],
+        dependencies=guarded,
         summary="Give Prometheus its metrics",
     )
     async def get_metrics() -> Response:
@@ -175,8 +188,6 @@ def monitoring_router(
         from snaptable.web.monitoring.metrics import CONTENT_TYPE_LATEST, metrics_text  # 30 ms that not all need
 
         return Response(metrics_text(db, queries), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return router
 
 
 def _has_token(request: Request, token: str | None) -> bool:
