@@ -65,6 +65,8 @@ _DESCRIPTIONS = {
 }
 MANY_ROWS = 1_000
 """Rows from which on a sort is worth a thread."""
+MANY_FILTERED_ROWS = 5_000
+"""Rows from which on it is worth a thread to look at them one by one."""
 _NUMBER = re.compile(r"\s*[-+]?[0-9._]+(e[-+]?[0-9]+)?\s*", re.IGNORECASE)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LAST_MOMENT = time(23, 59, 59, 999_999, fold=1)
@@ -92,14 +94,14 @@ class Listing(Generic[RowT]):
     """The texts of the other parameters that were sent."""
 
     def is_slow(self, query: Query[RowT]) -> bool:
-        """Return whether the page takes a sort of many rows: a millisecond for each thousand or less; O(log n).
+        """Return whether the page takes a sort of many rows, or a look at very many: about a millisecond. O(log n).
 
         `await asyncio.to_thread(listing.page_json, query)` keeps nobody waiting for it.
         """
-        if not self.has_sort:
+        if not (self.has_sort or self.conditions):
             return False
         plan = query.where(*self.conditions).order_by(*self.order).explain()
-        return plan.sorts and plan.rows > MANY_ROWS
+        return (plan.sorts and plan.rows > MANY_ROWS) or (plan.filters > 0 and plan.rows > MANY_FILTERED_ROWS)
 
     def page_json(self, query: Query[RowT], max_bytes: int = PAGE_BYTES) -> tuple[bytes, str | None]:
         """Return the page of `query` that was asked for, as `Query.page_json`; it ends at `max_bytes`.
