@@ -12,7 +12,7 @@ from typing import Any
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.names import BARRIER, COMMITS
+from snaptable.postgres.names import BARRIER, COMMITS, STATE
 from snaptable.postgres.transaction import RowChange, RowId, Transaction, row_json
 
 Net = list[tuple[RowId, RowChange]]
@@ -58,8 +58,8 @@ class CommitTable:
         )
 
     def last(self, fetch: Callable[..., Any]) -> int:
-        """Return the number of the last commit; 0 if there is none."""
-        ((last,),) = fetch(f"select coalesce(max(sequence), 0) from {COMMITS}")
+        """Return the number of the last commit; where none is kept, that after which they are."""
+        ((last,),) = fetch(f"select greatest(max(sequence), (select first from {STATE})) from {COMMITS}")
         return int(last)
 
 

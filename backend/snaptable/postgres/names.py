@@ -7,7 +7,8 @@ LONGEST = 63
 STATE = "snaptable_state"
 COMMITS = "snaptable_commits"
 BARRIER = "snaptable_barrier"
-RESERVED = frozenset({STATE, COMMITS, BARRIER})
+SOURCE = "snaptable_source"
+RESERVED = frozenset({STATE, COMMITS, BARRIER, SOURCE})
 """The engine's own tables."""
 PLACE = "_place"
 """The hidden column of each table that has the order of insertion."""

@@ -145,7 +145,7 @@ class Opener:
             raise SchemaMismatch(
                 f"the tables are not what the models say: {'; '.join(listed(differences, MOST_DIFFERENCES))}"
             )
-        return all(name_of(name) in found.tables for name in tables) and _made_of(tables) == found.state.made
+        return all(name_of(name) in found.tables for name in tables) and made_of(tables) == found.state.made
 
     def _differences(self, table: TableDdl, found: Catalog) -> Iterator[str]:
         """Yield how a table that there is differs from its model."""
@@ -199,7 +199,7 @@ class Opener:
         for name, table in tables.items():
             if name not in missing:
                 yield from _changed_indexes(table, set(made.get(name, ())), found.indexes.get(name_of(name), set()))
-        text = _literal(json.dumps(_made_of(tables)))
+        text = _literal(json.dumps(made_of(tables)))
         if found.state is None:
             names = _literal(json.dumps(list(self.migrations)))
             yield (
@@ -210,7 +210,7 @@ class Opener:
             yield f"update {STATE} set made = {text}"
 
 
-def _made_of(tables: Mapping[str, TableDdl]) -> dict[str, list[str]]:
+def made_of(tables: Mapping[str, TableDdl]) -> dict[str, list[str]]:
     """Return the names of the indexes that there should be."""
     return {name: sorted(table.indexed_names()) for name, table in tables.items()}
 

@@ -1,0 +1,160 @@
+"""A directory's rows to PostgreSQL, in one transaction: all of them there, compared, or nothing.
+
+1. Read the directory with its models, and pack every row; one that PostgreSQL has no place for ends it here.
+2. In one transaction, the target empty: tables → COPY → indexes and foreign keys → numbers → the place in the source.
+3. Read every row back, as the engine does, and compare its JSON with the source's line.
+4. Commit.
+
+Whatever ends it before step 4 leaves nothing: it is begun again from the start.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from psycopg import Error
+
+from snaptable.database import Database
+from snaptable.maintenance.moving.source import Source, SourceTable, opened_source
+from snaptable.maintenance.moving.steps import MOST_NAMED, Moved, MoveRefused, NotProved, Report
+from snaptable.maintenance.moving.target import Target
+from snaptable.postgres.columns import Unstorable
+from snaptable.postgres.connections import Session
+from snaptable.postgres.packing import Packer, blocks
+
+SPOOL_BYTES = 256 << 20
+"""Packed rows that are kept in memory until all of them are packed; more go to a temporary file."""
+FETCH_ROWS = 5000
+"""Rows that are read back at a time."""
+
+
+def to_postgres(
+    path: str | os.PathLike[str],
+    url: str,
+    models: type[Database],
+    *,
+    folders: str | os.PathLike[str] | None,
+    running: bool,
+    report: Report,
+) -> Moved:
+    """Move a directory's rows to the database of a URL; see `move`."""
+    with opened_source(path, models, running=running) as source, Target(url, models) as target, ExitStack() as stack:
+        # 1. Nothing is sent before it is known that everything can go.
+        target.check_empty()
+        packed = _pack(source, target, stack, report)
+        files = 0 if folders is None else _copy_folders(source, Path(folders), models.backup_folders, report)
+        # 2. to 4.
+        try:
+            _carry_over(source, target, packed, report)
+        except Error as error:
+            raise target.own(error) from None
+    return Moved(source.counts, source.sequence, source.store, files)
+
+
+def _pack(source: Source, target: Target, stack: ExitStack, report: Report) -> "Mapping[str, IO[bytes]]":
+    """Return the packed rows of each table, until the stack is closed.
+
+    Raises:
+        MoveRefused: PostgreSQL has no place for some of their values; names table, key and field of the first ones.
+    """
+    packed: dict[str, IO[bytes]] = {}
+    refused: list[str] = []
+    for name, table in source.tables.items():
+        report.step(f"packing {name}", len(table.rows))
+        spool: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - the stack closes it
+        stack.callback(spool.close)
+        packed[name] = spool
+        for block in blocks(_packed_rows(target.packer(name), name, table, report, refused)):
+            spool.write(block)
+    if refused:
+        more = f"; and {len(refused) - MOST_NAMED:,} more" if len(refused) > MOST_NAMED else ""
+        raise MoveRefused(f"rows that can't go to PostgreSQL: {'; '.join(refused[:MOST_NAMED])}{more}")
+    return packed
+
+
+def _packed_rows(packer: Packer, name: str, table: SourceTable, report: Report, refused: list[str]) -> Iterator[bytes]:
+    pack = packer.pack
+    for place, (key, row) in enumerate(report.through(table.rows.items()), 1):
+        try:
+            yield pack(row, place)
+        except Unstorable as error:
+            refused.append(f"{name}[{key!r}].{error.args[1]}: {error.args[0]}")
+
+
+def _carry_over(source: Source, target: Target, packed: Mapping[str, "IO[bytes]"], report: Report) -> None:
+    with target.transaction() as session:
+        # 2. Everything there.
+        target.lock_empty()
+        target.make_tables()
+        for name, spool in packed.items():
+            report.step(f"copying {name}", len(source.tables[name].rows))
+            _copy(session, target, name, spool)
+            report.done(len(source.tables[name].rows))
+        report.step("making indexes and foreign keys")
+        target.make_indexes()
+        target.set_numbers({name: table.last_number for name, table in source.tables.items()}, source.counts)
+        target.write_state(source)
+        # 3. And as it was.
+        for name, table in source.tables.items():
+            report.step(f"comparing {name}", len(table.rows))
+            _prove(session, target, name, table, report)
+    report.step("gathering statistics")
+    target.analyze()
+
+
+def _copy(session: Session, target: Target, name: str, spool: "IO[bytes]") -> None:
+    spool.seek(0)
+    with session.cursor().copy(target.copy_statement(name)) as copy:
+        while data := spool.read(1 << 18):
+            copy.write(data)
+
+
+def _prove(session: Session, target: Target, name: str, table: SourceTable, report: Report) -> None:
+    """Compare every row as the server gives it back with the source's, in order.
+
+    Raises:
+        NotProved: one differs, is missing, or too many.
+    """
+    rows = iter(table.rows.items())
+    dump = table.codec.dump
+    count = 0
+    for found in report.through(target.read_rows(session, name, FETCH_ROWS)):
+        key, row = next(rows, (None, None))
+        if row is None or dump(found) != dump(row):
+            raise NotProved(f"{name}[{key!r}] came back otherwise than it was sent; nothing was moved")
+        count += 1
+    if count != len(table.rows):
+        raise NotProved(f"{len(table.rows):,} rows of {name} were sent and {count:,} came back; nothing was moved")
+
+
+def _copy_folders(source: Source, target: Path, names: tuple[str, ...], report: Report) -> int:
+    """Copy the folders beside a store, each file synced; one that is there with the same size is left; return how many.
+
+    Raises:
+        MoveRefused: a file is there with another size.
+    """
+    count = 0
+    for folder in names:
+        report.step(f"copying the folder {folder}")
+        for name in source.files.walk(folder):
+            _copy_file(source.files.path(name), target / name)
+            count += 1
+    return count
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    if target.exists():
+        if target.stat().st_size == source.stat().st_size:
+            return
+        raise MoveRefused(f"{target} is there already, and differs from {source}")
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = target.with_name(f"{target.name}.moving")
+    shutil.copyfile(source, draft)
+    draft.chmod(0o600)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(target)

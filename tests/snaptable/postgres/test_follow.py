@@ -1,0 +1,101 @@
+"""Following a store that is written to: each commit applied once, whatever is killed; differences end it loudly."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.snaptable.contract.plain_model import Library, User
+from tests.snaptable.postgres import kills, stores
+from tests.snaptable.postgres.moves import change, fill, images
+
+from snaptable import OpenError, SnaptableError
+from snaptable.maintenance.moving import follow, move
+from snaptable.maintenance.moving.following import PlaceGone
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Give an empty database."""
+    url = stores.new_schema()
+    yield url
+    stores.drop_schemas([url])
+
+
+def test_applies_what_is_committed(url: str, tmp_path: Path) -> None:
+    """Ensure that a running store's commits arrive, in batches or one by one, with their numbers and their order."""
+    fill(tmp_path / "data", changes=50)
+    rng = random.Random(3)
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        move(str(tmp_path / "data"), url, schema=Library, running=True)
+        for changes in (1, 250, 0, 30):
+            for _ in range(changes):
+                change(db, rng)
+            followed = follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+            assert (followed.sequence, followed.is_closed) == (db.status().sequence, False)
+        wanted, sequence = images(db), db.status().sequence
+    followed = follow(tmp_path / "data", url, schema=Library, stop=lambda is_closed: is_closed)
+    assert followed.is_closed
+    with Library(url) as db:
+        assert images(db) == wanted
+        assert db.status().sequence == sequence
+        db.users.insert(User(id="after"))
+        assert db.status().sequence > sequence
+
+
+INTERFERENCE = {
+    "a row that is deleted": "delete from notes; delete from documents; delete from users where id = 'u1'",
+    "a row that is replaced": "update users set id = 'other' where id = 'u1'",
+    "a key that is inserted": "insert into users (id) values ('new')",
+}
+
+
+@pytest.mark.parametrize("statement", INTERFERENCE.values(), ids=INTERFERENCE)
+def test_what_was_written_beside_it_ends_it(url: str, tmp_path: Path, statement: str) -> None:
+    """Ensure that a row changed in the database itself stops the follower, which changes nothing then."""
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        db.users.insert(User(id="u1"))
+        move(str(tmp_path / "data"), url, schema=Library, running=True)
+        with db.transaction():
+            db.users.update("u1", age=5)
+            db.users.insert(User(id="new"))
+        db.users.delete("u1")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+    before = stores.content(url)
+    with pytest.raises(SnaptableError):
+        follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+    assert stores.content(url) == before
+
+
+def test_another_history_is_not_followed(url: str, tmp_path: Path) -> None:
+    """Ensure that a directory that was put back, and written to since, is refused, and the database stays."""
+    fill(tmp_path / "data", changes=19)
+    shutil.copytree(tmp_path / "data", tmp_path / "former")
+    fill(tmp_path / "data", seed=2, changes=20)
+    move(str(tmp_path / "data"), url, schema=Library)
+    before = stores.content(url)
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "former").rename(tmp_path / "data")
+    fill(tmp_path / "data", seed=5, changes=200)
+    with pytest.raises(PlaceGone, match="doesn't lead on"):
+        follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+    assert stores.content(url) == before
+
+
+def test_what_was_not_moved_follows_nothing(url: str, tmp_path: Path) -> None:
+    """Ensure that only a database that was moved to can follow."""
+    fill(tmp_path / "data", changes=3)
+    with Library(url):
+        pass
+    with pytest.raises(OpenError, match="follows nothing"):
+        follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """Ensure that moves, followers and the server killed at random lose no commit and apply none twice."""
+    outcome = kills.run(tmp_path, seconds=4, seed=11)
+    assert outcome.differences == []
+    assert outcome.kills + outcome.server_kills >= 3

@@ -1,0 +1,212 @@
+"""The move: every row there, compared, or nothing; refused before anything is sent; and the way back."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from pydantic import create_model
+from tests.snaptable.cli.support import command
+from tests.snaptable.contract.plain_model import Document, Library, User
+from tests.snaptable.contract.test_types import CASES
+from tests.snaptable.postgres import stores
+from tests.snaptable.postgres.moves import change, fill, images
+
+from snaptable import Database, OpenError, Row, StoreLocked, Table, UniqueViolation
+from snaptable.maintenance.moving import MoveRefused, Report, move
+from snaptable.maintenance.moving.steps import NotProved
+from snaptable.maintenance.moving.target import Target
+
+SCHEMA = "tests.snaptable.contract.plain_model:Library"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Give an empty database."""
+    url = stores.new_schema()
+    yield url
+    stores.drop_schemas([url])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Give a store that was written by random transactions, and closed."""
+    fill(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_there_and_back(data: Path, url: str, tmp_path: Path) -> None:
+    """Ensure every row is there in order, goes on from there with its numbers and constraints, and comes back."""
+    moved = move(str(data), url, schema=Library)
+    with Library(data, read_only=True) as source, Library(url) as db:
+        assert images(db) == images(source)
+        assert dict(moved.rows) == source.status().rows
+        assert db.check() == []
+        last = max((row.id or 0 for row in source.documents), default=0)
+        user = source.users.where(User.email != None).first()  # noqa: E711
+        assert user is not None
+        assert (db.documents.insert(Document(user=user.id)).id or 0) > last
+        with pytest.raises(UniqueViolation):
+            db.users.insert(User(id="another", email=user.email))
+        assert db.users.delete(user.id) == user
+        assert db.status().sequence > source.status().sequence
+        now = images(db)
+    back = move(url, str(tmp_path / "back"), schema=Library)
+    with Library(tmp_path / "back", fsync=False, banner=False) as db:
+        assert images(db) == now
+        assert (db.check(), db.status().sequence) == ([], back.sequence)
+        for _ in range(20):
+            change(db, random.Random(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["data", "back"] or len(list(tmp_path.iterdir())) == 2
+
+
+REFUSED = ["a NUL", "beyond 64 bits", "an offset"]
+"""What the values say that PostgreSQL has no place for."""
+
+
+def test_every_type(url: str, tmp_path: Path) -> None:
+    """Ensure that values of all types of fields go there and back as they are, or are refused by table, key, field."""
+    models: dict[str, Any] = {
+        f"t{number}": create_model("Item", __base__=Row, id=int, value=annotation)
+        for number, (_, annotation, _) in enumerate(CASES)
+    }
+    tables: dict[str, Any] = {name: cast(Any, Table)[model] for name, model in models.items()}
+    store: Any = type("Store", (Database,), {"__annotations__": tables})
+    with store(tmp_path / "data", fsync=False, banner=False) as db:
+        for (_, _, values), (name, model) in zip(CASES, models.items(), strict=True):
+            db.tables[name].insert_many([model(id=number, value=value) for number, value in enumerate(values)])
+    before = stores.content(url)
+    with pytest.raises(MoveRefused) as refused:
+        move(str(tmp_path / "data"), url, schema=store)
+    assert stores.content(url) == before == {}
+    rows = str(refused.value).partition(": ")[2].split("; ")
+    with store(tmp_path / "data", fsync=False, banner=False) as db:
+        for line in rows:
+            place, reason = line.split(".value: ")
+            assert any(word in reason for word in REFUSED), line
+            name, key = place.rstrip("]").split("[")
+            db.tables[name].delete(int(key))
+        wanted = images(db)
+    move(str(tmp_path / "data"), url, schema=store)
+    with store(url) as db:
+        assert images(db) == wanted
+        assert db.check() == []
+    move(url, str(tmp_path / "back"), schema=store)
+    with store(tmp_path / "back", fsync=False, banner=False) as db:
+        assert images(db) == wanted
+
+
+def test_refuses_what_is_not_empty(data: Path, url: str, tmp_path: Path) -> None:
+    """Ensure that nothing is overwritten: rows, a former move, tables of others, a directory with something in it."""
+    with Library(url):
+        pass  # tables without rows are no obstacle
+    move(str(data), url, schema=Library)
+    kept = stores.content(url)
+    with pytest.raises(MoveRefused, match="not empty"):
+        move(str(data), url, schema=Library)
+    assert stores.content(url) == kept
+    with pytest.raises(MoveRefused, match="not an empty directory"):
+        move(url, str(data), schema=Library)
+    other = stores.new_schema()
+    try:
+        with psycopg.connect(other, autocommit=True) as connection:
+            connection.execute("create table users (name text)")
+        with pytest.raises(MoveRefused, match="users of another program"):
+            move(str(data), other, schema=Library)
+        assert stores.content(other) == {"users": []}
+    finally:
+        stores.drop_schemas([other])
+    with pytest.raises(MoveRefused, match="from a directory"):
+        move(str(data), str(tmp_path / "other"), schema=Library)
+
+
+def test_refuses_an_open_store(data: Path, url: str) -> None:
+    """Ensure that a store that a process writes to is refused: what it writes meanwhile would be left behind."""
+    with Library(data, fsync=False, banner=False), pytest.raises(StoreLocked):
+        move(str(data), url, schema=Library)
+    assert stores.content(url) == {}
+
+
+class Interrupted(Exception):
+    """Raised in the middle of a move."""
+
+
+class Interrupts(Report):
+    """Raises at one of the steps."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.reached = ""
+
+    def step(self, doing: str, rows: int = 0) -> None:
+        """Raise, or count."""
+        self.reached = doing
+        if self.left == 0:
+            raise Interrupted
+        self.left -= 1
+
+
+def test_whatever_interrupts_it_nothing_is_there(data: Path, url: str, tmp_path: Path) -> None:
+    """Ensure that a move that ends at any of its steps leaves an empty database, or nothing in the way back."""
+    reached = []
+    for at in range(100):
+        report = Interrupts(at)
+        try:
+            move(str(data), url, schema=Library, report=report)
+            break
+        except Interrupted:
+            reached.append(report.reached.partition(" ")[0])
+            if report.reached != "gathering statistics":  # behind the commit
+                assert stores.content(url) == {}
+            else:
+                break
+    assert {"packing", "copying", "making", "comparing", "gathering"} <= set(reached)
+    for at in range(8):
+        with pytest.raises(Interrupted):
+            move(url, str(tmp_path / "back"), schema=Library, report=Interrupts(at))
+        assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    move(url, str(tmp_path / "back"), schema=Library)
+
+
+def test_what_comes_back_otherwise_is_not_kept(data: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a difference between what was sent and what the server gives back undoes everything."""
+    read = Target.read_rows
+
+    def without_one(self: Target, session: Any, name: str, size: int) -> Iterator[Any]:
+        rows = list(read(self, session, name, size))
+        return iter(rows[:-1])
+
+    monkeypatch.setattr(Target, "read_rows", without_one)
+    with pytest.raises(NotProved, match="nothing was moved"):
+        move(str(data), url, schema=Library)
+    assert stores.content(url) == {}
+
+
+def test_folders_beside_the_store(url: str, tmp_path: Path) -> None:
+    """Ensure that the files of a store stay, or are copied to where they are told to."""
+
+    class Filed(Library):
+        backup_folders = ("blobs",)
+
+    fill(tmp_path / "data", changes=3)
+    (tmp_path / "data" / "blobs").mkdir(mode=0o700)
+    (tmp_path / "data" / "blobs" / "a").write_bytes(b"content")
+    moved = move(str(tmp_path / "data"), url, schema=Filed, folders=tmp_path / "new")
+    assert moved.files == 1
+    assert (tmp_path / "new" / "blobs" / "a").read_bytes() == b"content"
+    assert (tmp_path / "data" / "blobs" / "a").exists()
+
+
+def test_the_command(data: Path, url: str, tmp_path: Path) -> None:
+    """Ensure that the command moves there and back, says so, and tells what it can't do in one line."""
+    command("move", data, url, "--schema", SCHEMA).says("Moved:", "read back and compared")
+    assert command("move", data, url, "--schema", SCHEMA).says("not empty").status == 1
+    assert command("move", url, tmp_path / "back", "--schema", SCHEMA, "--json").says('"sequence"').status == 0
+    assert command("check", tmp_path / "back").says("sound").status == 0
+    gone = "postgresql://nobody@127.0.0.1:9/none?connect_timeout=1"
+    failed = command("move", data, gone, "--schema", SCHEMA)
+    assert failed.says("can't be reached").status == 1
+    with pytest.raises(OpenError, match="can't be reached"):
+        move(str(data), gone, schema=Library)
