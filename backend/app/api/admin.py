@@ -5,6 +5,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from fastapi import FastAPI
 from fastapi.security.utils import get_authorization_scheme_param
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.errors import FieldRefused, NotFirst, ServiceError, TooManyAttempts, WrongPassword
@@ -40,7 +41,9 @@ class BackendAdmins:
     async def is_admin(self, request: Request) -> Admin | None:
         """Return the admin whose token of the API a request brings, as a program does."""
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-        found = sessions.of_token(self._resources.db, token) if scheme.lower() == "bearer" and token else None
+        if scheme.lower() != "bearer" or not token:
+            return None
+        found = await run_in_threadpool(sessions.of_token, self._resources.db, token)
         return Admin(found[0].email) if found is not None and users.is_admin(found[0]) else None
 
     def still(self, admin: Admin) -> bool:

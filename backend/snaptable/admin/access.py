@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from snaptable.web.problems import Problem
@@ -190,7 +191,7 @@ class Access:
         """Return the session that a request belongs to; None for a stranger's."""
         session = self.sessions.of(cookie)
         if session is not None:
-            if isinstance(self.auth, StillAdminAuth) and not self.auth.still(session.admin):
+            if isinstance(self.auth, StillAdminAuth) and not await run_in_threadpool(self.auth.still, session.admin):
                 self.sessions.end(cookie)
                 return None
             return session

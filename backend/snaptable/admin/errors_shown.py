@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,6 +74,8 @@ async def shown(
         answer = visit.json({"title": title, "detail": detail}, status)
     else:
         template = "error.html" if session else "error_outside.html"
-        answer = visit.render(template, status, heading=title, detail=detail, is_closed=is_closed)
+        answer = await run_in_threadpool(
+            lambda: visit.render(template, status, heading=title, detail=detail, is_closed=is_closed)
+        )
     answer.headers.update(headers or {})
     return answer

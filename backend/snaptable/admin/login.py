@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -32,7 +33,7 @@ class _WayIn:
 
     async def show(self, request: Request) -> Response:
         """Show the login, or whatever else lets somebody in."""
-        return self._page(Visit(self.site, request, None))
+        return await self._page(Visit(self.site, request, None))
 
     async def log_in(self, request: Request) -> Response:
         """Begin a session for a name and its password, or for the token of the start's link."""
@@ -41,20 +42,22 @@ class _WayIn:
         if self.access.auth is None:
             if self.access.link.fits(form.get("token", "").strip()):
                 return self._begun(visit, Admin("admin"))
-            return self._page(visit, error="This is not the token that the last start wrote.", status=401)
+            return await self._page(visit, error="This is not the token that the last start wrote.", status=401)
         name = form.get("name", "")
         admin = await self._with_address(request, name, form.get("password", ""))
         if admin is None:
             error = "No admin has this name and this password."
-            return self._page(visit, error=error, status=401, name=name)
+            return await self._page(visit, error=error, status=401, name=name)
         return self._begun(visit, admin)
 
     async def enter(self, request: Request) -> Response:
         """Let in who comes by the start's link; the first admin says first who they are."""
         visit = Visit(self.site, request, None)
         token = request.query_params.get("token", "")
-        if not self.access.has_link or not self.access.link.fits(token):
-            return self._page(visit, error="This link is not good any more: a new start writes another.", status=401)
+        if not self.access.link.fits(token) or not await run_in_threadpool(lambda: self.access.has_link):
+            return await self._page(
+                visit, error="This link is not good any more: a new start writes another.", status=401
+            )
         if self.access.auth is None:
             answer = visit.render("entered.html", next=visit.url("/"))
             return self._with_cookie(visit, answer, Admin("admin"))
@@ -65,8 +68,11 @@ class _WayIn:
         visit = await self._sent(request)
         form, auth, link = visit.form, self.access.auth, self.access.link
         token, name = form.get("link", ""), form.get("name", "")
-        if not (isinstance(auth, FirstAdminAuth) and self.access.wants_first_admin and link.fits(token)):
-            return self._page(visit, error="This link is not good any more: a new start writes another.", status=401)
+        is_good = link.fits(token) and await run_in_threadpool(lambda: self.access.wants_first_admin)
+        if not isinstance(auth, FirstAdminAuth) or not is_good:
+            return await self._page(
+                visit, error="This link is not good any more: a new start writes another.", status=401
+            )
         address = client_address.set(_address(request))
         try:
             made = await auth.make_first(name, form.get("password", ""))
@@ -97,15 +103,17 @@ class _WayIn:
         finally:
             client_address.reset(address)
 
-    def _page(self, visit: Visit, error: str = "", status: int = 200, name: str = "") -> Response:
-        return visit.render(
-            "login.html",
-            status,
-            error=error,
-            name=name,
-            by_password=self.access.auth is not None,
-            wants_first=self.access.wants_first_admin,
-            next=visit.query.get("next") or visit.form.get("next", ""),
+    async def _page(self, visit: Visit, error: str = "", status: int = 200, name: str = "") -> Response:
+        return await run_in_threadpool(
+            lambda: visit.render(
+                "login.html",
+                status,
+                error=error,
+                name=name,
+                by_password=self.access.auth is not None,
+                wants_first=self.access.wants_first_admin,
+                next=visit.query.get("next") or visit.form.get("next", ""),
+            )
         )
 
     def _begun(self, visit: Visit, admin: Admin) -> Response:

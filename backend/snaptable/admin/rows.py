@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -196,10 +196,13 @@ def _is_label(schema: TableSchema, name: str) -> bool:
 class Cells:
     """What shows the values of one table's rows, as HTML: put together here, since a template takes thrice the time."""
 
-    def __init__(self, fields: Sequence[FieldView], row_url: Callable[[str, object], str]) -> None:
-        """Take the fields, and what gives the address of a row."""
+    def __init__(
+        self, fields: Sequence[FieldView], row_url: Callable[[str, object], str], tables: Collection[str]
+    ) -> None:
+        """Take the fields, what gives the address of a row, and the tables that have pages."""
         self.fields = fields
-        self._addresses = {each.target: escape(row_url(each.target, "")) for each in fields if each.target}
+        targets = {each.target for each in fields if each.target in tables}
+        self._addresses = {target: escape(row_url(target, "")) for target in targets if target is not None}
         """By table, what stands before a row's key in its address."""
 
     def show(self, field: FieldView, value: Any, labels: Mapping[object, str] | None = None) -> Markup:
@@ -218,7 +221,7 @@ class Cells:
             return f'<span class="faint">{MASK if value is not None else "null"}</span>'
         if value is None:
             return '<i class="null">null</i>'
-        if field.target is not None:
+        if field.target in self._addresses:
             label = labels.get(value)
             shown = words.short_key(value) if label is None else label[:CELL_CHARACTERS]
             address = self._addresses[field.target] + quote_plus(str(value))

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from snaptable import Database, SnaptableError, attribution
-from snaptable.admin import access, words
+from snaptable.admin import access, past, words
 from snaptable.admin.access import Access, Admin, AdminAuth, Session
 from snaptable.admin.rows import Labels, ShownTable
 from snaptable.admin.state import StoreState
@@ -343,7 +343,7 @@ class Visit:
         if commit is None or commit.actor != self.admin.name:
             return None
         back = self.request.url.path
-        return {"text": words.done(commit), "sequence": commit.sequence, "back": back}
+        return {"text": past.summary(commit), "sequence": commit.sequence, "back": back}
 
     def redirect(self, path: str, **query: object) -> RedirectResponse:
         """Return the answer that leads on to another page, by GET."""

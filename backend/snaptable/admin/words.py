@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from snaptable.history import Commit
-
 KEY_CHARACTERS, LONG_KEY = 8, 16
 """How much is shown of a key that is longer than that."""
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
@@ -83,17 +81,6 @@ def short_key(key: object) -> str:
     """
     text = str(key)
     return text[:KEY_CHARACTERS] if len(text) > LONG_KEY else text
-
-
-WORDS = {"insert": "Added", "replace": "Changed", "delete": "Deleted"}
-
-
-def done(commit: Commit) -> str:
-    """Return what a commit did, in a few words."""
-    kinds = {change.kind for change in commit.changes}
-    tables = list(dict.fromkeys(change.table for change in commit.changes))
-    did = "Took back" if commit.undoes else WORDS[kinds.pop()] if len(kinds) == 1 else "Changed"
-    return f"{did} {plural(len(commit.changes), 'row')} of {', '.join(tables[:3])}, #{commit.sequence:,}"
 
 
 FILTERS: dict[str, Callable[..., str]] = {

@@ -90,7 +90,7 @@ class Browser:
     def get(self, path: str, status: int = 200, **headers: str) -> str:
         """Return a page."""
         answer = self.client.get(path, headers=headers)
-        assert answer.status_code == status, (path, answer.status_code, answer.text)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[-500:])
         return answer.text
 
     def token(self) -> str:
@@ -104,14 +104,14 @@ class Browser:
         data = {"admin_token": self.token(), **(fields or {})}
         sent = {"Sec-Fetch-Site": "same-origin", **headers}
         answer = self.client.post(path, data=data, headers=sent)
-        assert answer.status_code == status, (path, answer.status_code, answer.text)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[-500:])
         return answer.text
 
     def send(self, path: str, value: object, status: int = 200) -> dict[str, Any]:
         """Send JSON, as the script does, and return the answer."""
         headers = {"Sec-Fetch-Site": "same-origin", "X-Admin-Token": self.token(), "Accept": "application/json"}
         answer = self.client.post(path, json=value, headers=headers)
-        assert answer.status_code == status, (path, answer.status_code, answer.text)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[-500:])
         found: dict[str, Any] = answer.json()
         return found
 

@@ -236,3 +236,18 @@ def test_tables_that_are_not_shown_are_nowhere() -> None:
     with library(tables=["users"]) as (_, browser):
         assert "documents" not in browser.get("/admin/tables/users")
         browser.get("/admin/tables/documents", 404)
+
+
+def test_a_table_that_is_not_shown_is_in_no_page_of_others() -> None:
+    """Ensure that neither commits, references, searches nor counts tell of its rows."""
+    with library(tables=["documents", "marks"]) as (db, browser):
+        with db.transaction():
+            db.users.update("ada", role="user")
+            db.documents.update("d1", pages=5)
+        sequence = db.history.sequence
+        for path in ("", "tables/documents", "tables/documents/row?key=d1", f"commits/{sequence}", "go?q=ada"):
+            page = browser.get(f"/admin/{path}")
+            assert "ada@example.org" not in page, path
+            assert "tables/users" not in page, path
+        browser.get("/admin/tables/users/row?key=ada", 404)
+        assert set(browser.client.get("/admin/state").json()["rows"]) == {"documents", "marks"}

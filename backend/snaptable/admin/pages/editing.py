@@ -9,6 +9,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from snaptable import HistoryError, SnaptableError, UndoConflict
+from snaptable.admin import past
 from snaptable.admin.edits import (
     Control,
     Refused,
@@ -223,6 +224,7 @@ def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), s
         commit = None
     if commit is None:
         raise HTTPException(404, f"There is no commit {sequence} that can be shown.")
+    commit, count = past.shown(commit, visit.site.shown)
     reason, would = "", None
     try:
         would = visit.db.history.undo(sequence, dry_run=True)
@@ -230,5 +232,12 @@ def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), s
     except SnaptableError as error:
         reason = str(error)
     return visit.render(
-        "commit.html", status, active="history", commit=commit, would=would, conflicts=conflicts, reason=reason
+        "commit.html",
+        status,
+        active="history",
+        commit=commit,
+        would=would,
+        conflicts=conflicts,
+        reason=reason,
+        count=count,
     )

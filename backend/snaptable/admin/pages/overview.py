@@ -2,24 +2,20 @@
 
 import os
 import time
-from collections import Counter
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
-from snaptable import HistoryError, SnaptableError
-from snaptable.admin import words
+from snaptable import HistoryError
+from snaptable.admin import past, words
+from snaptable.admin.activity import Activity
 from snaptable.admin.site import NavItem, Site, Visit
 from snaptable.web.monitoring.queries import SlowQueries
 
 COMMITS = 10
 """Commits that the overview shows."""
-HOURS = 24
-MOST_COMMITS, MOST_BYTES = 2_000, 2_000_000
-"""Commits, and bytes of their changes, that the lines over the last day are drawn from; older ones are left out."""
 SLOW_QUERIES = 5
 SLOW_SECONDS = 0.01
 
@@ -32,26 +28,26 @@ def add_to(site: Site[Any]) -> None:
     site.add_nav(NavItem("overview", "Overview", "/", "home", 10))
     if site.db._query_observer is None:
         site.db._observe_queries(SlowQueries(site.db.__schemas__, SLOW_SECONDS))
-    site.get("/", overview)
+    activity = Activity(site.db)
+    site.get("/", lambda visit: overview(visit, activity))
     site.post("/check", check)
     site.post("/restart", restart)
     site.post("/try-again", try_again)
 
 
-def overview(visit: Visit) -> Response:
+def overview(visit: Visit, activity: Activity) -> Response:
     """Show it."""
     with visit.timed("history"):
-        activity = _activity(visit)
-        commits = _last_commits(visit)
+        changed, commits = activity.lines()
+        last = _last_commits(visit)
     return visit.render(
         "overview.html",
         active="overview",
-        tables=[(table, activity[0].get(table.name, [])) for table in visit.site.tables.values()],
-        activity=activity[1],
-        commits=commits,
+        tables=[(table, changed.get(table.name, [])) for table in visit.site.tables.values()],
+        activity=commits,
+        commits=last,
         lines=_lines(visit),
         slow=_slow_queries(visit),
-        problems=None,
     )
 
 
@@ -74,41 +70,23 @@ def restart(visit: Visit) -> Response:
 
 
 def try_again(visit: Visit) -> Response:
-    """Make writes work again, by a new snapshot in a new file; or open a database that is closed."""
-    if visit.db.is_open:
+    """Make writes work again, by a new snapshot in a new file; or open a database that is closed, or read on."""
+    if visit.db.is_open and visit.db.read_only:
+        visit.db.refresh()
+    elif visit.db.is_open:
         visit.db.persist()
     else:
         visit.db.open()
     return visit.back("/")
 
 
-def _last_commits(visit: Visit) -> list[Any]:
+def _last_commits(visit: Visit) -> list[tuple[Any, int]]:
+    """Return the last commits, each with its first change to a table that is shown, and how many there are."""
+    tables = visit.site.shown
     try:
-        return list(islice(visit.db.history.commits(), COMMITS))
+        return [past.shown(commit, tables, 1) for commit in islice(visit.db.history.commits(), COMMITS)]
     except HistoryError:
         return []
-
-
-def _activity(visit: Visit) -> tuple[dict[str, list[int]], list[int]]:
-    """Return how many rows changed in each of the last hours, by table, and how many commits there were."""
-    now = datetime.now(UTC)
-    begin = now - timedelta(hours=HOURS)
-    counts: dict[str, Counter[int]] = {}
-    commits: Counter[int] = Counter()
-    left = MOST_BYTES
-    try:
-        for commit in islice(visit.db.history.commits(), MOST_COMMITS):
-            left -= commit.size
-            if commit.at < begin or left < 0:
-                break
-            hour = min(HOURS - 1, int((commit.at - begin).total_seconds() // 3600))
-            commits[hour] += 1
-            for record in commit._records:
-                counts.setdefault(record.table, Counter())[hour] += 1
-    except SnaptableError:
-        return {}, []
-    lines = {table: [count[hour] for hour in range(HOURS)] for table, count in counts.items()}
-    return lines, [commits[hour] for hour in range(HOURS)]
 
 
 def _lines(visit: Visit) -> list[Line]:

@@ -5,6 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from snaptable.admin.site import DENSITIES, THEMES, Site, Visit
+from snaptable.admin.state import StoreState
 
 YEAR = 365 * 24 * 3600
 
@@ -26,6 +27,7 @@ async def choose(visit: Visit) -> Response:
 
 def state(visit: Visit) -> Response:
     """Return how the store is doing: the foot of the sidebar, as HTML, and the figures beside tables."""
-    frame = visit.site.templates.get_template("foot.html").render(visit._frame())
-    now = visit._frame()["state"]
-    return visit.json({"sequence": now.sequence, "level": now.level, "foot": frame, "rows": now.rows})  # type: ignore[attr-defined]
+    now = StoreState.of(visit.db)
+    foot = visit.site.templates.get_template("foot.html").render(state=now, url=visit.url)
+    rows = {name: now.count(name) for name in visit.site.shown}
+    return visit.json({"sequence": now.sequence, "level": now.level, "foot": foot, "rows": rows})

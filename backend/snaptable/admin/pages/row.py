@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from snaptable import SnaptableError
-from snaptable.admin import cascades, snapshot_lines
+from snaptable.admin import cascades, past, snapshot_lines
 from snaptable.admin.edits import Control, Refused, Trouble, control_of, delete, edited, save, typed_control
 from snaptable.admin.rows import Cells, ShownTable, json_of
 from snaptable.admin.site import Site, Visit
@@ -28,10 +28,14 @@ def add_to(site: Site[Any]) -> None:
 
 
 def show(visit: Visit) -> Response:
-    """Show a row; for a script that asks for the part, the drawer alone."""
-    table = visit.site.table(visit.request.path_params["table"])
-    panel = panel_of(visit, table, visit.query.get("key", ""))
-    template = "row_panel.html" if visit.query.get("part") == "drawer" else "row.html"
+    """Show a row; for a script that asks for a part, the drawer without its history, or the history alone."""
+    table, part = visit.site.table(visit.request.path_params["table"]), visit.query.get("part")
+    text = visit.query.get("key", "")
+    if part == "history":
+        commits, more = _history(visit, table, table.parse_key(text))
+        return visit.render("row_history.html", panel={"table": table, "key": text, "commits": commits, "more": more})
+    panel = panel_of(visit, table, text, has_history=part != "drawer")
+    template = "row_panel.html" if part == "drawer" else "row.html"
     return visit.render(template, 200 if panel["row"] is not None else 404, active=f"table:{table.name}", panel=panel)
 
 
@@ -92,7 +96,13 @@ def _deletion_page(visit: Visit, texts: Sequence[str], troubles: Sequence[Troubl
 
 
 def panel_of(
-    visit: Visit, table: ShownTable, text: str, controls: Iterable[Control] = (), troubles: Sequence[Trouble] = ()
+    visit: Visit,
+    table: ShownTable,
+    text: str,
+    controls: Iterable[Control] = (),
+    troubles: Sequence[Trouble] = (),
+    *,
+    has_history: bool = True,
 ) -> dict[str, Any]:
     """Return what the drawer of a row shows; a row that is gone has a history alone.
 
@@ -102,6 +112,7 @@ def panel_of(
         text: its key, as text.
         controls: what was typed, if it could not be saved.
         troubles: and why not.
+        has_history: whether the history is shown at once, or fetched by the script: it may take a while.
     """
     key = table.parse_key(text)
     row = None if key is None else table.table.get(key)
@@ -112,8 +123,9 @@ def panel_of(
         "troubles": troubles,
         "label": text,
         "close": None,
+        "has_history": has_history or row is None,
     }
-    panel["commits"], panel["more"] = _history(visit, table, key)
+    panel["commits"], panel["more"] = _history(visit, table, key) if panel["has_history"] else ([], False)
     if row is None:
         if not panel["commits"]:
             raise HTTPException(404, f"There is no row {text[:80]!r} in {table.name}.")
@@ -141,9 +153,9 @@ def panel_of(
 def _cell(visit: Visit, table: ShownTable, field: Any, row: Any) -> Any:
     value = getattr(row, field.name)
     labels = {}
-    if field.target is not None and field.kind != "secret":
+    if field.target in visit.site.tables and field.kind != "secret":
         labels = visit.site.labels.of_keys(visit.db.tables[field.target], [value])
-    return Cells(table.fields, visit.row_url).show(field, value, labels)
+    return Cells(table.fields, visit.row_url, visit.site.tables).show(field, value, labels)
 
 
 def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[Any], bool]:
@@ -157,7 +169,7 @@ def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[Any], b
             return [], False
     found = []
     for commit in commits[:COMMITS]:
-        found += [(commit, change) for change in commit.changes if change.table == table.name and change.key == key]
+        found += [(commit, change) for change in past.of_row(commit, table.name, key).changes]
     return found, len(commits) > COMMITS
 
 

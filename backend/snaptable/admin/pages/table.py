@@ -224,7 +224,7 @@ class TablePages:
     def _grid(self, visit: Visit, table: ShownTable, rows: list[Any]) -> Markup:
         """Return the rows of the grid as HTML; its editable cells have their values as JSON, for the script."""
         labels = self.labels_of(table, rows)
-        cells = Cells(table.fields, visit.row_url)
+        cells = Cells(table.fields, visit.row_url, self.site.tables)
         key, address = table.schema.key, escape(visit.row_url(table.name, ""))
         columns = [(field, _cell_of(field), labels.get(field.name, {})) for field in table.fields]
         parts: list[str] = []
@@ -247,7 +247,7 @@ class TablePages:
         """Return, for each field that refers to rows, what these are called."""
         labels: dict[str, Mapping[object, str]] = {}
         for field in table.fields:
-            if field.target is not None and field.kind != "secret":
+            if field.target in self.site.tables and field.kind != "secret":
                 target = self.site.db.tables[field.target]
                 labels[field.name] = self.site.labels.of_keys(target, (getattr(row, field.name) for row in rows))
         return labels

@@ -157,8 +157,23 @@ async function openDrawer(href, part = "") {
     if (here.href !== location.href) history.pushState(null, "", here);
   }
   setUpDrawer();
+  fetchHistory(drawer, href).then(() => part === "history" && one("#history", drawer)?.scrollIntoView());
   if (part) one(`#${part}`, drawer)?.scrollIntoView();
   else one("input:not([type=hidden]), textarea, select", drawer)?.focus({ preventScroll: true });
+}
+
+/** Put the history into a drawer: it is read beside the rest, since it may take a while. */
+async function fetchHistory(drawer, href) {
+  const section = one("[data-history]", drawer);
+  if (!section) return;
+  const address = new URL(href, location.href);
+  address.searchParams.set("part", "history");
+  const response = await fetch(address, { credentials: "same-origin" });
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const found = one("#history", page);
+  if (!found) return section.removeAttribute("aria-busy");
+  section.replaceWith(found);
+  one('.tabs a[href="#history"] small', drawer).textContent = found.dataset.count ?? "";
 }
 
 function setUpDrawer() {
