@@ -1,0 +1,50 @@
+"""The past as pages may show it: changes of tables that are shown, and what is in the way of a way back, in words."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from snaptable.admin import words
+from snaptable.errors import Conflict
+from snaptable.history import Change, Commit
+
+
+def visible(site: Any, changes: Iterable[Change]) -> list[Change]:
+    """Return the changes of tables that a site shows."""
+    shown = set(site.shown)
+    return [change for change in changes if change.table in shown]
+
+
+def label_of(site: Any, change: Change) -> str:
+    """Return what the row of a change is called; "" where that is its key, or it is erased."""
+    field = site.labels.fields.get(change.table)
+    value = (change.after or change.before or {}).get(field) if field else None
+    return "" if value is None or value == "" or str(value) == str(change.key) else str(value)
+
+
+def in_words(conflict: Conflict) -> str:
+    """Return what is in the way, as one says it."""
+    by = f" by #{conflict.by:,}" if conflict.by is not None else ""
+    field = conflict.field or "the row"
+    other = f"{conflict.other[0]} {words.short_key(conflict.other[1])}" if conflict.other else "another row"
+    said = {
+        "changed since": f"{field} was changed since{by}" if conflict.now is not None else f"it was deleted since{by}",
+        "key taken": f"its key has a row again{by}",
+        "unique": f"{other} has the same {field}",
+        "still referenced": f"{other} refers to it",
+        "refers to missing": f"{field} would refer to a row that is gone",
+        "purged": "what it was is erased",
+    }
+    return said.get(conflict.kind, conflict.kind)
+
+
+def counts_of(changes: Iterable[Change]) -> dict[str, int]:
+    """Return how many rows were added, changed and removed."""
+    counts = {"insert": 0, "replace": 0, "delete": 0}
+    for change in changes:
+        counts[change.kind] += 1
+    return counts
+
+
+def is_shown(site: Any, commit: Commit) -> bool:
+    """Return whether a commit changed something that a site shows, or migrated."""
+    return bool(commit.migrations) or not commit.changes or bool(visible(site, commit.changes))
