@@ -294,6 +294,10 @@ class CommitSource(Protocol):
     def first(self) -> int:
         """The earliest moment that can be reached; 0 while every commit is kept."""
 
+    @property
+    def leaves_numbers_out(self) -> bool:
+        """Whether numbers may be missing between commits: then only `first` says which are gone."""
+
     def status(self) -> HistoryStatus:
         """Return how far back the past can be seen; O(files)."""
 

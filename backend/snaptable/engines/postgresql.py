@@ -3,20 +3,23 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution
 from snaptable.captures import Capture
 from snaptable.changes import CommitRecord, ErasedKeys, Key
-from snaptable.contract import CommitNumber, CommitSource, Engine, RowState, Status, TableEngine
+from snaptable.contract import WRITER_TIMEOUT, CommitNumber, CommitSource, Engine, RowState, Status, TableEngine
 from snaptable.engines.options import EngineOptions
-from snaptable.errors import ConstraintError, HistoryError, OpenError
+from snaptable.engines.volatile import copy_of
+from snaptable.errors import BackupError, ConstraintError, HistoryError
 from snaptable.postgres import constraints
-from snaptable.postgres.engine import PostgresCore, UserTransaction
+from snaptable.postgres.engine import UserTransaction
 from snaptable.postgres.opening import Opened, Opener
+from snaptable.postgres.putting import put
 from snaptable.postgres.table import PostgresTable
+from snaptable.postgres.transaction import Transaction
 from snaptable.retention import FoundText
 
 T = TypeVar("T")
@@ -28,8 +31,7 @@ class PostgresEngine:
     directory: Path | None = None
 
     def __init__(self, opened: Opened) -> None:
-        self._opened = opened
-        self.core: PostgresCore = opened.core
+        self.core, self._past = opened.core, opened.past
         self._tables = {name: PostgresTable(self.core, rows) for name, rows in self.core.rows.items()}
 
     @classmethod
@@ -42,7 +44,7 @@ class PostgresEngine:
         names = () if options.schema_changes is None else options.schema_changes.names
         opener = Opener(
             options.url, options.schemas, options.postgres, options.read_only, options.history, options.fsync,
-            options.writer_timeout, names,
+            options.writer_timeout, names, options.retention,
         )  # fmt: skip
         return cls(opener.open())
 
@@ -73,8 +75,10 @@ class PostgresEngine:
 
     @property
     def commits(self) -> CommitSource:
-        """The commits that the server keeps."""
-        raise HistoryError("history on PostgreSQL is not there yet")
+        """The commits that are kept in the database."""
+        if self.core.commits is None:
+            raise HistoryError("the database was opened with history=False: it keeps no commits")
+        return self._past
 
     def row_json(self, table: str, key: Key) -> bytes | None:
         """Return the JSON of a row as the caller sees it, None if there is none."""
@@ -87,46 +91,64 @@ class PostgresEngine:
         return self.core.rows[table].images(self.core.fetch)
 
     @contextmanager
-    def writing(self, note: str | None, undoes: tuple[int, ...]) -> Iterator[CommitNumber]:  # noqa: ARG002
+    def writing(self, note: str | None, undoes: tuple[int, ...]) -> Iterator[CommitNumber]:
         """Return the context of a transaction, or of a part of the caller's, that says what it is for."""
-        raise HistoryError("history on PostgreSQL is not there yet")
-        yield CommitNumber()
+        number, outer = CommitNumber(), self.core.current
+        self.core.check_writable()
+        with self.transaction():
+            transaction = self._open_transaction()
+            yield number
+            transaction.take_note(note, undoes)
+        if outer is None:
+            number.sequence = transaction.sequence
 
-    def put(self, states: Iterable[RowState]) -> list[ConstraintError]:  # noqa: ARG002
-        """Put rows into states, inside `writing`."""
-        self._no_history()
+    def _open_transaction(self) -> Transaction:
+        transaction = self.core.current
+        assert transaction is not None
+        return transaction
 
-    def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> Engine:  # noqa: ARG002
-        """Return an engine in memory with the rows of an earlier commit."""
-        self._no_history()
+    def put(self, states: Iterable[RowState]) -> list[ConstraintError]:
+        """Put rows into states, inside `writing`; return every constraint that doesn't hold then."""
+        return put(self.core.rows, self._open_transaction(), states)
+
+    def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> Engine:
+        """Return an engine in memory with the rows of an earlier commit; O(n)."""
+        tables: dict[str, tuple[dict[Key, BaseModel], int]] = {}
+        with self.core.state_behind_barrier() as fetch:
+            present = 0 if self.core.commits is None else self.core.commits.last(fetch)
+            for name, rows in self.core.rows.items():
+                there = {} if rows.schema.transient else rows.all(fetch)
+                numbers = [key for key in there if isinstance(key, int)] if rows.schema.numbered else []
+                tables[name] = (there, max(numbers, default=0))
+        codecs = {name: rows.codec for name, rows in self.core.rows.items()}
+        return copy_of(codecs, tables, states(present), sequence, writable=writable, timeout=WRITER_TIMEOUT)
 
     @property
     def erased(self) -> ErasedKeys:
         """The keys whose content was erased from the commits."""
-        return {}
+        return self._past.erased
 
-    def take_note_of_erased(self, erased: ErasedKeys) -> None:  # noqa: ARG002
-        """Say in the commit of the open transaction which keys' content was erased."""
-        self._no_history()
+    def take_note_of_erased(self, erased: ErasedKeys) -> None:
+        """Say in the commit of the open transaction, inside `writing`, which keys' content was erased."""
+        transaction = self._open_transaction()
+        transaction.erased = erased
+        self._past.note_erased(transaction.ask, erased)
 
-    def forget(self, moment: int) -> None:  # noqa: ARG002
+    def forget(self, moment: int) -> None:
         """Forget the commits up to a moment."""
-        self._no_history()
+        self.core.write(lambda transaction: self._past.forget(transaction.ask, moment))
 
-    def rewrite_commits(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:  # noqa: ARG002
-        """Keep of the commits up to one only what a function returns of each."""
-        self._no_history()
+    def rewrite_commits(self, until: int, rewritten: Callable[[CommitRecord], CommitRecord]) -> int:
+        """Keep of the commits up to one only what a function returns of each, in one transaction."""
+        return self.core.write(lambda transaction: self._past.rewrite(transaction.ask, until, rewritten))
 
-    def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:  # noqa: ARG002
-        """Return where texts stand in files: there are none here."""
+    def find_texts(self, texts: Collection[bytes]) -> list[FoundText]:  # noqa: ARG002 - the server's files are its own
+        """Return none: what else the server keeps, such as its write-ahead log and backups, can't be searched here."""
         return []
 
     def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called after each commit; return what ends that."""
-        return self.core.on_commit(call)
-
-    def _no_history(self) -> NoReturn:
-        raise HistoryError("history on PostgreSQL is not there yet")
+        """Have a function called when there are more commits, of any process; return what ends that."""
+        return self.core.watch.listen(call)
 
     # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,27 +158,25 @@ class PostgresEngine:
 
     def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:  # noqa: ARG002
         """Refuse: a server's data is backed up by its own tools."""
-        raise OpenError("a database on PostgreSQL is backed up by pg_dump, or by the server's own archive")
+        raise BackupError("a database on PostgreSQL is backed up by pg_dump, or by the server's own archive")
 
     def refresh(self) -> int:
         """Return the last commit: every read sees what others committed."""
-        return self._sequence()
+        return self.core.last_commit()
 
     def check(self) -> list[str]:
         """Return which rows are not what the models say, a line each; O(n)."""
         return self.core.as_of_one_state(lambda: list(constraints.problems(self.core.rows, self.core.fetch)))
-
-    def _sequence(self) -> int:
-        return 0 if self.core.commits is None else self.core.commits.last(self.core.fetch)
 
     def status(self) -> Status:
         """Return how the database is doing; O(tables), and the rows of small ones."""
         refusal = self.core.refusal
         return Status(
             engine="postgresql",
-            sequence=self._sequence(),
+            sequence=self.core.last_commit(),
             writable=refusal is None,
             reason=None if refusal is None else str(refusal),
+            history=None if self.core.commits is None else self._past.status(),
             rows={name: rows.count(self.core.fetch) for name, rows in self.core.rows.items()},
         )
 

@@ -13,6 +13,7 @@ from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.captures import Capture
 from snaptable.changes import CommitRecord, ErasedKeys
+from snaptable.codec import Codec
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
 from snaptable.engines.captured_rows import captured_rows
 from snaptable.errors import ConstraintError, HistoryError, InvalidRow, ReadOnlyStore, TransactionError, listed
@@ -133,31 +134,15 @@ class InMemory:
     def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> "CopyEngine":
         """Return an engine with the rows of an earlier commit, which shares with this one those that are the same."""
         memory = self.memory
-        codecs = {name: rows.codec for name, rows in memory.tables.items()}
-        copy = MemoryEngine({name: codec.schema for name, codec in codecs.items()}, memory.writer_timeout, codecs)
-        # 1. The present rows: sharing them costs a copy of the dictionary, in C.
+        # The present rows: sharing them costs a copy of the dictionary, in C.
         with memory.latch:
             present = memory.durable_sequence
             tables = {
                 name: ({} if rows.schema.transient else rows.durable_rows(), rows.last_number)
                 for name, rows in memory.tables.items()
             }
-        # 2. Those that were otherwise, each decoded once.
-        unfit: dict[str, list[str]] = {}
-        for state in states(present):
-            rows = tables[state.table][0]
-            if state.row is None:
-                rows.pop(state.key, None)
-                continue
-            try:
-                rows[state.key] = codecs[state.table].decode(state.row, state.key)
-            except InvalidRow as error:
-                unfit.setdefault(state.table, []).append(str(error))
-        # 3. The indexes are built when they are first asked for.
-        for name, (rows, last_number) in tables.items():
-            copy.tables[name].adopt(rows, last_number)
-        copy.begin_at(sequence)
-        return CopyEngine(copy, writable=writable, unfit=unfit)
+        codecs = {name: rows.codec for name, rows in memory.tables.items()}
+        return copy_of(codecs, tables, states(present), sequence, writable=writable, timeout=memory.writer_timeout)
 
     def capture(self, folders: Sequence[str], migrations: Sequence[str]) -> Capture:  # noqa: ARG002 - no directory
         """Return the rows as files of a store of its own: what there is has none."""
@@ -293,6 +278,44 @@ class CopyEngine(VolatileEngine):
     def tables(self) -> Mapping[str, TableEngine[BaseModel]]:
         """The operations of each table, by name; those of a table with rows that don't fit say so."""
         return self._readable
+
+
+def copy_of(
+    codecs: Mapping[str, Codec],
+    tables: Mapping[str, tuple[dict[Key, BaseModel], int]],
+    states: Iterable[RowState],
+    sequence: int,
+    *,
+    writable: bool,
+    timeout: float,
+) -> CopyEngine:
+    """Return an engine in memory with present rows, but for those that were otherwise at a commit.
+
+    Args:
+        codecs: of each table.
+        tables: the present rows of each table, to be changed, and the last number that it gave out.
+        states: the rows that were otherwise.
+        sequence: the commit.
+        writable: whether it may be changed.
+        timeout: seconds that a write waits for another at most.
+    """
+    copy = MemoryEngine({name: codec.schema for name, codec in codecs.items()}, timeout, codecs)
+    # 1. The rows that were otherwise, each decoded once.
+    unfit: dict[str, list[str]] = {}
+    for state in states:
+        rows = tables[state.table][0]
+        if state.row is None:
+            rows.pop(state.key, None)
+            continue
+        try:
+            rows[state.key] = codecs[state.table].decode(state.row, state.key)
+        except InvalidRow as error:
+            unfit.setdefault(state.table, []).append(str(error))
+    # 2. The indexes are built when they are first asked for.
+    for name, (rows, last_number) in tables.items():
+        copy.tables[name].adopt(rows, last_number)
+    copy.begin_at(sequence)
+    return CopyEngine(copy, writable=writable, unfit=unfit)
 
 
 class _UnreadableTable:

@@ -73,18 +73,24 @@ class Feed:
 
     def _read(self) -> list[Commit]:
         """Return the next commits that there are, up to a bound; raises HistoryGone if they are gone."""
-        until = min(self._engine.commits.sequence, self.place + BATCH)
+        source = self._engine.commits
+        until = min(source.sequence, self.place + BATCH)
         commits: list[Commit] = []
         size = 0
         for commit in self._commits(self.place, until) if until > self.place else ():
-            if commit.sequence != self.place + 1 + len(commits):
-                raise gone(self._engine.commits, self.place)
+            if commit.sequence != self.place + 1 + len(commits) and not source.leaves_numbers_out:
+                raise gone(source, self.place)
             commits.append(commit)
             size += commit.size
             if size >= BATCH_BYTES:
                 return commits
-        if self.place + len(commits) < until:
-            raise gone(self._engine.commits, self.place)
+        if source.leaves_numbers_out:
+            if source.first > self.place:
+                raise gone(source, self.place)
+            if not commits:
+                self.place = max(until, self.place)  # none of these numbers is a commit's
+        elif self.place + len(commits) < until:
+            raise gone(source, self.place)
         return commits
 
     @property

@@ -91,11 +91,11 @@ def complete(source: CommitSource, after: int, until: int) -> Iterator[CommitRec
     expected = until
     for timed in source.newest_first(after, until):
         sequence = timed.record.sequence
-        if sequence != expected:
+        if sequence != expected and not source.leaves_numbers_out:
             break
-        expected -= 1
+        expected = sequence - 1
         yield timed.record
-    if expected != after:
+    if source.first > after if source.leaves_numbers_out else expected != after:
         raise gone(source, after)
 
 

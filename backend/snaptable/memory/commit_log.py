@@ -77,7 +77,10 @@ class RememberedCommits:
 
     Attributes:
         store: an id of their own.
+        leaves_numbers_out: whether numbers may be missing.
     """
+
+    leaves_numbers_out = False
 
     def __init__(self, last_visible: Callable[[], int], first: int = 0, retention: Retention = USUAL) -> None:
         """Begin without commits.

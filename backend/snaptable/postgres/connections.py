@@ -150,9 +150,14 @@ def _configure(session: Session) -> None:
 # ── the event loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def on_event_loop() -> bool:
+    """Return whether an event loop runs on this thread."""
+    return asyncio._get_running_loop() is not None
+
+
 def refuse_on_loop() -> None:
     """Raise TransactionError on a thread that runs an event loop, which every answer of a server would hold."""
-    if asyncio._get_running_loop() is not None:
+    if on_event_loop():
         raise TransactionError(
             "an event loop runs on this thread, and waiting for PostgreSQL would hold it: write `await db.read(fn, …)` "
             "for what reads, `await db.run(fn, …)` for what writes"

@@ -4,6 +4,7 @@ A commit: changes were written statement by statement → constraints are judged
 which gives it its number → COMMIT. Every transaction is serializable; one that loses against another is run again.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +31,12 @@ from snaptable.postgres.failures import ConnectionLost, as_own
 from snaptable.postgres.retry import Circuit, retried
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.transaction import ConstraintBroken, Transaction
+from snaptable.postgres.watching import Watch, pass_barrier
 
 T = TypeVar("T")
+logger = logging.getLogger("snaptable")
+PRUNED_EVERY = 1000
+"""After how many commits of this process it is looked whether there are more than are to be kept."""
 
 
 class PostgresCore:
@@ -59,12 +64,15 @@ class PostgresCore:
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
         )
+        self.prune: Callable[[Transaction], None] | None = None
+        """Forgets the commits that are not to be kept."""
+        self._until_pruned = PRUNED_EVERY
         self._closed: str | None = None
         """Why nothing is answered any more; None while it is."""
         self._stopped = False
         self._open_count = 0
         self._mutex = threading.Condition()
-        self._on_commit: tuple[Callable[[], None], ...] = ()
+        self.watch = Watch(connections, self.circuit, dialect)
 
     # ── the caller's transaction ────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,6 +111,31 @@ class PostgresCore:
         refuse_on_loop()
         return retried(lambda: self._in_transaction(lambda _: call(), read_only=True), self.circuit)
 
+    def last_commit(self) -> int:
+        """Return the last commit that readers see: inside a transaction, that it sees."""
+        if self.commits is None:
+            return 0
+        return self.watch.last() if self.current is None else self.commits.last(self.fetch)
+
+    @contextmanager
+    def state_behind_barrier(self) -> Iterator[Callable[..., Records]]:
+        """Return the context of a connection that sees exactly the commits up to the last one there is."""
+        self._check_open()
+        barrier = self._connections.connect()
+        try:
+            with self._connections.session() as session:
+                barrier.tell("begin isolation level read committed")
+                pass_barrier(barrier, self.dialect)
+                session.tell("begin isolation level repeatable read read only")
+                session.ask("select 1 from pg_class limit 1")  # the state is that of the first statement
+                barrier.close()
+                try:
+                    yield session.ask
+                finally:
+                    session.tell("rollback")
+        finally:
+            barrier.close()
+
     def write(self, work: Callable[[Transaction], T], *, parts: bool = False) -> T:
         """Return what a function gives that writes: as a transaction of its own, or a part of the caller's.
 
@@ -112,10 +145,10 @@ class PostgresCore:
         """
         transaction = self.current
         if transaction is None:
-            self._check_writable()
+            self.check_writable()
             refuse_on_loop()
             return retried(lambda: self._in_transaction(work), self.circuit)
-        self._check_writable()
+        self.check_writable()
         transaction.check_writable()
         if not parts:
             return work(transaction)
@@ -141,7 +174,8 @@ class PostgresCore:
         if self._closed is not None:
             raise DatabaseClosed(self._closed)
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Raise DatabaseClosed, or ReadOnlyStore where nothing may be written."""
         self._check_open()
         if self.refusal is not None:
             raise self.refusal
@@ -240,8 +274,19 @@ class PostgresCore:
             raise
         else:
             self._let_go(transaction)
-        for call in self._on_commit if net else ():
-            call()
+        if transaction.sequence is not None:
+            self.watch.committed()
+            self._count_commit()
+
+    def _count_commit(self) -> None:
+        """Have the commits pruned that are not to be kept, once every so many."""
+        self._until_pruned -= 1
+        if self._until_pruned < 0 and self.prune is not None:
+            self._until_pruned = PRUNED_EVERY
+            try:
+                self.write(self.prune)
+            except SnaptableError as error:
+                logger.warning("The history could not be pruned; this is tried again: %s", error)
 
     def _find_out(self, transaction: Transaction) -> None:
         """Return if a transaction was committed whose connection ended then; raise if it was not, or isn't known."""
@@ -279,7 +324,7 @@ class PostgresCore:
     def run_here(self, call: Callable[[], T], *, read_only: bool = False) -> T:
         """Return what a function gives, called as one transaction in this thread, again if it loses against another."""
         if not read_only:
-            self._check_writable()
+            self.check_writable()
         return retried(lambda: self._in_transaction(lambda _: not_awaitable(call()), read_only=read_only), self.circuit)
 
     async def run(self, call: Callable[[], T]) -> T:
@@ -291,15 +336,6 @@ class PostgresCore:
         """Call a function that only reads in a thread, as of one state."""
         self._check_open()
         return await self._threads.run(lambda: self.run_here(call, read_only=True))
-
-    def on_commit(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called after each commit of this process; return what ends that."""
-        self._on_commit = (*self._on_commit, call)
-
-        def end() -> None:
-            self._on_commit = tuple([each for each in self._on_commit if each is not call])
-
-        return end
 
     # ── closing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -323,6 +359,7 @@ class PostgresCore:
     def close(self) -> None:
         """Close connections and threads."""
         self._closed = "the database is not open"
+        self.watch.close()
         self._threads.close()
         self._connections.close()
 

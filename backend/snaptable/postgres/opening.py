@@ -25,8 +25,10 @@ from snaptable.postgres.dialect import DIALECTS, Dialect
 from snaptable.postgres.engine import PostgresCore
 from snaptable.postgres.failures import as_own, is_lost
 from snaptable.postgres.names import EXACT, PLACE, STATE, name_of
+from snaptable.postgres.past import RecordedCommits
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres_options import PostgresOptions
+from snaptable.retention import USUAL, Retention
 from snaptable.schema import TableSchema
 
 MOST_DIFFERENCES = 10
@@ -40,8 +42,7 @@ class Opened:
     """A database that was opened."""
 
     core: PostgresCore
-    store: str
-    dialect: Dialect
+    past: RecordedCommits
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Opener:
     fsync: bool = True
     writer_timeout: float = WRITER_TIMEOUT
     migrations: tuple[str, ...] = ()
+    retention: Retention = USUAL
     codecs: dict[str, Codec] = field(default_factory=dict)
 
     @property
@@ -96,7 +98,10 @@ class Opener:
         refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
         commits = CommitTable(self.dialect) if self.history else None
         core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal)
-        return Opened(core, state.store, self.dialect)
+        past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
+        if self.history and not self.read_only:
+            core.prune = lambda transaction: past.prune(transaction.ask, self.retention)
+        return Opened(core, past)
 
     def _settings(self) -> dict[str, str]:
         settings = {

@@ -109,9 +109,8 @@ class TableReader:
     def join(self, wanted: Select, other: "TableEngine[Any]", join: Join) -> list[tuple[BaseModel, object]]:
         """Return the rows of a query with what belongs to each in another table, as of one state."""
         theirs = cast("TableReader", other)
-        if not isinstance(theirs, TableReader) or theirs._core is not self._core:
-            name = theirs._rows.name if isinstance(theirs, TableReader) else join.on.model.__name__
-            raise InvalidQuery(f"{self._rows.name} and {name} are tables of two databases")
+        if theirs._core is not self._core:
+            raise InvalidQuery(f"{self._rows.name} and {theirs._rows.name} are tables of two databases")
         return self._core.as_of_one_state(lambda: self._join(wanted, theirs, join))
 
     def _join(self, wanted: Select, theirs: "TableReader", join: Join) -> list[tuple[BaseModel, object]]:

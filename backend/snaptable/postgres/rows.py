@@ -80,10 +80,14 @@ class TableRows:
     def _placed(self, record: tuple[Any, ...]) -> tuple[BaseModel, int]:
         return self.columns.row(record[:-1]), record[-1]
 
+    def all(self, fetch: Fetch) -> dict[Key, BaseModel]:
+        """Return every row by its key, in the order of insertion; O(n)."""
+        records = fetch(f"select {self.columns.select_list} from {self.sql} order by {_PLACE}")
+        return {self.key_of(row): row for row in map(self.columns.row, records)}
+
     def images(self, fetch: Fetch) -> dict[Key, bytes]:
         """Return the JSON of every row, in the order of insertion; O(n)."""
-        records = fetch(f"select {self.columns.select_list} from {self.sql} order by {_PLACE}")
-        return {self.key_of(row): self.codec.dump(row) for row in map(self.columns.row, records)}
+        return {key: self.codec.dump(row) for key, row in self.all(fetch).items()}
 
     def count(self, fetch: Fetch) -> int:
         """Return the number of rows; of a large table, the server's estimate."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,6 +15,8 @@ from snaptable.evaluation.expressions import evaluated
 from snaptable.postgres import constraints
 from snaptable.postgres.reading import TableReader
 from snaptable.postgres.transaction import Transaction
+
+T = TypeVar("T")
 
 
 class PostgresTable(TableReader):
@@ -141,9 +143,7 @@ class PostgresTable(TableReader):
 
         def remove(transaction: Transaction) -> BaseModel:
             """Remove it."""
-            placed = self._rows.placed(transaction.ask, key)
-            if placed is None:
-                raise self._missing(key)
+            placed = self._found(key, lambda: self._rows.placed(transaction.ask, key))
             constraints.delete(self._core.rows, transaction, self._rows, [placed])
             return placed[0]
 
@@ -188,15 +188,20 @@ class PostgresTable(TableReader):
         return answer
 
     def _existing(self, transaction: Transaction, key: object) -> BaseModel:
-        row = self._rows.get(transaction.ask, key)
-        if row is None:
-            raise self._missing(key)
-        return row
+        return self._found(key, lambda: self._rows.get(transaction.ask, key))
 
-    def _missing(self, key: object) -> RowNotFound:
-        """Return the error of a key that no row has; raises InvalidKey for what can't be one."""
-        self._rows.check_key(key)
-        return RowNotFound(f"{self._rows.name} has no row {key!r}", table=self._rows.name, key=key)
+    def _found(self, key: object, look_up: Callable[[], T | None]) -> T:
+        """Return what a look-up by key finds; raises RowNotFound, or InvalidKey for what can't be a key."""
+        name = self._rows.name
+        try:
+            row = look_up()
+        except TypeError:  # it can't be hashed
+            self._rows.check_key(key)
+            raise
+        if row is None:
+            self._rows.check_key(key)
+            raise RowNotFound(f"{name} has no row {key!r}", table=name, key=key)
+        return row
 
     # ── observing ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -53,6 +53,7 @@ class Transaction:
         changes: the rows that it changed, in order of first change.
         places: the places of rows that it deleted, which they get back if they are inserted again.
         is_committing: whether the server was told to commit.
+        going: rows that history deletes, once nothing refers to them.
     """
 
     def __init__(self, session: Session, attribution: Attribution | None = None, *, read_only: bool = False) -> None:
@@ -69,6 +70,7 @@ class Transaction:
         self.changes: dict[RowId, RowChange] = {}
         self.places: dict[RowId, int] = {}
         self.is_committing = False
+        self.going: dict[RowId, None] = {}
         self._undo: list[tuple[RowId, RowChange | None, int | None]] = []
         """What each change put something in the place of: the row's change before it, and its place."""
         self._depth = 0
@@ -134,7 +136,8 @@ class Transaction:
     def roll_back_to(self, savepoint: int) -> None:
         """Take back the innermost part; O(changes)."""
         if self.failure is None:
-            self.ask(f"rollback to savepoint s{self._depth}; release savepoint s{self._depth}")
+            self.ask(f"rollback to savepoint s{self._depth}")
+            self.ask(f"release savepoint s{self._depth}")
         self._depth -= 1
         while len(self._undo) > savepoint:
             row_id, change, place = self._undo.pop()

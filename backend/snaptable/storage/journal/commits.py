@@ -28,6 +28,9 @@ class JournalCommits:
         store: the store's id.
     """
 
+    leaves_numbers_out = False
+    """Whether numbers may be missing."""
+
     def __init__(self, files: Files, last_visible: Callable[[], int]) -> None:
         """Take the store's directory, and what gives the last durable commit that readers see."""
         self.store = ""

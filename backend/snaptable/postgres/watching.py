@@ -1,0 +1,126 @@
+"""Up to which commit readers may read, and who is told when there are more.
+
+Numbers are taken before commits end, so a reader who simply asks for those above the last would lose what ends later
+under a smaller number. Whoever reads waits at a barrier for those that have a number: an instant, for that is the last
+thing a transaction takes. What comes after it has greater numbers.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from psycopg import Error
+
+from snaptable.errors import SnaptableError
+from snaptable.postgres.connections import Connections, Session, on_event_loop
+from snaptable.postgres.dialect import Dialect
+from snaptable.postgres.failures import as_own
+from snaptable.postgres.names import BARRIER, COMMITS
+from snaptable.postgres.retry import Circuit, retried
+
+logger = logging.getLogger("snaptable")
+EVERY = 1.0
+"""Seconds between two looks for commits of other processes."""
+PAUSE = 0.02
+"""Seconds between two looks at least: each holds commits up for a moment."""
+PATIENCE = "5s"
+"""How long the barrier waits for a transaction that has a number and doesn't end."""
+_LAST = f"select coalesce(max(sequence), 0) from {COMMITS}"
+
+
+def pass_barrier(session: Session, dialect: Dialect) -> None:
+    """Wait, in a transaction of its own, for every commit that has a number; holds further ones up until it ends.
+
+    Raises:
+        Error: psycopg's: one of them doesn't end.
+    """
+    session.tell(f"set local lock_timeout = '{PATIENCE}'")
+    if dialect.barrier == "lock":
+        session.tell(f"lock table {COMMITS} in share mode")
+    else:
+        session.tell(f"select 1 from {BARRIER} for update")
+
+
+class Watch:
+    """What knows the last commit that readers may read."""
+
+    def __init__(self, connections: Connections, circuit: Circuit, dialect: Dialect) -> None:
+        self._connections, self._circuit, self._dialect = connections, circuit, dialect
+        self._seen = 0
+        self._calls: tuple[Callable[[], None], ...] = ()
+        self._news = threading.Event()
+        self._ends = False
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()
+
+    def last(self) -> int:
+        """Return the last commit that may be read; on an event loop, as of the last look."""
+        if on_event_loop():
+            return self._seen
+        return retried(self._look, self._circuit)
+
+    def _look(self) -> int:
+        with self._connections.session() as session:
+            session.tell("begin isolation level read committed")
+            try:
+                pass_barrier(session, self._dialect)
+                ((last,),) = session.ask(_LAST)
+                session.tell("rollback")
+            except Error:
+                session.tell("rollback")
+                raise
+        self._seen = max(self._seen, int(last))
+        return self._seen
+
+    # ── listeners ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def listen(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when there are more commits, of any process; return what ends that."""
+        with self._mutex:
+            self._calls = (*self._calls, call)
+            if self._thread is None and not self._ends:
+                self._thread = threading.Thread(target=self._run, name="snaptable-watch", daemon=True)
+                self._thread.start()
+        if not on_event_loop():
+            self.last()
+
+        def end() -> None:
+            with self._mutex:
+                self._calls = tuple([each for each in self._calls if each is not call])
+
+        return end
+
+    def committed(self) -> None:
+        """Take note that this process committed."""
+        if self._thread is not None:
+            self._news.set()
+
+    def _run(self) -> None:
+        while not self._ends:
+            self._news.wait(EVERY)
+            self._news.clear()
+            if self._ends:
+                return
+            if self._calls:
+                self._tell()
+            time.sleep(PAUSE)
+
+    def _tell(self) -> None:
+        before = self._seen
+        try:
+            last = self._look()
+        except (SnaptableError, Error) as error:
+            own = as_own(error) if isinstance(error, Error) else error
+            logger.warning("The commits could not be looked at; this is tried again: %s", own)
+            return
+        if last > before:
+            for call in self._calls:
+                call()
+
+    def close(self) -> None:
+        """End the thread, and tell the listeners that it ended."""
+        self._ends = True
+        self._news.set()
+        for call in self._calls:
+            call()
