@@ -15,6 +15,8 @@ from snaptable.postgres.dialect import Dialect
 from snaptable.postgres.names import BARRIER, COMMITS, STATE
 from snaptable.postgres.transaction import RowChange, RowId, Transaction, row_json
 
+LAST = f"select greatest(max(sequence), (select first from {STATE})) from {COMMITS}"
+"""The number of the last commit; where none is kept, that after which they are."""
 Net = list[tuple[RowId, RowChange]]
 
 
@@ -59,7 +61,7 @@ class CommitTable:
 
     def last(self, fetch: Callable[..., Any]) -> int:
         """Return the number of the last commit; where none is kept, that after which they are."""
-        ((last,),) = fetch(f"select greatest(max(sequence), (select first from {STATE})) from {COMMITS}")
+        ((last,),) = fetch(LAST)
         return int(last)
 
 

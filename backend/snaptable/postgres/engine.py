@@ -64,7 +64,7 @@ class PostgresCore:
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
         )
-        self.prune: Callable[[Transaction], None] | None = None
+        self.prune: Callable[[Callable[..., Records]], None] | None = None
         """Forgets the commits that are not to be kept."""
         self._until_pruned = PRUNED_EVERY
         self._closed: str | None = None
@@ -135,6 +135,17 @@ class PostgresCore:
                     session.tell("rollback")
         finally:
             barrier.close()
+
+    def aside(self, work: Callable[[Callable[..., Records]], None]) -> None:
+        """Call a function in a transaction that nothing else loses against: what it does concerns no rows of tables."""
+        with self._connections.session() as session:
+            session.tell("begin isolation level read committed")
+            try:
+                work(session.ask)
+                session.tell("commit")
+            except BaseException:
+                session.tell("rollback")
+                raise
 
     def write(self, work: Callable[[Transaction], T], *, parts: bool = False) -> T:
         """Return what a function gives that writes: as a transaction of its own, or a part of the caller's.
@@ -284,7 +295,7 @@ class PostgresCore:
         if self._until_pruned < 0 and self.prune is not None:
             self._until_pruned = PRUNED_EVERY
             try:
-                self.write(self.prune)
+                self.aside(self.prune)
             except SnaptableError as error:
                 logger.warning("The history could not be pruned; this is tried again: %s", error)
 

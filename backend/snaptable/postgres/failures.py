@@ -43,6 +43,11 @@ def as_own(error: Error) -> Exception:
         return ReadOnlyStore("PostgreSQL accepts no writes here: it is a standby, or was asked to read only")
     if isinstance(error, errors.QueryCanceled):
         return Unavailable("PostgreSQL took longer than it may for one statement, and ended it")
+    if isinstance(error, errors.ProgramLimitExceeded):
+        index = f" ({error.diag.constraint_name})" if error.diag.constraint_name else ""
+        return InvalidRow(
+            f"a value is too long for an index of PostgreSQL{index}, some 2,700 bytes; it was not written"
+        )
     if isinstance(error, errors.InFailedSqlTransaction):
         return TransactionError("a statement of this transaction failed before; begin another")
     if error.sqlstate is not None and error.sqlstate.startswith("53"):

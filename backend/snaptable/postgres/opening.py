@@ -100,7 +100,7 @@ class Opener:
         core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal)
         past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
         if self.history and not self.read_only:
-            core.prune = lambda transaction: past.prune(transaction.ask, self.retention)
+            core.prune = lambda ask: past.prune(ask, self.retention)
         return Opened(core, past)
 
     def _settings(self) -> dict[str, str]:

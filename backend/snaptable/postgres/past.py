@@ -12,6 +12,8 @@ from snaptable.retention import HistoryStatus, Retention
 
 BATCH = 200
 """Commits that are read at once."""
+COMMIT_BYTES = 64
+"""What a commit takes beside its record, about."""
 Fetch = Callable[..., Any]
 """Returns the records of a statement: in the caller's transaction, or by itself."""
 
@@ -138,12 +140,13 @@ class RecordedCommits:
             ((moment,),) = ask(days, {"days": float(retention.max_days)})
             if moment is not None:
                 self.forget(ask, moment)
-        ((size, count),) = ask(f"select pg_total_relation_size('{COMMITS}'::regclass), count(*) from {COMMITS}")
-        if size > retention.max_bytes and count:
-            spare = max(1, int(count * (1 - retention.max_bytes / size)))
-            ((moment,),) = ask(
-                f"select max(sequence) from (select sequence from {COMMITS} order by sequence limit {spare}) as oldest"
-            )
+        # What deleted rows leave in the table until it is vacuumed is not counted.
+        ((moment,),) = ask(
+            f"select max(sequence) from (select sequence, sum(pg_column_size(record) + {COMMIT_BYTES}) "
+            f"over (order by sequence desc) as size from {COMMITS}) as newest where size > %(bytes)b::int8",
+            {"bytes": retention.max_bytes},
+        )
+        if moment is not None:
             self.forget(ask, moment)
 
 

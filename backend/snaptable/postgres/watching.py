@@ -13,6 +13,7 @@ from collections.abc import Callable
 from psycopg import Error
 
 from snaptable.errors import SnaptableError
+from snaptable.postgres.commits import LAST
 from snaptable.postgres.connections import Connections, Session, on_event_loop
 from snaptable.postgres.dialect import Dialect
 from snaptable.postgres.failures import as_own
@@ -26,7 +27,6 @@ PAUSE = 0.02
 """Seconds between two looks at least: each holds commits up for a moment."""
 PATIENCE = "5s"
 """How long the barrier waits for a transaction that has a number and doesn't end."""
-_LAST = f"select coalesce(max(sequence), 0) from {COMMITS}"
 
 
 def pass_barrier(session: Session, dialect: Dialect) -> None:
@@ -65,7 +65,7 @@ class Watch:
             session.tell("begin isolation level read committed")
             try:
                 pass_barrier(session, self._dialect)
-                ((last,),) = session.ask(_LAST)
+                ((last,),) = session.ask(LAST)
                 session.tell("rollback")
             except Error:
                 session.tell("rollback")
