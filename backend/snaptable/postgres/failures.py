@@ -3,6 +3,7 @@
 from psycopg import Error, IntegrityError, InterfaceError, OperationalError, errors
 
 from snaptable.errors import (
+    InvalidRow,
     ReadOnlyStore,
     SnaptableError,
     TransactionConflict,
