@@ -1,34 +1,18 @@
 """The command `backend`: read the options, open the store, serve until told to stop; `backend check` verifies it."""
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from app.api.application import create_app
-from app.library import Library
-from app.resources import Resources
-from app.server import check_tls, serve
 from app.settings import Settings
-from snaptable import BackupError, OpenError, StoreLocked
-from snaptable.web.server import bind
-
-__all__ = ["Library", "create_app", "main"]
 
 DESCRIPTION = "Serve users, documents, extractions and annotations over HTTP, from one directory of readable files."
 EPILOG = "Each option can also be set as an environment variable, or in a file .env: --data-dir is BACKEND_DATA_DIR."
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
-
 CHECK = "check"
 COMMANDS = """Left out: serve. `check`: verify the store's rows, constraints and indexes, and the bytes of every
 document against their SHA-256; the store may be in use, and nothing is changed."""
-
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,51 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Of a check: 0 if all is sound, 1 if not.
     """
     command, settings = _parse(arguments)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each form that is not valid
-    if command == CHECK:
-        return _check(settings)
-    resources = Resources(settings)
-    try:
-        check_tls(settings)
-        with bind(settings.host, settings.port) as listener:
-            resources.open()
-            serve(resources, listener)
-    except StoreLocked as error:
-        # What the library advises after the semicolon, to open it read-only, is not for a server.
-        holder, _, _ = str(error).partition("; ")
-        return _fail(f"cannot open the store: {holder}; {LOCKED}")
-    except OpenError as error:
-        return _fail(f"cannot open the store: {error}")
-    except BackupError as error:
-        return _fail(f"backups can't be made: {error}")
-    except OSError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:  # while the store was being opened: the server itself stops in order
-        return EXIT_INTERRUPTED
-    finally:
-        resources.close_sync()
-    return 0
+    # Only now what serves: options, and what is wrong with them, shall not wait for the web framework.
+    from app.running import run_check, run_server
 
-
-def _check(settings: Settings) -> int:
-    """Write what is wrong with the store, a problem a line, and return the exit status."""
-    try:
-        with Library(settings.data_dir, read_only=True, banner=False) as db:
-            problems = db.check()
-            documents = db.documents.count()
-    except OpenError as error:
-        return _fail(f"cannot open the store: {error}")
-    summary = f"{len(problems)} problems" if problems else "sound"
-    lines = [f"{settings.data_dir}: {summary}; {documents} documents verified", *(f"  {line}" for line in problems)]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return EXIT_FAILED if problems else 0
-
-
-def _fail(reason: str) -> int:
-    """Write in one line why the server did not start, and return the exit status."""
-    sys.stderr.write(f"backend: {reason}\n")
-    return EXIT_FAILED
+    return run_check(settings) if command == CHECK else run_server(settings)
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[str | None, Settings]:

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.app.support import CHEAP_HASHING, Api, Json
 
-from app.main import create_app
+from app.api.application import create_app
 from app.settings import Settings
 
 Start = Callable[..., TestClient]

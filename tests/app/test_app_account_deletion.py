@@ -15,9 +15,9 @@ from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, PASSWORD, Api, check_problem, make_pdf, pointers, wait_for
 from tests.growth import assert_proportional
 
+from app.api.application import create_app
 from app.files.blobs import Blobs
 from app.library import Library
-from app.main import create_app
 from app.resources import Resources
 from app.services import documents, erasure, users
 from app.services.erasure import SLICE, Erasure

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, Api, make_pdf, run_to_end, serving, wait_for
 
+from app.api.application import create_app
 from app.files.blobs import Blobs
-from app.main import create_app
 from app.resources import Resources
 from app.services import backups
 from app.settings import Settings

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, Api, Json, annotation, check_problem, make_pdf, wait_for
 
+from app.api.application import create_app
 from app.files.blobs import Blobs
 from app.library import Library
-from app.main import create_app
 from app.resources import Resources
 from app.services import documents, quotas, uploads
 from app.services.documents import AT_ONCE

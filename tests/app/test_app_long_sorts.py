@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, check_problem
 
+from app.api.application import create_app
 from app.library import Library
-from app.main import create_app
 from app.resources import Resources
 from app.security.turns import Turns
 from app.settings import Settings

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from tests.app.support import CHEAP_HASHING, Api, annotation, check_problem, make_pdf
 
+from app.api.application import create_app
 from app.library import Library
-from app.main import create_app
 from app.resources import Resources
 from app.services.documents import named_in_history
 from app.settings import Settings

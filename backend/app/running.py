@@ -1,0 +1,70 @@
+"""What the command `backend` does: serve a store until told to stop, or check it. Returns the exit status."""
+
+import logging
+import sys
+
+from app.library import Library
+from app.resources import Resources
+from app.server import check_tls, serve
+from app.settings import Settings
+from snaptable import BackupError, OpenError, StoreLocked
+from snaptable.web.server import bind
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def run_server(settings: Settings) -> int:
+    """Serve until told to stop, and return the exit status: 0 after a stop, 1 if it could not start."""
+    log_to_standard_error()
+    resources = Resources(settings)
+    try:
+        check_tls(settings)
+        with bind(settings.host, settings.port) as listener:
+            resources.open()
+            serve(resources, listener)
+    except StoreLocked as error:
+        # What the library advises after the semicolon, to open it read-only, is not for a server.
+        holder, _, _ = str(error).partition("; ")
+        return _fail(f"cannot open the store: {holder}; {LOCKED}")
+    except OpenError as error:
+        return _fail(f"cannot open the store: {error}")
+    except BackupError as error:
+        return _fail(f"backups can't be made: {error}")
+    except OSError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:  # while the store was being opened: the server itself stops in order
+        return EXIT_INTERRUPTED
+    finally:
+        resources.close_sync()
+    return 0
+
+
+def log_to_standard_error() -> None:
+    """Have the log written to standard error, a line each."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each form that is not valid
+
+
+def run_check(settings: Settings) -> int:
+    """Write what is wrong with the store, a problem a line, and return the exit status: 0 if all is sound, else 1."""
+    log_to_standard_error()
+    try:
+        with Library(settings.data_dir, read_only=True, banner=False) as db:
+            problems = db.check()
+            documents = db.documents.count()
+    except OpenError as error:
+        return _fail(f"cannot open the store: {error}")
+    summary = f"{len(problems)} problems" if problems else "sound"
+    lines = [f"{settings.data_dir}: {summary}; {documents} documents verified", *(f"  {line}" for line in problems)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_FAILED if problems else 0
+
+
+def _fail(reason: str) -> int:
+    """Write in one line why the server did not start, and return the exit status."""
+    sys.stderr.write(f"backend: {reason}\n")
+    return EXIT_FAILED
