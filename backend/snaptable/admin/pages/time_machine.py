@@ -189,7 +189,7 @@ def _page_of(visit: Visit, db: Database, table: ShownTable) -> dict[str, Any]:
     past = db.tables[table.name]
     column: Any = table.schema.columns[table.schema.key]
     page = past.order_by(column).page(limit=PAGE, after=visit.query.get("cursor") or None)
-    cells = Cells(table.fields, visit.row_url)
+    cells = Cells(table.fields, visit.row_url, visit.site.tables)
     labels = {
         each.name: visit.site.labels.of_keys(db.tables[each.target], [getattr(row, each.name) for row in page.items])
         for each in table.fields
