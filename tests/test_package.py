@@ -116,6 +116,7 @@ def test_the_wheel_holds_the_library_and_its_plugin_only(installed: Installed) -
         names = wheel.namelist()
     assert top_level(names) == {"snaptable", "_snaptable_pytest.py"}
     assert "snaptable/py.typed" in names
+    assert {"snaptable/admin/static/admin.js", "snaptable/admin/templates/base.html"} <= set(names)
 
 
 def test_uninstalling_removes_nothing_of_the_users(installed: Installed) -> None:

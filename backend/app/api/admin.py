@@ -47,7 +47,7 @@ class BackendAdmins:
         return Admin(found[0].email) if found is not None and users.is_admin(found[0]) else None
 
     def still(self, admin: Admin) -> bool:
-        """Return whether somebody is an admin still."""
+        """Return whether an admin has remained one."""
         return users.is_admin(users.by_email(self._resources.db, admin.name))
 
     def lacks_admin(self) -> bool:
@@ -55,7 +55,7 @@ class BackendAdmins:
         return self._resources.db.is_open and users.lacks_admin(self._resources.db)
 
     async def make_first(self, name: str, password: str) -> Admin | str:
-        """Make somebody the first admin, or return why not."""
+        """Make the first admin, of a user or of a new account, or return why not."""
         given = _credentials(name, password)
         if reason := _not_valid(given):
             return reason

@@ -39,7 +39,7 @@ client_address: ContextVar[str] = ContextVar("snaptable.admin.client_address", d
 
 @dataclass(frozen=True)
 class Admin:
-    """Somebody who may use the admin page.
+    """A person who may use the admin page.
 
     Attributes:
         name: the actor of the commits they make.
@@ -55,7 +55,7 @@ class AdminAuth(Protocol):
         """Return the admin of a name and a password; None if there is none. Asked again before what can't be undone."""
 
     async def is_admin(self, request: Request) -> Admin | bool | None:
-        """Return the admin whom the application's own session, if it has any, lets in; None or False for nobody."""
+        """Return the admin whom the application's own session, if it has any, lets in; None or False for none."""
 
 
 @runtime_checkable
@@ -63,10 +63,10 @@ class FirstAdminAuth(Protocol):
     """An `AdminAuth` whose first admin comes by a link that is written at the start, and good once."""
 
     def lacks_admin(self) -> bool:
-        """Return whether nobody could log in."""
+        """Return whether there is no admin who could log in."""
 
     async def make_first(self, name: str, password: str) -> Admin | str:
-        """Make somebody the first admin, or return why not, in words."""
+        """Make the first admin of a name and a password, or return why not, in words."""
 
 
 @runtime_checkable
@@ -170,7 +170,7 @@ class Access:
     """Lets admins in, and counts those that fail."""
 
     def __init__(self, auth: AdminAuth | None) -> None:
-        """Take who decides; None for whoever has the link."""
+        """Take what says who is an admin; None if the link is all that is asked for."""
         self.auth = auth
         self.sessions = Sessions()
         self.link = LinkToken(once=False) if auth is None else LinkToken(once=True, seconds=FIRST_ADMIN_SECONDS)
@@ -184,7 +184,7 @@ class Access:
 
     @property
     def has_link(self) -> bool:
-        """Whether a link lets anybody in."""
+        """Whether there is a link that lets in."""
         return self.auth is None or self.wants_first_admin
 
     async def session_of(self, request: Request, cookie: str | None) -> Session | None:

@@ -1,4 +1,4 @@
-"""Edits of rows as they are typed: controls for values, values for texts, and a save that overwrites nobody's change.
+"""Edits of rows as they are typed: controls for values, values for texts, and a save that overwrites no other change.
 
 An edit says of each field what the editor saw and what it is to be. A field that is otherwise by then is a conflict,
 which the editor decides; other fields of the row may have changed meanwhile.
@@ -149,7 +149,7 @@ class Trouble:
     Attributes:
         key, field: where; "" for the whole row.
         detail: in words.
-        is_conflict: whether somebody else changed the field meanwhile.
+        is_conflict: whether the field was changed meanwhile.
         now: then the value that it has, as JSON.
         other: the row in the way, as (table, key); None for none.
     """

@@ -1,7 +1,7 @@
 """The filter bar: `pages >= 10`, `role in user,admin`, `tags has urgent`, any text; the same words as the REST lists.
 
 A filter is a parameter of the address, as a router's list takes it: `pages__gte=10`. So what the bar says can be sent
-to somebody, and asked of the API.
+in a letter, and asked of the API.
 """
 
 import re
@@ -115,7 +115,7 @@ class TableFilters:
                           and not each.is_key), None)  # fmt: skip
             if field is not None:
                 parts.append(form.format(field.name, *field.choices[:1]))
-        return ", ".join([*parts[:2], "or any text"])
+        return ", ".join([*parts[:2], "or any text"]) if parts else "any text"
 
     @property
     def required(self) -> str:

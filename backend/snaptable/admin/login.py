@@ -32,7 +32,7 @@ class _WayIn:
         self.site, self.access = site, site.access
 
     async def show(self, request: Request) -> Response:
-        """Show the login, or whatever else lets somebody in."""
+        """Show the login, by password or by token."""
         return await self._page(Visit(self.site, request, None))
 
     async def log_in(self, request: Request) -> Response:

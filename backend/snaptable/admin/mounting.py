@@ -25,7 +25,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing inline, nothing of another host, in nobody's frame."""
+"""Nothing inline, nothing of another host, in no frame."""
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -53,8 +53,8 @@ def mount_admin(
 ) -> Site[Any]:
     """Add the admin page of a database to an application, and return its site.
 
-    Without `auth` whoever has the link may enter that each start writes to standard error, with a token that is good
-    until the process ends. With it, its admins log in by name and password, or come with a session of the application.
+    Without `auth` a link lets in that each start writes to standard error; its token is good until the process ends.
+    With it, its admins log in by name and password, or come with a session of the application.
 
     Args:
         app: a FastAPI or Starlette application.

@@ -92,7 +92,7 @@ class Site(Generic[D]):
 
     @property
     def link(self) -> str | None:
-        """The path that lets in whoever opens it; None if a login does."""
+        """The path that lets in without a login; None if there is none."""
         return f"{self.path}/enter?token={self.access.link.text}" if self.access.has_link else None
 
     @property

@@ -4,7 +4,7 @@ import re
 from html import unescape
 
 import pytest
-from tests.snaptable.admin.library import SECRET, Mark, library
+from tests.snaptable.admin.library import SECRET, Browser, Document, Mark, library
 
 
 def keys(page: str) -> list[str]:
@@ -146,3 +146,26 @@ def test_the_overview_shows_figures_and_commits() -> None:
         assert f"sequence {db.history.sequence}" in page
         assert "In memory" in page
         assert "holds, in all" in browser.post("/admin/check")
+
+
+def test_a_page_costs_the_same_at_any_size() -> None:
+    """Ensure that the first page of a table, newest first or by an index, doesn't grow with the table."""
+
+    def best(browser: Browser, path: str) -> float:
+        answers = [browser.client.get(path).headers["server-timing"] for _ in range(7)]
+        return min(float(re.findall(r"total;dur=([\d.]+)", each)[0]) for each in answers)
+
+    with library() as (db, browser):
+        paths = (
+            "/admin/tables/documents",
+            "/admin/tables/documents?sort=-pages",
+            "/admin/tables/documents?pages__gte=5",
+        )
+        times: list[list[float]] = []
+        for begin, end in ((0, 500), (500, 4_000)):
+            db.documents.insert_many(
+                Document(id=f"m{n}", user_id="ada", filename="x", pages=n) for n in range(begin, end)
+            )
+            times.append([best(browser, path) for path in paths])
+        for path, small, large in zip(paths, *times, strict=True):
+            assert large < 2 * small + 5, path

@@ -193,7 +193,7 @@ def _page_of(visit: Visit, db: Database, table: ShownTable) -> dict[str, Any]:
     labels = {
         each.name: visit.site.labels.of_keys(db.tables[each.target], [getattr(row, each.name) for row in page.items])
         for each in table.fields
-        if each.target is not None and each.kind != "secret" and not db.tables[each.target].schema.transient
+        if each.target in visit.site.tables and each.kind != "secret" and not db.tables[each.target].schema.transient
     }
     rows = [
         (
