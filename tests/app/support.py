@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from pypdf import PdfWriter
+
+from app.main import main
 
 CHEAP_HASHING = {"argon2_memory": 64, "argon2_passes": 1, "argon2_lanes": 1}
 PASSWORD = "correct horse battery"
@@ -237,6 +240,20 @@ def run_backend(arguments: Sequence[str]) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
+
+
+def run_in_process(arguments: Sequence[str]) -> tuple[int, str]:
+    """Call the command in this process, and return its exit status and what it wrote: for starts that are refused."""
+    written = io.StringIO()
+    with redirect_stdout(written), redirect_stderr(written):
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        except BaseException:
+            written.write(traceback.format_exc())
+            status = 1
+    return status, written.getvalue()
 
 
 def run_to_end(arguments: Sequence[str], seconds: float = 20) -> tuple[int, str]:

@@ -12,7 +12,7 @@ import pyrage
 import pytest
 from pydantic import ValidationError
 from tests.app.conftest import Start
-from tests.app.support import CHEAP_HASHING, Api, make_pdf, run_to_end, serving, wait_for
+from tests.app.support import CHEAP_HASHING, Api, make_pdf, run_in_process, serving, wait_for
 
 from app.api.application import create_app
 from app.files.blobs import Blobs
@@ -238,7 +238,7 @@ def test_settings_that_can_make_none(tmp_path: Path) -> None:
         (("--backup-dir", inside), "among the store's own files"),
         (("--backup-dir", str(tmp_path / "b"), "--backup-to", "nobody"), "no public key"),
     ):
-        status, output = run_to_end(["--data-dir", str(tmp_path / "data"), "--port", "0", *options])
+        status, output = run_in_process(["--data-dir", str(tmp_path / "data"), "--port", "0", *options])
         assert status == 1
         assert "backups can't be made: " in output
         assert reason in output

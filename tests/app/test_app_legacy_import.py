@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
-from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, Process, as_data_url, make_pdf, run_to_end
+from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, Process, as_data_url, make_pdf, run_in_process
 
 from app.files.blobs import StagedBlob
 from snaptable import OpenError
@@ -196,7 +196,7 @@ def test_a_row_that_does_not_fit_is_reported_and_nothing_changed(
     content[path[0]][path[1]][path[2]] = value
     before = put(tmp_path, content)
     cheap = [f"--{name.replace('_', '-')}={number}" for name, number in CHEAP_HASHING.items()]
-    status, output = run_to_end(["--port=0", f"--data-dir={tmp_path / 'data'}", *cheap])
+    status, output = run_in_process(["--port=0", f"--data-dir={tmp_path / 'data'}", *cheap])
     assert status == 1
     for word in words:
         assert word in output

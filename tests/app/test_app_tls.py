@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.app.support import Api, Process, make_pdf, run_to_end, serving
+from tests.app.support import Api, Process, make_pdf, run_in_process, serving
 
 YEAR = "max-age=31536000"
 
@@ -135,5 +135,5 @@ def test_a_pair_that_can_not_be_used_ends_the_start(tmp_path: Path, pair: tuple[
         ([f"--tls-certificate={wrong}", f"--tls-key={key}"], 1, "wrong.pem"),
         ([f"--tls-certificate={certificate}", f"--tls-key={wrong}"], 1, "wrong.pem"),
     ]:
-        ended, output = run_to_end(["--port=0", data, *options])
+        ended, output = run_in_process(["--port=0", data, *options])
         assert (ended, words in output, "Traceback" in output) == (status, True, False), output
