@@ -5,7 +5,7 @@ from typing import Any
 
 from snaptable.admin import words
 from snaptable.errors import Conflict
-from snaptable.history import Change, Commit
+from snaptable.history import Change
 
 
 def visible(site: Any, changes: Iterable[Change]) -> list[Change]:
@@ -43,8 +43,3 @@ def counts_of(changes: Iterable[Change]) -> dict[str, int]:
     for change in changes:
         counts[change.kind] += 1
     return counts
-
-
-def is_shown(site: Any, commit: Commit) -> bool:
-    """Return whether a commit changed something that a site shows, or migrated."""
-    return bool(commit.migrations) or not commit.changes or bool(visible(site, commit.changes))

@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from snaptable import HistoryGone, SnaptableError
+from snaptable.admin import past
 from snaptable.admin.filters import Chip
 from snaptable.admin.moments import day_name, moment_of, sequence_at
-from snaptable.admin.past_shown import label_of, visible
+from snaptable.admin.past_shown import label_of
 from snaptable.admin.site import COOKIE, NavItem, Site, Visit
 from snaptable.history import Change, Commit
 from snaptable.web.problems import Problem
@@ -88,7 +89,6 @@ def show(visit: Visit) -> Response:
         sequence=history.sequence,
         first=history.first,
         asked=asked,
-        changes_shown=CHANGES,
     )
 
 
@@ -106,9 +106,10 @@ def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[dic
         if len(found) == PAGE or (time.perf_counter() - began > LOOK_SECONDS and last is not None):
             return found, last
         last = commit.sequence
-        changes = [change for change in visible(visit.site, commit.changes) if _fits(asked.filters, change)]
-        if (changes or commit.migrations) and _is_by(commit, asked.filters.get("actor")):
-            found.append({"commit": commit, "changes": changes, "labels": [label_of(visit.site, c) for c in changes]})
+        changes, count = _shown_of(visit, asked, commit) if _is_by(commit, asked.filters.get("actor")) else ([], 0)
+        if changes or (commit.migrations and not asked.filters):
+            labels = [label_of(visit.site, change) for change in changes]
+            found.append({"commit": commit, "changes": changes, "count": count, "labels": labels})
     return found, None
 
 
@@ -135,13 +136,22 @@ def _commits(visit: Visit, asked: Asked, errors: dict[str, str]) -> Iterator[Com
     return db.history.commits(table if key is not None else None, key, since=since, until=max(until, since))
 
 
-def _fits(filters: dict[str, str], change: Change) -> bool:
-    """Return whether a change is of the table, the row and the field that are asked for."""
-    table, key, field = filters.get("table"), filters.get("key"), filters.get("field")
-    if table is not None and change.table != table:
-        return False
-    if key is not None and str(change.key) != key:
-        return False
+def _shown_of(visit: Visit, asked: Asked, commit: Commit) -> tuple[list[Change], int]:
+    """Return the first changes of a commit that are asked for, and how many there are; few of them are parsed."""
+    filters = asked.filters
+    if "key" in filters:
+        part = past.of_row(commit, filters["table"], filters["key"])
+        found = [change for change in part.changes if _has_field(filters, change)]
+        return found, len(found)
+    tables = [filters["table"]] if "table" in filters else visit.site.shown
+    part, count = past.shown(commit, tables, CHANGES if "field" not in filters else past.MOST)
+    found = [change for change in part.changes if _has_field(filters, change)]
+    return found[:CHANGES], count if "field" not in filters else len(found)
+
+
+def _has_field(filters: dict[str, str], change: Change) -> bool:
+    """Return whether a change is of the field that is asked for, if one is."""
+    field = filters.get("field")
     return field is None or (field in change.changed and change.kind == "replace")
 
 
@@ -233,7 +243,7 @@ class Streams:
                 commit = following.result()
                 if commit is None:
                     return
-                if visible(visit.site, commit.changes) or commit.migrations:
+                if past.shown(commit, visit.site.shown, 0)[1] or commit.migrations:
                     yield f"event: commit\ndata: {json.dumps({'sequence': commit.sequence})}\n\n"
                 following = asyncio.ensure_future(_next_of(commits))
         finally:
