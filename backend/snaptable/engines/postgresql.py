@@ -41,10 +41,9 @@ class PostgresEngine:
         Raises:
             OpenError: it can't be opened; the subclasses say why.
         """
-        names = () if options.schema_changes is None else options.schema_changes.names
         opener = Opener(
             options.url, options.schemas, options.postgres, options.read_only, options.history, options.fsync,
-            options.writer_timeout, names, options.retention,
+            options.writer_timeout, options.schema_changes, options.retention,
         )  # fmt: skip
         return cls(opener.open())
 

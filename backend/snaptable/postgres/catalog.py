@@ -31,6 +31,19 @@ class FoundColumn:
     is_required: bool
 
 
+@dataclass(frozen=True)
+class MadeTable:
+    """What the engine made of a table: all else there is of other makers.
+
+    Attributes:
+        columns: the fields' columns, each with the family of its values.
+        indexes: the names of its indexes and unique keys.
+    """
+
+    columns: dict[str, str]
+    indexes: list[str]
+
+
 @dataclass
 class State:
     """The engine's own row.
@@ -39,7 +52,7 @@ class State:
         store: an id of what the commits are the commits of.
         format: of the engine's tables.
         migrations: the names of those that were applied.
-        made: the names of the indexes that the engine made, by table.
+        made: what the engine made, by table.
         first: the earliest moment that can be reached.
         purged: the last commit from which something was purged.
         erased: the keys whose content was erased.
@@ -48,7 +61,7 @@ class State:
     store: str
     format: int
     migrations: tuple[str, ...]
-    made: dict[str, list[str]]
+    made: dict[str, MadeTable]
     first: int = 0
     purged: int = 0
     erased: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -90,7 +103,8 @@ def read_state(fetch: Callable[..., Any]) -> State | None:
     if not records:
         return None
     store, number, migrations, made, first, purged, erased = records[0]
-    return State(store, number, tuple(json.loads(migrations)), json.loads(made), first, purged, json.loads(erased))
+    tables = {name: MadeTable(each["columns"], each["indexes"]) for name, each in json.loads(made).items()}
+    return State(store, number, tuple(json.loads(migrations)), tables, first, purged, json.loads(erased))
 
 
 def _own_type(kind: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.postgres.connections import Session
 from snaptable.postgres.dialect import Dialect
 from snaptable.postgres.names import BARRIER, COMMITS, STATE
 from snaptable.postgres.transaction import RowChange, RowId, Transaction, row_json
@@ -44,10 +45,14 @@ class CommitTable:
             session.tell(self._dialect.judge_now)
         if self._dialect.barrier == "row":
             session.tell(f"select 1 from {BARRIER} for share")
+        transaction.sequence, transaction.xid = self.add_record(session, record)
+
+    def add_record(self, session: Session, record: CommitRecord) -> tuple[int, str]:
+        """Write a record in the open transaction; return its number, and the transaction's on the server."""
         from snaptable.storage.journal.format import encode_commit
 
         ((sequence, xid),) = session.ask(self._insert, {"record": encode_commit(record).decode()})
-        transaction.sequence, transaction.xid = sequence, xid
+        return int(sequence), str(xid)
 
     @staticmethod
     def record_of(transaction: Transaction, net: Net) -> CommitRecord | None:

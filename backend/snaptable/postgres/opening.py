@@ -7,16 +7,17 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from psycopg import Error
 
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
-from snaptable.errors import OpenError, ReadOnlyStore, SchemaMismatch, UnsupportedFormat, listed
+from snaptable.errors import OpenError, ReadOnlyStore, SchemaMismatch, UnsupportedFormat
 from snaptable.postgres import catalog
-from snaptable.postgres.catalog import FORMAT, Catalog
+from snaptable.postgres.catalog import FORMAT, Catalog, MadeTable, State
 from snaptable.postgres.columns import StoredColumns
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.connections import Connections, Session, Threads
@@ -24,15 +25,15 @@ from snaptable.postgres.ddl import TableDdl, create_own_tables, create_reference
 from snaptable.postgres.dialect import DIALECTS, Dialect
 from snaptable.postgres.engine import PostgresCore
 from snaptable.postgres.failures import as_own, is_lost
-from snaptable.postgres.names import EXACT, PLACE, STATE, name_of
+from snaptable.postgres.migrating import Migrating
+from snaptable.postgres.names import STATE, name_of
 from snaptable.postgres.past import RecordedCommits
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import USUAL, Retention
 from snaptable.schema import TableSchema
+from snaptable.storage.migration import SchemaChanges
 
-MOST_DIFFERENCES = 10
-"""That a message lists."""
 _LOCK = 0x736E6170
 """The number of the lock under which tables are made: one opening at a time."""
 
@@ -56,8 +57,9 @@ class Opener:
     history: bool = True
     fsync: bool = True
     writer_timeout: float = WRITER_TIMEOUT
-    migrations: tuple[str, ...] = ()
+    changes: SchemaChanges | None = None
     retention: Retention = USUAL
+    shown: str = "the database"
     codecs: dict[str, Codec] = field(default_factory=dict)
 
     @property
@@ -136,7 +138,7 @@ class Opener:
         """Return whether nothing is to be made.
 
         Raises:
-            OpenError: it can't be made: what is there is of another format, or not what the models say.
+            OpenError: what is there is of another format, or of a newer version of the program.
         """
         if found.state is None:
             return False
@@ -144,32 +146,12 @@ class Opener:
             raise UnsupportedFormat(
                 f"the database was written by a newer version (format {found.state.format}; this one reads {FORMAT})"
             )
+        if self.changes is not None and self.changes.pending(found.state.migrations, self.shown):
+            return False
         tables = self._ddl(found)
-        differences = [each for name in tables for each in self._differences(tables[name], found)]
-        if differences:
-            raise SchemaMismatch(
-                f"the tables are not what the models say: {'; '.join(listed(differences, MOST_DIFFERENCES))}"
-            )
-        return all(name_of(name) in found.tables for name in tables) and made_of(tables) == found.state.made
-
-    def _differences(self, table: TableDdl, found: Catalog) -> Iterator[str]:
-        """Yield how a table that there is differs from its model."""
-        name = name_of(table.schema.name)
-        there = found.tables.get(name)
-        if there is None:
-            return
-        known = {PLACE, EXACT}
-        for column in table.columns.by_name.values():
-            wanted = {column.stored_name: column.sql} | ({column.twin_name: "bool"} if column.twin else {})
-            known |= wanted.keys()
-            for stored, kind in wanted.items():
-                if stored not in there:
-                    yield f"{name} has no column {stored}"
-                elif there[stored].type != kind:
-                    yield f"{name}.{stored} is of {there[stored].type}, not of {kind}"
-        for stored, column_there in there.items():
-            if stored not in known and column_there.is_required:
-                yield f"{name}.{stored} is required, and {table.schema.model.__name__} has no such field"
+        wanted = {name: _made(table) for name, table in tables.items()}
+        is_there = all(name_of(name) in found.tables for name in tables)
+        return is_there and wanted == found.state.made and not any(map(partial(_differs, found), tables.values()))
 
     # ── making ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,8 +165,7 @@ class Opener:
                 session.tell(f"select pg_advisory_xact_lock({_LOCK})")
             found = catalog.read_catalog(session.ask)
             if not self._fits(found):
-                statements = ";\n".join(self._statements(found))
-                session.execute(statements)
+                self._change(session, found)
                 found = catalog.read_catalog(session.ask)
             session.tell("commit")
         except BaseException:
@@ -192,9 +173,31 @@ class Opener:
             raise
         return found
 
-    def _statements(self, found: Catalog) -> Iterator[str]:
-        """Yield what makes the database what the models say."""
+    def _change(self, session: Session, found: Catalog) -> None:
+        """Make the database what the models say, inside the opening's transaction."""
         tables = self._ddl(found)
+        differing = {
+            name
+            for name, table in tables.items()
+            if name_of(name) in found.tables
+            and (_differs(found, table) or (found.state is not None and _lost_columns(found.state, name, table)))
+        }
+        if found.state is None and differing:
+            raise SchemaMismatch(f"{self.shown}: there are tables {', '.join(sorted(differing))} of other makers")
+        record = None
+        if found.state is not None:
+            migrating = Migrating(session, found, tables, self.codecs, self.changes, self.shown)
+            if differing or migrating.pending:
+                record = migrating.run(differing)
+                found = catalog.read_catalog(session.ask)
+            migrating.refuse_left_tables(found)
+        # A cursor without binary results takes many statements at once.
+        session.execute(";\n".join(self._statements(found, tables)))
+        if record is not None and self.history:
+            CommitTable(self.dialect).add_record(session, record)
+
+    def _statements(self, found: Catalog, tables: dict[str, TableDdl]) -> Iterator[str]:
+        """Yield what makes the tables and indexes that are missing, and takes note of it."""
         yield from create_own_tables(self.dialect)
         missing = {name: None for name in tables if name_of(name) not in found.tables}
         for name in missing:
@@ -203,21 +206,45 @@ class Opener:
         made = found.state.made if found.state is not None else {}
         for name, table in tables.items():
             if name not in missing:
-                yield from _changed_indexes(table, set(made.get(name, ())), found.indexes.get(name_of(name), set()))
+                known = set(made[name].indexes) if name in made else set()
+                yield from _changed_indexes(table, known, found.indexes.get(name_of(name), set()))
         text = _literal(json.dumps(made_of(tables)))
+        names = _literal(json.dumps(list(self.changes.names if self.changes is not None else ())))
         if found.state is None:
-            names = _literal(json.dumps(list(self.migrations)))
             yield (
                 f"insert into {STATE} (store, format, migrations, made, erased) values "
                 f"('{uuid4()}', {FORMAT}, {names}, {text}, '{{}}') on conflict do nothing"
             )
         else:
-            yield f"update {STATE} set made = {text}"
+            yield f"update {STATE} set made = {text}, migrations = {names}"
 
 
-def made_of(tables: Mapping[str, TableDdl]) -> dict[str, list[str]]:
-    """Return the names of the indexes that there should be."""
-    return {name: sorted(table.indexed_names()) for name, table in tables.items()}
+def _differs(found: Catalog, table: TableDdl) -> bool:
+    """Return whether a table's columns are not what its model says; more of them, of other makers, don't matter."""
+    there = found.tables.get(name_of(table.schema.name), {})
+    for column in table.columns.by_name.values():
+        wanted = {column.stored_name: column.sql} | ({column.twin_name: "bool"} if column.twin else {})
+        for stored, kind in wanted.items():
+            known = there.get(stored)
+            if known is None or known.type != kind or (known.is_required and column.nullable):
+                return True
+    return False
+
+
+def _lost_columns(state: State, name: str, table: TableDdl) -> bool:
+    """Return whether the engine made columns of a table, or filled them otherwise, that its model doesn't have so."""
+    made = state.made.get(name)
+    return made is not None and made.columns != _made(table).columns
+
+
+def _made(table: TableDdl) -> MadeTable:
+    columns = {column.stored_name: column.family for column in table.columns.by_name.values()}
+    return MadeTable(dict(columns), sorted(table.indexed_names()))
+
+
+def made_of(tables: Mapping[str, TableDdl]) -> dict[str, dict[str, object]]:
+    """Return what the engine makes, as the database remembers it."""
+    return {name: asdict(_made(table)) for name, table in tables.items()}
 
 
 def _changed_indexes(table: TableDdl, made: set[str], there: set[str]) -> Iterator[str]:

@@ -198,7 +198,7 @@ def changes_between(old: Pages, new: Pages) -> Iterator[ChangeRecord]:
     for table in dict.fromkeys((*old.tables, *new.tables)):
         before, after = _rendered(old, table), _rendered(new, table)
         if before != after:
-            yield from _changes_of(table, _rows_of(before), _rows_of(after))
+            yield from changes_of(table, _rows_of(before), _rows_of(after))
 
 
 def _rendered(pages: Pages, table: str) -> bytes:
@@ -220,7 +220,8 @@ def _rows_of(lines: bytes) -> dict[str, bytes]:
     return rows
 
 
-def _changes_of(table: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[ChangeRecord]:
+def changes_of(table: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[ChangeRecord]:
+    """Yield the changes that lead from some rows of a table to others, each its JSON by the text of its key; O(n)."""
     for key, row in before.items():
         if key not in after:
             yield Delete(table, key, row)
