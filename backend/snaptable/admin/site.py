@@ -20,8 +20,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from snaptable import Database, SnaptableError, attribution
-from snaptable.admin import access, past, words
+from snaptable.admin import access, multipart, past, words
 from snaptable.admin.access import Access, Admin, AdminAuth, Session
+from snaptable.admin.multipart import SentFile
 from snaptable.admin.rows import Labels, ShownTable
 from snaptable.admin.state import StoreState
 from snaptable.web.problems import Problem
@@ -246,13 +247,33 @@ class Visit:
         Raises:
             Problem: 422, there are too many, or they are not in UTF-8.
         """
-        if not self.request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        content_type = self.request.headers.get("content-type", "")
+        if content_type.startswith("multipart/form-data"):
+            return QueryParams(self._multipart[0])
+        if not content_type.startswith("application/x-www-form-urlencoded"):
             return QueryParams()
         try:
             pairs = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
         except ValueError:
             raise Problem(422, "This form can't be read: nothing was done.") from None
         return QueryParams(pairs)
+
+    @cached_property
+    def _multipart(self) -> tuple[list[tuple[str, str]], dict[str, SentFile]]:
+        try:
+            return multipart.parse(self.request.headers.get("content-type", ""), self.body)
+        except ValueError:
+            raise Problem(422, "This form can't be read: nothing was done.") from None
+
+    @property
+    def files(self) -> dict[str, SentFile]:
+        """The files of the form that was sent, by the names of their fields.
+
+        Raises:
+            Problem: 422, the form can't be read.
+        """
+        is_multipart = self.request.headers.get("content-type", "").startswith("multipart/form-data")
+        return self._multipart[1] if is_multipart else {}
 
     @cached_property
     def sent_json(self) -> Any:

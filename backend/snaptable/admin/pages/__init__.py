@@ -4,8 +4,21 @@ What a handler gets is a `Visit`: `visit.render("overview.html", active="overvie
 extends `base.html`. A page comes to life by its name in `ALL`.
 """
 
-from snaptable.admin.pages import editing, go_to, history, overview, preferences, row, table, the_file, time_machine
+from snaptable.admin.pages import (
+    backups,
+    carry,
+    editing,
+    go_to,
+    history,
+    overview,
+    preferences,
+    row,
+    table,
+    the_file,
+    time_machine,
+    users,
+)
 
-ALL = (overview, table, row, editing, go_to, preferences, history, time_machine, the_file)
+ALL = (overview, table, row, editing, go_to, preferences, history, time_machine, the_file, carry, users, backups)
 
 __all__ = ["ALL"]
