@@ -71,6 +71,19 @@ def parse(text: str, names: Iterable[str]) -> tuple[str, str]:
     return SEARCH, text.strip()
 
 
+def parse_all(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the filters of a text that has several, with commas or `and` between them.
+
+    >>> parse_all("pages in 1,2, note is null and size > 3", ["pages", "note", "size"])
+    [('pages__in', '1,2'), ('note__isnull', 'true'), ('size__gt', '3')]
+    """
+    known = list(names)
+    signs = r">=|<=|!=|<>|=|:|>|<|≥|≤|≠|~|\b(?:in|has|contains|starts with|is)\s"
+    begin = rf"(?:{'|'.join(map(re.escape, known))})\s*(?:{signs})"
+    parts = re.split(rf"\s*(?:,|\band\b)\s*(?={begin})", text) if known else [text]
+    return [parse(part, known) for part in parts if part.strip()]
+
+
 def _parameter(name: str, suffix: str) -> str:
     return f"{name}__{suffix}" if suffix else name
 

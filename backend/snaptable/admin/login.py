@@ -54,6 +54,7 @@ class _WayIn:
         """Let in who comes by the start's link; the first admin says first who they are."""
         visit = Visit(self.site, request, None)
         token = request.query_params.get("token", "")
+        request.scope["query_string"] = b""  # the server's log of requests is written from it, at the answer
         if not self.access.link.fits(token) or not await run_in_threadpool(lambda: self.access.has_link):
             return await self._page(
                 visit, error="This link is not good any more: a new start writes another.", status=401

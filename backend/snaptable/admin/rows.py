@@ -85,7 +85,7 @@ def _field(schema: TableSchema, name: str, target: str | None, index: str | None
     column, info = schema.columns[name], schema.model.model_fields[name]
     types = column.types
     present = tuple(kind for kind in types or () if kind is not type(None))
-    choices = tuple(json.loads(to_json(each)) for each in column.choices or () if each is not None)
+    choices = tuple(json.loads(_json(each)) for each in column.choices or () if each is not None)
     kind: Kind = "secret" if name in schema.secrets else "choice" if choices else _kind_of(present)
     return FieldView(
         name,
@@ -250,9 +250,13 @@ def _plain(field: FieldView, value: Any) -> str:
             return " ".join(f'<span class="item">{escape(each[:40])}</span>' for each in list(value)[:12])
         case int() | float() | Decimal():
             return escape(str(value))
-    text = str(value) if isinstance(value, (UUID, date, time)) else to_json(value).decode()
+    text = str(value) if isinstance(value, (UUID, date, time)) else _json(value)
     text = text[:CELL_CHARACTERS] + ("…" if len(text) > CELL_CHARACTERS else "")
     return f'<span class="mono dim">{escape(text)}</span>'
+
+
+def _json(value: Any) -> str:
+    return to_json(value, bytes_mode="base64", serialize_unknown=True).decode()
 
 
 _SWATCH = (

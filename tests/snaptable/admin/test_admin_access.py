@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.testclient import TestClient
 from tests.snaptable.admin.library import Browser, Library, admin_of, library
 
-from snaptable.admin import Admin
+from snaptable.admin import Admin, mount_admin
 from snaptable.admin.access import FAILURES, IDLE_SECONDS, SESSION_SECONDS, LinkToken, Sessions
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -251,3 +253,22 @@ def test_a_table_that_is_not_shown_is_in_no_page_of_others() -> None:
             assert "tables/users" not in page, path
         browser.get("/admin/tables/users/row?key=ada", 404)
         assert set(browser.client.get("/admin/state").json()["rows"]) == {"documents", "marks"}
+
+
+def test_the_token_of_the_link_is_in_no_log_of_requests() -> None:
+    """Ensure that what a server logs at the answer, from the request's own scope, has the path alone."""
+    with Library("memory:") as db:
+        app = FastAPI()
+        site = mount_admin(app, db, announce=False)
+        scopes: list[Any] = []
+
+        async def server(scope: Any, receive: Any, send: Any) -> None:
+            """Keep the scope, as a server does until it has answered."""
+            scopes.append(scope)
+            await app(scope, receive, send)
+
+        with TestClient(server) as client:
+            assert site.link is not None
+            assert client.get(site.link).status_code == 200
+            assert client.get(site.link + "x").status_code == 401
+        assert [scope["query_string"] for scope in scopes if scope["type"] == "http"] == [b"", b""]

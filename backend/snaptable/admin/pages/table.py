@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from snaptable import InvalidCursor, InvalidQuery, Query, desc, inserted
-from snaptable.admin.filters import SEARCH, Chip, TableFilters, parse, typed
+from snaptable.admin.filters import SEARCH, Chip, TableFilters, parse_all, typed
 from snaptable.admin.pages.row import panel_of
 from snaptable.admin.rows import Cells, FieldView, ShownTable, json_of, json_text
 from snaptable.admin.site import Site, Visit
@@ -291,12 +291,10 @@ class TablePages:
     def _with_filter(visit: Visit, table: ShownTable, asked: Asked, text: str) -> RedirectResponse:
         """Lead on to the address of the list with one filter more."""
         pairs = list(asked.given)
-        if text.strip():
-            parameter, value = parse(text, table.by_name)
+        for parameter, value in parse_all(text, table.by_name):
             field = table.by_name.get(parameter.partition("__")[0])
-            if field is not None:
-                parameter, value = typed(field, parameter, value)
-            pairs = [pair for pair in pairs if pair[0] != parameter or parameter == SEARCH] + [(parameter, value)]
+            meant = (parameter, value) if field is None else typed(field, parameter, value)
+            pairs = [pair for pair in pairs if pair[0] != meant[0] or meant[0] == SEARCH] + [meant]
         if asked.sort:
             pairs.append(("sort", asked.sort))
         to = visit.request.url.path + (f"?{urlencode(pairs)}" if pairs else "")
