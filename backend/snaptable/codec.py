@@ -83,8 +83,9 @@ class Codec:
         """The fields whose values can change, and what copies them."""
         screens = self._lossless_screens(annotations) if self.plain else None
         self._screens = screens or []
-        self._trusted = screens is not None
-        self._bounded = self._trusted and not opened
+        self.trusted = screens is not None
+        """Whether the types alone, and a look at the values, tell that a row survives JSON."""
+        self._bounded = self.trusted and not opened
         """Whether the types alone keep rows from holding what not every reader accepts."""
         self._times = time_fields(schema.model) if self.plain else ()
         self._unchecked_defaults = frozenset(_unchecked_defaults(schema.model)) if self.plain else frozenset()
@@ -135,7 +136,7 @@ class Codec:
 
         The values are validated again: a row may have been made by `model_construct` or `model_copy`.
         """
-        if not self._trusted and values.keys() == self._fields_set:
+        if not self.trusted and values.keys() == self._fields_set:
             for form in self._forms(values):
                 unchanged = self._unchanged(form)
                 if unchanged is not None:
@@ -165,7 +166,7 @@ class Codec:
             InvalidRow: it would not come back equal.
         """
         values = row.__dict__
-        if self._trusted:
+        if self.trusted:
             if self._passes(values):
                 return row, self._dump_new(row)
             values.update(zip(values, map(normal_scalar, values.values()), strict=True))
@@ -249,7 +250,7 @@ class Codec:
         Raises:
             InvalidRow: it would not come back equal: NaN, a lone surrogate, nested too deeply, a lossy type, ….
         """
-        if self._trusted and self._passes(row.__dict__):
+        if self.trusted and self._passes(row.__dict__):
             return self._dump_new(row)
         try:
             _, data, difference = self._read_back(row)
@@ -319,7 +320,7 @@ class Codec:
 
     def dump(self, row: BaseModel) -> bytes:
         """Return the row's JSON unchecked, for rows that came from JSON."""
-        if self._trusted:
+        if self.trusted:
             # It was validated, and Pydantic alone writes its fields: a search for what does not fit would double the
             # cost.
             return self._to_json(row, round_trip=True)

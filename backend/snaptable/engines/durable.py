@@ -21,6 +21,7 @@ from snaptable.memory.catching_up import absorb_frames, absorb_rows
 from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
+from snaptable.memory.spelling import speller_of
 from snaptable.progress import Progress
 from snaptable.retention import FoundText
 from snaptable.schema import marks_of
@@ -58,6 +59,8 @@ class DurableEngine(InMemory):
         self.directory: Path | None = directory
         self.store: Store[UndoRecords]
         self._commits: JournalCommits
+        self._speller = speller_of({name: table.codec for name, table in self.memory.tables.items()})
+        """What writes its rows."""
         # For `refresh`; without what refers to the Database, which its engine must not keep alive.
         self._options = replace(options, files=Files, import_legacy=_refuse_legacy, cleanup=ExitStack())
         self._refreshing = threading.Lock()
@@ -103,7 +106,9 @@ class DurableEngine(InMemory):
             raise OpenError(f"{self.directory} can't be opened: {reason}", path=self.directory) from error
         progress = Progress(identity[2] if identity else 0, f"Loading {_shown(options)}")
         with progress:
-            return self._open_store(options, files, lambda: TableLoader(self.memory.tables, progress.advance))
+            return self._open_store(
+                options, files, lambda: TableLoader(self.memory.tables, progress.advance, self._speller)
+            )
 
     def _open_store(
         self, options: EngineOptions, files: Files, target: Callable[[], TableLoader]
@@ -119,6 +124,7 @@ class DurableEngine(InMemory):
             options.retention,
             options.schema_changes or NoSchemaChanges(),
             marks_of(options.schemas),
+            self._speller,
             options.cleanup,
         )
         callbacks = CommitCallbacks[UndoRecords](
@@ -238,7 +244,9 @@ class DurableEngine(InMemory):
         """Load what the directory holds now beside the tables, and show it; O(n)."""
         codecs = {name: rows.codec for name, rows in self.memory.tables.items()}
         loaded = MemoryEngine(self._options.schemas, self.memory.writer_timeout, codecs)
-        store = self._open_store(self._options, self.store.files, lambda: TableLoader(loaded.tables, lambda _: None))
+        store = self._open_store(
+            self._options, self.store.files, lambda: TableLoader(loaded.tables, lambda _: None, self._speller)
+        )
         absorb_rows(self.memory, loaded, store.recovery.sequence)
         self.store = store
         self._commits.forget_recent()

@@ -50,6 +50,10 @@ class Lines(Protocol):
     def table(self) -> str:
         """The table's name."""
 
+    @property
+    def speller(self) -> str:
+        """What wrote them, if that is known and nothing changed them since; else ""."""
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield its lines, joined, some at a time, each with its offset in the file."""
 
@@ -69,9 +73,16 @@ class Interned(dict[str, str]):
 class TableLoader:
     """What fills the tables of an engine: rows first, the indexes once, at the end."""
 
-    def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None]) -> None:
-        """Begin with empty tables; `progress` is told the number of bytes done, now and then."""
+    def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None], speller: str = "") -> None:
+        """Begin with empty tables.
+
+        Args:
+            tables: the tables.
+            progress: is told the number of bytes done, now and then.
+            speller: what writes their rows (see `spelling`), to believe a seal; "" to believe none.
+        """
         self.tables = tables
+        self._speller = speller
         self.problems: list[str] = []
         """What does not fit the models, each naming table, key and field."""
         self._lines: dict[str, int] = {}
@@ -96,8 +107,9 @@ class TableLoader:
         """
         table = self.tables[lines.table]
         decoder = PageDecoder(table.codec, self._interns(table))
+        sealed = table.codec.trusted and bool(self._speller) and lines.speller == self._speller
         for offset, page in lines.pages():
-            decoded = decoder.decode(page)
+            decoded = decoder.decode(page, sealed=sealed)
             if decoded is None:
                 rows = self._line_by_line(table.codec, lines, page, offset)
                 decoded = list(rows), [row for row, _ in rows.values()]

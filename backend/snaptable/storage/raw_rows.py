@@ -37,6 +37,10 @@ class TableLines(Protocol):
     def table(self) -> str:
         """The table's name."""
 
+    @property
+    def speller(self) -> str:
+        """What wrote them, if that is known and nothing changed them since; else ""."""
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield its lines, joined, some at a time, each with its offset in the file, 0 if they are in none."""
 
@@ -177,6 +181,7 @@ class RawLines:
     """A table's lines on their way into models; they are in no file."""
 
     path = "the rows"
+    speller = ""
 
     def __init__(self, table: str, pages: Iterable[bytes]) -> None:
         self.table, self._pages = table, pages

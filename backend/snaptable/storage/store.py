@@ -53,6 +53,7 @@ class OpenOptions:
         retention: how much of the past is kept.
         schema_changes: the application's migrations.
         marks: what the models say of the tables.
+        speller: what the target writes rows with, for the snapshot's seal; "" for no seal.
         cleanup: is told what to let go if the opening is interrupted, wherever that happens.
     """
 
@@ -66,6 +67,7 @@ class OpenOptions:
     retention: Retention = USUAL
     schema_changes: SchemaChanges = field(default_factory=NoSchemaChanges)
     marks: TableMarks = field(default_factory=TableMarks)
+    speller: str = ""
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -154,7 +156,7 @@ class Store(Generic[U]):
         try:
             # 3. What is there: verified, replayed, migrated, indexed, checked. Nothing is changed by this.
             pages, snapshot, target = Pages(options.tables), read_snapshot(files), options.target()
-            pages.marks = options.marks
+            pages.marks, pages.speller = options.marks, options.speller
             loaded = cls._load(options, snapshot, pages, target)
             store = cls(files, loaded.recovery, existed=snapshot is not None or loaded.recovery.store is not None)
             store._lock = lock

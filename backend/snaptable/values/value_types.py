@@ -325,19 +325,19 @@ def only_constrains(metadata: object) -> bool:
     return origin in ("annotated_types", "snaptable") or type(metadata).__name__ == "PydanticGeneralMetadata"
 
 
-def _metadata(annotation: Annotation) -> Iterator[object]:
+def metadata_of(annotation: Annotation) -> Iterator[object]:
     """Yield what stands beside the types of an annotation, at any depth: validators, constraints, marks."""
     if isinstance(annotation, NewType):
-        yield from _metadata(annotation.__supertype__)
+        yield from metadata_of(annotation.__supertype__)
     elif isinstance(annotation, TypeAliasType):
-        yield from () if annotation in _ANYTHING else _metadata(annotation.__value__)
+        yield from () if annotation in _ANYTHING else metadata_of(annotation.__value__)
     elif get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         yield from metadata
-        yield from _metadata(inner)
+        yield from metadata_of(inner)
     elif get_origin(annotation) is not Literal:
         for part in get_args(annotation):
-            yield from _metadata(part)
+            yield from metadata_of(part)
 
 
 def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
@@ -345,7 +345,7 @@ def lossless(annotation: Annotation) -> tuple[bool, Screen | None]:
 
     Other values are read back at the write and compared: slower, never less safe.
     """
-    if not all(map(only_constrains, _metadata(annotation))) or not _plain_literals(annotation):
+    if not all(map(only_constrains, metadata_of(annotation))) or not _plain_literals(annotation):
         return False, None
     if is_open(annotation):
         return True, is_plain_json

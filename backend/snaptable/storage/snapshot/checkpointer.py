@@ -190,7 +190,7 @@ class Checkpointer:
         pages.numbered.update(self.pages.numbered)
         pages.take_note(self.pages.migrations)
         pages.take_note_of_erased(self.pages.erased)
-        pages.marks = self.pages.marks
+        pages.marks, pages.speller = self.pages.marks, self.pages.speller
         for commit in commits:
             pages.numbered.update(commit.numbered)
             pages.take_note(commit.named_migrations)
@@ -274,7 +274,7 @@ class Checkpointer:
             now = self.clock.timestamp()
             header = SnapshotHeader(
                 self.store, self.sequence, now, counts, self.head_digest, numbered, migrations, self.pages.erased,
-                self.pages.marks or TableMarks(),
+                self.pages.marks or TableMarks(), self.pages.speller,
             )  # fmt: skip
             return header, self.pages.mark(), self.pages.size
 

@@ -12,6 +12,8 @@ from functools import cache
 _POLYNOMIAL = 0xEDB88320
 """The CRC-32 polynomial as zlib writes it: the highest power in the lowest bit."""
 _ONE = 1 << 31
+SMALL = 64
+"""Bytes that are sooner read again than their checksum is combined."""
 _BYTE = 1 << 23
 """x to the 8: the factor for one byte that follows."""
 
@@ -79,6 +81,10 @@ class ChecksummedBytes:
 
     def after(self, checksum: int) -> int:
         """Return the checksum of a file's bytes up to the end of these; `checksum` is that of the bytes before."""
+        if self.size <= SMALL:
+            for buffer in self.buffers:
+                checksum = zlib.crc32(buffer, checksum)
+            return checksum
         if self._factor is None:
             # Joined, though that costs a tenth more: computing a checksum releases the interpreter's lock, and getting
             # it back may take 5 ms if another thread is busy. So this happens once, not once a buffer.

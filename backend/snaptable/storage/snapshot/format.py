@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from snaptable.changes import ErasedKeys
 from snaptable.errors import CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import damage
-from snaptable.storage.snapshot.checksum import ChecksummedBytes
+from snaptable.storage.snapshot.checksum import ChecksummedBytes, shift, times
 from snaptable.storage.snapshot.pages import PAGE_BYTES, PAGE_ROWS
 from snaptable.table_marks import TableMarks
 from snaptable.values.row_lines import SEPARATOR
@@ -45,6 +45,8 @@ class SnapshotHeader:
         migrations: the names of those that were applied.
         erased: the keys whose content was erased.
         marks: what the models say of the tables.
+        speller: what wrote all of its rows, if that is known: its name is the snapshot's seal, together with the
+            checksum of all that follows the header. "" for no seal, or one that the rows no longer fit.
     """
 
     store: str
@@ -56,9 +58,10 @@ class SnapshotHeader:
     migrations: tuple[str, ...] = ()
     erased: ErasedKeys = field(default_factory=dict)
     marks: TableMarks = field(default_factory=TableMarks)
+    speller: str = ""
 
-    def encode(self) -> bytes:
-        """Return the header as it stands in the file."""
+    def encode(self, rows_checksum: int = 0) -> bytes:
+        """Return the header as it stands in the file; the checksum is that of what follows, for a seal."""
         members: dict[str, Any] = {
             "format": names.format_with(self.migrations or self.erased), "store": self.store, "sequence": self.sequence,
             "saved_at": self.saved_at, "rows": dict(self.rows), "journal": self.head_digest,
@@ -69,7 +72,14 @@ class SnapshotHeader:
             members["migrations"] = list(self.migrations)
         if self.erased:
             members["erased"] = {table: dict(keys) for table, keys in self.erased.items()}
-        return json.dumps(members | self.marks.members()).encode()
+        members |= self.marks.members()
+        if self.speller:
+            members["seal"] = _seal(self.speller, rows_checksum)
+        return json.dumps(members).encode()
+
+
+def _seal(speller: str, rows_checksum: int) -> dict[str, str]:
+    return {"by": speller, "rows": f"{rows_checksum:08x}"}
 
 
 # ── encode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,15 +98,20 @@ def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedByte
         header: the header.
         tables: the lines of each table, in parts; asked for one by one while the content is yielded.
     """
-    checksum, size, gathered = 0, 0, list[bytes]()
-    for part in _parts(header, tables):
-        if isinstance(part, ChecksummedBytes):
+    parts, rows_checksum = _parts(tables), 0
+    if header.speller:
+        parts = list(parts)  # the seal stands before them
+        for part in parts:
+            rows_checksum = part.after(rows_checksum)
+    head = _START + header.encode(rows_checksum)
+    checksum, size, gathered = zlib.crc32(head), 0, [head]
+    if header.speller:
+        checksum = times(checksum, shift(sum(part.size for part in parts))) ^ rows_checksum
+    for part in parts:
+        if not header.speller:
             checksum = part.after(checksum)
-            gathered += part.buffers
-            size += part.size
-        else:
-            checksum = zlib.crc32(part, checksum)
-            gathered.append(part)
+        gathered += part.buffers
+        size += part.size
         if size >= CHUNK:
             yield gathered
             size, gathered = 0, []
@@ -104,18 +119,20 @@ def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedByte
     yield gathered
 
 
-def _parts(
-    header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedBytes]]
-) -> Iterator[ChecksummedBytes | bytes]:
-    yield _START + header.encode()
+def _parts(tables: Mapping[str, Iterable[ChecksummedBytes]]) -> Iterable[ChecksummedBytes]:
+    """Yield all that follows the header's object, up to the line of the checksum."""
     for name, parts in tables.items():
-        between = b",\n" + json.dumps(name).encode() + b": {\n"
+        opening = b",\n" + json.dumps(name).encode() + b": {\n"
+        between = ChecksummedBytes([opening])
         for part in parts:
             yield between
             yield part
-            between = SEPARATOR
-        yield b"\n}" if between is SEPARATOR else between + b"}"
-    yield SEPARATOR
+            between = _BETWEEN
+        yield _CLOSING if between is _BETWEEN else ChecksummedBytes([opening + b"}"])
+    yield _BETWEEN
+
+
+_BETWEEN, _CLOSING = ChecksummedBytes([SEPARATOR]), ChecksummedBytes([b"\n}"])
 
 
 # ── decode ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,6 +149,7 @@ class Section:
         offset: where the lines begin there.
         end: where they end.
         rows: how many the header says there are.
+        speller: what wrote them, if that is known and nothing changed them since; else "".
     """
 
     path: str
@@ -140,6 +158,7 @@ class Section:
     offset: int
     end: int
     rows: int
+    speller: str = ""
 
     @property
     def empty(self) -> bool:
@@ -200,10 +219,14 @@ def read(path: str, data: bytes) -> Snapshot:
         raise damage.unsupported(path, number, _HEADER_LINE)
     # 2. The checksum.
     trailer = _TRAILER.search(data, max(0, len(data) - 64))
-    if members is None or trailer is None or not _is_sound(data, trailer):
+    rows_checksum = None if members is None or trailer is None else _verified(data, trailer)
+    if members is None or trailer is None or rows_checksum is None:
         raise damage.explain(path, data, has_header=members is not None)
     # 3. The tables, each where the header says.
     header = decode_header(path, members)
+    seal = members.get("seal")
+    if isinstance(seal, dict) and seal == _seal(str(seal.get("by")), rows_checksum):
+        header = replace(header, speller=str(seal["by"]))
     try:
         sections = list(_sections(path, data, trailer.start(), header))
     except ValueError as error:
@@ -212,9 +235,18 @@ def read(path: str, data: bytes) -> Snapshot:
     return Snapshot(header, sections)
 
 
-def _is_sound(data: bytes, trailer: re.Match[bytes]) -> bool:
-    body_end = trailer.start() + len(SEPARATOR)
-    return b"%08x" % zlib.crc32(memoryview(data)[:body_end]) == trailer[1]
+def _verified(data: bytes, trailer: re.Match[bytes]) -> int | None:
+    """Return the checksum of what follows the header, up to the checksum's line; None if the file's own is wrong."""
+    view, end = memoryview(data), trailer.start() + len(SEPARATOR)
+    head_end = _head_end(data)
+    rows_checksum = zlib.crc32(view[head_end:end])
+    checksum = times(zlib.crc32(view[:head_end]), shift(end - head_end)) ^ rows_checksum
+    return rows_checksum if b"%08x" % checksum == trailer[1] else None
+
+
+def _head_end(data: bytes) -> int:
+    """Return where the header's object ends: before the comma at the end of its line."""
+    return data.index(b"\n", len(_START)) - 1
 
 
 def _check_tables(path: str, header: SnapshotHeader, sections: Sequence[Section]) -> None:
@@ -291,7 +323,7 @@ def decode_header(path: str, members: Mapping[str, Any]) -> SnapshotHeader:
 
 def _sections(path: str, data: bytes, end: int, header: SnapshotHeader) -> Iterator[Section]:
     """Yield the tables of a file, in order; raises CorruptSnapshot, or ValueError for a name that is not JSON."""
-    position = data.index(b"\n", len(_START)) - 1
+    position = _head_end(data)
     following = dict(pairwise([*header.rows, None]))
     while position < end:
         opening = _OPENING.match(data, position)
@@ -301,7 +333,7 @@ def _sections(path: str, data: bytes, end: int, header: SnapshotHeader) -> Itera
         close = _close(data, start, end, following.get(table))
         if close < 0 or close > end:
             raise damage.at(path, data, start, f"the table {opening[1].decode()} does not end")
-        yield Section(path, table, data, start, close, header.rows.get(table, 0))
+        yield Section(path, table, data, start, close, header.rows.get(table, 0), header.speller)
         position = close + (1 if close == start else 2)
 
 

@@ -243,6 +243,7 @@ class Pages:
         migrations: the names of those that were applied, in order.
         erased: by table, the digest of each key whose content was erased, and up to which commit.
         marks: what the models say of the tables; None as long as nobody has said it.
+        speller: what writes the rows, all of them; "" if they may have been written otherwise.
     """
 
     def __init__(self, tables: Sequence[str]) -> None:
@@ -251,6 +252,7 @@ class Pages:
         self.migrations: dict[str, None] = {}
         self.erased: dict[str, dict[str, int]] = {}
         self.marks: TableMarks | None = None
+        self.speller = ""
 
     @property
     def size(self) -> int:
