@@ -27,7 +27,7 @@ def load_last(name: str) -> tuple[type[Database] | None, str]:
     return models, f"Checked against {name}, which opened the store last; --schema MODULE:DATABASE names others."
 
 
-def load_schema(name: str | None) -> type[Database] | None:
+def load_schema(name: str | None, option: str = "--schema") -> type[Database] | None:
     """Return the Database class that `module:Class` names, None for None; modules in the working directory count.
 
     Raises:
@@ -37,13 +37,13 @@ def load_schema(name: str | None) -> type[Database] | None:
         return None
     module_name, colon, class_name = name.partition(":")
     if not (module_name and colon and class_name):
-        raise UsageError(f"--schema {name}: write MODULE:DATABASE, e.g. app.main:Library")
+        raise UsageError(f"{option} {name}: write MODULE:DATABASE, e.g. app.main:Library")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
         database = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, SchemaError) as error:
-        raise UsageError(f"--schema {name}: {error}") from error
+        raise UsageError(f"{option} {name}: {error}") from error
     if not (isinstance(database, type) and issubclass(database, Database)):
-        raise UsageError(f"--schema {name}: {class_name} is not a Database")
+        raise UsageError(f"{option} {name}: {class_name} is not a Database")
     return database

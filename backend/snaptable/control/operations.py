@@ -9,9 +9,10 @@ from typing import Any
 
 from snaptable.attribution import attribution
 from snaptable.control.protocol import InvalidRequest
-from snaptable.control.shapes import Shape, revert_shape
+from snaptable.control.shapes import Shape, change_shape, revert_shape
 from snaptable.database import Database
 from snaptable.history import Moment, Purged
+from snaptable.interchange import ImportPlan, Record, plan_import
 from snaptable.query import Query
 
 Given = Mapping[str, Any]
@@ -97,6 +98,47 @@ def purge_shape(purged: Purged) -> Shape:
     return {"rows": dict(purged.rows), "frames": purged.frames, "left": left, "commit": purged.commit}
 
 
+def _import(db: Database, given: Given) -> Shape:
+    """Plan an import of records, each as [line, kind of its values, its key or None, values], and carry it out."""
+    table = given.get("table")
+    if table is None or table not in db.tables:
+        raise InvalidRequest(f"there is no table {table!r}; there are {', '.join(db.tables)}")
+    records = [_record(each) for each in given.get("records", [])]
+    mapping = given.get("mapping", {})
+    if not all(isinstance(name, str) for name in mapping.values()):
+        raise InvalidRequest("import: mapping leads from names to fields")
+    plan = plan_import(db.tables[table], records, mapping=mapping, update=given.get("update", False))
+    commit = None
+    if plan.is_sound and not given.get("dry_run", False) and plan.inserts + plan.updates:
+        commit = plan.apply(note=given.get("note")).commit
+    return _plan_shape(plan) | {"commit": commit}
+
+
+def _record(given: object) -> Record:
+    match given:
+        case [int(line), "json" | "text" | "sql" as kind, str() | None as key, dict(values)]:
+            return Record(values, line, kind, key)
+        case [int(line), str(fault)]:
+            return Record({}, line, fault=fault)
+    raise InvalidRequest("import: a record is [line, kind, key, values]")
+
+
+def _plan_shape(plan: ImportPlan) -> Shape:
+    faults = [{"line": each.line, "field": each.field, "reason": each.reason} for each in plan.faults]
+    return {
+        "table": plan.table,
+        "inserts": plan.inserts,
+        "updates": plan.updates,
+        "unchanged": plan.unchanged,
+        "wrong": plan.wrong,
+        "faults": faults,
+        "unknown": dict(plan.unknown),
+        "suggestions": dict(plan.suggestions),
+        "examples": [change_shape(each) for each in plan.examples],
+        "rejected": [{"line": record.line, "faults": told} for record, told in plan.rejected()],
+    }
+
+
 def _advise(db: Database, _: Given) -> Shape:
     """Tell which queries took long, if something takes note of them: `monitoring_router` does."""
     worst = getattr(db._query_observer, "worst", None)
@@ -138,5 +180,9 @@ _OPERATIONS: dict[str, tuple[Callable[[Database, Given], Shape], dict[str, tuple
     "undo": (_undo, {"sequences": (list,), "cascade": (bool,), **_REVERT}),
     "rewind": (_rewind, {"at": (int, str), "table": _TEXT, "key": _TEXT, **_REVERT}),
     "purge": (_purge, {"table": (str,), "key": (str,), "cascade": (bool,), "keys": (bool,)}),
+    "import": (
+        _import,
+        {"table": (str,), "records": (list,), "mapping": (dict,), "update": (bool,), "dry_run": (bool,), "note": _TEXT},
+    ),
     "advise": (_advise, {}),
 }

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -166,6 +166,12 @@ class ImportPlan:
         message = f"{self.table}: {max(rows, len(self.unknown)):,} wrong, so nothing was imported:\n  {shown}"
         return ImportRefused(message, table=self.table, faults=faults, rows=rows)
 
+    def rejected(self) -> Iterator[tuple[Record, list[dict[str, str | None]]]]:
+        """Yield each record that is wrong, and what is: field and reason, of the first thousand records."""
+        for number, record in self._rejected.items():
+            faults = self._reasons.get(number, ())
+            yield record, [{"field": each.field, "reason": each.reason} for each in faults]
+
     def write_rejects(self, path: str | Path) -> int:
         """Write the rows that are wrong, with the reasons, a JSON object a line, and return how many there are.
 
@@ -176,8 +182,7 @@ class ImportPlan:
         """
         try:
             with open(path, "x", encoding="utf-8", opener=_private) as file:
-                for number, record in self._rejected.items():
-                    faults = [{"field": each.field, "reason": each.reason} for each in self._reasons.get(number, ())]
+                for record, faults in self.rejected():
                     line = {"line": record.line, "faults": faults, "record": record.values}
                     file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         except OSError as error:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from uuid import uuid4
 
 from pydantic import BaseModel
 from pydantic_core import from_json
@@ -18,6 +19,7 @@ from pydantic_core import from_json
 from snaptable.backup.archive import Archive
 from snaptable.backup.encryption import is_encrypted
 from snaptable.changes import TimedCommit
+from snaptable.clock import timestamp
 from snaptable.contract import CommitSource
 from snaptable.errors import BackupError, CorruptSnapshot, HistoryGone, OpenError
 from snaptable.history.moments import Moment, sequence_of
@@ -26,6 +28,7 @@ from snaptable.history.rewind import former_json, later_json, touched
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.stable_read import read_beside_writer
+from snaptable.maintenance.untyped import pages_of
 from snaptable.program_name import program
 from snaptable.schema import TableSchema
 from snaptable.secrets import masked
@@ -33,13 +36,15 @@ from snaptable.storage.disk.files import Files
 from snaptable.storage.disk.names import SNAPSHOT, command
 from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
+from snaptable.storage.journal.format import GENESIS
 from snaptable.storage.migration import read_raw
 from snaptable.storage.recovery import RecoveryResult
 from snaptable.storage.snapshot import format as snapshot_format
+from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import Pages
 from snaptable.storage.store import read_snapshot
 from snaptable.table_marks import TableMarks
-from snaptable.values.row_lines import find_line, line_start
+from snaptable.values.row_lines import find_line, line_start, row_json
 
 ZIP = b"PK\x03\x04"
 Overlay = Mapping[tuple[str, str], bytes | None]
@@ -94,6 +99,16 @@ class RawStore:
     def sequence(self) -> int:
         """The commit whose state it shows."""
         return self.recovery.sequence if self._shown_at is None else self._shown_at
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it is an earlier state."""
+        return self._shown_at is not None
+
+    @property
+    def references(self) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+        """The foreign keys that the snapshot's header names: by table and field, the target and its `on_delete`."""
+        return self._marks.references
 
     def tables(self) -> list[TableFacts]:
         """Return what is known of each table, in the order of the file; O(tables), O(n) of an earlier state."""
@@ -191,6 +206,7 @@ class RawStore:
             tables |= {table for table, _ in overlay}
         pages = Pages([name for name in dict.fromkeys((*self._pages.tables, *sorted(tables))) if name in tables])
         pages.tables.update({name: self._pages.tables[name] for name in tables if name in self._pages.tables})
+        pages.numbered, pages.migrations = self._pages.numbered, self._pages.migrations
         return RawStore(self.path, self.recovery, self.files, pages, self._marks, overlay, self._schemas, sequence)
 
     def commits(
@@ -278,6 +294,25 @@ class RawStore:
             change = Change.between(schema, typed_key(schema, key), former_json(oldest), later_json(newest))
             if change is not None:
                 yield change if self.sequence <= other.sequence else change.inverse
+
+    def snapshot_of(self, rows: Mapping[str, Mapping[str, Fields]]) -> bytes:
+        """Return some rows, as they are given, as a snapshot that their program opens; it has no past. O(rows).
+
+        Raises:
+            HistoryGone: which migrations an earlier state had seen isn't kept.
+        """
+        written = {table: {key: row_json(row) for key, row in of_table.items()} for table, of_table in rows.items()}
+        later = set()
+        if self.is_past:
+            commits = self.source.newest_first(self.sequence, self.recovery.sequence)
+            later = {name for timed in commits for name in timed.record.named_migrations}
+        seen = [name for name in self._pages.migrations if name not in later]
+        pages = pages_of(written, self._pages.numbered, seen)
+        header = SnapshotHeader(
+            self.recovery.store or str(uuid4()), self.sequence, timestamp(), pages.counts(), GENESIS,
+            dict(pages.numbered), tuple(seen), marks=self._marks,
+        )  # fmt: skip
+        return b"".join(snapshot_format.compose(header, pages.render()))
 
     # ── as it happens ───────────────────────────────────────────────────────────────────────────────────────────────
 

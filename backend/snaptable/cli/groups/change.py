@@ -21,6 +21,10 @@ REWIND = """Make rows what they were at a moment, as one ordinary commit: all ro
 it would do and asks. What was done since stays in the history, and this can be undone too."""
 PURGE = """Erase what a row was, now and in all of the past; that it was, and when it changed, is kept. Then every file
 of the store is searched for its values, and the receipt says what is left where. Nothing brings them back."""
+IMPORT = """Read rows of another file into a table: JSON, JSON lines, CSV, sqlite, and the files of json-server, lowdb
+and TinyDB. A text stays a text unless the model says otherwise ("01234"). What is wrong is told by line, and nothing is
+written then; else all of it is one commit. Over 1,000 rows it asks."""
+FORMATS = ("json", "jsonl", "csv", "sqlite", "json-server", "lowdb", "tinydb", "snapshot")
 MODELS = "The Database class, for a store that is closed. [default: pyproject.toml, or the one that opened it last]"
 NOTE = "Why; kept with the commit."
 
@@ -68,5 +72,27 @@ COMMANDS: tuple[click.Command, ...] = (
         ],
         PURGE,
         short_help="erase a row from all of the past",
+    ),
+    Command(
+        "import",
+        [
+            table_argument(),
+            click.Argument(["file"], metavar="FILE", type=click.Path(exists=True, dir_okay=False)),
+            store_option(),
+            schema_option(MODELS),
+            option("--format", "format_name", type=click.Choice(FORMATS), help="Of the file. [default: by its name]"),
+            option("--from", "source", metavar="NAME", help="The table in the file, if that has another name."),
+            flag("--update", help="Change rows whose key is there; else that is a fault."),
+            option(
+                "--map", "mapping", metavar="NAME=FIELD", multiple=True, help="The field that a name means; or none."
+            ),
+            option("--rejects", metavar="FILE", help="Write the rows that are wrong, with the reasons."),
+            option("--note", metavar="TEXT", help=NOTE),
+            dry_run_option(),
+            yes_option(),
+        ],
+        IMPORT,
+        short_help="rows of another file into a table",
+        module="import_rows",
     ),
 )
