@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import ref
 
+from pydantic import BaseModel
+
 from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.changes import CommitRecord
@@ -96,6 +98,65 @@ class MemoryEngine:
     def savepoint(self) -> TransactionBlock:
         """Return the context of a part of the caller's transaction that is rolled back by itself."""
         return TransactionBlock(self)
+
+    def commits_alone(self) -> bool:
+        """Return whether a single write may take the short path, as far as can be told without a lock; O(1)."""
+        log = self.log
+        return self.open_transaction is None and log is not None and log.refusal is None
+
+    def commit_alone(self, table: TableRows, before: BaseModel | None, row: BaseModel, row_json: bytes) -> bool:
+        """Commit one row, which is ready to be stored, and return when it is durable: the short path of a single write.
+
+        It takes no writer lock: nobody can take that while its gate is held. Whatever is not plain is left to a
+        transaction.
+
+        Args:
+            table: the row's.
+            before: the row that has its key; None if there must be none.
+            row: the new row.
+            row_json: its JSON.
+
+        Returns:
+            False if nothing was done: a transaction is open, writes are refused, or the present row is not `before`.
+
+        Raises:
+            ConstraintError, WriteFailed: as `commit`.
+        """
+        log = self._opened_log()
+        with self._writer_lock.gate:
+            if self._writer_lock.owner is not None or self.open_transaction is not None or self.log is not log:
+                return False
+            with self.latch:
+                batch = self._commit_alone(log, table, before, row, row_json)
+        if batch is not None:
+            log.wait(batch)
+        return batch is not None
+
+    def _commit_alone(
+        self, log: AnyCommitLog, table: TableRows, before: BaseModel | None, row: BaseModel, row_json: bytes
+    ) -> CommitBatch | None:
+        """Do the steps of `_commit` for one row, with the gate and the latch held; None if they are not plain."""
+        key = table.key_of(row)
+        interrupted = log.refusal is not None or log.failure is not None or self._taking_back is not None
+        if interrupted or not table.intact or table.tombstones or table.get(key) is not before:
+            return None
+        transaction = Transaction(self.latch)
+        try:
+            self.open_transaction = transaction
+            if table.schema.numbered and isinstance(key, int):
+                table.use_number(key)
+            transaction.change(table, key, before, row, row_json)
+            constraints.check(self.tables, [(table, key, before, row)])
+            changes = (transaction.as_change(table, key, before, row),)
+            numbered = {table.name: table.last_number} if table.schema.numbered else {}
+            commit = transaction.record = CommitRecord(self.sequence + 1, changes, numbered, transaction.attribution)
+            batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
+            self.sequence, self.open_transaction = commit.sequence, None
+        except BaseException:
+            transaction.ending = True
+            self._end(transaction)
+            raise
+        return batch
 
     def check_writable(self) -> None:
         """Raise DatabaseClosed or ReadOnlyStore unless writes are accepted; tries to resume after a full disk."""
@@ -236,13 +297,17 @@ class MemoryEngine:
         interrupted, the rest of it is done before the next transaction begins, and readers are answered from the undo
         records until then.
         """
-        with self.latch:
-            if self.open_transaction is transaction:
-                transaction.ending = True
-                try:
+        is_open = False
+        try:
+            with self.latch:
+                is_open = self.open_transaction is transaction
+                if is_open:
+                    transaction.ending = True
                     self._end(transaction)
-                finally:
-                    self._writer_lock.release()
+        finally:
+            # Without the latch, which is taken behind the lock's own mutex elsewhere.
+            if is_open:
+                self._writer_lock.release()
 
     def _end(self, transaction: Transaction) -> None:
         """End the open transaction, under the latch; can be done again if interrupted."""

@@ -45,6 +45,7 @@ class MemoryTable:
     def __init__(self, engine: MemoryEngine, table: TableRows) -> None:
         """Take an engine and the rows of one of its tables."""
         self._write = engine.write
+        self._commits_alone, self._commit_alone = engine.commits_alone, engine.commit_alone
         self._latch = engine.latch
         self._tables = engine.tables
         self._table = table
@@ -251,11 +252,17 @@ class MemoryTable:
 
     def insert(self, row: BaseModel) -> BaseModel:
         """Add a row; O(1), O(log n) for each ordered index."""
+        if self._commits_alone():
+            values = self._table.codec.values_of(row)
+            if not self._needs_number(values):
+                return self._add_alone(*self._table.codec.store(values))
         with self._write() as transaction:
             return self._share(self._insert(transaction, row))
 
     def insert_values(self, values: FieldValues) -> BaseModel:
         """Add a row of these field values, which are validated once, when the row is made; cost as `insert`."""
+        if self._commits_alone() and not self._needs_number(values):
+            return self._add_alone(*self._table.codec.create(values))
         with self._write() as transaction:
             return self._share(self._add(transaction, *self._table.codec.create(self._numbered(values))))
 
@@ -266,11 +273,20 @@ class MemoryTable:
 
     def update(self, key: object, changes: FieldValues) -> BaseModel:
         """Change fields of a row, validated whole."""
+        if self._commits_alone():
+            changed = self._change_alone(self._latest(key), lambda before: self._updated(before, changes))
+            if changed is not None:
+                return changed
         with self._write() as transaction:
             return self._share(self._update(transaction, key, changes))
 
     def replace(self, row: BaseModel, expected: BaseModel | None = None) -> BaseModel:
         """Put a row in the place of the one with its key, if that is still the one expected."""
+        if expected is None and self._commits_alone():
+            values = self._table.codec.values_of(row)
+            changed = self._change_alone(self._latest(values.get(self._table.schema.key)), lambda _: values)
+            if changed is not None:
+                return changed
         with self._write() as transaction:
             if expected is not None:
                 self._check_expected(row, expected)
@@ -318,6 +334,32 @@ class MemoryTable:
                 constraints.delete(self._tables, transaction, self._table, row)
             return len(rows)
 
+    def _add_alone(self, row: BaseModel, row_json: bytes) -> BaseModel:
+        """Add a row that is ready to be stored, outside of any transaction."""
+        if not self._commit_alone(self._table, None, row, row_json):
+            with self._write() as transaction:
+                self._add(transaction, row, row_json)
+        return self._share(row)
+
+    def _latest(self, key: object) -> BaseModel | None:
+        """Return the row of a key as the next writer will see it, unless it changes meanwhile; None if in doubt."""
+        try:
+            return self._table.get(key)
+        except TypeError:  # it can't be hashed
+            return None
+
+    def _change_alone(
+        self, before: BaseModel | None, values_from: Callable[[BaseModel], FieldValues]
+    ) -> BaseModel | None:
+        """Put values in the place of a row, outside of any transaction; None if that is for a transaction to do."""
+        codec = self._table.codec
+        if before is None or codec.on_update:
+            return None
+        after, row_json = codec.store(values_from(before))
+        if codec.is_same_row(before, after, row_json) or not self._commit_alone(self._table, before, after, row_json):
+            return None
+        return self._share(after)
+
     def _insert(self, transaction: Transaction, row: BaseModel) -> BaseModel:
         codec = self._table.codec
         return self._add(transaction, *codec.store(self._numbered(codec.values_of(row))))
@@ -336,20 +378,26 @@ class MemoryTable:
 
     def _numbered(self, values: FieldValues) -> FieldValues:
         """Return the values with a number for a key, if the table gives them out; none is ever given out twice."""
-        schema = self._table.schema
-        if schema.numbered and values.get(schema.key) is None:
-            return {**values, schema.key: self._table.next_number()}
+        if self._needs_number(values):
+            return {**values, self._table.schema.key: self._table.next_number()}
         return values
+
+    def _needs_number(self, values: FieldValues) -> bool:
+        schema = self._table.schema
+        return schema.numbered and values.get(schema.key) is None
 
     def _update(self, transaction: Transaction, key: object, changes: FieldValues) -> BaseModel:
         before = self._existing(key)
-        # The row's own key from here on: what was asked for may be equal and of another type (1.0, an enum's member).
+        return self._change(transaction, before, self._updated(before, changes), changes)
+
+    def _updated(self, before: BaseModel, changes: FieldValues) -> FieldValues:
+        """Return the field values of a row after changes, not validated yet."""
+        # The row's own key: what was asked for may be equal and of another type (1.0, an enum's member).
         key, name = self._table.key_of(before), self._table.schema.key
         if Expression in map(type, changes.values()):
             changes = evaluated(changes, before)
         violations.check_key_unchanged(self._table.schema, key, changes)
-        values = {**self._table.codec.values_of(before), **changes, name: key}
-        return self._change(transaction, before, values, changes)
+        return {**self._table.codec.values_of(before), **changes, name: key}
 
     def _replace(self, transaction: Transaction, row: BaseModel, *, insert: bool) -> BaseModel:
         table = self._table

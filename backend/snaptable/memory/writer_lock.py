@@ -57,7 +57,8 @@ class WriterLock:
         self._timeout = timeout
         self._waiting: deque[_Waiter] = deque()
         self._handed_to: _Waiter | None = None
-        self._mutex = threading.Lock()
+        self.gate = self._mutex = threading.Lock()
+        """Held while the owner changes: as long as it is held, nobody becomes the owner. Taken before the latch."""
         self._reap_dead_owner = reap_dead_owner
 
     def held_by_me(self) -> bool:

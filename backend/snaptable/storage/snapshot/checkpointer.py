@@ -124,7 +124,7 @@ class Checkpointer:
             self._background.run(self._checkpoint_in_background, max(DELAY, self._not_before - time.monotonic()))
             return
         try:
-            with self._exclusive():
+            with self._hurrying(), self._save_lock:
                 self._write()
         except OSError:
             self._background.run(self._checkpoint_in_background, RETRY)
@@ -142,19 +142,19 @@ class Checkpointer:
             OSError: it could not be written; the old snapshot is in its place.
             ReadOnlyStore: this process may no longer write here.
         """
-        with self._exclusive():
+        with self._hurrying(), self._save_lock:
             self._write()
             self._sync_name()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Keep snapshots from being written for the length of a block."""
-        with self._exclusive():
+        with self._hurrying(), self._save_lock:
             yield
 
     def checkpoint_if_behind(self) -> None:
         """Write a snapshot, unless the one on the disk is of this very state; raises as `checkpoint`."""
-        with self._exclusive():
+        with self._hurrying(), self._save_lock:
             self._write_if_behind()
             self._sync_name()
 
@@ -164,7 +164,7 @@ class Checkpointer:
         Raises:
             ReadOnlyStore: the pages may hold half of a commit.
         """
-        with self._exclusive():
+        with self._hurrying(), self._save_lock:
             header, tables, _ = self._mark()
             return header, {name: list(self._collect(groups)) for name, groups in tables.items()}
 
@@ -207,18 +207,16 @@ class Checkpointer:
         self._replaced.close()
 
     @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Hold the lock that lets one snapshot be written at a time; the background hurries while a caller waits."""
+    def _hurrying(self) -> Iterator[None]:
+        """Have the background hurry if it is writing, before its lock is taken.
+
+        The lock itself is taken by the caller's own `with`: an interruption may keep a generator from being resumed.
+        """
         hurried = self._save_lock.locked()
         try:
             if hurried:
                 self._waiters.append(None)
-            # Only `with` takes a lock so that no interruption comes between taking it and releasing it.
-            with self._save_lock:
-                if hurried:
-                    self._waiters.pop()
-                    hurried = False
-                yield
+            yield
         finally:
             if hurried and self._waiters:
                 self._waiters.pop()
