@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snaptable import Database
+from snaptable.admin import mount_admin
 from snaptable.web import BodyLimit, Problem, SecurityHeaders, install_problems, problem_response, server_settings
 from snaptable.web.server import GuardedServer
 
@@ -81,7 +82,7 @@ def _file_route(file: Path) -> Callable[[], Response]:
 
 
 def new_app(title: str, db: Database, routers: Iterable[APIRouter], *, hosts: Iterable[str] = LOCAL) -> FastAPI:
-    """Return an application that opens a database when it starts, and closes it when it stops.
+    """Return an application that opens a database when it starts, and closes it when it stops; with its admin page.
 
     Args:
         title: of the OpenAPI document.
@@ -100,6 +101,7 @@ def new_app(title: str, db: Database, routers: Iterable[APIRouter], *, hosts: It
     install_problems(app)
     for router in routers:
         app.include_router(router)
+    mount_admin(app, db, title=title)
     app.add_middleware(BodyLimit, limit_of=lambda _scope: BODY_BYTES)
     app.add_middleware(OwnPages)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*hosts], www_redirect=False)

@@ -72,3 +72,10 @@ def test_another_name_is_not_answered(client: TestClient) -> None:
     """Ensure that a page whose own name was made to lead here reads nothing."""
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
     assert client.get("/", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+
+
+def test_the_admin_is_there_and_lets_nobody_in(client: TestClient) -> None:
+    """Ensure that each demo has its admin page, and that it wants the link of the start."""
+    answer = client.get("/admin/", follow_redirects=False)
+    assert answer.status_code in (302, 303, 307, 401, 403), answer.text
+    assert "unsafe" not in answer.headers.get("content-security-policy", "unsafe")

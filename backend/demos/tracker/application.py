@@ -54,7 +54,7 @@ def tables(db: Tracker) -> list[APIRouter]:
         crud_router(db.users, prefix="/api/users", filters=["id", "email", "name"], sorts=["name", "created_at"]),
         crud_router(
             db.tracks, prefix="/api/tracks", allow=ALL - {"delete", "replace", "bulk"}, rules=shown, create=TrackIn,
-            hidden=["deleted_at"], fixed=["id", "published_at"], filters=["id", "title", "difficulty", "published_at"],
+            fixed=["id", "published_at", "deleted_at"], filters=["id", "title", "difficulty", "published_at"],
             expand=["lessons"],
         ),
         crud_router(

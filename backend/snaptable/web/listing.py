@@ -36,6 +36,8 @@ MAX_CONDITIONS = 50
 """Filters of one request."""
 MAX_VALUES = 200
 """Values of one filter `__in`."""
+LISTS = frozenset({"sort", "fields", "expand"})
+"""Parameters that hold several names: by commas, or, as clients that are generated do, by coming several times."""
 _PAGING = ("limit", "cursor", "sort")
 
 _COMPARISONS: dict[str, Callable[..., bool]] = {
@@ -181,10 +183,13 @@ class ListParams(Generic[RowT]):
         errors: list[FieldError] = []
         filters = _Filters(self.fields)
         paging = dict.fromkeys(self._named, "")
+        texts: dict[str, str] = {}
         for name, text in request.query_params.multi_items():
             try:
                 if name in paging:
-                    paging[name] = _only_value(paging[name], text)
+                    paging[name] = _only_value("" if name in LISTS else paging[name], text)
+                    if name in LISTS and texts.setdefault(name, text) is not text:
+                        paging[name] = texts[name] = f"{texts[name]},{text}"
                 else:
                     filters.add(name, text)
             except ValueError as error:
@@ -205,19 +210,17 @@ class ListParams(Generic[RowT]):
     @property
     def openapi(self) -> dict[str, JsonValue]:
         """Return the parameters as OpenAPI describes them."""
-        names = "|".join(self.sorts)
         most = self.max_limit
         limit: dict[str, JsonValue] = {"type": "integer", "minimum": 1, "maximum": most}
         limit["default"] = min(DEFAULT_LIMIT, most)
-        sort: dict[str, JsonValue] = {
-            "type": "string",
-            "pattern": f"^-?({names})(,-?({names}))*$",
-            "default": self.sort,
-        }
+        ways: list[JsonValue] = [*self.sorts, *(f"-{name}" for name in self.sorts)]
+        default: list[JsonValue] = [*self.sort.split(",")]
+        items: dict[str, JsonValue] = {"type": "string", "enum": ways}
+        sort: dict[str, JsonValue] = {"type": "array", "items": items, "minItems": 1, "default": default}
         parameters: list[JsonValue] = [
             parameter_of("limit", limit, "How many rows a page holds at most."),
             parameter_of("cursor", {"type": "string", "minLength": 1}, "The `next_cursor` of the page before."),
-            parameter_of("sort", sort, "Fields to sort by; `-` before one means descending."),
+            by_commas(parameter_of("sort", sort, "Fields to sort by; `-` before one means descending.")),
         ]
         for field in self.fields.values():
             parameters.extend(field.parameters())
@@ -252,6 +255,8 @@ class _Filters:
         self._conditions: dict[tuple[str, str], bool] = {}
         self.equals: dict[str, tuple[object, ...]] = {}
         """As in `Listing`."""
+        self._among: dict[str, tuple[object, ...]] = {}
+        """The values of the filters `__in`, by parameter: one that comes several times has those of all."""
         self._equal_to: dict[str, object] = {}
         """The value of the first equality of each field."""
         self.count = 0
@@ -278,15 +283,32 @@ class _Filters:
         if suffix == "isnull":
             self._conditions[parameter, text] = field.is_null(text)
         elif days is not None:
-            self._conditions[parameter, text] = days
+            self._add_days(parameter, text, days)
         elif suffix == "in":
-            values = field.parse_many(text)
-            self._conditions[parameter, text] = one_of(field.column, values)
-            self.equals[name] = self.equals.get(name, ()) + values
+            self._add_values(parameter, field, field.parse_many(text))
         elif suffix:
             self._conditions[parameter, text] = field.compare(suffix, field.parse(text))
         else:
             self._add_equality(name, field.column, field.parse(text))
+
+    def _add_values(self, parameter: str, field: "_Field", values: tuple[object, ...]) -> None:
+        """Add that a field is one of some values, or of those that were given before.
+
+        Raises:
+            ValueError: they are more than `MAX_VALUES`.
+        """
+        self.equals[field.name] = self.equals.get(field.name, ()) + values
+        values = self._among[parameter] = self._among.get(parameter, ()) + values
+        if len(values) > MAX_VALUES:
+            raise ValueError(f"This takes at most {MAX_VALUES} values.")
+        self._conditions[parameter, ""] = one_of(field.column, values)
+
+    def _add_days(self, parameter: str, text: str, days: bool) -> None:  # noqa: FBT001  # a condition
+        """Add a condition of days; of a filter `__in` that comes several times, any of them may hold."""
+        if parameter.endswith("__in"):
+            text, earlier = "days", self._conditions.get((parameter, "days"))
+            days = days if earlier is None else earlier | days
+        self._conditions[parameter, text] = days
 
     def _add_equality(self, name: str, column: object, value: object) -> None:
         """Add that a field equals a value; however often it is asked, it is one condition."""
@@ -415,7 +437,7 @@ class _Field:
         schema: dict[str, JsonValue] = self._adapter.json_schema()
         note = ""
         if self.is_moment:
-            schema = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+            schema = {"anyOf": [{"type": "string", "format": form} for form in ("date-time", "date")]}
             note = f" A date alone means the whole day{f' in {self._zone}' if self._zone else ''}; write `+` as `%2B`."
         for suffix in self.operators:
             name = f"{self.name}__{suffix}" if suffix else self.name
@@ -431,7 +453,7 @@ class _Field:
                     "minItems": 1,
                     "maxItems": MAX_VALUES,
                 }
-                yield parameter_of(name, values, description + note) | {"style": "form", "explode": False}
+                yield by_commas(parameter_of(name, values, description + note))
             else:
                 yield parameter_of(name, schema, description + note)
 
@@ -488,6 +510,11 @@ def _operators(annotation: object) -> tuple[str, ...]:
 def parameter_of(name: str, schema: dict[str, JsonValue], description: str) -> dict[str, JsonValue]:
     """Return the OpenAPI description of a query parameter."""
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def by_commas(parameter: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the description of a parameter whose values are separated by commas."""
+    return parameter | {"style": "form", "explode": False}
 
 
 def _only_value(previous: str, text: str) -> str:

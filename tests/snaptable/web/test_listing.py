@@ -288,3 +288,36 @@ def test_the_parameters_are_documented(client: TestClient) -> None:
     assert not {"tags", "done__gt", "size__starts_with"} & set(named)
     assert named["size"]["type"] == "integer"
     assert named["limit"]["maximum"] == 200
+
+
+@pytest.mark.parametrize(
+    ("commas", "repeated"),
+    [
+        ("id__in=0,5,9", "id__in=0&id__in=5,9"),
+        ("text__in=t1,t5&size=1", "text__in=t5&size=1&text__in=t1"),
+        ("at__in=2026-01-01,2026-01-05", "at__in=2026-01-05&at__in=2026-01-01"),
+        ("sort=size,-price", "sort=size&sort=-price"),
+        ("sort=-id,price,size", "sort=-id,price&sort=size"),
+    ],
+)
+def test_lists_may_come_several_times(client: TestClient, commas: str, repeated: str) -> None:
+    """Ensure that clients that repeat a parameter, as generated ones do, get what those get that separate by commas."""
+    by_commas, by_repetition = (client.get(f"/items?{query}").json() for query in (commas, repeated))
+    assert by_commas["items"]
+    assert by_repetition == by_commas
+
+
+def test_values_that_come_several_times_are_bounded_together(client: TestClient) -> None:
+    """Ensure that repetition is no way around the limits, of values or of names to sort by."""
+    halves = [",".join(map(str, range(start, start + 101))) for start in (0, 101)]
+    assert client.get(f"/items?id__in={halves[0]}").status_code == 200
+    for query in (f"id__in={halves[0]}&id__in={halves[1]}", "&".join(["sort=id"] * 51)):
+        assert client.get(f"/items?{query}").status_code == 422
+
+
+def test_what_may_be_sorted_by_is_an_enum() -> None:
+    """Ensure that the document names each way to sort, so that generated clients have a type for it."""
+    (sort,) = [each for each in listing.openapi["parameters"] if each["name"] == "sort"]  # type: ignore[index,union-attr,call-overload]
+    assert sort["schema"]["items"]["enum"] == [*FIELDS, *(f"-{name}" for name in FIELDS)]  # type: ignore[index,call-overload]
+    assert sort["schema"]["default"] == ["-size", "id"]  # type: ignore[index,call-overload]
+    assert (sort["style"], sort["explode"]) == ("form", False)  # type: ignore[index,call-overload]

@@ -129,10 +129,10 @@ class Bulk(Generic[M]):
             raise not_there()
         return self._resource.key_of(str(value))
 
-    def placed(self, error: ConstraintError) -> Problem:
-        """Return the problem of a constraint that the commit would have broken, with the change that it is about."""
-        place = self._places.get(error.key) if error.table == self._resource.table.name else None
-        problem = problem_of(error)
+    def placed(self, problem: Problem, cause: BaseException | None) -> Problem:
+        """Return a problem with the change that it is about, if a constraint that the commit would break caused it."""
+        is_own = isinstance(cause, ConstraintError) and cause.table == self._resource.table.name
+        place = self._places.get(cause.key) if is_own else None  # type: ignore[union-attr]
         return problem if place is None else _placed(problem, place)
 
 

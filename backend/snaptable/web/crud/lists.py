@@ -19,7 +19,7 @@ from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in
 from snaptable.web.etags import etag_of, is_known
-from snaptable.web.listing import MANY_ROWS, PAGE_BYTES, Listing, ListParams, parameter_of
+from snaptable.web.listing import MANY_ROWS, PAGE_BYTES, Listing, ListParams, by_commas, parameter_of
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
 from snaptable.web.rules import rule_book
@@ -191,7 +191,7 @@ def documented(names: Sequence[str], expand: Sequence[str]) -> list[JsonValue]:
     known: dict[str, tuple[dict[str, JsonValue], str]] = {
         "fields": (text, "The fields to show, separated by commas; `user.name` is one of an expanded row."),
         "expand": (
-            {"type": "array", "items": {"type": "string", "enum": list(expand)}},
+            {"type": "array", "items": {"type": "string", "enum": list(expand)}, "minItems": 1},
             "Related rows to show inside of each.",
         ),
         "count": ({"type": "string", "enum": ["exact"]}, "Whether to count all rows, as `total`."),
@@ -204,5 +204,5 @@ def documented(names: Sequence[str], expand: Sequence[str]) -> list[JsonValue]:
     for name in names:
         parameter = parameter_of(name, *known[name])
         is_list = known[name][0].get("type") == "array"
-        parameters.append(parameter | {"style": "form", "explode": False} if is_list else parameter)
+        parameters.append(by_commas(parameter) if is_list else parameter)
     return parameters

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from pydantic import BaseModel, JsonValue
 
-from snaptable import Database, ForeignKeyViolation, Table
+from snaptable import ConstraintError, Database, ForeignKeyViolation, Table
 from snaptable.contract import M
 from snaptable.web.crud.bodies import Body, body_of, given_body
 from snaptable.web.crud.shown_rows import Relation, RowJson, relations_of
@@ -208,6 +208,32 @@ class Resource(Generic[M]):
                 continue
             if not view.query(me).where(**{view.table.schema.key: value}).exists():
                 raise problem_of(ForeignKeyViolation(table=self.table.name, fields=(reference.field,)))
+
+    def conflict(self, me: object, error: ConstraintError) -> Problem:
+        """Return the 409 of a constraint, with the row in the way as `other`, if the caller may see that.
+
+        If rows refer to one that was to go, also how many, of those that the caller may see.
+        """
+        problem = problem_of(error)
+        view = (
+            None if error.other_table is None else rule_book(self.database).of(error.other_table, self.options.caller)
+        )
+        if error.other is None or view is None:
+            return problem
+        key = getattr(error.other, view.table.schema.key)
+        row = view.query(me).where(**{view.table.schema.key: key}).first()
+        if row is None:
+            return problem
+        members: dict[str, JsonValue] = {"table": view.table.name, "row": cast(JsonValue, RowJson(view).fields(row))}
+        if isinstance(error, ForeignKeyViolation):
+            members["count"] = self._referring(me, error, view, row)
+        return Problem(409, problem.detail, errors=problem.errors, members={**problem.members, "other": members})
+
+    def _referring(self, me: object, error: ForeignKeyViolation, view: View[Any], row: Any) -> int:
+        """Return how many rows of another table refer to the one that was to go, of those that the caller may see."""
+        columns = [ref.field for ref in view.table.schema.references if ref.target == error.table]
+        named = {column: getattr(row, column) for column in columns if getattr(row, column) == error.value}
+        return view.query(me).where(**named).count() if named else 1
 
     def actor_of(self, me: object) -> str | None:
         """Return who makes a commit, as its history has it."""

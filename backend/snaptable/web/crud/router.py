@@ -19,11 +19,11 @@ from snaptable.web.crud.lists import Lists, documented, selection_of
 from snaptable.web.crud.past import flag, parameters, state
 from snaptable.web.crud.resource import Caller, Options, Resource, not_there, object_of
 from snaptable.web.crud.row_history import HistoryPage, RestoreTo, moment_in, restore_row, row_history
-from snaptable.web.crud.shown_rows import Expander, Preconditions
+from snaptable.web.crud.shown_rows import Expander, Preconditions, relations_of
 from snaptable.web.crud.writes import Writes, deletion_of
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag_of, is_known
 from snaptable.web.listing import MAX_LIMIT
-from snaptable.web.problems import problems
+from snaptable.web.problems import Problem, problems
 from snaptable.web.request_json import StrictRoute
 from snaptable.web.row_response import JsonResponse
 from snaptable.web.rules import Rules, rule_book
@@ -114,8 +114,9 @@ class _Routes(Generic[M]):
         self._idempotency = Idempotency(resource.database)
         name = resource.table.model.__name__
         self.documented = _documented_row(resource)
+        self.documented_get = _documented_expanded(resource, self.documented)
         self.documented_page = create_model(
-            f"{name}Page", items=(list[self.documented], ...), next_cursor=(str | None, ...), total=(int, 0)  # type: ignore[name-defined]
+            f"{name}Page", items=(list[self.documented_get], ...), next_cursor=(str | None, ...), total=(int, 0)  # type: ignore[name-defined]
         )  # fmt: skip
 
     def router(self, prefix: str) -> APIRouter:
@@ -142,7 +143,7 @@ class _Routes(Generic[M]):
             status=201,
         )
         self._add(
-            "get", "GET", "/{key}", self.get, row, (401, 404, 410, 422),
+            "get", "GET", "/{key}", self.get, self.documented_get, (401, 404, 410, 422),
             _joined(IF_NONE_MATCH, {"parameters": documented(shown, resource.options.expand)}),
             f"Show a row of {name}", NOT_MODIFIED,
         )  # fmt: skip
@@ -284,8 +285,8 @@ class _Routes(Generic[M]):
         bulk = Bulk(self.resource, self.allow, body)
         try:
             return await self._write_once(request, me, lambda writes: JsonResponse(bulk.carry_out(writes)))
-        except ConstraintError as error:
-            raise bulk.placed(error) from None
+        except Problem as problem:
+            raise bulk.placed(problem, problem.__cause__) from None
 
     async def history(self, request: Request, me: object, key: str) -> Response:
         """Return the commits that changed the row, the newest first, as far as you may see the row in them."""
@@ -317,7 +318,10 @@ class _Routes(Generic[M]):
         resource = self.resource
         via = f"{request.method} {request.url.path}"[:MAX_VIA].encode("utf-8", "replace").decode()
         with attribution(actor=resource.actor_of(me), via=via):
-            return await resource.database.run(lambda _db: act(Writes(resource, me)))
+            try:
+                return await resource.database.run(lambda _db: act(Writes(resource, me)))
+            except ConstraintError as error:
+                raise resource.conflict(me, error) from error
 
     def _with_key(self, body: dict[str, JsonValue], text: str) -> dict[str, object]:
         """Return the values of a new row's body, with the key of the address."""
@@ -356,12 +360,36 @@ def _documented_row(resource: Resource[Any]) -> type[BaseModel]:
     model = resource.table.model
     if not resource.view.hidden:
         return cast(type[BaseModel], model)
-    members: dict[str, Any] = {
+    return create_model(model.__name__, __config__=_DOCUMENTED, **_shown_members(resource))
+
+
+class ExpandedRows(BaseModel):
+    """Rows that refer to the one that they are shown in: the first of them."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+def _documented_expanded(resource: Resource[Any], row: type[BaseModel]) -> type[BaseModel]:
+    """Return the model that documents rows with what may be shown inside of them, `row` if that is nothing."""
+    relations = relations_of(resource.table)
+    expanded: dict[str, Any] = {
+        name: (ExpandedRows | None if relations[name].is_list else dict[str, Any] | None, None)
+        for name in dict.fromkeys(path.partition(".")[0] for path in resource.options.expand)
+    }
+    if not expanded:
+        return row
+    name = f"{resource.table.model.__name__}Expanded"
+    return create_model(name, __config__=_DOCUMENTED, **_shown_members(resource), **expanded)
+
+
+def _shown_members(resource: Resource[Any]) -> dict[str, Any]:
+    """Return the fields of rows that are shown, as `create_model` takes them."""
+    return {
         name: (Annotated[(info.annotation, *info.metadata, Field(description=info.description))], ...)
-        for name, info in model.model_fields.items()
+        for name, info in resource.table.model.model_fields.items()
         if name not in resource.view.hidden
     }
-    return create_model(model.__name__, __config__=_DOCUMENTED, **members)
 
 
 def _as_it_is(value: Any, _handler: object) -> Any:

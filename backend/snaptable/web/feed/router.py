@@ -56,7 +56,8 @@ def feed_router(
         db: the database; it may be opened later.
         caller: the dependency that gives the caller; None for a feed that is the same for everybody.
         rules: by table, in the place of those that routers gave: `read` is asked.
-        still: asked at each bookmark, with the caller, whether the stream may go on: a plain or a coroutine function.
+        still: asked with the caller, before each event and every two seconds, whether the stream may go on: a plain or
+            a coroutine function. So nothing is told after a logout, and the stream ends soon.
         prefix: before `/changes`.
         max_streams: streams at once; beyond that 503.
         max_streams_of_caller: streams of one caller, known by `id` if it has one, at once.

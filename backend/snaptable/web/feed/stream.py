@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
+from math import inf
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -23,6 +24,8 @@ from snaptable.web.feed.visible import VisibleCommits
 from snaptable.web.stopping import stop_of
 
 MEDIA_TYPE = "text/event-stream"
+STILL_SECONDS = 2.0
+"""How often it is asked, at least, whether the stream may go on."""
 LARGE_COMMIT = 64 * 1024
 """Bytes of rows from which on a commit is looked through in a thread, beside the event loop."""
 
@@ -38,7 +41,7 @@ class StreamTerms:
 
     Attributes:
         bookmark_seconds: the pause between two bookmarks.
-        still: whether it may go on, asked at each bookmark; None for yes.
+        still: whether it may go on, asked before each event and every `STILL_SECONDS`; None for yes.
         on_gone: told of the commit that can't be told any more.
         close: called at the end, however it comes.
     """
@@ -93,18 +96,25 @@ class EventStream(Response):
         loop, commits = asyncio.get_running_loop(), aiter(self._feed)
         await emit(BEGIN + await self._bookmark())
         due = loop.time() + self._terms.bookmark_seconds
+        pause = inf if self._terms.still is None else min(STILL_SECONDS, self._terms.bookmark_seconds)
+        asked = loop.time() + pause
         following = watched["commit"] = asyncio.ensure_future(_next_of(commits))
         while True:
-            await asyncio.wait(watched.values(), timeout=due - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                watched.values(), timeout=min(due, asked) - loop.time(), return_when=asyncio.FIRST_COMPLETED
+            )
             if watched["left"].done():
                 return
             if "stop" in watched and watched["stop"].done():
                 await emit(event("restart", {}), is_last=True)
                 return
-            if loop.time() >= due:
+            if following.done() or loop.time() >= asked:
                 if not await self._may_go_on():
                     await emit(event("ended", {}), is_last=True)
                     return
+                asked = loop.time() + pause
+            if loop.time() >= due:
+                self._visible.ask_rules()
                 await emit(await self._bookmark(is_waiting=not following.done()))
                 due = loop.time() + self._terms.bookmark_seconds
             if following.done():
@@ -145,8 +155,7 @@ class EventStream(Response):
         return event("bookmark", {"sequence": place.sequence}, place)
 
     async def _may_go_on(self) -> bool:
-        """Return whether the caller may see more, and ask the rules anew what."""
-        self._visible.ask_rules()
+        """Return whether the caller may see more."""
         if self._terms.still is None:
             return True
         answer = self._terms.still(self._visible.caller)

@@ -2,7 +2,7 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 from tests.snaptable.web.crud.shelf import BEN, Document, Shelf, User, caller, routed, shelf
 
-from snaptable import Database, Row, Table
+from snaptable import Database, ForeignKey, Row, Table
 from snaptable.web import Rules, crud_router, install_problems
 
 PROBLEM = "application/problem+json"
@@ -476,3 +476,73 @@ def test_openapi_has_names_that_generators_like() -> None:
 def test_the_caller_is_asked_once() -> None:
     """Ensure that the dependency that the tests use refuses who says nothing."""
     assert caller("ann").id == "ann"
+
+
+# ── what is in the way ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_conflict_shows_the_row_in_the_way() -> None:
+    """Ensure for a key and a unique value that the other row is in the 409, without what is hidden or secret."""
+    with shelf() as (_, client):
+        made = client.post("/documents", json={"id": "d1", "title": "One", "pin": "1234"}).json()
+        for body in ({"title": "One"}, {"id": "d1", "title": "Two"}):
+            refused = client.post("/documents", json=body)
+            assert refused.status_code == 409
+            assert refused.json()["other"] == {"table": "documents", "row": made}
+            assert "1234" not in refused.text
+        bulk = client.post("/documents/bulk", json={"insert": [{"title": "Two"}, {"title": "One"}]}).json()
+        assert (bulk["other"]["row"], bulk["errors"][0]["pointer"]) == (made, "/insert/1/user_id")
+
+
+def test_a_conflict_shows_nothing_that_may_not_be_seen() -> None:
+    """Ensure that another's row in the way is not shown, by whatever constraint."""
+    with shelf() as (db, client):
+        client.post("/documents", json={"id": "d1", "title": "One"}, headers=BEN)
+        theirs = client.post("/annotations", json={"document_id": "d1", "text": "same"}, headers=BEN)
+        assert theirs.status_code == 201
+        client.post("/documents", json={"id": "d2", "title": "Two"})
+        answers = [
+            client.post("/documents", json={"id": "d1", "title": "Mine"}),
+            client.post("/annotations", json={"document_id": "d2", "text": "same"}),
+        ]
+        db.loans.create(id="l1", document_id="d2")
+        answers.append(client.delete("/documents/d2"))
+        for answer in answers:
+            assert answer.status_code == 409
+            assert "other" not in answer.json()
+
+
+class Author(Row):
+    """What books refer to."""
+
+    id: str
+
+
+class Book(Row):
+    """What is in the way of an author's deletion."""
+
+    id: str
+    author: Annotated[str, ForeignKey(Author)]
+
+
+class Books(Database):
+    """Authors and their books."""
+
+    authors: Table[Author]
+    books: Table[Book]
+
+
+def test_a_deletion_that_rows_are_in_the_way_of_counts_them() -> None:
+    """Ensure that one of the rows that refer to it is shown, and their number."""
+    with Books("memory:") as db:
+        app = FastAPI()
+        install_problems(app)
+        for table in db.tables.values():
+            app.include_router(crud_router(table))
+        db.authors.create(id="ann")
+        for key in ("a", "b", "c"):
+            db.books.create(id=key, author="ann")
+        refused = TestClient(app).delete("/authors/ann")
+        assert refused.status_code == 409
+        other = refused.json()["other"]
+        assert (other["table"], other["count"], other["row"]["author"]) == ("books", 3, "ann")

@@ -284,6 +284,23 @@ def test_a_caller_has_few_streams_and_they_end_with_the_session(tmp_path: Path) 
             assert next(stream)["kind"] == "bookmark"
 
 
+def test_nothing_is_told_after_a_logout(tmp_path: Path) -> None:
+    """Ensure that a stream ends soon after its session, long before a bookmark, and that no commit is told behind it."""
+    with serving(str(tmp_path / "data"), sessions=True, bookmark_seconds=60) as served:
+        served.do(["sessions", "insert", "a", {"user": "ann"}], ["sessions", "insert", "b", {"user": "bob"}])
+        with served.follow("ann") as ann, served.follow("bob") as bob:
+            assert [next(stream)["kind"] for stream in (ann, bob)] == ["bookmark", "bookmark"]
+            served.do(["notes", "insert", "n1", {"owner": "ann", "shared": True}])
+            assert [shapes(commits(stream, 1)[0]) for stream in (ann, bob)] == [[("insert", "n1")]] * 2
+            served.do(["sessions", "delete", "a", {}])
+            served.do(["notes", "insert", "n2", {"owner": "ann", "shared": True}])
+            assert [event["kind"] for event in ann] == ["ended"]
+            served.do(["sessions", "delete", "b", {}])
+            begun = time.monotonic()
+            assert [event["kind"] for event in bob] == ["commit", "ended"]
+            assert time.monotonic() - begun < 6
+
+
 def test_a_stop_ends_streams_at_once_and_clients_come_back(tmp_path: Path) -> None:
     """Ensure that the server does not wait for them, tells them, and that their place is good after a restart."""
     url = str(tmp_path / "data")
