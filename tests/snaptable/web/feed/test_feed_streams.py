@@ -285,7 +285,7 @@ def test_a_caller_has_few_streams_and_they_end_with_the_session(tmp_path: Path) 
 
 
 def test_nothing_is_told_after_a_logout(tmp_path: Path) -> None:
-    """Ensure that a stream ends soon after its session, long before a bookmark, and that no commit is told behind it."""
+    """Ensure that a stream ends soon after its session, long before a bookmark, and tells no commit behind it."""
     with serving(str(tmp_path / "data"), sessions=True, bookmark_seconds=60) as served:
         served.do(["sessions", "insert", "a", {"user": "ann"}], ["sessions", "insert", "b", {"user": "bob"}])
         with served.follow("ann") as ann, served.follow("bob") as bob:
