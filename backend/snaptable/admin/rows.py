@@ -227,7 +227,8 @@ class Cells:
             address = self._addresses[field.target] + quote_plus(str(value))
             return f'<a class="ref" href="{address}" title="{escape(str(value))}">{escape(shown)}</a>'
         if field.is_key:
-            return f'<span class="mono" title="{escape(str(value))}">{escape(words.short_key(value))}</span>'
+            shown = words.short_key(value) or "(empty)"
+            return f'<span class="mono" title="{escape(str(value))}">{escape(shown)}</span>'
         return _plain(field, value)
 
 

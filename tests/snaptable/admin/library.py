@@ -86,6 +86,7 @@ class Browser:
 
     def __init__(self, client: TestClient) -> None:
         self.client = client
+        self._token = ""
 
     def get(self, path: str, status: int = 200, **headers: str) -> str:
         """Return a page."""
@@ -95,9 +96,11 @@ class Browser:
 
     def token(self) -> str:
         """Return the token that the session's pages hold."""
-        found = re.search(r'data-token="([^"]+)"', self.get("/admin/"))
-        assert found
-        return found[1]
+        if not self._token:
+            found = re.search(r'data-token="([^"]+)"', self.get("/admin/"))
+            assert found
+            self._token = found[1]
+        return self._token
 
     def post(self, path: str, fields: dict[str, Any] | None = None, status: int = 200, **headers: str) -> str:
         """Send a form of the admin's, and return the page that it leads to."""

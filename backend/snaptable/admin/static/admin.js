@@ -291,7 +291,7 @@ function focusCell(cell) {
 function setUpGrid() {
   const grid = one(".grid");
   if (!grid) return;
-  for (const cell of all("td[data-column]", grid)) cell.tabIndex = -1;
+  for (const each of all("td[data-column], tbody a", grid)) each.tabIndex = -1;
   const first = current();
   if (first) first.tabIndex = 0;
   for (const [number, row] of rowsOf().entries()) row.setAttribute("aria-rowindex", number + 2);
