@@ -296,7 +296,10 @@ SEGMENT_BYTES = {
     "forgotten": 1000,
     "erased": 600,
 }
-EVERY = {"undone": 3, "merged": 3, "forgotten": 5, "erased": 6}
+EVERY = {
+    "undone": 3, "merged": 3, "forgotten": 5, "erased": 8, "rolling journal": 5, "rolled away": 5, "rolling": 4, "pruned": 4,
+    "gathered": 4,
+}  # fmt: skip
 """After how many operations each the quick form looks at long workloads."""
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
 SHORTENED = (*HISTORY_BYTES, "forgotten", "erased")
