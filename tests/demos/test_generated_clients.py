@@ -15,7 +15,7 @@ import pytest
 from tests.app.support import CHEAP_HASHING
 from tests.demos.support import running
 
-from app.main import create_app
+from app.api.application import create_app
 from app.settings import Settings
 from demos.chat.application import create_app as create_chat
 from demos.lesson.application import create_app as create_lesson
