@@ -29,6 +29,11 @@ class Library(Database):
     limits = Limits()
     """What one user may store; the settings say otherwise."""
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the rows are on a PostgreSQL server, which code on the event loop asks by `read` and `run` alone."""
+        return self.url.startswith(("postgresql:", "postgres:"))
+
     @cached_property
     def usages(self) -> dict[str, Usage]:
         """What users store, by their keys, as far as it is known; see `services.quotas`."""

@@ -21,10 +21,10 @@ from app.services.sessions import SessionTerms
 from app.services.uploads import UploadResources
 from app.settings import Settings
 from app.usage import Limits
-from snaptable import SnaptableError, WriteFailed
+from snaptable import SnaptableError, TransactionError, WriteFailed
 from snaptable.backup import Keep
 from snaptable.engines import Filesystem
-from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.files import Files, resolve
 
 RETRY_SECONDS = 5.0
 """Pause between two attempts to make writes work again."""
@@ -49,7 +49,12 @@ class Resources:
     def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
         """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
         self.settings = settings
-        self.db = Library(settings.data_dir, fsync=settings.fsync, snapshot=settings.snapshot, filesystem=filesystem)
+        self.db = Library(
+            settings.database_url or settings.data_dir,
+            fsync=settings.fsync,
+            snapshot=settings.snapshot,
+            filesystem=filesystem,
+        )
         self.db.limits = Limits(
             documents=settings.quota_documents,
             document_bytes=settings.quota_document_bytes,
@@ -94,14 +99,24 @@ class Resources:
     def _open_blobs(self) -> Blobs:
         """Open the blobs beside the database and remove what a crash left there."""
         directory = self.db.directory
+        if self.db.is_on_server and self.settings.data_dir != "memory:":
+            directory = resolve(self.settings.data_dir)
+            self._filesystem(directory, fsync=self.settings.fsync).make_directory()
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="backend-")
             directory = Path(self._temporary.name)
         files = self._filesystem(directory, fsync=self.settings.fsync)
-        blobs = Blobs(files, lambda sha256: documents.is_referenced(self.db, sha256), self.settings.keep_deleted_bytes)
+        blobs = Blobs(files, self._is_referenced, self.settings.keep_deleted_bytes)
         blobs.remove_temporary()
         self._sweep(blobs)
         return blobs
+
+    def _is_referenced(self, sha256: str) -> bool:
+        """Return whether a document has these bytes; on an event loop, where a server can't be asked, that one may."""
+        try:
+            return documents.is_referenced(self.db, sha256)
+        except TransactionError:
+            return True  # the sweep of the next start looks again
 
     def _sweep(self, blobs: Blobs) -> None:
         """Remove the bytes that neither a document nor history names any more."""
@@ -121,7 +136,7 @@ class Resources:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                if self._kept_history() != self._swept:
+                if await self.db.read(lambda _: self._kept_history()) != self._swept:
                     await asyncio.to_thread(self._sweep, self.uploads.blobs)
             except (SnaptableError, OSError) as error:
                 logger.warning("Bytes that nothing names can't be removed yet: %s", error)
@@ -139,8 +154,8 @@ class Resources:
         """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            if not self.db.is_open:
-                continue  # an admin has it closed and opened again
+            if not self.db.is_open or self.db.is_on_server:
+                continue  # an admin has it closed and opened again; a server is waited for by each call
             try:
                 if not self.db.status().writable:
                     await asyncio.to_thread(self.db.persist)

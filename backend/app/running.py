@@ -53,7 +53,7 @@ def run_check(settings: Settings) -> int:
     """Write what is wrong with the store, a problem a line, and return the exit status: 0 if all is sound, else 1."""
     log_to_standard_error()
     try:
-        with Library(settings.data_dir, read_only=True, banner=False) as db:
+        with Library(settings.database_url or settings.data_dir, read_only=True, banner=False) as db:
             problems = db.check()
             documents = db.documents.count()
     except OpenError as error:

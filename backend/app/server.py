@@ -14,6 +14,7 @@ from app.api.application import create_app
 from app.resources import Resources
 from app.settings import Settings
 from snaptable.admin import Site
+from snaptable.engines import shown_url
 from snaptable.web.server import GuardedServer, ServerLimits, server_settings
 
 COLLECTIONS = (5_000, 10, 1_000)
@@ -116,6 +117,8 @@ def _announcement(resources: Resources, listener: socket.socket, admin: Site[Any
     base = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     directory = resources.db.directory
     data = f"{directory} (db_snapshot.json, blobs/)" if directory else "in memory only: gone at the end"
+    if resources.db.is_on_server:
+        data = f"{shown_url(resources.db.url)}, {resources.uploads.blobs.directory}"
     lines = [f"API   {base}/api", f"Docs  {base}/docs", *_admin_lines(base, admin), f"Data  {data}"]
     return "\nThe backend is ready; Ctrl+C stops it.\n" + "".join(f"  {line}\n" for line in lines) + "\n"
 

@@ -22,6 +22,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: str = Field("data", description='Directory of the store, made if missing; "memory:" keeps nothing.')
+    database_url: str = Field(
+        "",
+        repr=False,
+        description="postgresql://… of the database, in the place of the directory's; files stay in the directory.",
+    )
     fsync: bool = Field(default=True, description="Sync every write to the disk; without, writes survive a kill only.")
     snapshot: Literal["auto", "always", "background"] = Field(
         "auto", description="When db_snapshot.json is renewed: auto, always (before every answer) or background."

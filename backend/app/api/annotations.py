@@ -32,8 +32,7 @@ respond = RowResponder(Annotation, AnnotationOut)
 async def list_annotations(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
     wanted = listing.read(request)
-    query = annotations.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
-    return respond.page(await caller.page(wanted, query))
+    return respond.page(await caller.page(wanted, annotations.owned_by, wanted.equals.get("document_id", ())))
 
 
 @router.get(
@@ -45,7 +44,7 @@ async def list_annotations(request: Request, caller: CallerDep) -> Response:
 )
 async def get_annotation(request: Request, caller: CallerDep, annotation_id: str) -> Response:
     """Return it."""
-    return respond.one(annotations.get(caller.db, caller.user, annotation_id), request=request)
+    return respond.one(await caller.read(annotations.get, annotation_id), request=request)
 
 
 @router.post(

@@ -126,7 +126,10 @@ def _routers(resources: Resources) -> list[APIRouter]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the resources, and close them at the end."""
     resources: Resources = app.state.resources
-    resources.open()
+    if resources.db.is_on_server:
+        await asyncio.to_thread(resources.open)
+    else:
+        resources.open()
     tending = asyncio.create_task(resources.tend())
     try:
         yield

@@ -58,7 +58,7 @@ async def logout(request: Request, caller: CallerDep) -> None:
 @router.get("/sessions", responses=problems(401), summary="List where you are logged in")
 async def list_sessions(caller: CallerDep) -> SessionsOut:
     """Return your sessions, the youngest first: when each began, and when it ends if it is not used any more."""
-    rows = sessions.of_user(caller.db, caller.user)
+    rows = await caller.read(sessions.of_user)
     return SessionsOut(items=[_shown(row, caller.session.id) for row in rows])
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, TypeVarTuple, cast
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -17,6 +17,7 @@ from snaptable.web import FieldError, Listing, Problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 RowT = TypeVar("RowT", bound=Row)
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -40,13 +41,22 @@ class Caller(NamedTuple):
         """The database."""
         return self.resources.db
 
-    async def page(self, wanted: Listing[RowT], query: Query[RowT]) -> tuple[bytes, str | None]:
+    async def read(self, find: "Callable[[Library, User, *Ts], T]", *args: *Ts) -> T:
+        """Return what is found of the user's, as of one state."""
+        return await self.db.read(find, self.user, *args)
+
+    async def page(
+        self, wanted: Listing[RowT], find: "Callable[[Library, User, *Ts], Query[RowT]]", *args: *Ts
+    ) -> tuple[bytes, str | None]:
         """Return the page of a list that was asked for; users take turns with those that take a sort of many rows.
 
         Raises:
             TooBusy: too many such lists are waited for.
         """
         max_bytes = self.resources.settings.page_bytes
+        if self.db.is_on_server:
+            return await self.db.read(lambda db: wanted.page_json(find(db, self.user, *args), max_bytes))
+        query = find(self.db, self.user, *args)
         if not wanted.is_slow(query):
             return wanted.page_json(query, max_bytes)
         turns = self.resources.sorting
@@ -82,7 +92,7 @@ class Login(OAuth2PasswordBearer):
         """
         token = await super().__call__(request)
         resources: Resources = request.app.state.resources
-        login = sessions.of_token(resources.db, token) if token else None
+        login = await resources.db.read(sessions.of_token, token) if token else None
         if login is None:
             if token:
                 resources.accounts.events.report("token refused", client_address(request))

@@ -90,7 +90,7 @@ async def upload_document(request: Request, caller: CallerDep) -> Response:
 )
 async def list_documents(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the newest first."""
-    return respond.page(await caller.page(listing.read(request), documents.owned_by(caller.db, caller.user)))
+    return respond.page(await caller.page(listing.read(request), documents.owned_by))
 
 
 @router.get(
@@ -102,7 +102,7 @@ async def list_documents(request: Request, caller: CallerDep) -> Response:
 )
 async def get_document(request: Request, caller: CallerDep, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
-    return respond.one(documents.get(caller.db, caller.user, document_id), request=request)
+    return respond.one(await caller.read(documents.get, document_id), request=request)
 
 
 @router.get(
@@ -116,7 +116,7 @@ async def get_document(request: Request, caller: CallerDep, document_id: str) ->
 )
 async def get_document_content(request: Request, caller: CallerDep, document_id: str) -> Response:
     """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
-    document = documents.get(caller.db, caller.user, document_id)
+    document = await caller.read(documents.get, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
     return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))

@@ -28,8 +28,7 @@ respond = RowResponder(Extraction, ExtractionOut)
 async def list_extractions(request: Request, caller: CallerDep) -> Response:
     """Return a page of them, the oldest first; of a document that does not exist, or is another user's: 404."""
     wanted = listing.read(request)
-    query = extractions.owned_by(caller.db, caller.user, wanted.equals.get("document_id", ()))
-    return respond.page(await caller.page(wanted, query))
+    return respond.page(await caller.page(wanted, extractions.owned_by, wanted.equals.get("document_id", ())))
 
 
 @router.get(
@@ -41,7 +40,7 @@ async def list_extractions(request: Request, caller: CallerDep) -> Response:
 )
 async def get_extraction(request: Request, caller: CallerDep, extraction_id: str) -> Response:
     """Return it."""
-    return respond.one(extractions.get(caller.db, caller.user, extraction_id), request=request)
+    return respond.one(await caller.read(extractions.get, extraction_id), request=request)
 
 
 @router.post(

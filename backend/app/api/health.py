@@ -40,7 +40,7 @@ async def may_see_details(request: Request, resources: ResourcesDep) -> bool:
     scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
     if scheme.lower() != "bearer" or not token:
         return False
-    return is_health_token(resources, token) or sessions.of_token(resources.db, token) is not None
+    return is_health_token(resources, token) or await resources.db.read(sessions.of_token, token) is not None
 
 
 def is_health_token(resources: Resources, token: str) -> bool:
@@ -59,9 +59,9 @@ async def get_health(
     """
     backup = None if resources.backups is None else _backup_health(resources.backups.report)
     if not details:
-        plain = plain_health(resources.db)
+        plain = await resources.db.read(plain_health)
         return PlainHealth(status="degraded") if backup and backup.error else plain
-    report = BackendHealth(**health(resources.db).model_dump(), backup=backup)
+    report = BackendHealth(**(await resources.db.read(health)).model_dump(), backup=backup)
     return report.model_copy(update={"status": "degraded"}) if backup and backup.error else report
 
 

@@ -78,7 +78,7 @@ async def register(db: Library, resources: AccountResources, email: str, passwor
         raise
     email = canonical_email(email)
     _check_password("password", password, email)
-    if users.by_email(db, email):
+    if await db.read(users.by_email, email):
         # The look inside the transaction is what counts; this one saves the hashing.
         raise EmailTaken
     password_hash = await resources.passwords.hash(password, household_of(address))
@@ -117,7 +117,8 @@ async def admin_of(db: Library, resources: AccountResources, given: Credentials)
             raise WrongPassword
         return user.id
 
-    return db.users[await _verified(db, resources, given, check)]
+    user_id = await _verified(db, resources, given, check)
+    return await db.read(lambda db: db.users[user_id])
 
 
 async def make_first_admin(db: Library, resources: AccountResources, given: Credentials) -> User:
@@ -129,7 +130,7 @@ async def make_first_admin(db: Library, resources: AccountResources, given: Cred
         FieldRefused: the password of a new account is too easily guessed.
         TooManyAttempts, TooBusy: as `log_in`.
     """
-    if users.by_email(db, canonical_email(given.email)) is None:
+    if await db.read(users.by_email, canonical_email(given.email)) is None:
         await register(db, resources, *given)
 
     def make(db: Library, user: User, _: Verification) -> str:
@@ -137,7 +138,7 @@ async def make_first_admin(db: Library, resources: AccountResources, given: Cred
 
     user_id = await _verified(db, resources, given, make)
     resources.events.report("first admin", given.address, account=user_id)
-    return db.users[user_id]
+    return await db.read(lambda db: db.users[user_id])
 
 
 async def _verified(
@@ -155,10 +156,10 @@ async def _verified(
     attempt = _begin(resources, email, given.address)
     try:
         user_id = await _with_password(
-            db, resources, lambda: users.by_email(db, email), given.password, given.address, act
+            db, resources, lambda db: users.by_email(db, email), given.password, given.address, act
         )
     except WrongPassword:
-        known = users.by_email(db, email)
+        known = await db.read(users.by_email, email)
         resources.events.report("login failed", given.address, account=known.id if known else None, unknown=email)
         raise
     except Exception:
@@ -186,7 +187,7 @@ async def change_password(db: Library, resources: AccountResources, owner: Owner
         def change(db: Library, user: User, _: Verification) -> int:
             return users.change_password(db, user, session.id, new_hash)
 
-        ended = await _with_password(db, resources, lambda: db.users.get(user.id), old, address, change)
+        ended = await _with_password(db, resources, lambda db: db.users.get(user.id), old, address, change)
     resources.events.report("password changed", address, account=user.id)
     if ended:
         resources.events.report("sessions ended", address, account=user.id, number=ended)
@@ -207,7 +208,7 @@ async def close(db: Library, resources: AccountResources, owner: Owner, password
         users.close_account(db, user, session.id)
 
     with _attempt(resources, owner, "password"):
-        await _with_password(db, resources, lambda: db.users.get(user.id), password, address, close)
+        await _with_password(db, resources, lambda db: db.users.get(user.id), password, address, close)
     resources.events.report("account deleted", address, account=user.id)
 
 
@@ -234,7 +235,7 @@ def _attempt(resources: AccountResources, owner: Owner, field: str) -> Iterator[
 async def _with_password(
     db: Library,
     resources: AccountResources,
-    find: Callable[[], User | None],
+    find: Callable[[Library], User | None],
     password: str,
     address: str,
     act: Callable[[Library, User, Verification], T],
@@ -245,7 +246,7 @@ async def _with_password(
         WrongPassword: it is not, or there is no such user.
         TooBusy: too many wait for a password to be verified.
     """
-    user = find()
+    user = await db.read(find)
     for _ in range(ATTEMPTS):
         stored = user.password_hash if user else None
         verification = await resources.passwords.verify(password, stored, household_of(address))
@@ -255,7 +256,7 @@ async def _with_password(
             return await db.run(act, user, verification)
         except PasswordChanged:
             # What it was changed to may not be durable yet: only a transaction sees it, and waits for it.
-            user = await db.run(lambda _: find())
+            user = await db.run(find)
     raise WrongPassword
 
 

@@ -78,7 +78,7 @@ class Erasure:
         """Remove a slice of a user's rows, and return whether the user is gone."""
         if await self._db.run(_remove_rows, user_id):
             return False
-        documents = self._db.documents.where(Document.user_id == user_id).limit(DOCUMENTS).all()
+        documents = await self._db.read(_some_documents, user_id)
         for document in documents:
             if await self._db.run(_remove_marks, document.id):
                 return False
@@ -93,6 +93,10 @@ class Erasure:
             for name in names:
                 self._blobs.release(name)
         return False
+
+
+def _some_documents(db: Library, user_id: str) -> list[Document]:
+    return db.documents.where(Document.user_id == user_id).limit(DOCUMENTS).all()
 
 
 def _remove_rows(db: Library, user_id: str) -> int:

@@ -151,7 +151,7 @@ async def prepare(db: Library, user: User) -> None:
 
     To be called before a transaction that writes; where sums are being made for the same user, it waits for them.
     """
-    if user.id in db.usages:
+    if user.id in db.usages or db.is_on_server:  # there the transaction, which runs in a thread, makes them
         return
     lock = db.measuring.setdefault(user.id, asyncio.Lock())
     async with lock:

@@ -86,7 +86,7 @@ async def remove(
     Raises:
         NotFound: there is none, or it is another user's.
     """
-    sha256 = documents.get(db, user, document_id).sha256
+    sha256 = (await db.read(documents.get, user, document_id)).sha256
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
         await db.run(documents.delete, user, document_id, check, begin_removal)

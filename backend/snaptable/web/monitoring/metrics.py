@@ -14,18 +14,18 @@ from snaptable.web.monitoring.requests import RequestMeasurements, request_measu
 __all__ = ["CONTENT_TYPE_LATEST", "metrics_text"]
 
 
-def metrics_text(db: Database, queries: SlowQueries) -> bytes:
+def metrics_text(db: Database, status: Status, queries: SlowQueries) -> bytes:
     """Return all metrics in Prometheus' text format; O(tables + routes)."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics(db, queries))
+    registry.register(_Metrics(db, status, queries))
     return generate_latest(registry)
 
 
 class _Metrics(Collector):
     """The metrics of a database and of the application that serves it."""
 
-    def __init__(self, db: Database, queries: SlowQueries) -> None:
-        self._db, self._queries = db, queries
+    def __init__(self, db: Database, status: Status, queries: SlowQueries) -> None:
+        self._db, self._status, self._queries = db, status, queries
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: what there is shows when it is collected."""
@@ -33,7 +33,7 @@ class _Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
-        yield from _of_store(self._db.status())
+        yield from _of_store(self._status)
         yield CounterMetricFamily("snaptable_slow_queries", "Queries that took long.", self._queries.count)
         measurements = request_measurements(self._db)
         if measurements is not None:

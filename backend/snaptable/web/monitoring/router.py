@@ -147,7 +147,7 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
         @router.get(health_path, responses=problems(503), summary="Tell whether the store takes writes")
         async def get_health(known: Annotated[bool, Depends(may_know)]) -> Health | PlainHealth:
             """Return whether the store is well, 503 if writes are refused; with a token, also what it holds."""
-            return health(db) if known else plain_health(db)
+            return await db.read(health if known else plain_health)
 
     @router.get("/api/monitoring/database/health", responses=problems(503), summary="Show how the database is doing")
     async def get_database_health(known: Annotated[bool, Depends(may_know)]) -> DatabaseHealth | DatabaseStatus:
@@ -155,7 +155,7 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
 
         200 also while writes are refused: `status` and `reason` say so. A probe asks `/health`.
         """
-        full = _database_health(db.status(), has_journal=db.directory is not None)
+        full = _database_health(await db.read(Database.status), has_journal=db.directory is not None)
         return full if known else DatabaseStatus(status=full.status)
 
 
@@ -187,7 +187,9 @@ def _add_measurements(
         """Return the same, and the store's state, in the text format of Prometheus."""
         from snaptable.web.monitoring.metrics import CONTENT_TYPE_LATEST, metrics_text  # 30 ms that not all need
 
-        return Response(metrics_text(db, queries), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(
+            metrics_text(db, await db.read(Database.status), queries), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
 
 def _has_token(request: Request, token: str | None) -> bool:
