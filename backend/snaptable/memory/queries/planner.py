@@ -63,8 +63,9 @@ class PreparedQuery:
         terms_in_order = enumerate(term for template in where for term in terms_of(template))
         self._times = [(position, term) for position, term in terms_in_order if holds_times(term.column)]
         """The terms of columns that may hold naive and aware times, each with the position of its value."""
-        is_entry = self._only is only and self._is_exact(only) and not self._times
-        self.entry = only.rows_of if is_entry and isinstance(only, (KeyLookup, IndexLookup)) else None
+        certain = self._only or (None if self._compared or self._prefixes else self._exact)
+        is_entry = certain is not None and self._is_exact(certain) and not self._times
+        self.entry = certain.rows_of if is_entry and isinstance(certain, (KeyLookup, IndexLookup)) else None
         """Gives the rows as a view, if they are what a hash table has at one place; None if it takes more than that."""
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────
