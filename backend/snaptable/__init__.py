@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         MigrationNeeded,
         MultipleRows,
         OpenError,
+        OutcomeUnknown,
         ReadOnlyStore,
         RowNotFound,
         SchemaError,
@@ -59,7 +60,9 @@ if TYPE_CHECKING:
         StaleRow,
         StoreLocked,
         StoreNewer,
+        TransactionConflict,
         TransactionError,
+        Unavailable,
         UndoConflict,
         UniqueViolation,
         UnsafeDirectory,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from snaptable.on_update import OnUpdate
+    from snaptable.postgres_options import PostgresOptions
     from snaptable.query import Query
     from snaptable.schema import (
         ForeignKey,
@@ -119,8 +123,10 @@ __all__ = [
     "MultipleRows",
     "OnUpdate",
     "OpenError",
+    "OutcomeUnknown",
     "Page",
     "Plan",
+    "PostgresOptions",
     "PrimaryKey",
     "Query",
     "ReadOnlyStore",
@@ -139,7 +145,9 @@ __all__ = [
     "Sum",
     "Table",
     "TableSchema",
+    "TransactionConflict",
     "TransactionError",
+    "Unavailable",
     "UndoConflict",
     "Unique",
     "UniqueViolation",
@@ -169,11 +177,13 @@ _HOMES = {
     "errors": """
         BackupError ConstraintError CorruptBackup CorruptJournal CorruptSnapshot DatabaseClosed DuplicateKey
         ForeignKeyViolation HistoryError HistoryGone HistoryPurged InvalidCursor InvalidKey InvalidQuery
-        InvalidRow MigrationError MigrationFailed MigrationNeeded MultipleRows OpenError ReadOnlyStore
+        InvalidRow MigrationError MigrationFailed MigrationNeeded MultipleRows OpenError OutcomeUnknown ReadOnlyStore
         RowNotFound SchemaError SchemaMismatch SnapshotEdited SnaptableError StaleRow StoreLocked StoreNewer
-        TransactionError UndoConflict UniqueViolation UnsafeDirectory UnsupportedFormat WriteFailed
+        TransactionConflict TransactionError Unavailable UndoConflict UniqueViolation UnsafeDirectory
+        UnsupportedFormat WriteFailed
     """,
     "on_update": "OnUpdate",
+    "postgres_options": "PostgresOptions",
     "query": "Query",
     "schema": """
         ForeignKey Index IndexSchema PrimaryKey ReferenceSchema Row TableSchema Unique new_id numbered utc_now

@@ -62,9 +62,9 @@ class PostgresEngine:
         """Call a function as one transaction in a thread, again if it loses against another."""
         return await self.core.run(call)
 
-    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:  # noqa: ARG002 - until there are standbys
-        """Call a function that only reads in a thread."""
-        return await self.core.read(call)
+    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
+        """Call a function that only reads in a thread; on a standby, if a little older will do and there is one."""
+        return await self.core.read(call, stale=stale)
 
     def in_transaction(self) -> bool:
         """Return whether the calling thread is inside a transaction of its own."""

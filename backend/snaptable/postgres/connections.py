@@ -6,6 +6,7 @@ so a pooler that gives each transaction another connection (PgBouncer) changes n
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from psycopg import Connection, Cursor, Error
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from snaptable.errors import DatabaseClosed, OpenError, TransactionError
+from snaptable.errors import DatabaseClosed, OpenError, TransactionError, Unavailable
 from snaptable.postgres import adapt
 from snaptable.postgres.failures import ConnectionLost, as_own
 
@@ -27,12 +28,20 @@ Params = Mapping[str, object] | None
 APPLICATION = "snaptable"
 CONNECT_TIMEOUT = 5
 """Seconds, for each host of the URL."""
+_LOOK_EVERY = 0.5
+"""Seconds that a call waits for the pool before it looks whether the server is there at all."""
 PREPARED_AFTER = 2
 """How often a statement is sent before it is prepared."""
 
 
 class Session(Connection[tuple[Any, ...]]):
-    """A connection with the cursor that all its statements go through."""
+    """A connection with the cursor that all its statements go through.
+
+    Attributes:
+        used_at: when it last was known to answer, in seconds of `time.monotonic`.
+    """
+
+    used_at: float = 0.0
 
     @cached_property
     def reader(self) -> Cursor[tuple[Any, ...]]:
@@ -52,7 +61,9 @@ class Session(Connection[tuple[Any, ...]]):
 class Connections:
     """The pool of connections to one database."""
 
-    def __init__(self, url: str, size: int, options: dict[str, str], *, prepare: bool, wait: float) -> None:
+    def __init__(
+        self, url: str, size: int, options: Mapping[str, str], *, prepare: bool, wait: float, target: str = "any"
+    ) -> None:
         """Take how they are made; none is yet.
 
         Args:
@@ -60,7 +71,8 @@ class Connections:
             size: how many there are at most.
             options: settings of each session.
             prepare: whether statements are prepared on the server.
-            wait: seconds that a call waits for a connection at most.
+            wait: seconds that a call waits at most while all connections are in use.
+            target: which of several hosts is meant, unless the URL says so: "read-write", "prefer-standby" or "any".
 
         Raises:
             OpenError: the URL is none.
@@ -77,8 +89,12 @@ class Connections:
             "application_name": given.get("application_name") or APPLICATION,
             "connect_timeout": given.get("connect_timeout") or CONNECT_TIMEOUT,
         }
+        self.has_several_hosts = "," in str(given.get("host") or given.get("hostaddr") or "")
+        if self.has_several_hosts and (target == "prefer-standby" or "target_session_attrs" not in given):
+            self._kwargs["target_session_attrs"] = target
         self._url, self._size, self._wait = url, size, wait
         self._pool: ConnectionPool[Session] | None = None
+        self._lost_at = 0.0
 
     def connect(self) -> Session:
         """Return a connection beside the pool.
@@ -94,25 +110,50 @@ class Connections:
         """Begin to hand out connections."""
         self._pool = ConnectionPool(
             self._url, connection_class=Session, kwargs=self._kwargs, min_size=0, max_size=self._size, open=True,
-            configure=_configure, timeout=self._wait, num_workers=2, name=APPLICATION,
+            configure=_configure, reconnect_timeout=_LOOK_EVERY, num_workers=2, name=APPLICATION,
         )  # fmt: skip
 
     def take(self) -> Session:
         """Return a connection, which is given back by `give_back`.
 
         Raises:
-            ConnectionLost: there is none to be had in time.
+            ConnectionLost: the server accepts none.
+            Unavailable: all are in use.
             DatabaseClosed: after `close`.
         """
-        pool = self._pool
-        if pool is None:
-            raise DatabaseClosed("the database is not open")
-        try:
-            return pool.getconn()
-        except PoolTimeout:
-            raise ConnectionLost(f"no connection to PostgreSQL was to be had within {self._wait:g} s") from None
-        except PoolClosed:
-            raise DatabaseClosed("the database is not open") from None
+        begun = time.monotonic()
+        while True:
+            pool = self._pool
+            if pool is None:
+                raise DatabaseClosed("the database is not open")
+            try:
+                session = pool.getconn(timeout=_LOOK_EVERY)
+            except PoolTimeout:
+                if pool.get_stats().get("pool_size", 0) < self._size:
+                    raise ConnectionLost("PostgreSQL accepts no connection") from None
+                if time.monotonic() - begun >= self._wait:
+                    raise Unavailable(f"all {self._size} connections were in use for {self._wait:g} s") from None
+            except PoolClosed:
+                raise DatabaseClosed("the database is not open") from None
+            else:
+                if self._is_well(session):
+                    return session
+                self.give_back(session)
+
+    def _is_well(self, session: Session) -> bool:
+        """Return whether a connection still answers; asked only of those from before one was lost."""
+        if session.used_at < self._lost_at:
+            try:
+                session.tell("select 1")
+            except Error:
+                session.close()
+                return False
+        session.used_at = time.monotonic()
+        return True
+
+    def lost(self) -> None:
+        """Take note that a connection was lost: others may be, and are looked at before they are used."""
+        self._lost_at = time.monotonic()
 
     def give_back(self, session: Session) -> None:
         """Take a connection back; one that is broken, or within a transaction, is put right or replaced."""
@@ -128,7 +169,10 @@ class Connections:
         try:
             yield session
         except Error as error:
-            raise as_own(error) from None
+            own = as_own(error)
+            if isinstance(own, ConnectionLost):
+                self.lost()
+            raise own from None
         finally:
             self.give_back(session)
 

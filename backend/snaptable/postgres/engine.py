@@ -56,10 +56,11 @@ class PostgresCore:
         commits: CommitTable | None,
         dialect: Dialect,
         refusal: ReadOnlyStore | None,
+        standby: Connections | None = None,
     ) -> None:
         self.rows, self.commits, self.dialect, self.refusal = rows, commits, dialect, refusal
         self.circuit = Circuit()
-        self._connections, self._threads = connections, threads
+        self._connections, self._threads, self._standby = connections, threads, standby
         self._local = threading.local()
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
@@ -193,10 +194,8 @@ class PostgresCore:
 
     # ── whole transactions ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _in_transaction(
-        self, work: Callable[[Transaction], T], attribution: Attribution | None = None, *, read_only: bool = False
-    ) -> T:
-        transaction = self.begin(attribution, read_only=read_only)
+    def _in_transaction(self, work: Callable[[Transaction], T], *, read_only: bool = False, stale: bool = False) -> T:
+        transaction = self.begin(read_only=read_only, stale=stale)
         try:
             result = work(transaction)
         except BaseException:
@@ -208,7 +207,9 @@ class PostgresCore:
         self.commit(transaction)
         return result
 
-    def begin(self, attribution: Attribution | None = None, *, read_only: bool = False) -> Transaction:
+    def begin(
+        self, attribution: Attribution | None = None, *, read_only: bool = False, stale: bool = False
+    ) -> Transaction:
         """Begin a transaction of the calling thread.
 
         Raises:
@@ -219,13 +220,16 @@ class PostgresCore:
                 raise DatabaseClosed("the database is not open")
             self._open_count += 1
         try:
-            session = self._connections.take()
+            connections = self._standby if stale and self._standby is not None else self._connections
+            session = connections.take()
             transaction = Transaction(session, attribution, read_only=read_only)
+            transaction.connections = connections
             try:
                 transaction.begin()
             except BaseException as error:
-                self._connections.give_back(session)
+                connections.give_back(session)
                 if isinstance(error, Error):
+                    connections.lost()
                     raise as_own(error) from None
                 raise
         except BaseException:
@@ -242,7 +246,10 @@ class PostgresCore:
     def _let_go(self, transaction: Transaction) -> None:
         if self.current is transaction:
             self._local.transaction = None
-        self._connections.give_back(transaction.session)
+        connections = transaction.connections or self._connections
+        if isinstance(transaction.failure, ConnectionLost):
+            connections.lost()
+        connections.give_back(transaction.session)
         self._ended()
 
     def roll_back(self, transaction: Transaction) -> None:
@@ -332,21 +339,24 @@ class PostgresCore:
 
     # ── what users hold ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def run_here(self, call: Callable[[], T], *, read_only: bool = False) -> T:
+    def run_here(self, call: Callable[[], T], *, read_only: bool = False, stale: bool = False) -> T:
         """Return what a function gives, called as one transaction in this thread, again if it loses against another."""
         if not read_only:
             self.check_writable()
-        return retried(lambda: self._in_transaction(lambda _: not_awaitable(call()), read_only=read_only), self.circuit)
+        return retried(
+            lambda: self._in_transaction(lambda _: not_awaitable(call()), read_only=read_only, stale=stale),
+            self.circuit,
+        )
 
     async def run(self, call: Callable[[], T]) -> T:
         """Call a function as one transaction in a thread."""
         self._check_open()
         return await self._threads.run(lambda: self.run_here(call))
 
-    async def read(self, call: Callable[[], T]) -> T:
-        """Call a function that only reads in a thread, as of one state."""
+    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
+        """Call a function that only reads in a thread, as of one state; of a standby's, if that will do."""
         self._check_open()
-        return await self._threads.run(lambda: self.run_here(call, read_only=True))
+        return await self._threads.run(lambda: self.run_here(call, read_only=True, stale=stale))
 
     # ── closing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,13 +382,17 @@ class PostgresCore:
         self._closed = "the database is not open"
         self.watch.close()
         self._threads.close()
-        self._connections.close()
+        for connections in (self._connections, self._standby):
+            if connections is not None:
+                connections.close()
 
     def leave_to_parent(self, reason: str) -> None:
         """Refuse every access: this is a fork."""
         self._closed = reason
         self._local = threading.local()
-        self._connections.abandon()
+        for connections in (self._connections, self._standby):
+            if connections is not None:
+                connections.abandon()
 
 
 _UNKNOWN = (

@@ -73,9 +73,7 @@ class Opener:
         Raises:
             OpenError: it can't be opened; the subclasses say why.
         """
-        connections = Connections(
-            self.url, self.options.pool_size, self._settings(), prepare=self.options.prepare, wait=self.writer_timeout
-        )
+        connections = self._connections("any" if self.read_only else "read-write")
         try:
             # 1. What is there.
             session = connections.connect()
@@ -95,25 +93,36 @@ class Opener:
             session.close()
         # 3. Answer.
         connections.open()
+        standby = self._connections("prefer-standby") if connections.has_several_hosts else None
+        if standby is not None:
+            standby.open()
         threads = Threads(self.options.pool_size)
         rows = {name: self._rows(name, found) for name in self.schemas}
         refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
         commits = CommitTable(self.dialect) if self.history else None
-        core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal)
+        core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby)
         past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
         if self.history and not self.read_only:
             core.prune = lambda ask: past.prune(ask, self.retention)
         return Opened(core, past)
 
-    def _settings(self) -> dict[str, str]:
+    def _connections(self, target: str) -> Connections:
+        settings = self._settings(reads_only=self.read_only or target == "prefer-standby")
+        options = self.options
+        return Connections(
+            self.url, options.pool_size, settings, prepare=options.prepare, wait=self.writer_timeout, target=target
+        )
+
+    def _settings(self, *, reads_only: bool) -> dict[str, str]:
         settings = {
             "timezone": "UTC",
-            "default_transaction_isolation": "serializable",
+            # A standby has no serializable transactions.
+            "default_transaction_isolation": "repeatable\\ read" if reads_only else "serializable",
             "lock_timeout": f"{int(self.writer_timeout * 1000)}",
         }
         if self.options.statement_timeout is not None:
             settings["statement_timeout"] = f"{int(self.options.statement_timeout * 1000)}"
-        if self.read_only:
+        if reads_only:
             settings["default_transaction_read_only"] = "on"
         if not self.fsync:
             settings["synchronous_commit"] = "off"

@@ -57,12 +57,12 @@ class Circuit:
             with self._mutex:
                 self._away_since = None
 
-    def failed(self) -> float:
-        """Take note that it didn't; return for how many seconds it has been away."""
+    def failed(self, since: float) -> float:
+        """Take note that it didn't, since a time; return for how many seconds it has been away."""
         with self._mutex:
             now = time.monotonic()
             if self._away_since is None:
-                self._away_since = now
+                self._away_since = since
             return now - self._away_since
 
 
@@ -93,7 +93,7 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
             time.sleep(random.random() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**conflicted))  # noqa: S311 - no secret
         except ConnectionLost as error:
             lost += 1
-            away = circuit.failed()
+            away = circuit.failed(begun)
             if away >= circuit.patience or time.monotonic() - begun >= circuit.patience:
                 raise Unavailable(AWAY, retry_after=_LOOKS_AGAIN) from error
             time.sleep(random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (lost - 1)))  # noqa: S311

@@ -15,7 +15,7 @@ from snaptable.postgres import comparands
 from snaptable.postgres.columns import StoredColumn, StoredColumns, Unstorable
 from snaptable.postgres.ddl import TableDdl
 from snaptable.postgres.names import PLACE, quoted
-from snaptable.postgres.transaction import Transaction
+from snaptable.postgres.transaction import ConstraintBroken, Transaction
 
 Fetch = Callable[..., Any]
 """Returns the records of a statement."""
@@ -147,10 +147,12 @@ class TableRows:
         """
         key, params = self.key_of(row), self.params(row, row_json)
         place = transaction.places.get((self.name, key))
-        if place is None:
-            added = transaction.ask(self._insert, params)
-        else:
-            added = transaction.ask(self._insert_placed, {**params, "place": place})
+        sql = self._insert if place is None else self._insert_placed
+        try:
+            added = transaction.ask(sql, params if place is None else {**params, "place": place})
+        except ConstraintBroken:
+            transaction.change(self.codec, key, None, row, row_json)  # the message is about it
+            raise
         if not added:
             self._refuse_duplicate(transaction, key)
         transaction.change(self.codec, key, None, row, row_json)
@@ -162,11 +164,18 @@ class TableRows:
             for row, row_json in rows:
                 self.add(transaction, row, row_json)
             return
-        added = transaction.ask_many(self._insert, [self.params(row, row_json) for row, row_json in rows])
-        if len(added) < len(rows):
-            self._refuse_first_duplicate(transaction, rows)
+        broken: ConstraintBroken | None = None
+        try:
+            added = transaction.ask_many(self._insert, [self.params(row, row_json) for row, row_json in rows])
+        except ConstraintBroken as error:
+            broken = error
+        else:
+            if len(added) < len(rows):
+                self._refuse_first_duplicate(transaction, rows)
         for row, row_json in rows:
             transaction.change(self.codec, self.key_of(row), None, row, row_json)
+        if broken is not None:
+            raise broken
 
     def _refuse_first_duplicate(self, transaction: Transaction, rows: list[tuple[BaseModel, bytes]]) -> None:
         """Raise DuplicateKey for the first of some rows whose key another has; the caller rolls back."""
@@ -196,8 +205,8 @@ class TableRows:
         params = {_param(place): new[_param(place)] for place in changed}
         key = self.key_of(after)
         params["key"] = self._key.dump(key)
-        transaction.ask(f"update {self.sql} set {sets} where {self._key.quoted} = %(key)b::{self._key.sql}", params)
         transaction.change(self.codec, key, before, after, row_json)
+        transaction.ask(f"update {self.sql} set {sets} where {self._key.quoted} = %(key)b::{self._key.sql}", params)
 
     def replace_row(
         self, transaction: Transaction, before: BaseModel, values: FieldValues, given: Collection[str] = ()
@@ -237,12 +246,12 @@ class TableRows:
         """Delete rows by key."""
         if not rows:
             return
+        for key, (row, place) in rows.items():
+            transaction.change(self.codec, key, row, None, place=place)
         transaction.ask(
             f"delete from {self.sql} where {self._key.quoted} = any(%(keys)b::{self._key.sql}[])",
             {"keys": [self._key.dump(key) for key in rows]},
         )
-        for key, (row, place) in rows.items():
-            transaction.change(self.codec, key, row, None, place=place)
 
     # ── numbers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from snaptable.attribution import Attribution, current_attribution, merged
 from snaptable.changes import ErasedKeys, Key
 from snaptable.codec import Codec
 from snaptable.errors import ReadOnlyStore
-from snaptable.postgres.connections import Params, Records, Session
+from snaptable.postgres.connections import Connections, Params, Records, Session
 from snaptable.postgres.failures import as_own, is_violation
 
 RowId = tuple[str, Key]
@@ -53,6 +53,7 @@ class Transaction:
         changes: the rows that it changed, in order of first change.
         places: the places of rows that it deleted, which they get back if they are inserted again.
         is_committing: whether the server was told to commit.
+        connections: where its connection goes back to.
         going: rows that history deletes, once nothing refers to them.
     """
 
@@ -71,6 +72,7 @@ class Transaction:
         self.places: dict[RowId, int] = {}
         self.is_committing = False
         self.going: dict[RowId, None] = {}
+        self.connections: Connections | None = None
         self._undo: list[tuple[RowId, RowChange | None, int | None]] = []
         """What each change put something in the place of: the row's change before it, and its place."""
         self._depth = 0

@@ -29,9 +29,12 @@ from snaptable import (
     InvalidQuery,
     InvalidRow,
     OpenError,
+    OutcomeUnknown,
     ReadOnlyStore,
     RowNotFound,
     SnaptableError,
+    TransactionConflict,
+    Unavailable,
     UndoConflict,
     UniqueViolation,
     WriteFailed,
@@ -104,7 +107,8 @@ def install_problems(app: FastAPI) -> None:
 
     Errors of the library become: `ConstraintError` 409, with `table` and `fields`; `RowNotFound` 404; `InvalidRow`,
     `InvalidQuery`, `InvalidCursor` 422; `UndoConflict` 409, with `conflicts`; `HistoryGone`, `HistoryPurged` 410;
-    `ReadOnlyStore`, `WriteFailed`, `DatabaseClosed`, `OpenError` 503; any other 500.
+    `ReadOnlyStore`, `WriteFailed`, `DatabaseClosed`, `OpenError`, `Unavailable`, `TransactionConflict` 503; any other
+    500.
     No answer holds a value, a key or another row's data.
     """
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -200,6 +204,14 @@ def problem_of(error: SnaptableError) -> Problem:
             return Problem.invalid(FieldError(f"/{field}", detail.format(*words), "query"))
         case InvalidQuery():
             return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
+        case OutcomeUnknown():
+            return Problem(503, "The database went away just then; whether this was done is not known: look first.")
+        case Unavailable():
+            return Problem(
+                503, "The database can't be reached at the moment.", headers={"Retry-After": f"{error.retry_after:.0f}"}
+            )
+        case TransactionConflict():
+            return Problem(503, "Others were quicker each time; try again.", headers={"Retry-After": "1"})
         case ReadOnlyStore() | WriteFailed():
             return _unavailable(error, "The store takes no writes at the moment; nothing was changed.")
         case UndoConflict():

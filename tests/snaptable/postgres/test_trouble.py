@@ -1,0 +1,233 @@
+"""A server that is killed, restarted, away, or replaced by its standby: nothing acknowledged is lost or done twice."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import pytest
+from tests.snaptable.postgres.server import SYNCED, Server, running
+
+from snaptable import Database, OpenError, OutcomeUnknown, Row, SnaptableError, Table, TransactionConflict, Unavailable
+from snaptable.engines.postgresql import PostgresEngine
+
+
+class Counter(Row):
+    id: str
+    value: int = 0
+
+
+class Entry(Row):
+    id: str
+    text: str = ""
+
+
+class Store(Database):
+    counters: Table[Counter]
+    entries: Table[Entry]
+
+
+@pytest.fixture(name="server", scope="module")
+def give_server() -> Iterator[Server]:
+    """Give a server of the module's own, which syncs."""
+    with running(**SYNCED) as server:
+        yield server
+
+
+@pytest.fixture(name="db")
+def open_store(server: Server) -> Iterator[Store]:
+    """Give a store on it, with a counter."""
+    if not server.is_running:
+        server.start()
+    with Store(server.url()) as db:
+        db.entries.where().delete()
+        db.counters.where().delete()
+        db.counters.insert(Counter(id="a"))
+        yield db
+
+
+def engine_of(db: Database) -> PostgresEngine:
+    """Return the engine of an open database."""
+    engine = db._opened()
+    assert isinstance(engine, PostgresEngine)
+    return engine
+
+
+def wait_for(db: Database, seconds: float) -> None:
+    """Let the server be given up after so many seconds."""
+    engine_of(db).core.circuit.patience = seconds
+
+
+class Writers:
+    """Threads that write entries under names of their own, and note what came of each."""
+
+    def __init__(self, db: Store, count: int, write: Callable[[Store, str], object]) -> None:
+        self.acknowledged: set[str] = set()
+        self.unknown: set[str] = set()
+        self.failed: list[tuple[str, Exception]] = []
+        self.unreadable: list[Exception] = []
+        self._ends = threading.Event()
+        self._db, self._write = db, write
+        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number: int) -> None:
+        turn = 0
+        while not self._ends.is_set():
+            turn += 1
+            name = f"{number}-{turn}"
+            try:
+                self._write(self._db, name)
+                self.acknowledged.add(name)
+            except OutcomeUnknown:
+                self.unknown.add(name)
+            except SnaptableError as error:
+                self.failed.append((name, error))
+            try:
+                self._db.entries.get(name)
+            except SnaptableError as error:
+                self.unreadable.append(error)
+
+    def end(self) -> None:
+        """Let them end."""
+        self._ends.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+def insert(db: Store, name: str) -> None:
+    """Write an entry by itself."""
+    db.entries.insert(Entry(id=name))
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(db: Store, server: Server) -> None:
+    """Kill -9 of the server under load: reads and writes go on once it is back; each write happened once, or not."""
+    wait_for(db, 60.0)  # a busy machine takes its time to start a server
+    writers = Writers(db, 4, insert)
+    for _ in range(3):
+        time.sleep(0.4)
+        server.kill()
+        time.sleep(0.1)
+        server.start()
+    time.sleep(0.5)
+    writers.end()
+    there = {row.id for row in db.entries}
+    assert len(writers.acknowledged) > 20
+    assert writers.acknowledged <= there
+    assert writers.unreadable == []
+    assert there <= writers.acknowledged | writers.unknown
+    assert writers.failed == []
+    commits = [
+        change.key for commit in db.history.commits("entries") for change in commit.changes if change.kind == "insert"
+    ]
+    assert len(commits) == len(set(commits))
+
+
+def test_connections_cut_at_any_moment(db: Store) -> None:
+    """Sessions ended while they write: what returned is there once, also what had to be looked up; nobody notices."""
+
+    def add(db: Store, name: str) -> None:
+        db.entries.insert(Entry(id=name))
+        db.counters.update("a", value=Counter.value + 1)
+
+    writers = Writers(db, 3, add)
+    rng, end = random.Random(3), time.monotonic() + 2
+    with Store(db.url) as other:
+        core = engine_of(other).core
+        while time.monotonic() < end:
+            time.sleep(rng.random() * 0.05)
+            core.fetch(
+                "select pg_terminate_backend(pid) from (select pid from pg_stat_activity where pid <> pg_backend_pid() "
+                "and application_name = 'snaptable' and state <> 'idle' order by random() limit 1) as one"
+            )
+    writers.end()
+    there = {row.id for row in db.entries}
+    assert (writers.failed, writers.unreadable) == ([], [])
+    assert writers.acknowledged <= there
+    assert db.counters["a"].value in range(len(writers.acknowledged), len(there) + 1)
+
+
+def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server: Server) -> None:
+    """Calls wait for it so long, then fail at once, saying when to try again; they work again once it is back."""
+    wait_for(db, 1.0)
+    server.kill()
+    try:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            db.counters.get("a")
+        assert 0.5 < time.monotonic() - begun < 5
+        with pytest.raises(Unavailable):
+            db.counters.get("a")
+        begun = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(Unavailable) as raised:
+                db.counters.update("a", value=1)
+        assert time.monotonic() - begun < 5
+        assert raised.value.retry_after > 0
+        with pytest.raises(Unavailable):
+            asyncio.run(db.read(lambda db: db.counters.get("a")))
+        with pytest.raises(OpenError, match="can't be reached"):
+            Store(db.url).open()
+    finally:
+        server.start()
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        try:
+            assert db.counters.update("a", value=5).value == 5
+            break
+        except Unavailable:
+            time.sleep(0.1)
+    assert db.counters["a"].value == 5
+
+
+def test_transactions_of_many_threads_lose_no_update(db: Store) -> None:
+    """Everybody adds to one row: each function of db.run is run again until it wins; a block that lost says so."""
+
+    def add(db: Store) -> None:
+        value = db.counters["a"].value
+        db.counters.update("a", value=value + 1)
+
+    async def many() -> None:
+        await asyncio.gather(*(db.run(add) for _ in range(40)))
+
+    asyncio.run(many())
+    assert db.counters["a"].value == 40
+    with pytest.raises(TransactionConflict), db.transaction():  # noqa: PT012 - what happens meanwhile is the point
+        value = db.counters["a"].value
+        other = threading.Thread(target=lambda: db.counters.update("a", value=0))
+        other.start()
+        other.join()
+        db.counters.update("a", value=value + 1)
+    assert db.counters["a"].value == 0
+
+
+def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
+    """stale=True goes to a standby; after its promotion writes go there."""
+    if not server.is_running:
+        server.start()
+    standby = server.standby()
+    hosts = quote(f"{server.root},{standby.root}", safe="")
+    url = f"postgresql://postgres@/postgres?host={hosts}&port=5432,5432"
+    try:
+        with Store(url) as db:
+            db.counters.upsert(Counter(id="s", value=1))
+
+            def is_standby(db: Store) -> bool:
+                ((is_one,),) = engine_of(db).core.fetch("select pg_is_in_recovery()")
+                return bool(is_one)
+
+            assert asyncio.run(db.read(is_standby)) is False
+            assert asyncio.run(db.read(is_standby, stale=True)) is True
+            end = time.monotonic() + 10
+            while asyncio.run(db.read(lambda db: db.counters.get("s"), stale=True)) is None and time.monotonic() < end:
+                time.sleep(0.05)
+            server.kill()
+            standby.promote()
+            assert db.counters.update("s", value=2).value == 2
+            assert is_standby(db) is False
+    finally:
+        standby.remove()
+        server.start()
