@@ -12,6 +12,7 @@ from snaptable.admin.pages import (
     history,
     overview,
     preferences,
+    proposals,
     row,
     table,
     the_file,
@@ -19,6 +20,20 @@ from snaptable.admin.pages import (
     users,
 )
 
-ALL = (overview, table, row, editing, go_to, preferences, history, time_machine, the_file, carry, users, backups)
+ALL = (
+    overview,
+    table,
+    row,
+    editing,
+    go_to,
+    preferences,
+    history,
+    time_machine,
+    the_file,
+    carry,
+    users,
+    backups,
+    proposals,
+)
 
 __all__ = ["ALL"]

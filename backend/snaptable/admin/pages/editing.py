@@ -72,7 +72,21 @@ def save_rows(visit: Visit) -> Response:
     """Save edits of several rows, all or none."""
     table = visit.site.table(visit.request.path_params["table"])
     try:
-        sent = _SENT.validate_python(visit.sent_json)
+        edits, note = sent_edits(table, visit.sent_json)
+        return visit.json({"sequence": save(visit.db, table, edits, note)})
+    except Refused as refused:
+        return visit.json(shown_troubles(visit, refused.troubles), refused.status)
+
+
+def sent_edits(table: ShownTable, value: object) -> tuple[list[RowEdit], str]:
+    """Return the edits, and the note, that a script sent.
+
+    Raises:
+        Refused: fields that can't be edited, or texts that stand for no value.
+        Problem: 422, these are no edits, or too many.
+    """
+    try:
+        sent = _SENT.validate_python(value)
     except ValidationError:
         raise Problem(422, "These are no edits: nothing was done.") from None
     if len(sent["rows"]) > MOST_ROWS:
@@ -85,11 +99,8 @@ def save_rows(visit: Visit) -> Response:
         except Refused as refused:
             troubles += refused.troubles
     if troubles:
-        return visit.json(shown_troubles(visit, troubles), 422)
-    try:
-        return visit.json({"sequence": save(visit.db, table, edits, sent["note"])})
-    except Refused as refused:
-        return visit.json(shown_troubles(visit, refused.troubles), refused.status)
+        raise Refused(troubles)
+    return edits, sent["note"]
 
 
 def _sent_edit(table: ShownTable, row: SentRow) -> RowEdit:

@@ -573,7 +573,8 @@ function paintStaged() {
     note,
     make("button", { class: "button", type: "button", onclick: review }, "Review"),
     make("button", { class: "button", type: "button", onclick: () => setStaged({}) }, "Discard"),
-    make("button", { class: "button primary", type: "button", onclick: saveStaged }, "Save", make("kbd", {}, "Ctrl S")),
+    make("button", { class: "button", type: "button", title: "Another admin merges it", onclick: () => saveStaged("propose") }, "Propose"),
+    make("button", { class: "button primary", type: "button", onclick: () => saveStaged() }, "Save", make("kbd", {}, "Ctrl S")),
   );
   showConflicts(bar, edits);
 }
@@ -597,7 +598,7 @@ function showConflicts(bar, edits) {
   }
 }
 
-async function saveStaged() {
+async function saveStaged(how = "save") {
   const edits = staged();
   if (!countOf(edits)) return;
   const rows = Object.entries(edits).map(([key, fields]) => ({
@@ -605,8 +606,9 @@ async function saveStaged() {
     fields: Object.fromEntries(Object.entries(fields).map(([name, each]) => [name, { seen: each.seen, text: each.text, null: each.null }])),
   }));
   try {
-    const { sequence } = await ask(`${one(".grid-frame").dataset.rows}/save`, { rows, note: one("#staged input")?.value ?? "" });
+    const { sequence, proposal } = await ask(`${one(".grid-frame").dataset.rows}/${how}`, { rows, note: one("#staged input")?.value ?? "" });
     setStaged({});
+    if (proposal) return say(`Proposed, as ${proposal}: it waits under Proposals.`);
     await go(withDone(sequence), { push: false });
   } catch (error) {
     for (const trouble of error.answer?.troubles ?? []) {
@@ -630,7 +632,7 @@ function review() {
     }
   }
   const dialog = make("dialog", { class: "words", "aria-label": "Review" }, make("h1", {}, "Review"), list,
-    make("form", { method: "dialog", class: "row-of" }, make("button", { class: "button primary", onclick: () => setTimeout(saveStaged) }, "Save"), make("button", { class: "button" }, "Go on editing")));
+    make("form", { method: "dialog", class: "row-of" }, make("button", { class: "button primary", onclick: () => setTimeout(() => saveStaged()) }, "Save"), make("button", { class: "button" }, "Go on editing")));
   show(dialog);
 }
 
