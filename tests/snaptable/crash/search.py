@@ -297,8 +297,8 @@ SEGMENT_BYTES = {
     "erased": 600,
 }
 EVERY = {
-    "undone": 3, "merged": 3, "forgotten": 5, "erased": 8, "rolling journal": 5, "rolled away": 5, "rolling": 4, "pruned": 4,
-    "gathered": 4,
+    "undone": 3, "merged": 3, "forgotten": 5, "erased": 8, "rolling journal": 5, "rolled away": 5, "rolling": 4,
+    "pruned": 4, "gathered": 4,
 }  # fmt: skip
 """After how many operations each the quick form looks at long workloads."""
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}
