@@ -31,6 +31,8 @@ class Attribution:
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} is a str or None; not of {type(value).__name__}")
+    if value.isascii():
+        return
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -67,5 +69,7 @@ def attribution(*, actor: str | None = None, note: str | None = None, via: str |
 
 def merged(outer: Attribution | None, inner: Attribution) -> Attribution:
     """Return an attribution with the members of the inner one, and of the outer one where that has none."""
+    if outer is None:
+        return inner
     given = {name: value for name in ("actor", "note", "via") if (value := getattr(inner, name)) is not None}
-    return replace(outer or Attribution(), **given)
+    return replace(outer, **given)

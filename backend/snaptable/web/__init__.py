@@ -24,6 +24,7 @@ Routers
     `crud_router(db.notes, caller=…, owner="user_id")`: REST for a table; `ALL`: what it allows unless told otherwise.
     `IdempotencyKey`: the model of a transient table, for the header of that name.
 Rules
+    `Hooks`: what an application does where a router writes, such as count quotas.
     `Rules`: who may see and change which rows of a table. `rule_book(db)`: what may be seen of each table.
 Responses
     `RowResponder`: stored rows, and pages of them, serialised once; rows have an `ETag`, and it checks If-Match.
@@ -61,7 +62,7 @@ from snaptable.web.problems import (
 )
 from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
 from snaptable.web.row_response import RowResponder
-from snaptable.web.rules import RuleBook, Rules, View, rule_book
+from snaptable.web.rules import Hooks, RuleBook, Rules, View, rule_book
 from snaptable.web.security_headers import SecurityHeaders
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ __all__ = [
     "BodyLimit",
     "FieldError",
     "Health",
+    "Hooks",
     "IdempotencyKey",
     "IfMatch",
     "ListParams",

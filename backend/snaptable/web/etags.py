@@ -50,6 +50,8 @@ class IfMatch:
         """Read the header; several of them are one list."""
         self._values = list(_values(scope, b"if-match"))
         self._tags = {tag for value in self._values for weak, tag in _TAG.findall(value) if not weak}
+        self.is_given = bool(self._values)
+        """Whether there is the header."""
         self.any = not self._values or any(value.strip() == b"*" for value in self._values)
         """Whether whatever is there will do."""
 

@@ -1,7 +1,7 @@
 """The parameters of requests that are not a list's own, among them `at`: the rows as they were."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 
 from fastapi import Request
@@ -19,6 +19,8 @@ def parameters(request: Request, names: Collection[str]) -> dict[str, str]:
     Raises:
         Problem: 422, one that isn't known, comes twice, or is empty.
     """
+    if not request.scope["query_string"]:
+        return {}
     given: dict[str, str] = {}
     errors = []
     for name, text in request.query_params.multi_items():
@@ -62,16 +64,17 @@ def moment_of(text: str) -> int | datetime:
     return moment
 
 
-@contextmanager
-def state(database: Database, schema: TableSchema, at: str | None) -> Iterator[Tables]:
-    """Give the tables of the present, or as they were at a moment.
+def state(database: Database, schema: TableSchema, at: str | None) -> AbstractContextManager[Tables]:
+    """Return a context that gives the tables of the present, or as they were at a moment.
 
     Raises:
-        Problem: 422, there is, or was, no such moment; 410, it is not kept any more.
+        Problem: on entering: 422, there is, or was, no such moment; 410, it is not kept any more.
     """
-    if at is None:
-        yield database.tables
-        return
+    return nullcontext(database.tables) if at is None else _past_state(database, schema, at)
+
+
+@contextmanager
+def _past_state(database: Database, schema: TableSchema, at: str) -> Iterator[Tables]:
     if schema.transient:
         raise Problem.invalid(FieldError("/at", "These rows have no past.", "query"))
     with past_errors("/at", "query"):

@@ -11,7 +11,7 @@ from snaptable.contract import M
 from snaptable.web.crud.bodies import Body, body_of, given_body
 from snaptable.web.crud.shown_rows import Relation, RowJson, relations_of
 from snaptable.web.problems import FieldError, Problem, problem_of
-from snaptable.web.rules import Rules, View, database_of, identity_of, owned, rule_book
+from snaptable.web.rules import Hooks, Rules, View, database_of, identity_of, owned, rule_book
 
 Caller = Callable[..., Any]
 """A dependency of FastAPI that gives the caller."""
@@ -35,6 +35,7 @@ class Options:
     update: type[BaseModel] | None
     max_limit: int
     require_if_match: bool
+    hooks: Hooks[Any]
     actor: Callable[[Any], str | None] | None
 
 
@@ -138,8 +139,9 @@ class Resource(Generic[M]):
             table: the table in a past; None for the present one.
         """
         source = self.table if table is None else table
-        if not self.view.reads:
-            return source.get(key)
+        if self.options.rules.read is None:
+            row, owner = source.get(key), self.options.owner
+            return row if row is None or owner is None or getattr(row, owner) == identity_of(me) else None
         return self.view.query(me, source).where(**{self.schema.key: key}).first()
 
     def get(self, me: object, key: object, table: Table[M] | None = None) -> M:
@@ -156,6 +158,23 @@ class Resource(Generic[M]):
     def owner_fields(self, me: object) -> dict[str, object]:
         """Return the field that says whose a new row is."""
         return {self.options.owner: identity_of(me)} if self.options.owner else {}
+
+    # ── writes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, me: object, values: dict[str, object]) -> M:
+        """Add a row, as the application does."""
+        hook = self.options.hooks.create
+        return self.table.create(**values) if hook is None else hook(me, values)
+
+    def change(self, me: object, old: M, key: object, values: dict[str, object]) -> M:
+        """Change a row, as the application does."""
+        hook = self.options.hooks.update
+        return self.table.update(key, **values) if hook is None else hook(me, old, values)
+
+    def remove(self, me: object, old: M, key: object) -> M:
+        """Delete a row, as the application does."""
+        hook = self.options.hooks.delete
+        return self.table.delete(key) if hook is None else hook(me, old)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

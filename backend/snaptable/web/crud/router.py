@@ -26,7 +26,7 @@ from snaptable.web.listing import MAX_LIMIT
 from snaptable.web.problems import Problem, problems
 from snaptable.web.request_json import StrictRoute
 from snaptable.web.row_response import JsonResponse
-from snaptable.web.rules import Rules, rule_book
+from snaptable.web.rules import Hooks, Rules, rule_book
 
 RowT = TypeVar("RowT", bound=Row)
 T = TypeVar("T")
@@ -55,6 +55,7 @@ def crud_router(
     update: type[BaseModel] | None = None,
     max_limit: int = MAX_LIMIT,
     require_if_match: bool = False,
+    hooks: Hooks[RowT] | None = None,
     actor: Callable[[Any], str | None] | None = None,
 ) -> APIRouter:
     """Return the REST routes of a table, for an application with `install_problems`.
@@ -81,20 +82,24 @@ def crud_router(
         update: the model of a row after a change, its fields optional; derived likewise.
         max_limit: most rows of a page.
         require_if_match: whether changes of a row must say, by If-Match, as of which state: 428.
+        hooks: what the application does where the router writes.
         actor: gives who is named in the history; the caller's `id`, or the caller itself, unless said otherwise.
 
     Raises:
-        TypeError: a field, a relation or something to allow that isn't there, or an owner without a caller.
+        TypeError: a field, a relation or something to allow that isn't there, an owner without a caller, or hooks
+            where restores are allowed.
         ValueError: `max_limit` is not from 1 to 200.
     """
     if unknown := set(allow) - KNOWN:
         raise TypeError(f"{table.name}: {min(unknown)!r} can't be allowed; what can: {', '.join(sorted(KNOWN))}")
+    if hooks is not None and "restore" in allow:
+        raise TypeError(f"{table.name}: a restore takes rows from the history, past the hooks; allow one of them")
     if not 1 <= max_limit <= MAX_LIMIT:
         raise ValueError(f"{table.name}: max_limit is from 1 to {MAX_LIMIT}; not {max_limit}")
     options = Options(
         caller, owner, rules or Rules(), None if filters is None else tuple(filters),
         None if sorts is None else tuple(sorts), tuple(expand), frozenset(hidden), _fixed(table, fixed), create, update,
-        max_limit, require_if_match, actor,
+        max_limit, require_if_match, hooks or Hooks(), actor,
     )  # fmt: skip
     path = f"/{table.name}" if prefix is None else prefix
     return _Routes(Resource(table, options), frozenset(allow)).router(path)
@@ -316,7 +321,9 @@ class _Routes(Generic[M]):
     async def _write(self, request: Request, me: object, act: Callable[[Writes[M]], T]) -> T:
         """Carry out a write as one commit, which says who made it, and by which request."""
         resource = self.resource
-        via = f"{request.method} {request.url.path}"[:MAX_VIA].encode("utf-8", "replace").decode()
+        if resource.options.hooks.prepare is not None:
+            await resource.options.hooks.prepare(me)
+        via = f"{request.method} {request.scope['path']}"[:MAX_VIA].encode("utf-8", "replace").decode()
         with attribution(actor=resource.actor_of(me), via=via):
             try:
                 return await resource.database.run(lambda _db: act(Writes(resource, me)))
@@ -347,7 +354,9 @@ class _Routes(Generic[M]):
         return JsonResponse(text, status, {"ETag": tag, **(headers or {})})
 
     def _address(self, request: Request, row: M) -> str:
-        return f"{request.url.path.rstrip('/')}/{quote(str(getattr(row, self.resource.schema.key)), safe='')}"
+        return (
+            f"{quote(request.scope['path'].rstrip('/'))}/{quote(str(getattr(row, self.resource.schema.key)), safe='')}"
+        )
 
 
 def _joined(*extras: dict[str, Any]) -> dict[str, Any]:

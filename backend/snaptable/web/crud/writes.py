@@ -40,7 +40,7 @@ class Writes(Generic[M]):
         key = resource.schema.key
         if key in values and key != resource.options.owner:
             resource.check_key(values[key])
-        row = resource.table.create(**values | resource.owner_fields(self.me))
+        row = resource.add(self.me, values | resource.owner_fields(self.me))
         resource.allow_create(self.me, row)
         self._refer(row, values)
         return row
@@ -54,7 +54,8 @@ class Writes(Generic[M]):
         resource = self.resource
         old = resource.get(self.me, key)
         check(old)
-        fields = patched(self._all_fields(old), body)
+        is_flat = not any(isinstance(value, dict) for value in body.values())
+        fields = body if is_flat else patched(self._all_fields(old), body)
         values = resource.update.values(fields, partly=True)
         return self._change(old, key, values)
 
@@ -91,7 +92,7 @@ class Writes(Generic[M]):
         old = self.resource.get(self.me, key)
         check(old)
         self.resource.allow_delete(self.me, old)
-        return self.resource.table.delete(key)
+        return self.resource.remove(self.me, old, key)
 
     def _change(self, old: M, key: object, values: dict[str, object]) -> M:
         resource = self.resource
@@ -99,7 +100,7 @@ class Writes(Generic[M]):
         for name in changed:
             if name in resource.fixed or name == resource.options.owner:
                 raise Problem.invalid(FieldError(pointer_to(name), "This can't be changed."))
-        new = resource.table.update(key, **values) if values else old
+        new = resource.change(self.me, old, key, values) if values else old
         resource.allow_update(self.me, old, new)
         self._refer(new, changed)
         return new

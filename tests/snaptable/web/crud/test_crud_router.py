@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 from tests.snaptable.web.crud.shelf import BEN, Document, Shelf, User, caller, routed, shelf
 
 from snaptable import Database, ForeignKey, Row, Table
-from snaptable.web import Rules, crud_router, install_problems
+from snaptable.web import Hooks, Problem, Rules, crud_router, install_problems
 
 PROBLEM = "application/problem+json"
 
@@ -546,3 +546,88 @@ def test_a_deletion_that_rows_are_in_the_way_of_counts_them() -> None:
         assert refused.status_code == 409
         other = refused.json()["other"]
         assert (other["table"], other["count"], other["row"]["author"]) == ("books", 3, "ann")
+
+
+# ── hooks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Note(Row):
+    """What a quota holds for."""
+
+    id: int | None = None
+    author: str
+    text: str = ""
+
+
+class Notes(Database):
+    """Notes."""
+
+    notes: Table[Note]
+
+
+class Quota:
+    """At most two notes of each author, each of ten characters."""
+
+    def __init__(self) -> None:
+        self.db = Notes("memory:")
+        self.prepared: list[str] = []
+        self.changed: list[tuple[str, ...]] = []
+
+    async def prepare(self, me: str) -> None:
+        """Take note of who is going to write."""
+        self.prepared.append(me)
+
+    def create(self, me: str, values: dict[str, object]) -> Note:
+        """Add a note, if there is room."""
+        if self.db.notes.where(author=me).count() >= 2:
+            raise Problem(507, "You have two notes.")
+        return self.db.notes.create(**values)
+
+    def update(self, me: str, old: Note, changes: dict[str, object]) -> Note:
+        """Change a note, if it does not get too long."""
+        self.changed.append((me, old.text, *changes))
+        if len(str(changes.get("text", ""))) > 10:
+            raise Problem(507, "This is too long.")
+        return self.db.notes.update(old.id, **changes)
+
+    def delete(self, me: str, old: Note) -> Note:
+        """Delete a note, and leave another one in its place."""
+        self.db.notes.create(author=me, text=f"{old.text} went")
+        return self.db.notes.delete(old.id)
+
+
+def author(x_user: Annotated[str, Header()]) -> str:
+    """Give who asks."""
+    return x_user
+
+
+def test_hooks_are_called_where_the_router_writes() -> None:
+    """Ensure that each verb, bulk and PUT too, goes by them, and that what they raise is answered and undone."""
+    quota = Quota()
+    db = quota.db
+    hooks = Hooks(prepare=quota.prepare, create=quota.create, update=quota.update, delete=quota.delete)
+    with db:
+        app = FastAPI()
+        install_problems(app)
+        app.include_router(crud_router(db.notes, caller=author, owner="author", hooks=hooks))
+        client = TestClient(app, headers={"X-User": "ann"})
+        assert [client.post("/notes", json={"text": text}).status_code for text in "abc"] == [201, 201, 507]
+        assert client.post("/notes", json={"text": "d"}, headers=BEN).status_code == 201
+        assert client.patch("/notes/1", json={"text": "b" * 11}).status_code == 507
+        assert client.put("/notes/1", json={"text": "b" * 11}).status_code == 507
+        assert client.patch("/notes/1", json={"text": "short"}).json()["text"] == "short"
+        before = db.history.sequence
+        both = {"update": [{"id": 1, "text": "gone"}], "insert": [{"text": "x"}]}
+        assert client.post("/notes/bulk", json=both).status_code == 507
+        assert client.delete("/notes/3").status_code == 404  # of another, and the hook is not called
+        assert db.history.sequence == before
+        assert client.delete("/notes/1").status_code == 204
+        assert [note.text for note in db.notes.where(author="ann")] == ["b", "short went"]
+        assert quota.prepared.count("ben") == 1
+        assert quota.changed[0] == ("ann", "a", "text")
+
+
+def test_a_restore_is_no_way_around_hooks() -> None:
+    """Ensure that a router with hooks refuses to allow it."""
+    with pytest.raises(TypeError, match="past the hooks"):
+        crud_router(Notes("memory:").notes, allow={"restore"}, hooks=Hooks())
