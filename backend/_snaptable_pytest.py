@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from snaptable.testing.fixtures import AppFixture, StoreFactory, StoreFixture, TemplateFixture
+    from snaptable.testing.fixtures import (
+        AppFixture,
+        ForkBases,
+        ForkFixture,
+        StoreFactory,
+        StoreFixture,
+        TemplateFixture,
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,3 +61,23 @@ def snaptable_template(tmp_path_factory: pytest.TempPathFactory) -> "TemplateFix
     from snaptable.testing.fixtures import TemplateFixture
 
     return TemplateFixture(lambda: tmp_path_factory.mktemp("snaptable"))
+
+
+@pytest.fixture(scope="session")
+def snaptable_fork_bases(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ForkBases]":
+    """Keep the stores open that `snaptable_fork` gives forks of."""
+    from snaptable.testing.fixtures import ForkBases
+
+    bases = ForkBases(lambda: tmp_path_factory.mktemp("snaptable"))
+    yield bases
+    bases.close()
+
+
+@pytest.fixture
+def snaptable_fork(snaptable_fork_bases: "ForkBases") -> "Iterator[ForkFixture]":
+    """Give the test a store that was filled once, all for itself, in a millisecond: `snaptable_fork(template)`."""
+    from snaptable.testing.fixtures import ForkFixture
+
+    fixture = ForkFixture(snaptable_fork_bases)
+    yield fixture
+    fixture.close()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from snaptable.testing.disk import SimulatedDisk as SimulatedDisk
     from snaptable.testing.faults import DiskFaults as DiskFaults
     from snaptable.testing.fixtures import AppFixture as AppFixture
+    from snaptable.testing.fixtures import ForkFixture as ForkFixture
     from snaptable.testing.fixtures import StoreFixture as StoreFixture
     from snaptable.testing.fixtures import StoreTemplate as StoreTemplate
     from snaptable.testing.fixtures import TemplateFixture as TemplateFixture
@@ -25,6 +26,7 @@ _MODULES = {
     "AppHandle": "app",
     "CrashReport": "oracle",
     "DiskFaults": "faults",
+    "ForkFixture": "fixtures",
     "SimulatedDisk": "disk",
     "StoreFixture": "fixtures",
     "StoreHandle": "process",
@@ -39,6 +41,7 @@ __all__ = [
     "AppHandle",
     "CrashReport",
     "DiskFaults",
+    "ForkFixture",
     "SimulatedDisk",
     "StoreFixture",
     "StoreHandle",

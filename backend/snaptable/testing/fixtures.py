@@ -69,6 +69,57 @@ class _Unsynced:
         pass
 
 
+class ForkBases:
+    """The stores that tests have forks of: each is opened once a session, from a copy of its template."""
+
+    def __init__(self, new_directory: Callable[[], Path]) -> None:
+        """Take what returns an existing, empty directory."""
+        self._new_directory = new_directory
+        self._open: dict[StoreTemplate[Database], Database] = {}
+
+    def of(self, template: StoreTemplate[D]) -> D:
+        """Return the open database of a template."""
+        key = cast("StoreTemplate[Database]", template)
+        if key not in self._open:
+            directory = self._new_directory() / "data"
+            copy_store(template.directory, directory)
+            with silenced_log(), observe_opens(_Unsynced(directory)):
+                self._open[key] = template.make(directory).open()
+        return cast(D, self._open[key])
+
+    def close(self) -> None:
+        """Close them."""
+        with silenced_log():
+            for database in self._open.values():
+                database.close()
+
+
+class ForkFixture:
+    """The fixture `snaptable_fork`: gives a test a fork, in memory, of a store that was filled once."""
+
+    def __init__(self, bases: ForkBases) -> None:
+        self._bases = bases
+        self._forks: list[Database] = []
+
+    def __call__(self, template: StoreTemplate[D]) -> D:
+        """Return a database with the rows of a template, open, to be written to; nobody else sees what is.
+
+        It shares the rows with the others, so that it costs a millisecond for a hundred thousand of them, and an index
+        is built when it is first asked. It has no files, and no rows of transient tables.
+
+        Args:
+            template: what `snaptable_template` gave.
+        """
+        fork = self._bases.of(template).history.fork()
+        self._forks.append(fork)
+        return fork
+
+    def close(self) -> None:
+        """Close the forks of the test."""
+        for fork in self._forks:
+            fork.close()
+
+
 class StoreFactory:
     """The processes of one test, each in a directory of its own; they end with the test."""
 
