@@ -6,6 +6,7 @@ from datetime import datetime
 from snaptable.cli.output import Output, plain, quoted, shown
 from snaptable.control.shapes import spelled
 from snaptable.history import Change, Commit
+from snaptable.secrets import MASK
 
 SIGNS = {"insert": ("+", "added"), "replace": ("~", "changed"), "delete": ("-", "removed")}
 LABELS = ("name", "title", "label", "email", "filename")
@@ -50,7 +51,10 @@ def lines_of(out: Output, change: Change, *, whole: bool = False) -> list[str]:
     if change.kind != "replace":
         fields = change.after if change.kind == "insert" else change.before
         return [head, *(f"    {plain(name)}  {quoted(value)}" for name, value in (fields or {}).items())]
-    texts = [f"{plain(name)}  {quoted(old)} → {quoted(new)}" for name, (old, new) in change.fields.items()]
+    texts = [
+        f"{plain(name)}  changed" if old == new == MASK else f"{plain(name)}  {quoted(old)} → {quoted(new)}"
+        for name, (old, new) in change.fields.items()
+    ]
     if len(texts) == 1 and not whole:
         return [f"{head}   {texts[0]}"]
     return [head, *(f"    {text}" for text in texts)]

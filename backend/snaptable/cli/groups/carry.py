@@ -25,6 +25,9 @@ file that their program opens, and write a test that opens it. Secrets are maske
 
 \b
   snaptable fixture users ada --at 4710     tests/fixtures/users-ada.json, test_users_ada.py"""
+GIT = """Have git show and merge snapshots by row and field: `snaptable git install`, once in each clone. Then
+`git diff` lists rows and fields, and what two people changed in different rows or fields is merged, and checked by the models that
+[tool.snaptable] names. (diff and merge are what git calls.)"""
 FORMATS = ("json", "jsonl", "csv", "sqlite", "json-server", "lowdb", "tinydb")
 OVERWRITE = "Replace files that are there."
 
@@ -83,5 +86,22 @@ COMMANDS: tuple[click.Command, ...] = (
         ],
         MOVE,
         short_help="to PostgreSQL, or back",
+    ),
+    Command(
+        "git",
+        [
+            click.Argument(["action"], type=click.Choice(["install", "diff", "merge"])),
+            click.Argument(["arguments"], nargs=-1, metavar="…"),
+            option(
+                "--pattern",
+                "patterns",
+                multiple=True,
+                metavar="GLOB",
+                help="The files. [default: db_snapshot.json, tests/fixtures/*.json]",
+            ),
+        ],
+        GIT,
+        short_help="git diff and git merge by row and field",
+        module="git_drivers",
     ),
 )
