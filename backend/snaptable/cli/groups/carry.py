@@ -26,8 +26,8 @@ file that their program opens, and write a test that opens it. Secrets are maske
 \b
   snaptable fixture users ada --at 4710     tests/fixtures/users-ada.json, test_users_ada.py"""
 GIT = """Have git show and merge snapshots by row and field: `snaptable git install`, once in each clone. Then
-`git diff` lists rows and fields, and what two people changed in different rows or fields is merged, and checked by the models that
-[tool.snaptable] names. (diff and merge are what git calls.)"""
+`git diff` lists rows and fields, and what two people changed in different rows or fields is merged, and checked by the
+models that [tool.snaptable] names. (diff and merge are what git calls.)"""
 FORMATS = ("json", "jsonl", "csv", "sqlite", "json-server", "lowdb", "tinydb")
 OVERWRITE = "Replace files that are there."
 
