@@ -68,7 +68,8 @@ class Caller(NamedTuple):
 
     async def write(self, act: Callable[Concatenate[Library, User, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Act on what the user stores, in one transaction; return when it is durable."""
-        await quotas.prepare(self.db, self.user)
+        if self.user.id not in self.db.usages:
+            await quotas.prepare(self.db, self.user)
         return await self.db.run(act, self.user, *args, **kwargs)
 
 

@@ -94,6 +94,7 @@ class Listing(Generic[RowT]):
     """Whether the request asked for an order of its own."""
     others: dict[str, str] = dataclasses.field(default_factory=dict)
     """The texts of the other parameters that were sent."""
+    _asked: tuple[Query[RowT], Query[RowT]] | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def is_slow(self, query: Query[RowT]) -> bool:
         """Return whether the page takes a sort of many rows, or a look at very many: about a millisecond. O(log n).
@@ -102,7 +103,7 @@ class Listing(Generic[RowT]):
         """
         if not (self.has_sort or self.conditions):
             return False
-        plan = query.where(*self.conditions).order_by(*self.order).explain()
+        plan = self._of(query).explain()
         return (plan.sorts and plan.rows > MANY_ROWS) or (plan.filters > 0 and plan.rows > MANY_FILTERED_ROWS)
 
     def page_json(self, query: Query[RowT], max_bytes: int = PAGE_BYTES) -> tuple[bytes, str | None]:
@@ -132,7 +133,11 @@ class Listing(Generic[RowT]):
         return page.items, page.next_cursor
 
     def _of(self, query: Query[RowT]) -> Query[RowT]:
-        return (query.where(*self.conditions) if self.conditions else query).order_by(*self.order)
+        """Return the list's query narrowed and sorted; made once, though it is explained before it is asked."""
+        if self._asked is None or self._asked[0] is not query:
+            narrowed = query.where(*self.conditions) if self.conditions else query
+            self._asked = query, narrowed.order_by(*self.order)
+        return self._asked[1]
 
 
 class ListParams(Generic[RowT]):

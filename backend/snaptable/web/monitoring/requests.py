@@ -102,6 +102,7 @@ class RequestMeter:
 def _route_of(scope: Scope) -> str:
     """Return the route's path as it was written: addresses themselves are as many as clients like."""
     # FastAPI keeps an included router's routes as they were made; the whole path is in a context of its own.
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    path = getattr(context, "path_format", None) or getattr(scope.get("route"), "path", None)
+    context = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
+    path = getattr(context, "path_format", None) if context is not None else None
+    path = path or getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else NO_ROUTE
