@@ -33,8 +33,8 @@ class ReplacedFiles:
     def __init__(self, files: Files, background: BackgroundThread, urgent: Callable[[], object]) -> None:
         """Begin without any; `urgent` returns something true while a caller waits for the background."""
         self._files, self._background, self._urgent = files, background, urgent
-        self._open: dict[File, int] = {}
-        """How often each may be looked at still."""
+        self._open: dict[File, tuple[int, float]] = {}
+        """How often each may be looked at still, and when next; 0 for what is not cut, but closed as it is."""
 
     @contextmanager
     def retaining(self, size: int, *, slowly: bool) -> Iterator[None]:
@@ -54,26 +54,31 @@ class ReplacedFiles:
     def _keep(self, file: File, *, slowly: bool) -> None:
         while len(self._open) >= MOST:
             self._drop(next(iter(self._open)))
-        self._open[file] = TRIES if slowly else 0
-        if not self._background.run(self._free, DELAY if slowly else 0):
+        delay = DELAY if slowly else 0.0
+        self._open[file] = (TRIES if slowly else 0, time.monotonic() + delay)
+        if not self._background.run(self._free, delay):
             self.close()
 
     def _free(self) -> None:
         """Free the files that nobody else has open; look at the others later."""
-        for file in list(self._open):
-            # Taken out first: no other thread may close it while it is cut, and open another file by its number.
-            tries = self._open.pop(file, None)
-            if tries is None:
-                continue
-            is_mine = file.lease() if tries else None
-            if is_mine is False:
-                self._open[file] = tries - 1
-                continue
-            if is_mine:
-                self._cut(file)
-            _close(file)
+        for file, (_, due) in list(self._open.items()):
+            if due <= time.monotonic():
+                self._look_at(file)
         if self._open:
             self._background.run(self._free, RETRY)
+
+    def _look_at(self, file: File) -> None:
+        # Taken out first: no other thread may close it while it is cut, and open another file by its number.
+        tries, _ = self._open.pop(file, (None, 0.0))
+        if tries is None:
+            return
+        is_mine = file.lease() if tries else None
+        if is_mine is False:
+            self._open[file] = (tries - 1, time.monotonic() + RETRY)
+            return
+        if is_mine:
+            self._cut(file)
+        _close(file)
 
     def _cut(self, file: File) -> None:
         """Cut a file to nothing in steps; unless somebody waits, or opens it by its number in this process."""

@@ -195,6 +195,18 @@ def test_a_reader_is_waited_for_but_not_for_ever(large: tuple[Store, Watched], m
 
 
 @linux_only
+def test_nothing_is_cut_before_its_time(large: tuple[Store, Watched], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a snapshot that is waited for, and freed at once, does not have the one before it cut at once as well."""
+    monkeypatch.setattr(replaced_files, "DELAY", 3600.0)
+    db, watched = large
+    save(db)
+    db.users.update("1", note="changed")
+    db.persist()
+    wait_for(lambda: any(kind == "close" for kind, _ in watched.done))
+    assert not any(kind == "cut" for kind, _ in watched.done)
+
+
+@linux_only
 def test_another_name_of_the_file_keeps_it(large: tuple[Store, Watched]) -> None:
     """Ensure a snapshot that somebody gave a second name, as backups do, stays as it is under that."""
     db, _ = large
