@@ -32,9 +32,9 @@ def run(
     if cascade:
         say("Rows that go, or went, with it are erased likewise; --no-cascade leaves them.")
     say("That it was, who changed it and when is kept. Nothing brings its values back.")
-    if not ask("Erase it?", yes=yes):
-        return EXIT_FAILED
     with changing(store, schema) as changer:
+        if not ask("Erase it?", yes=yes):
+            return EXIT_FAILED
         receipt = changer.perform("purge", table=table, key=key, cascade=cascade, keys=keys)
         write_document(receipt, changer, dry_run=False)
     total = sum(receipt["rows"].values())

@@ -36,6 +36,11 @@ class StoreDirectory:
         Raises:
             NotAStore: there is none, or it belongs to another user.
         """
+        if "://" in os.fspath(path):  # which may hold a password, so it is not repeated
+            raise NotAStore(
+                "that is the address of a server, and this reads a directory; a store on PostgreSQL is looked at by "
+                "its program, by `snaptable shell --schema MODULE:DATABASE`, or moved here by `snaptable move`"
+            )
         self.files = Files(resolve(path))
         self.root: Path = self.files.root
         self.snapshot_path = self.files.path(SNAPSHOT)

@@ -284,6 +284,17 @@ def test_beside_the_process_that_writes(tmp_path: Path) -> None:
     assert told[1]["sequence"] == told[0]["sequence"] + 2
 
 
+@pytest.mark.parametrize(
+    "asked", [["tables"], ["log"], ["find", "users"], ["diff"], ["purge", "users", "ann", "--yes"]]
+)
+def test_the_address_of_a_server_is_not_repeated(asked: list[str]) -> None:
+    """Ensure that what reads files says so of a server, without the password in its address."""
+    result = command(*asked, "-s", "postgresql://ann:hush-hush@nowhere/x")
+    assert result.says("a directory").status == 2
+    assert "hush-hush" not in result.out + result.err
+    assert "hush-hush" not in (other := command("check", "postgresql://ann:hush-hush@nowhere/x")).err + other.out
+
+
 def test_stores_that_are_none_or_damaged(kept: Path, tmp_path: Path) -> None:
     """Ensure no store is exit 2, damage is 5, and a store whose secrets nobody names is not shown."""
     assert command("tables", "-s", tmp_path).says("no store").status == 2
