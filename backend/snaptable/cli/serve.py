@@ -115,6 +115,7 @@ def _serve(
     listener = bind(host, port)
     with ExitStack() as stack:
         stack.callback(listener.close)
+        stack.enter_context(db)  # here, so that a store that can't be opened is told as by any command
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{'localhost' if host in ('0.0.0.0', '::') else shown}:{listener.getsockname()[1]}"  # noqa: S104
         config = uvicorn.Config(app, log_level="warning", access_log=False, **server_settings())

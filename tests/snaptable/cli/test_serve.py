@@ -14,7 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.snaptable.cli.library import Library
-from tests.snaptable.cli.support import ROOT, command, process
+from tests.snaptable.cli.support import ROOT, command
 
 from snaptable import Database
 from snaptable.cli.served.application import application
@@ -249,8 +249,10 @@ def test_five_minutes_with_a_file(tmp_path: Path) -> None:
         assert words in told
     assert re.search(r"http://127\.0\.0\.1:\d+", told)
     place = tmp_path / "db-data"
-    assert process("purge", "customers", "c4", "--yes", "-s", place).says("orders").status == 4
-    assert process("rewind", "--at", "0", "--yes", "-s", place).says("applied by the server").status == 0
+    again = subprocess.run(line[:-2], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (again.returncode, "in use by process" in again.stderr) == (3, True)
+    assert command("purge", "customers", "c4", "--yes", "-s", place).says("orders").status == 4
+    assert command("rewind", "--at", "0", "--yes", "-s", place).says("applied by the server").status == 0
     server.send_signal(signal.SIGINT)
     server.communicate(timeout=30)
     assert server.returncode == 0
@@ -260,7 +262,7 @@ def test_five_minutes_with_a_file(tmp_path: Path) -> None:
     server.terminate()
     server.communicate(timeout=30)
     assert server.returncode == 0
-    saved = process("tables", "-s", place)
+    saved = command("tables", "-s", place)
     assert saved.says("customers\t0").status == 0
     models = models_of((tmp_path / "shop_models.py").read_text(), "Served")
     assert issubclass(models, Database)

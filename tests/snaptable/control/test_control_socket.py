@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.snaptable.cli.library import SCHEMA, Library, User, filled
-from tests.snaptable.cli.support import ROOT, process
+from tests.snaptable.cli.support import ROOT, command
 
 from snaptable import SnaptableError, StoreLocked
 from snaptable.control import ControlSocket, db_socket, operations, protocol, server
@@ -273,14 +273,14 @@ def test_a_server_is_written_through_and_survives_its_own_death(tmp_path: Path) 
     """Ensure `serve` listens for databases that its application opens, after a kill too, and closes when it stops."""
     path = filled(tmp_path / "data")
     first = started(path)
-    done = process("undo", "7", "--yes", "-s", path)
+    done = command("undo", "7", "--yes", "-s", path)
     assert done.says(f"applied by the server, pid {first.pid}").status == 0
     first.kill()
     first.wait()
     assert (path / "db.socket").exists()
-    assert process("log", "-n", "1", "-s", path).says("undo").status == 0
+    assert command("log", "-n", "1", "-s", path).says("undo").status == 0
     second = started(path)
     second.terminate()
     assert second.wait(60) == 0
     assert not (path / "db.socket").exists()
-    assert process("undo", "8", "--yes", "-s", path, "--schema", SCHEMA).says("Done: commit #9").status == 0
+    assert command("undo", "8", "--yes", "-s", path, "--schema", SCHEMA).says("Done: commit #9").status == 0

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -63,7 +63,7 @@ def application(db: Database, *, title: str, hosts: Sequence[str], admin: bool) 
     """Return the application of a database, which opens it, and the address of the admin's entrance, None without it.
 
     Args:
-        db: a closed database.
+        db: the database; opened when the application starts, if it isn't open.
         title: what it is called.
         hosts: the names that it may be asked by besides this machine's; "*" for any.
         admin: whether to mount the admin page, where it is installed.
@@ -71,8 +71,8 @@ def application(db: Database, *, title: str, hosts: Sequence[str], admin: bool) 
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        """Keep the database open."""
-        with db:
+        """Keep the database open, if it isn't."""
+        with nullcontext() if db.is_open else db:
             yield
 
     app = FastAPI(title=title, version="1", lifespan=lifespan)
