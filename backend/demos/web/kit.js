@@ -111,7 +111,7 @@ export function commitItem(commit, names, undo) {
   });
   if (commit.changes.length > 4) changes.push(el("div", { className: "what dim" }, `… and ${commit.changes.length - 4} more`));
   const head = el("div", { className: "row small" }, el("span", { className: "mono dim" }, `#${commit.sequence}`),
-    el("span", { className: "grow" }, commit.actor ?? commit.via ?? ""), el("span", { className: "dim" }, clock(commit.at)));
+    el("span", { className: "grow" }, commit.actor ?? commit.via?.split("/").slice(0, 3).join("/") ?? ""), el("span", { className: "dim" }, clock(commit.at)));
   if (undo) head.append(el("button", { type: "button", "aria-label": `Undo commit ${commit.sequence}`, onclick: (event) => undo(commit, event.currentTarget) }, "Undo"));
   return el("li", { className: "flash" }, head, ...changes);
 }
