@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.testclient import TestClient
-from tests.snaptable.admin.library import Browser, Library, admin_of, library
+from tests.snaptable.admin.library import Browser, Library, admin_of, fill, library
 
 from snaptable.admin import Admin, mount_admin
 from snaptable.admin.access import FAILURES, IDLE_SECONDS, SESSION_SECONDS, LinkToken, Sessions
@@ -272,3 +272,22 @@ def test_the_token_of_the_link_is_in_no_log_of_requests() -> None:
             assert client.get(site.link).status_code == 200
             assert client.get(site.link + "x").status_code == 401
         assert [scope["query_string"] for scope in scopes if scope["type"] == "http"] == [b"", b""]
+
+
+@pytest.mark.parametrize("is_mounted", [True, False], ids=["in another application", "behind a proxy's prefix"])
+def test_it_works_below_a_prefix(*, is_mounted: bool) -> None:
+    """Ensure that cookie, links, forms and redirects have the prefix, which the application doesn't know."""
+    with Library("memory:") as db:
+        fill(db)
+        app, outer = FastAPI(), FastAPI()
+        site = mount_admin(app, db, announce=False)
+        outer.mount("/x", app)
+        with TestClient(outer) if is_mounted else TestClient(app, root_path="/x") as client:
+            entered = client.get(f"/x{site.link}")
+            assert "Path=/x/admin;" in entered.headers["set-cookie"]
+            page = client.get("/x/admin/tables/documents?sort=-pages").text
+            links = re.findall(r'(?:href|action|src)="([^"#][^"]*)"', page)
+            assert len(links) > 20
+            assert all(link.startswith("/x/admin/") for link in links)
+            asked = client.get("/x/admin/tables/documents", params={"filter": "pages>3"}, follow_redirects=False)
+            assert asked.headers["location"] == "/x/admin/tables/documents?pages__gt=3"
