@@ -15,6 +15,7 @@ from psycopg import Error
 
 from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
+from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import (
     DatabaseClosed,
     OutcomeUnknown,
@@ -57,9 +58,10 @@ class PostgresCore:
         dialect: Dialect,
         refusal: ReadOnlyStore | None,
         standby: Connections | None = None,
+        writer_timeout: float = WRITER_TIMEOUT,
     ) -> None:
         self.rows, self.commits, self.dialect, self.refusal = rows, commits, dialect, refusal
-        self.circuit = Circuit()
+        self.circuit = Circuit(conflict_seconds=writer_timeout)
         self._connections, self._threads, self._standby = connections, threads, standby
         self._local = threading.local()
         self._constraints: dict[str, Constraint] = dict(

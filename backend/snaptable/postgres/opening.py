@@ -100,7 +100,7 @@ class Opener:
         rows = {name: self._rows(name, found) for name in self.schemas}
         refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
         commits = CommitTable(self.dialect) if self.history else None
-        core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby)
+        core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby, self.writer_timeout)
         past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
         if self.history and not self.read_only:
             core.prune = lambda ask: past.prune(ask, self.retention)

@@ -1,8 +1,9 @@
 """What is done again: transactions that lost against another, and what a lost connection left undone.
 
-A transaction that was refused for another (40001, 40P01) is run again at once, or after a pause that grows and is drawn
-at random: drawn, two that clash do not clash again for ever. What a connection failed to do is done again while nothing
-can have come of it, until the server has been away for `patience` seconds.
+A transaction that was refused for another (40001, 40P01) is run again after a pause that grows and is drawn at random:
+drawn, two that clash do not clash again for ever. Those of one process that lose several times take turns. What a
+connection failed to do is done again while nothing can have come of it, until the server has been away for `patience`
+seconds.
 """
 
 import random
@@ -15,9 +16,10 @@ from snaptable.errors import TransactionConflict, Unavailable
 from snaptable.postgres.failures import ConnectionLost
 
 T = TypeVar("T")
-MOST_TRIES = 20
-MOST_SECONDS = 5.0
-"""How often, and how long, a transaction is run again that loses against others."""
+IN_TURN_AFTER = 3
+"""How often a transaction loses before those of this process that lose take turns."""
+_TURN_SECONDS = 0.5
+"""How long it waits for its turn at most: what holds it may be waiting for this very thread."""
 PATIENCE = 15.0
 """Seconds that a server may be away before calls fail."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
@@ -29,8 +31,15 @@ _LOOKS_AGAIN = 1.0
 class Circuit:
     """Whether the server answers: open, calls fail at once; it closes by itself once one call gets through."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self.patience = patience
+    def __init__(self, patience: float = PATIENCE, conflict_seconds: float = 30.0) -> None:
+        """Begin, closed.
+
+        Args:
+            patience: seconds that the server may be away before calls fail.
+            conflict_seconds: seconds for which a transaction is run again that loses against others.
+        """
+        self.patience, self.conflict_seconds = patience, conflict_seconds
+        self.turn = threading.RLock()
         self._mutex = threading.Lock()
         self._away_since: float | None = None
         self._next_look = 0.0
@@ -85,10 +94,10 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
     while True:
         circuit.check()
         try:
-            result = attempt()
+            result = attempt() if conflicted < IN_TURN_AFTER else _in_turn(attempt, circuit)
         except TransactionConflict:
             conflicted += 1
-            if not conflicts or conflicted >= MOST_TRIES or time.monotonic() - begun > MOST_SECONDS:
+            if not conflicts or time.monotonic() - begun > circuit.conflict_seconds:
                 raise
             time.sleep(random.random() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**conflicted))  # noqa: S311 - no secret
         except ConnectionLost as error:
@@ -100,3 +109,13 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
         else:
             circuit.answered()
             return result
+
+
+def _in_turn(attempt: Callable[[], T], circuit: Circuit) -> T:
+    """Return what an attempt gives, made while no other of this process is that lost as often."""
+    has_turn = circuit.turn.acquire(timeout=_TURN_SECONDS)
+    try:
+        return attempt()
+    finally:
+        if has_turn:
+            circuit.turn.release()

@@ -191,10 +191,10 @@ def test_transactions_of_many_threads_lose_no_update(db: Store) -> None:
         db.counters.update("a", value=value + 1)
 
     async def many() -> None:
-        await asyncio.gather(*(db.run(add) for _ in range(40)))
+        await asyncio.gather(*(db.run(add) for _ in range(150)))
 
     asyncio.run(many())
-    assert db.counters["a"].value == 40
+    assert db.counters["a"].value == 150
     with pytest.raises(TransactionConflict), db.transaction():  # noqa: PT012 - what happens meanwhile is the point
         value = db.counters["a"].value
         other = threading.Thread(target=lambda: db.counters.update("a", value=0))
