@@ -1,13 +1,12 @@
-"""What conditions and orderings are made of: templates, conditions, columns, expressions. They evaluate nothing.
+"""What conditions and orderings are made of: columns, their parts, and conditions. They evaluate nothing.
 
 `Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *template*,
 which is the same whatever it compares with, and the values that go into it. So an engine can prepare a template once.
 Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from collections.abc import Callable, Hashable
+from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
@@ -15,7 +14,9 @@ from keyword import iskeyword
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
+from snaptable.column_expression import Expression
 from snaptable.errors import InvalidQuery
+from snaptable.predicates import OPERATORS, AllOf, AnyOf, Not, Order, PredicateTemplate, PredicateTemplates, Term
 from snaptable.values import inner_types, value_types
 from snaptable.values.inner_types import Attribute, Item, Step
 
@@ -24,62 +25,6 @@ if TYPE_CHECKING:
 
 LISTED_CHOICES = 8
 """Values of an enum that a message lists."""
-ORDERED: Final = ("<", "<=", ">", ">=")
-IGNORING_CASE: Final = ("contains ignoring case", "starts with ignoring case")
-OPERATORS: Final = ("is", "is not", "==", "!=", *ORDERED, "in", "contains", "starts with", *IGNORING_CASE)
-"""What a term can say of a column and a value; `is` and `is not` are what == and != None become."""
-
-
-# ── templates: conditions without their values ──────────────────────────────────────────────────────────────────────
-
-
-class Term:
-    """A comparison of one column with one value to come. A column has one for each operator: equal is identical."""
-
-    __slots__ = ("column", "operator")
-
-    def __init__(self, column: "Column", operator: str) -> None:
-        self.column = column
-        self.operator = operator
-
-    def __repr__(self) -> str:
-        return f"{self.column!r} {self.operator} ?"
-
-
-@dataclass(slots=True, unsafe_hash=True)
-class AllOf:
-    """What holds if every part holds. The values of the parts come one after another, as in the other templates."""
-
-    parts: "tuple[PredicateTemplate, ...]"
-
-
-@dataclass(slots=True, unsafe_hash=True)
-class AnyOf:
-    """What holds if at least one part holds."""
-
-    parts: "tuple[PredicateTemplate, ...]"
-
-
-@dataclass(slots=True, unsafe_hash=True)
-class Not:
-    """What holds if the part does not."""
-
-    part: "PredicateTemplate"
-
-
-PredicateTemplate = Term | AllOf | AnyOf | Not
-PredicateTemplates = tuple[PredicateTemplate, ...]
-
-
-def terms_of(template: PredicateTemplate) -> Iterator[Term]:
-    """Yield the terms of a template, in the order in which their values come."""
-    if isinstance(template, Term):
-        yield template
-    elif isinstance(template, Not):
-        yield from terms_of(template.part)
-    else:
-        for part in template.parts:
-            yield from terms_of(part)
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -292,16 +237,16 @@ class Column:
     def __hash__(self) -> int:
         return hash((self.model, self.name))
 
-    def __add__(self, number: object) -> "Expression":
+    def __add__(self, number: object) -> Expression:
         return Expression(self, "+", number)
 
-    def __sub__(self, number: object) -> "Expression":
+    def __sub__(self, number: object) -> Expression:
         return Expression(self, "-", number)
 
-    def __mul__(self, number: object) -> "Expression":
+    def __mul__(self, number: object) -> Expression:
         return Expression(self, "*", number)
 
-    def __rsub__(self, number: object) -> "Expression":
+    def __rsub__(self, number: object) -> Expression:
         return Expression(self, "subtracted from", number)
 
     __radd__ = __add__
@@ -495,53 +440,6 @@ def column_of(value: object) -> Column | None:
     return value._column if isinstance(value, ModelColumn) else value if isinstance(value, Column) else None
 
 
-class Expression:
-    """A column's value and a number, as in `Counter.count + 1`: what `update` sets a field to, row by row."""
-
-    __slots__ = ("column", "number", "operator")
-
-    def __init__(self, column: Column, operator: str, number: object) -> None:
-        """Take a numeric column, one of "+", "-", "*", "subtracted from", and a number.
-
-        Raises:
-            InvalidQuery: the column holds something else, or has no such operation with the number.
-        """
-        kinds = [kind for kind in column.types or (object,) if kind is not type(None)]
-        if not kinds or not all(issubclass(kind, _NUMBERS) and kind is not bool for kind in kinds):
-            names = " | ".join(kind.__name__ for kind in kinds) or "None"
-            raise InvalidQuery(f"{column!r} {operator} … has no meaning: it holds {names}, and no numbers")
-        if isinstance(number, bool) or not isinstance(number, _NUMBERS):
-            raise InvalidQuery(f"{column!r} {operator} … takes a number, not a {type(number).__name__}")
-        for kind in kinds:
-            if not _works(next(base for base in _NUMBERS if issubclass(kind, base)), operator, number):
-                raise InvalidQuery(
-                    f"{column!r} {operator} … has no meaning of a {kind.__name__} and this {type(number).__name__}"
-                )
-        self.column = column
-        self.operator = operator
-        self.number = number
-
-    def __repr__(self) -> str:
-        return f"{self.column!r} {self.operator} …"
-
-    def __bool__(self) -> NoReturn:
-        raise InvalidQuery(f"{self!r} is worked out at a write: it is what update() sets a field to")
-
-
-_NUMBERS: Final[tuple[type, ...]] = (int, float, Decimal, timedelta)
-_ONES: Final[dict[type, Any]] = {int: 1, float: 1.0, Decimal: Decimal(1), timedelta: timedelta(1)}
-
-
-def _works(kind: type, operator: str, number: Any) -> bool:
-    """Return whether an operation of a column's values with a number gives a value of the column."""
-    one = _ONES[kind]
-    try:
-        result = one + number if operator == "+" else one * number if operator == "*" else one - number
-    except (TypeError, ArithmeticError):
-        return False
-    return isinstance(result, timedelta) == (kind is timedelta)
-
-
 class InsertedPlace:
     """A row's place in the order of insertion, in the place of a column in orderings; no two rows share one."""
 
@@ -597,22 +495,6 @@ def wrong_time(column: Column, held: str, kind: str) -> InvalidQuery:
     error = InvalidQuery(f"{held}, and is compared with {advice}")
     error.times = (column.name, kind)
     return error
-
-
-# ── orderings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Order:
-    """A column to sort by, and a direction; None comes last in both. A column has one for each: equal is identical."""
-
-    __slots__ = ("column", "descending")
-
-    def __init__(self, column: Column, *, descending: bool) -> None:
-        self.column = column
-        self.descending = descending
-
-    def __repr__(self) -> str:
-        return f"{self.column!r} {'descending' if self.descending else 'ascending'}"
 
 
 INSERTED: Final = cast(Column, InsertedPlace())

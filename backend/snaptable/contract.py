@@ -15,7 +15,8 @@ from snaptable.aggregates import Grouping
 from snaptable.attribution import Attribution
 from snaptable.captures import Capture
 from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
-from snaptable.columns import Column, Order, PredicateTemplates
+from snaptable.columns import Column
+from snaptable.predicates import Order, PredicateTemplates
 from snaptable.retention import FoundText, HistoryStatus
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from inspect import iscoroutinefunction
 from typing import Any, NoReturn
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.columns import INSERTED, AllOf, AnyOf, Not, PredicateTemplate
+from snaptable.columns import INSERTED
 from snaptable.contract import M, Page, Plan, Select
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 from snaptable.grouped import check_aggregates, natural
+from snaptable.predicates import AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.query_source import QuerySource
 from snaptable.questions import Questions
 

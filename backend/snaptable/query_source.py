@@ -3,23 +3,12 @@
 from collections.abc import Mapping
 from typing import Generic, NoReturn, cast
 
-from snaptable.columns import (
-    INSERTED,
-    AllOf,
-    Column,
-    Condition,
-    Expression,
-    Order,
-    PredicateTemplate,
-    PredicateTemplates,
-    Term,
-    as_condition,
-    column_of,
-    terms_of,
-)
+from snaptable.column_expression import Expression
+from snaptable.columns import INSERTED, Column, Condition, as_condition, column_of
 from snaptable.conditions import as_order
 from snaptable.contract import M, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery
+from snaptable.predicates import AllOf, Order, PredicateTemplate, PredicateTemplates, Term, terms_of
 from snaptable.schema import TableSchema, defined_again
 
 

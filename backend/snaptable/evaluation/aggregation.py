@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping, number_kind
-from snaptable.columns import IGNORING_CASE, AllOf, Column, Not, PredicateTemplate, Term
+from snaptable.columns import Column
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.filters import compare_mixed
+from snaptable.predicates import IGNORING_CASE, AllOf, Not, PredicateTemplate, Term
 from snaptable.values import value_types
 
 Values = Sequence[Any]

@@ -11,7 +11,8 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.columns import ORDERED, Column, Term, time_kind_of, wrong_time
+from snaptable.columns import Column, time_kind_of, wrong_time
+from snaptable.predicates import ORDERED, Term
 
 Kind = tuple[type, str]
 """`datetime` or `time`, and "naive" or "aware"."""

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
-from snaptable.columns import Expression, Order, PredicateTemplates
+from snaptable.column_expression import Expression
 from snaptable.contract import Join, Page, Plan, QueryObserver, Select, TableEngine
 from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery, RowNotFound
@@ -29,6 +29,7 @@ from snaptable.memory.queries.joins import related
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
+from snaptable.predicates import Order, PredicateTemplates
 
 P = ParamSpec("P")
 T = TypeVar("T")

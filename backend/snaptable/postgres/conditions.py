@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from snaptable.columns import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 from snaptable.evaluation.filters import Conditions
 from snaptable.postgres import comparands
 from snaptable.postgres.columns import StoredColumn, StoredColumns
 from snaptable.postgres.comparands import OnlyInPython
+from snaptable.predicates import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 
 Test = str | bool
 """SQL that is NULL for NULL alone; or what holds for every value but that."""

@@ -7,11 +7,12 @@ with a bound on the first column in front, by which an index is entered.
 
 from collections.abc import Sequence
 
-from snaptable.columns import INSERTED, Order
+from snaptable.columns import INSERTED
 from snaptable.postgres.columns import StoredColumn, StoredColumns
 from snaptable.postgres.comparands import OnlyInPython
 from snaptable.postgres.conditions import Test, Where, settled
 from snaptable.postgres.names import PLACE, quoted
+from snaptable.predicates import Order
 
 UNSORTABLE = ("json", "array")
 

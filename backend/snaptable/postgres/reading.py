@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, cast
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
-from snaptable.columns import INSERTED, Order, PredicateTemplates
+from snaptable.columns import INSERTED
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery
@@ -19,6 +19,7 @@ from snaptable.postgres.connections import Params, Records
 from snaptable.postgres.question import Question
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.transaction import Transaction
+from snaptable.predicates import Order, PredicateTemplates
 
 T = TypeVar("T")
 MAX_PREPARED_CURSORS = 512

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from snaptable.codec import FieldValues
-from snaptable.columns import Expression
+from snaptable.column_expression import Expression
 from snaptable.contract import Plan, QueryObserver, Select
 from snaptable.errors import RowNotFound
 from snaptable.evaluation import violations

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from snaptable.columns import Term, terms_of
 from snaptable.contract import Select
 from snaptable.evaluation.time_kinds import Kind, TimeKinds, check_times, holds_times, kinds_of, other
 from snaptable.postgres.rows import TableRows
+from snaptable.predicates import Term, terms_of
 
 Fetch = Callable[..., Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.aggregates import Aggregate, Grouping
-from snaptable.columns import Column, Order, PredicateTemplates
+from snaptable.columns import Column
 from snaptable.contract import Plan, Select
 from snaptable.evaluation.aggregation import (
     GroupRow,
@@ -18,6 +18,7 @@ from snaptable.evaluation.aggregation import (
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
+from snaptable.predicates import Order, PredicateTemplates
 
 Prepare = Callable[[PredicateTemplates, tuple[Order, ...]], PreparedQuery]
 
