@@ -8,7 +8,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 from tests.snaptable.contract.stores import ENGINES, EngineName, MemoryStores, PostgresStores, Stores
 
-FEWER = 6
+FEWER = 15
 """By how much fewer examples are tried on PostgreSQL."""
 _NONE = SimpleNamespace(params={})
 

@@ -2,17 +2,18 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from sys import modules
+from typing import Any, ClassVar, Literal, TypeVar, cast
 from uuid import uuid4
 
 from tests.snaptable.postgres import stores as postgres
 from tests.snaptable.support import files_of
 
-from snaptable import Database
+from snaptable import Database, InvalidRow
 
 D = TypeVar("D", bound=Database)
 EngineName = Literal["memory", "postgres"]
-ENGINES: tuple[EngineName, ...] = ("memory",)
+ENGINES: tuple[EngineName, ...] = ("memory", "postgres")
 
 
 class Current:
@@ -28,6 +29,20 @@ class Current:
 def is_on_postgres(db: Database) -> bool:
     """Return whether a database is one of PostgreSQL."""
     return db.url.startswith("postgres")
+
+
+def has_no_place(error: InvalidRow) -> bool:
+    """Return whether a row was refused because PostgreSQL has no place for a value that memory takes.
+
+    These are NUL in a text, whole numbers beyond 64 bits, times of day with an offset, Decimals of very many digits.
+    """
+    return " of PostgreSQL" in str(error) or "equal in PostgreSQL" in str(error)
+
+
+def check_has_no_place(stores: "Stores", error: InvalidRow) -> None:
+    """Check that a row was refused for that, by PostgreSQL."""
+    assert stores.on_postgres
+    assert has_no_place(error)
 
 
 def current(kind: type[D]) -> D:
@@ -104,13 +119,37 @@ class PostgresStores(Stores):
 
     engine: EngineName = "postgres"
 
+    free: ClassVar[dict[type[Database], list[str]]] = {}
+    """Schemas whose tables are those of a class that other tests will open too."""
+
     def __init__(self) -> None:
         self._given: list[Database] = []
 
     def new(self, kind: type[D], **options: Any) -> D:
-        db = kind(postgres.new_schema(), **options)
+        self._take_back(kind)
+        urls = self.free.get(kind)
+        if urls:
+            url = urls.pop()
+            postgres.empty_schema(url)
+        else:
+            url = postgres.new_schema()
+        db = kind(url, **options)
         self._given.append(db)
         return db
+
+    def _take_back(self, kind: type[Database]) -> None:
+        """Take back the schemas of a class that examples before this one are done with."""
+        done = [db for db in self._given if type(db) is kind and not db.is_open]
+        if len(done) > 1:
+            self._give_up(done[:-1])
+
+    def _give_up(self, given: list[Database]) -> None:
+        self._given = [db for db in self._given if db not in given]
+        for db in given:
+            if getattr(modules[type(db).__module__], type(db).__name__, None) is type(db):
+                self.free.setdefault(type(db), []).append(db.url)
+        kept = {url for urls in self.free.values() for url in urls}
+        postgres.drop_schemas({db.url for db in given} - kept)
 
     lasting = new
 
@@ -123,4 +162,4 @@ class PostgresStores(Stores):
     def remove(self) -> None:
         for db in self._given:
             db.close()
-        postgres.drop_schemas({db.url for db in self._given})
+        self._give_up(self._given)

@@ -143,7 +143,6 @@ def test_violations_leave_nothing_behind(
     stores: Stores, db: Library, work: Callable[[Library], object], error: type[ConstraintError], words: tuple[str, ...]
 ) -> None:
     """Ensure that a violation is named, and that rows, indexes, the sequence and the files are as they were."""
-    assert db.directory is not None
     rows, files, sequence = rows_of(db), stores.content(db), db.status().sequence
     refuses(error, lambda: work(db), *words)
     assert rows_of(db) == rows
@@ -157,7 +156,6 @@ def test_violations_take_their_transaction_back(
     stores: Stores, db: Library, work: Callable[[Library], object], error: type[ConstraintError]
 ) -> None:
     """Ensure that a violation not caught, or judged at the end, takes everything of its transaction back."""
-    assert db.directory is not None
     rows, files = rows_of(db), stores.content(db)
 
     def transact() -> None:

@@ -181,7 +181,7 @@ def test_joins_by_an_index_look_at_what_belongs_to_the_rows(stores: Stores) -> N
         page = db.users.where().limit(3).with_many(db.notes.order_by(Note.id), on=Note.user_id)
         assert [[note.id // 400 for note in notes] for _, notes in page] == [list(range(10))] * 3
         db.users.where(id=7).with_many(db.notes.filter(lambda note: shown.append(note.id) or True), on=Note.user_id)  # type: ignore[func-returns-value]
-        assert len(shown) == 4000
+        assert len(shown) == (10 if stores.on_postgres else 4000)  # which asks for theirs first
 
 
 @pytest.mark.parametrize(

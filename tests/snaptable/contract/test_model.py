@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.snaptable.contract.plain_model import MODELS, Library, Values, World, in_order
-from tests.snaptable.contract.stores import MemoryStores, Stores
+from tests.snaptable.contract.stores import MemoryStores, PostgresStores, Stores, has_no_place
 from tests.snaptable.support import WAYS, Way, begin_anew
 
 from snaptable import ConstraintError, InvalidRow, RowNotFound
@@ -105,6 +105,8 @@ class Machine(RuleBasedStateMachine):
         try:
             result = real()
         except (ConstraintError, RowNotFound, InvalidRow) as error:
+            if isinstance(error, InvalidRow) and has_no_place(error):
+                return None  # nothing of it was done
             assert type(error) in reasons, (error, reasons)
             return None
         assert not reasons, reasons
@@ -322,3 +324,15 @@ Machine.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestMachine = Machine.TestCase
+
+
+class OnPostgres(Machine):
+    """Do the same on PostgreSQL."""
+
+    make_stores = staticmethod(lambda _: PostgresStores())
+
+
+OnPostgres.TestCase.settings = settings(
+    max_examples=max(6, settings().max_examples // 60), stateful_step_count=30, suppress_health_check=list(HealthCheck)
+)
+TestOnPostgres = OnPostgres.TestCase

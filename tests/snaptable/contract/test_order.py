@@ -158,4 +158,5 @@ def test_the_order_of_the_file_is_read_not_sorted(stores: Stores) -> None:
         last = db.words.order_by(desc(inserted())).limit(2)
         assert [row.id for row in last] == [-999, -998]
         plan = last.explain()
-        assert (plan.rows, plan.sorts) == (2, False)
+        assert plan.sorts is False
+        assert stores.on_postgres or plan.rows == 2  # a server says how many there are, before the limit

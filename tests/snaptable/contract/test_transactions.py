@@ -77,7 +77,6 @@ def test_commits_over_several_tables(stores: Stores, db: Bank) -> None:
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_rolls_back_on_any_exception(stores: Stores, db: Bank, error: type[BaseException]) -> None:
     """Ensure that an exception of any kind takes back everything, is passed on itself, and lets others write."""
-    assert db.directory is not None
     rows, files = db.accounts.all(), stores.content(db)
     with pytest.raises(error), db.transaction():
         db.accounts.update("a", balance=0)
@@ -328,7 +327,7 @@ def test_shares_rows_that_cannot_change() -> None:
 def test_refuses_everything_while_closed(stores: Stores) -> None:
     """Ensure that a database is refused before open and after close, also through what was taken while it was open."""
     db = stores.lasting(Bank)
-    assert not stores.content(db)
+    assert stores.on_postgres or not stores.content(db)  # a server may have the tables already
     query = db.accounts.where(id="a")
     works: list[Callable[[], object]] = [
         lambda: db.accounts.get("a"),

@@ -25,6 +25,7 @@ from snaptable import (
     UniqueViolation,
     numbered,
 )
+from snaptable.errors import TransactionConflict
 
 
 class Counter(Row):
@@ -82,6 +83,9 @@ def test_expressions_as_plain_python(stores: Stores, data: st.DataObject, name: 
             return None if value is None else act(value, number)
 
         expression = act(getattr(Counter, name), number)
+        if stores.on_postgres and name == "count" and any(abs(worked(value) or 0) >= 2**63 for value in values):
+            refuses(InvalidRow, lambda: db.counters.where().update(count=expression), "counters", "count")
+            return
         assert db.counters.where().update(**{name: expression}) == len(values)
         found = [getattr(row, name) for row in db.counters.order_by(Counter.id)]
         if name == "price":  # exact, beyond the digits of the context
@@ -103,7 +107,13 @@ def test_an_expression_is_worked_out_where_no_other_write_comes_between(stores: 
 
         def work() -> None:
             for _ in range(50):
+                count_up()
+
+        def count_up() -> None:
+            try:
                 db.counters.update(1, count=Counter.count + 1)
+            except TransactionConflict:  # PostgreSQL: it lost against the others for so long that it gave up
+                count_up()
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
@@ -191,8 +201,8 @@ def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction(stores: St
             ann = db.users.upsert(User(email="ann", nick="a"), by=User.email)
             assert db.users.upsert(User(email="ANN", nick="b"), by=User.email).id == ann.id
             assert db.users.get_or_insert(User(id=ann.id, email="x")).email == "ann"
-        assert db.users.get_or_insert(User(email="eve")).id == 2
-        assert db.users.get_or_insert(User(email="joe"), by=User.nick).id == 3
+        eve, joe = db.users.get_or_insert(User(email="eve")), db.users.get_or_insert(User(email="joe"), by=User.nick)
+        assert (eve.id, joe.id) == (2, 3) or (stores.on_postgres and ann.id < eve.id < joe.id)
         refuses(UniqueViolation, lambda: db.users.upsert(User(email="joe", nick="b"), by=User.email), "nick")
         assert [user.email for user in db.users] == ["ann", "eve", "joe"]
 

@@ -56,6 +56,18 @@ def drop_schemas(urls: Iterable[str]) -> None:
         administer(f"drop schema if exists {name} cascade; drop owned by {name} cascade; drop role {name}")
 
 
+def empty_schema(url: str) -> None:
+    """Delete every row of a schema, and let its numbers begin anew: cheaper than making the tables again."""
+    name = schema_of(url)
+    own = "('snaptable_state', 'snaptable_source')"
+    names = administer(f"select tablename from pg_tables where schemaname = '{name}' and tablename not in {own} ")
+    numbers = administer(f"select sequencename from pg_sequences where schemaname = '{name}'")
+    statements = [f'delete from {name}."{each}"' for (each,) in names]
+    statements += [f"select setval('{name}.\"{each}\"', 1, false)" for (each,) in numbers]
+    statements.append(f"update {name}.snaptable_state set first = 0, purged = 0, erased = '{{}}'")
+    administer("; ".join(statements))
+
+
 def content(url: str) -> dict[str, list[str]]:
     """Return every row of every table of a schema as text: what may not change where nothing was written."""
     name = schema_of(url)
