@@ -23,21 +23,23 @@ def run(*, tables: tuple[str, ...], store: str | None, limit: int | None) -> int
             out.say(out.styled(f"{plain(str(found.path))} at commit {found.sequence}; Ctrl-C ends this", "dim"))
         count = 0
         gathered: list[dict[str, object]] = []
-        for commit in found.follow(lambda: time.sleep(PAUSE)):
-            if tables and not any(commit.touches(table) for table in tables):
-                continue
-            count += 1
+        try:
+            for commit in found.follow(lambda: time.sleep(PAUSE)):
+                if tables and not any(commit.touches(table) for table in tables):
+                    continue
+                count += 1
+                if out.as_json:
+                    gathered.append(commit_shape(commit))
+                elif out.as_lines:
+                    out.line(commit_shape(commit))
+                elif out.is_terminal:
+                    write_commit(out, commit)
+                else:
+                    write_lines(out, commit)
+                sys.stdout.flush()
+                if limit is not None and count >= limit:
+                    break
+        finally:  # Ctrl-C, too, is how one ends this
             if out.as_json:
-                gathered.append(commit_shape(commit))
-            elif out.as_lines:
-                out.line(commit_shape(commit))
-            elif out.is_terminal:
-                write_commit(out, commit)
-            else:
-                write_lines(out, commit)
-            sys.stdout.flush()
-            if limit is not None and count >= limit:
-                break
-        if out.as_json:
-            out.document({"items": gathered, "next": None})
+                out.document({"items": gathered, "next": None})
     return EXIT_SOUND
