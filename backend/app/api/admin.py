@@ -8,6 +8,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from app.api.admin_pages import BackendBackups, BackendUsers
 from app.errors import FieldRefused, NotFirst, ServiceError, TooManyAttempts, WrongPassword
 from app.resources import Resources
 from app.security.passwords import MAX_PASSWORD_BYTES
@@ -98,4 +99,12 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
         return None
-    return mount_admin(app, resources.db, path=PATH, auth=BackendAdmins(resources), announce=False)
+    return mount_admin(
+        app,
+        resources.db,
+        path=PATH,
+        auth=BackendAdmins(resources),
+        announce=False,
+        users=BackendUsers(resources.db),
+        backups=BackendBackups(resources),
+    )

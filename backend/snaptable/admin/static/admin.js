@@ -289,7 +289,7 @@ function focusCell(cell) {
 }
 
 function setUpGrid() {
-  const grid = one(".grid");
+  const grid = one(".grid[data-table]");
   if (!grid) return;
   for (const each of all("td[data-column], tbody a", grid)) each.tabIndex = -1;
   const first = current();
@@ -798,7 +798,7 @@ document.addEventListener("keydown", (event) => {
   if (act && act(event) !== false) event.preventDefault();
 });
 
-const inGrid = () => one(".grid") && !one(".cell-editor");
+const inGrid = () => one(".grid[data-table]") && !one(".cell-editor");
 const openRow = (part) => { const cell = current(); if (cell) openDrawer(one("a.open", cell.parentElement).href, part); };
 const ACTS = {
   "/": () => one("#filter, .searchfield input")?.focus() ?? undefined,
