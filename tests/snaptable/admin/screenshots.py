@@ -33,10 +33,12 @@ def fill(db: Library) -> None:
     chance = random.Random(7)
     db.users.insert_many([db.users.model(id=f"u{n:03}", email=f"{NAMES[n % 10]}.{n}@example.org") for n in range(60)])
     document, mark = db.documents.model, db.marks.model
+    rows = []
     for n in range(400):
         key, pages, tags = f"{chance.getrandbits(64):016x}-{n:04}", chance.randint(1, 90), ("urgent",) * (n % 4 == 0)
         name = f"{NAMES[n % 10]}-{n}.pdf"
-        db.documents.insert(document(id=key, user_id=f"u{n % 60:03}", filename=name, pages=pages, tags=tags))
+        rows.append(document(id=key, user_id=f"u{n % 60:03}", filename=name, pages=pages, tags=tags))
+    db.documents.insert_many(rows)
     keys = [each.id for each in db.documents]
     db.marks.insert_many([mark(document_id=keys[n % 400], text=f"please check {n}") for n in range(900)])
     people = ("ada@example.org", "grace@example.org", "api", "import")

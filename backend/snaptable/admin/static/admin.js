@@ -268,7 +268,7 @@ function later(work, milliseconds = 120) {
 
 let place = { key: null, column: null };
 
-const rowsOf = () => all(".grid tbody tr");
+const rowsOf = () => all(".grid[data-table] tbody tr");
 const cellsOf = (row) => all("td[data-column]", row).filter((cell) => cell.offsetParent !== null);
 
 /** The cell that is, or would be, in focus. */

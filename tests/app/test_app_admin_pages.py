@@ -1,0 +1,46 @@
+"""The admin's pages for the backend: who is an admin and who is logged in, and the backups of its schedule."""
+
+import re
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+from tests.app.support import Api, Start
+from tests.app.test_app_admin import become_first, library
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+def post(client: TestClient, path: str, **fields: str) -> int:
+    """Send a form of the admin's; return the status of the answer."""
+    token = re.search(r'data-token="([^"]+)"', client.get("/admin/").text)
+    assert token
+    return client.post(path, data={"admin_token": token[1], **fields}, headers=SAME).status_code
+
+
+def test_admins_are_made_and_unmade_and_logins_ended(client: TestClient, ann: Api, bob: Api) -> None:
+    """An admin makes another by a commit of theirs, and ends logins; the last admin stays one."""
+    become_first(client, ann.email)
+    page = client.get("/admin/users").text
+    assert ann.email in page
+    assert bob.email in page
+    users = {user.email: user for user in library(client).users}
+    assert post(client, "/admin/users/admin", key=users[ann.email].id, admin="no") == 409
+    assert post(client, "/admin/users/admin", key=users[bob.email].id, admin="yes") == 200
+    assert library(client).users[users[bob.email].id].is_admin
+    assert next(library(client).history.commits("users", limit=1)).actor == ann.email
+    assert post(client, "/admin/users/sessions", key=users[bob.email].id) == 200
+    assert bob.get("/api/auth/me").status_code == 401
+    assert post(client, "/admin/users/admin", key=users[ann.email].id, admin="no") == 200
+    assert client.get("/admin/users", follow_redirects=False).status_code == 303, "ann is out at once"
+
+
+def test_the_backups_of_the_schedule(start: Start, tmp_path: Path) -> None:
+    """The page says when backups are made, makes one now, and gives it for the password alone."""
+    with start(backup_dir=str(tmp_path / "backups"), backup_every="7d") as client:
+        ann = Api.register(client, "ann@example.org")
+        become_first(client, ann.email)
+        assert "every 7d; keeps the last 3" in client.get("/admin/backups").text
+        assert post(client, "/admin/backups/make") == 200
+        name = next(each.name for each in (tmp_path / "backups").iterdir() if each.name.endswith(".zip"))
+        assert name in client.get("/admin/backups").text
+        assert post(client, "/admin/backups/download", name=name, password="wrong password") == 403
