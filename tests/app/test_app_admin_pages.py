@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from fastapi.testclient import TestClient
-from tests.app.support import Api, Start
+from starlette.testclient import TestClient
+from tests.app.conftest import Start
+from tests.app.support import Api, wait_for
 from tests.app.test_app_admin import become_first, library
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -36,11 +37,14 @@ def test_admins_are_made_and_unmade_and_logins_ended(client: TestClient, ann: Ap
 
 def test_the_backups_of_the_schedule(start: Start, tmp_path: Path) -> None:
     """The page says when backups are made, makes one now, and gives it for the password alone."""
-    with start(backup_dir=str(tmp_path / "backups"), backup_every="7d") as client:
-        ann = Api.register(client, "ann@example.org")
-        become_first(client, ann.email)
-        assert "every 7d; keeps the last 3" in client.get("/admin/backups").text
-        assert post(client, "/admin/backups/make") == 200
-        name = next(each.name for each in (tmp_path / "backups").iterdir() if each.name.endswith(".zip"))
-        assert name in client.get("/admin/backups").text
-        assert post(client, "/admin/backups/download", name=name, password="wrong password") == 403
+    folder = tmp_path / "backups"
+    client = start(backup_dir=str(folder), backup_every="7d")
+    wait_for(lambda: list(folder.glob("*.zip")))  # the first one is due at once
+    ann = Api(client).register()
+    become_first(client, ann.email)
+    assert "every 7d; keeps the last 3" in client.get("/admin/backups").text
+    assert post(client, "/admin/backups/make") == 200
+    assert len(list(folder.glob("*.zip"))) == 2
+    name = max(each.name for each in folder.glob("*.zip"))
+    assert name in client.get("/admin/backups").text
+    assert post(client, "/admin/backups/download", name=name, password="wrong password") == 403
