@@ -24,7 +24,7 @@ DELAY = 0.5
 RETRY, TRIES = 1.0, 30
 """Seconds between two looks at whether readers are gone, and looks until the file is closed as it is."""
 MOST = 2
-"""Files that are kept open at a time."""
+"""Files that wait at a time to be cut; of those that are closed as they are, one."""
 
 
 class ReplacedFiles:
@@ -52,7 +52,7 @@ class ReplacedFiles:
                 self._keep(file, slowly=slowly)
 
     def _keep(self, file: File, *, slowly: bool) -> None:
-        while len(self._open) >= MOST:
+        while len(self._open) >= (MOST if slowly else 1):
             self._drop(next(iter(self._open)))
         delay = DELAY if slowly else 0.0
         self._open[file] = (TRIES if slowly else 0, time.monotonic() + delay)
