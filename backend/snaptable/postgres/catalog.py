@@ -75,11 +75,13 @@ class Catalog:
         tables: by name, the columns by name.
         indexes: by table, their names.
         state: the engine's own; None if it has never been here.
+        schema: the schema that all this is in, and where new tables go; others may follow it in the search path.
     """
 
     tables: dict[str, dict[str, FoundColumn]]
     indexes: dict[str, set[str]]
     state: State | None
+    schema: str = "public"
 
     def types(self, table: str) -> dict[str, str]:
         """Return the types of a table's columns; empty if there is no such table."""
@@ -94,7 +96,8 @@ def read_catalog(fetch: Callable[..., Any]) -> Catalog:
     indexes: dict[str, set[str]] = {}
     for table, index in fetch(_INDEXES):
         indexes.setdefault(table, set()).add(index)
-    return Catalog(tables, indexes, read_state(fetch) if STATE in tables else None)
+    ((schema,),) = fetch("select current_schema()::text")
+    return Catalog(tables, indexes, read_state(fetch) if STATE in tables else None, schema)
 
 
 def read_state(fetch: Callable[..., Any]) -> State | None:

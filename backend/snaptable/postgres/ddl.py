@@ -110,10 +110,10 @@ class TableDdl:
             parts = ", ".join(part for column in columns for part in column.parts)
             yield f"create index {name} on {self.table} ({parts})"
 
-    def drop_index(self, name: str) -> Iterator[str]:
-        """Yield the statements that drop an index or a unique key by its name."""
-        yield f"alter table {self.table} drop constraint if exists {quoted(name)}"
-        yield f"drop index if exists {quoted(name)}"
+    def drop_index(self, name: str, schema: str) -> Iterator[str]:
+        """Yield the statements that drop an index or a unique key by its name, in its schema alone."""
+        yield f"alter table {quoted(schema)}.{self.table} drop constraint if exists {quoted(name)}"
+        yield f"drop index if exists {quoted(schema)}.{quoted(name)}"
 
     # ── constraints ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -147,7 +147,8 @@ class Migrating:
             table.places[str(row[key])] = record[list(columns).index(PLACE)]
         numbers = name_of(name, "numbers")
         if self._session.ask(
-            "select 1 from pg_class where oid = to_regclass(%(name)b::text)", {"name": quoted(numbers)}
+            "select 1 from pg_class where oid = to_regclass(%(name)b::text)",
+            {"name": f"{quoted(self._found.schema)}.{quoted(numbers)}"},
         ):
             ((table.number,),) = self._session.ask(f"select last_value - (not is_called)::int from {quoted(numbers)}")
         return table
@@ -156,7 +157,7 @@ class Migrating:
         records = self._session.ask(
             "select a.attname::text from pg_index i join pg_attribute a on a.attrelid = i.indrelid and "
             "a.attnum = any(i.indkey) where i.indrelid = to_regclass(%(name)b::text) and i.indisprimary",
-            {"name": quoted(name_of(name))},
+            {"name": f"{quoted(self._found.schema)}.{quoted(name_of(name))}"},
         )
         return str(records[0][0])
 
@@ -227,10 +228,12 @@ class Migrating:
 
     def _rebuild(self, names: list[str], gone: list[str], tables: Mapping[str, Table]) -> None:
         """Make tables anew, with their rows and constraints, and drop those that are gone."""
+        schema = quoted(self._found.schema)
         for name in [*names, *gone]:
             if name in tables and name_of(name) in self._found.tables:
-                self._session.tell(f"drop table {quoted(name_of(name))} cascade")
-                self._session.tell(f"drop sequence if exists {quoted(name_of(name, 'numbers'))}")
+                # By its schema: another one in the search path may have tables of the same names.
+                self._session.tell(f"drop table {schema}.{quoted(name_of(name))} cascade")
+                self._session.tell(f"drop sequence if exists {schema}.{quoted(name_of(name, 'numbers'))}")
         for name in names:
             ddl = self._ddl[name]
             self._tell_all(ddl.create_table())

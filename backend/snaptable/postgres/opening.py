@@ -216,7 +216,7 @@ class Opener:
         for name, table in tables.items():
             if name not in missing:
                 known = set(made[name].indexes) if name in made else set()
-                yield from _changed_indexes(table, known, found.indexes.get(name_of(name), set()))
+                yield from _changed_indexes(table, known, found)
         text = _literal(json.dumps(made_of(tables)))
         names = _literal(json.dumps(list(self.changes.names if self.changes is not None else ())))
         if found.state is None:
@@ -256,11 +256,11 @@ def made_of(tables: Mapping[str, TableDdl]) -> dict[str, dict[str, object]]:
     return {name: asdict(_made(table)) for name, table in tables.items()}
 
 
-def _changed_indexes(table: TableDdl, made: set[str], there: set[str]) -> Iterator[str]:
+def _changed_indexes(table: TableDdl, made: set[str], found: Catalog) -> Iterator[str]:
     """Yield what makes the indexes that are missing, and drops those that the engine made for marks that are gone."""
-    wanted = table.indexed_names()
+    wanted, there = table.indexed_names(), found.indexes.get(name_of(table.schema.name), set())
     for name in sorted((made & there) - wanted.keys()):
-        yield from table.drop_index(name)
+        yield from table.drop_index(name, found.schema)
     for name, index in wanted.items():
         if name not in there:
             yield from table.create_index(index)

@@ -253,3 +253,22 @@ def test_columns_of_other_makers_are_left_alone(url: str, tmp_path: Path) -> Non
     with Old(url) as db:
         db.users.update("a", age=1)
         assert db.users["a"].age == 1
+
+
+def test_tables_of_the_same_names_in_another_schema_are_left_alone(url: str) -> None:
+    """What follows in the search path has nothing to do with it: no index, sequence or table there is dropped."""
+    other = stores.new_schema()
+    schema = stores.schema_of(url)
+    try:
+        with Old(other) as db:
+            db.users.insert(User(id="x", email="X"))
+        before = stores.content(other)
+        stores.administer(f"alter role {schema} set search_path = {schema}, {stores.schema_of(other)}")
+        with changed(WithMore)(url) as db:
+            assert db.tables["users"].count() == 2
+        assert stores.content(other) == before
+        with Old(other) as db:
+            assert db.notes.insert(Note(user_id="x")).id == 1
+            assert db.check() == []
+    finally:
+        stores.drop_schemas([other])
