@@ -11,8 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -81,7 +80,9 @@ class GroupCommit(Generic[U]):
         checkpointer.check_ownership = self.check_ownership
         self._files, self._lock, self._segment, self._callbacks = files, lock, segment, callbacks
         self._retention = retention
-        self._leader_lock = threading.Lock()
+        self.leader_lock = threading.Lock()
+        """Held while a batch is written. A lock, not a block that a generator makes: one that is interrupted as it is
+        entered would keep it for ever."""
         self._mutex = threading.Lock()
         self._open: CommitBatch[U] | None = None
         self._in_flight: CommitBatch[U] | None = None
@@ -172,7 +173,7 @@ class GroupCommit(Generic[U]):
             self._leader_thread.run(partial(self._lead, batch))
 
     def _lead(self, batch: CommitBatch[U]) -> None:
-        with self._leader_lock:
+        with self.leader_lock:
             self._write_batch(batch)
 
     # ── one batch ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,24 +271,21 @@ class GroupCommit(Generic[U]):
             # Old history that stays costs room on the disk, not data: not worth failing a write.
             logger.warning("Old journal files could not be removed: %s", error)
 
-    @contextmanager
-    def between_batches(self) -> Iterator[None]:
-        """Keep batches from being written for the length of a block, which may change the files of the journal.
+    def check_writable(self) -> None:
+        """Check that batches may be written; with the `leader_lock` held, before the files of the journal are changed.
 
         Raises:
             ReadOnlyStore, WriteFailed: writes are refused.
             DatabaseClosed: it was closed.
         """
-        with self._leader_lock:
-            if self._closed:
-                raise DatabaseClosed("the database was closed meanwhile")
-            if self.refusal is not None:
-                raise self.refusal
-            self.check_ownership()
-            yield
+        if self._closed:
+            raise DatabaseClosed("the database was closed meanwhile")
+        if self.refusal is not None:
+            raise self.refusal
+        self.check_ownership()
 
     def begin_segment(self) -> None:
-        """Continue the journal in a new file, which is on the disk when this returns; inside `between_batches`.
+        """Continue the journal in a new file, which is on the disk when this returns; with the `leader_lock` held.
 
         Raises:
             OSError, SyncFailed: it is not on the disk for certain; the next write begins it once more.
@@ -345,7 +343,7 @@ class GroupCommit(Generic[U]):
 
     def finish_failure(self) -> None:
         """Do what interruptions left undone of taking back commits; before the next transaction begins."""
-        with self._leader_lock:
+        with self.leader_lock:
             self._finish_failure()
 
     def _finish_failure(self) -> None:
@@ -389,7 +387,7 @@ class GroupCommit(Generic[U]):
         if self._transient and now - self._last_resume >= RESUME_PAUSE:
             self._last_resume = now
             try:
-                with self._leader_lock:
+                with self.leader_lock:
                     self._switch_files()
             except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
@@ -436,7 +434,7 @@ class GroupCommit(Generic[U]):
         """
         self._drain()
         self.check_ownership()
-        with self._leader_lock:
+        with self.leader_lock:
             switched = self._switch_files()
         if not switched:
             self.checkpointer.checkpoint()
@@ -452,7 +450,7 @@ class GroupCommit(Generic[U]):
         self._drain()
         self._leader_thread.stop()
         self.checkpointer.stop()
-        with self._leader_lock:
+        with self.leader_lock:
             try:
                 self.check_ownership()
                 # 2. The last snapshot, in new files if the old ones are in doubt.

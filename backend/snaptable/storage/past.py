@@ -35,7 +35,8 @@ class StorePast(Generic[U]):
         """
         # 1. A snapshot, under a synced name, that covers all of them.
         self._log.checkpointer.checkpoint()
-        with self._log.between_batches():
+        with self._log.leader_lock:
+            self._log.check_writable()
             # 2. The present segment goes as well if it holds nothing newer: another one follows it.
             if self._log.sequence <= moment:
                 self._log.begin_segment()
@@ -56,16 +57,19 @@ class StorePast(Generic[U]):
         """
         # The steps 2 to 5 of a purge.
         self._log.checkpointer.checkpoint()
-        with self._log.between_batches():
+        with self._log.leader_lock:
+            self._log.check_writable()
             self._log.begin_segment()
         count = 0
         # The newest first: where keys go too, a row must not lose its insertion before its deletion.
         for first in reversed(journal_directory.segments(self._files)):
-            with self._log.between_batches():
+            with self._log.leader_lock:
+                self._log.check_writable()
                 following = dict(journal_directory.spans(self._files)).get(first)
                 if first <= until and following is not None:
                     count += rewrite_segment(self._files, first, following, until, rewritten)
-        with self._log.between_batches(), self._log.checkpointer.paused():
+        with self._log.leader_lock, self._log.checkpointer.paused():
+            self._log.check_writable()
             remove_leftovers(self._files)
         return count
 

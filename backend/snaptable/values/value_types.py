@@ -248,20 +248,28 @@ def _sort_key_of(only: type) -> SortKey | None:
 # ── sharing, and surviving JSON ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def is_immutable(annotation: Annotation) -> bool:
-    """Return whether no value of the annotation can change: such a row is shared, any other is handed out as a copy."""
-    return all(_is_immutable_member(member) for member in members(annotation))
+def is_immutable(annotation: Annotation, enclosing: tuple[type, ...] = ()) -> bool:
+    """Return whether no value of the annotation can change: such a row is shared, any other is handed out as a copy.
+
+    Args:
+        annotation: the type.
+        enclosing: the models that it stands in, whose fields are being looked at already: one may hold its own kind.
+    """
+    return all(_is_immutable_member(member, enclosing) for member in members(annotation))
 
 
-def _is_immutable_member(member: Annotation) -> bool:
+def _is_immutable_member(member: Annotation, enclosing: tuple[type, ...]) -> bool:
     origin, args = get_origin(member), get_args(member)
     if origin in (tuple, frozenset):
-        return all(arg is Ellipsis or is_immutable(arg) for arg in args)
+        return all(arg is Ellipsis or is_immutable(arg, enclosing) for arg in args)
     if not isinstance(member, type):
         return False
     if issubclass(member, BaseModel):
+        if member in enclosing:
+            return True
+        inside = (*enclosing, member)
         frozen = bool(member.model_config.get("frozen")) and member.model_config.get("extra") != "allow"
-        return frozen and all(is_immutable(field.annotation) for field in member.model_fields.values())
+        return frozen and all(is_immutable(field.annotation, inside) for field in member.model_fields.values())
     return issubclass(member, immutable_scalars())
 
 

@@ -109,6 +109,18 @@ class Tree(BaseModel):
     children: list["Tree"] = []
 
 
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    name: str
+    parts: "tuple[Part, ...]" = ()
+    whole: "Machine | None" = None
+
+
+class Machine(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    spare: Part | None = None
+
+
 class Scores(RootModel[dict[str, int]]):
     pass
 
@@ -232,6 +244,7 @@ CASES: list[tuple[str, Any, list[Any]]] = [
     ("ZoneInfo", ZoneInfo, [ZoneInfo("Europe/Zurich")]),
     ("field serializer with its validator", Cents, [Decimal(12)]),
     ("Any", Any, [None, True, 1, 2**70, 1.5, "a", [], {}, {"a": [1, {"b": None}], "c": -0.0}]),
+    ("its own kind, frozen", Part, [Part(name="a", parts=(Part(name="b"),), whole=Machine(spare=Part(name="c")))]),
     ("object", object, [None, 1, "a", [1, {"a": 2}]]),
     ("JsonValue", JsonValue, [None, {"a": [1, 2.5, "x", False, None]}]),
 ]
