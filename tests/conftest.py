@@ -25,6 +25,11 @@ settings.register_profile(
 settings.load_profile(os.environ.get("SNAPTABLE_HYPOTHESIS", "quick"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run the tests: two a processor, since a test waits half of its time for the disk."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Begin a run; its workers, and test runs inside of it, share its server."""
     if SESSION not in os.environ:

@@ -63,7 +63,7 @@ class Installed:
 
     @classmethod
     def make(cls, folder: Path) -> "Installed":
-        """Build the wheel, and install it with its extra `web` into one environment and without into another."""
+        """Build the wheel, and install it without extras, with `web`, and with all, into an environment each."""
         uv("build", "--wheel", "--out-dir", folder, ROOT)
         (folder / "theirs" / "app").mkdir(parents=True)
         (folder / "theirs" / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
@@ -71,6 +71,7 @@ class Installed:
         installed = cls(folder)
         installed.install("venv", str(installed.wheel))
         installed.install("venv-web", f"{installed.wheel}[web]")
+        installed.install("venv-all", f"{installed.wheel}[cli,admin,postgres,backup]")
         return installed
 
     def install(self, environment: str, wheel: str) -> None:
@@ -145,7 +146,13 @@ def test_the_command_says_its_version(installed: Installed) -> None:
     """The command is there, and tells which version it is."""
     version = installed.run("python", "-c", "import snaptable; print(snaptable.__version__)").strip()
     assert installed.wheel.name.startswith(f"snaptable-{version}-")
-    assert installed.run("snaptable", "--version") == f"snaptable {version}\n"
+    assert installed.run("snaptable", "--version", environment="venv-all") == f"snaptable {version}\n"
+
+
+def test_the_command_says_what_it_lacks(installed: Installed) -> None:
+    """Without its extra it is there, and names what to install."""
+    with pytest.raises(AssertionError, match=r'click is not installed; this needs: pip install "snaptable\[cli\]"'):
+        installed.run("snaptable", "--version")
 
 
 def test_the_store_example_of_the_readme_runs(installed: Installed, tmp_path: Path) -> None:
@@ -153,7 +160,7 @@ def test_the_store_example_of_the_readme_runs(installed: Installed, tmp_path: Pa
     (tmp_path / "library.py").write_text(example("store"), encoding="utf-8")
     assert installed.run("python", "library.py", cwd=tmp_path) == "written; run me again\n"
     assert installed.run("python", "library.py", cwd=tmp_path).startswith("still there: ")
-    assert "sound" in installed.run("snaptable", "check", "library-data", cwd=tmp_path)
+    assert "sound" in installed.run("snaptable", "check", "library-data", environment="venv-all", cwd=tmp_path)
 
 
 def test_the_fastapi_example_of_the_readme_runs(installed: Installed, tmp_path: Path) -> None:
@@ -167,14 +174,23 @@ def test_the_fastapi_example_of_the_readme_runs(installed: Installed, tmp_path: 
     assert "201 {'id': 2, 'text': 'first'}" in second
 
 
-@pytest.mark.parametrize("environment", ["venv", "venv-web"])
+POSTGRES = ("snaptable.postgres", "snaptable.engines.postgresql", "snaptable.maintenance.moving")
+LACKS = {
+    "venv": ("snaptable.admin", "snaptable.cli", "snaptable.web", *POSTGRES),
+    "venv-web": ("snaptable.admin", "snaptable.cli", *POSTGRES),
+    "venv-all": (),
+}
+"""What each environment lacks the packages for."""
+
+
+@pytest.mark.parametrize("environment", LACKS)
 def test_every_module_imports_with_what_is_installed(installed: Installed, environment: str) -> None:
-    """No module needs a package that its extra doesn't bring; `snaptable.web` needs the extra, the plugin pytest."""
+    """No module needs a package that its extra doesn't bring; the plugin needs pytest."""
     code = (
         "import importlib, pkgutil, snaptable\n"
         "for module in pkgutil.walk_packages(snaptable.__path__, 'snaptable.', onerror=lambda name: None):\n"
         "    if not module.name.endswith('__main__') and not module.name.startswith(SKIPPED):\n"
         "        importlib.import_module(module.name)\n"
     )
-    skipped = ("snaptable.testing", "snaptable.web") if environment == "venv" else ("snaptable.testing",)
+    skipped = ("snaptable.testing", *LACKS[environment])
     installed.run("python", "-c", f"SKIPPED = {skipped!r}\n{code}", environment=environment)
