@@ -36,9 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(Session().end)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Give Chromium; skipped where there is none, but never where CI is true."""
+    """Give Chromium; skipped where there is none, but never where CI is true.
+
+    It ends with the module: its driver keeps an event loop running in the thread of the tests, where others begin one.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         if os.environ.get("CI") == "true":

@@ -99,7 +99,7 @@ class PostgresEngine:
             yield number
             transaction.take_note(note, undoes)
         if outer is None:
-            number.sequence = transaction.sequence
+            number.sequence = None if transaction.mark is None else transaction.mark.sequence
 
     def _open_transaction(self) -> Transaction:
         transaction = self.core.current

@@ -11,14 +11,24 @@ from collections.abc import Callable
 from typing import Any
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.errors import OutcomeUnknown
 from snaptable.postgres.connections import Session
 from snaptable.postgres.dialect import Dialect
 from snaptable.postgres.names import BARRIER, COMMITS, STATE
-from snaptable.postgres.transaction import RowChange, RowId, Transaction, row_json
+from snaptable.postgres.transaction import CommitMark, RowChange, RowId, Transaction, row_json
 
 LAST = f"select greatest(max(sequence), (select first from {STATE})) from {COMMITS}"
 """The number of the last commit; where none is kept, that after which they are."""
 Net = list[tuple[RowId, RowChange]]
+_MICROSECONDS = "(extract(epoch from at) * 1000000)::int8"
+_STATE_OF_TRANSACTION = """
+    select case when %(xid)s::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+    then pg_xact_status(%(xid)s::text::xid8) end
+"""
+_IS_THERE = f"""
+    select exists(select from {COMMITS} where sequence = %(sequence)s and {_MICROSECONDS} = %(microseconds)s),
+    (select first from {STATE})
+"""
 
 
 class CommitTable:
@@ -28,7 +38,7 @@ class CommitTable:
         self._dialect = dialect
         self._insert = (
             f"insert into {COMMITS} (record) values (%(record)s::text::{dialect.json}) "
-            f"returning sequence, pg_current_xact_id()::text"
+            f"returning sequence, {_MICROSECONDS}, pg_current_xact_id()::text"
         )
 
     def add(self, transaction: Transaction, net: Net) -> None:
@@ -45,14 +55,30 @@ class CommitTable:
             session.tell(self._dialect.judge_now)
         if self._dialect.barrier == "row":
             session.tell(f"select 1 from {BARRIER} for share")
-        transaction.sequence, transaction.xid = self.add_record(session, record)
+        transaction.mark = self.add_record(session, record)
 
-    def add_record(self, session: Session, record: CommitRecord) -> tuple[int, str]:
-        """Write a record in the open transaction; return its number, and the transaction's on the server."""
+    def add_record(self, session: Session, record: CommitRecord) -> CommitMark:
+        """Write a record in the open transaction; return what it is known by."""
         from snaptable.storage.journal.format import encode_commit
 
-        ((sequence, xid),) = session.ask(self._insert, {"record": encode_commit(record).decode()})
-        return int(sequence), str(xid)
+        ((sequence, microseconds, xid),) = session.ask(self._insert, {"record": encode_commit(record).decode()})
+        return CommitMark(int(sequence), int(microseconds), str(xid))
+
+    @staticmethod
+    def outcome(session: Session, mark: CommitMark) -> bool | None:
+        """Return whether a commit was made whose connection ended; None if it is being made, or rolled back, still.
+
+        Raises:
+            OutcomeUnknown: what is kept of commits begins behind it.
+        """
+        # The state first: a commit that ends between the two looks is seen by the second.
+        ((state,),) = session.ask(_STATE_OF_TRANSACTION, {"xid": mark.xid})
+        if state == "in progress":
+            return None
+        ((is_there, first),) = session.ask(_IS_THERE, mark._asdict())
+        if not is_there and mark.sequence <= first:
+            raise OutcomeUnknown("what became of the transaction is not known: its record is not kept any more")
+        return bool(is_there)
 
     @staticmethod
     def record_of(transaction: Transaction, net: Net) -> CommitRecord | None:

@@ -31,7 +31,7 @@ from snaptable.postgres.dialect import Dialect
 from snaptable.postgres.failures import ConnectionLost, as_own
 from snaptable.postgres.retry import Circuit, retried
 from snaptable.postgres.rows import TableRows
-from snaptable.postgres.transaction import ConstraintBroken, Transaction
+from snaptable.postgres.transaction import CommitMark, ConstraintBroken, Transaction
 from snaptable.postgres.watching import Watch, pass_barrier
 
 T = TypeVar("T")
@@ -294,7 +294,7 @@ class PostgresCore:
             raise
         else:
             self._let_go(transaction)
-        if transaction.sequence is not None:
+        if transaction.mark is not None:
             self.watch.committed()
             self._count_commit()
 
@@ -310,24 +310,22 @@ class PostgresCore:
 
     def _find_out(self, transaction: Transaction) -> None:
         """Return if a transaction was committed whose connection ended then; raise if it was not, or isn't known."""
-        xid = transaction.xid
-        if xid is None:
+        mark = transaction.mark
+        if mark is None:
             raise OutcomeUnknown(_UNKNOWN)
         try:
-            state = retried(lambda: self._outcome(xid), self.circuit)
+            was_committed = retried(lambda: self._outcome(mark), self.circuit)
         except SnaptableError:
             raise OutcomeUnknown(_UNKNOWN) from None
-        if state == "aborted":
+        if not was_committed:
             raise ConnectionLost("the connection to PostgreSQL was lost, and the transaction rolled back")
-        if state != "committed":
-            raise OutcomeUnknown(_UNKNOWN)
 
-    def _outcome(self, xid: str) -> str | None:
+    def _outcome(self, mark: CommitMark) -> bool:
         with self._connections.session() as session:
-            ((state,),) = session.ask("select pg_xact_status(%(xid)s::text::xid8)", {"xid": xid})
-        if state == "in progress":
+            outcome = CommitTable.outcome(session, mark)
+        if outcome is None:
             raise ConnectionLost("the server is still rolling it back, or committing it")
-        return None if state is None else str(state)
+        return outcome
 
     def _explained(self, transaction: Transaction, failure: Exception) -> Exception:
         """Return the error of a transaction that was rolled back: with rows and fields, if a constraint was broken."""

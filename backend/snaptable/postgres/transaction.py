@@ -5,6 +5,7 @@ open → rolled back to a savepoint → … → committed or rolled back
 
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg import Error
 from pydantic import BaseModel
@@ -38,6 +39,18 @@ class ConstraintBroken(Exception):
         self.name = name
 
 
+class CommitMark(NamedTuple):
+    """What tells one commit from any other, its server's crash included.
+
+    A server that crashed gives numbers again, of commits and of transactions, that it had not written to its disk yet.
+    The time of the record is not given again.
+    """
+
+    sequence: int
+    microseconds: int
+    xid: str
+
+
 class Transaction:
     """A transaction of one thread.
 
@@ -46,8 +59,7 @@ class Transaction:
         attribution: who makes the commit, and why.
         undoes: the commits that it takes back.
         erased: what it says was erased from the commits before it.
-        sequence: its commit's; None before that, and if nothing changed.
-        xid: its number on the server; None before it is about to commit.
+        mark: what its commit is known by; None before it is about to commit, and if nothing changed.
         failure: why the server has given it up; None while it goes on.
         thread: the thread that began it.
         changes: the rows that it changed, in order of first change.
@@ -64,8 +76,7 @@ class Transaction:
         self.undoes: tuple[int, ...] = ()
         self.migrations: tuple[str, ...] = ()
         self.erased: ErasedKeys | None = None
-        self.sequence: int | None = None
-        self.xid: str | None = None
+        self.mark: CommitMark | None = None
         self.failure: Exception | None = None
         self.thread = threading.get_ident()
         self.changes: dict[RowId, RowChange] = {}

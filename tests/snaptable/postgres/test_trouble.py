@@ -11,7 +11,11 @@ import pytest
 from tests.snaptable.postgres.server import SYNCED, Server, running
 
 from snaptable import Database, OpenError, OutcomeUnknown, Row, SnaptableError, Table, TransactionConflict, Unavailable
+from snaptable.changes import CommitRecord
 from snaptable.engines.postgresql import PostgresEngine
+from snaptable.postgres.commits import CommitTable
+from snaptable.postgres.connections import Session
+from snaptable.postgres.transaction import CommitMark
 
 
 class Counter(Row):
@@ -124,6 +128,31 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(db: Store, serve
         change.key for commit in db.history.commits("entries") for change in commit.changes if change.kind == "insert"
     ]
     assert len(commits) == len(set(commits))
+
+
+def test_a_number_that_a_crashed_server_gave_again_proves_nothing(db: Store) -> None:
+    """The state of another transaction, or of one to come, is not taken for that of the lost one; its own is found."""
+    core = engine_of(db).core
+    marks: list[CommitMark] = []
+
+    def noted(session: Session, record: CommitRecord) -> CommitMark:
+        marks.append(add_record(session, record))
+        return marks[-1]
+
+    assert core.commits is not None
+    add_record, core.commits.add_record = core.commits.add_record, noted  # type: ignore[method-assign]
+    insert(db, "there")
+    [mark] = marks
+    for is_there, each in [
+        (True, mark),
+        (True, mark._replace(xid=str(int(mark.xid) + 10**6))),
+        (False, mark._replace(sequence=mark.sequence + 10**6)),
+        (False, mark._replace(microseconds=mark.microseconds - 1)),
+    ]:
+        with core._connections.session() as session:
+            assert CommitTable.outcome(session, each) is is_there, each
+    with core._connections.session() as session, pytest.raises(OutcomeUnknown, match="is not kept any more"):
+        CommitTable.outcome(session, mark._replace(sequence=0))
 
 
 def test_connections_cut_at_any_moment(db: Store) -> None:
