@@ -98,7 +98,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return filled(tmp_path_factory.mktemp("written"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(draw=st.data())
 def test_a_seal_left_in_place_hides_no_edit(written: bytes, draw: st.DataObject) -> None:
     """Ensure that a file edited anywhere, its checksum made right, is taken as if it had never been sealed."""
