@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from snaptable.cli.output import Output, plain, quoted, shown
-from snaptable.control.shapes import spelled
 from snaptable.history import Change, Commit
+from snaptable.history.moments import spelled
 from snaptable.secrets import MASK
 
 SIGNS = {"insert": ("+", "added"), "replace": ("~", "changed"), "delete": ("-", "removed")}

@@ -1,21 +1,16 @@
 """Changes, commits and conflicts as JSON objects: in the command's documents, and over the socket."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from snaptable.errors import Conflict
+from snaptable.history.moments import spelled
 from snaptable.history.records import Change, Commit, Revert
 from snaptable.values.row_lines import Key
 
 Shape = dict[str, Any]
 MOST_CHANGES = 1000
 """Changes of a revert that are told; all are counted."""
-
-
-def spelled(moment: datetime) -> str:
-    """Return a time as files spell it, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def key_shape(key: Key) -> str | int:
