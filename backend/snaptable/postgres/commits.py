@@ -12,9 +12,9 @@ from typing import Any
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.errors import OutcomeUnknown
-from snaptable.postgres.connections import Session
-from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.names import BARRIER, COMMITS, STATE
+from snaptable.postgres.layout.names import BARRIER, COMMITS, STATE
+from snaptable.postgres.server.connections import Session
+from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.transaction import CommitMark, RowChange, RowId, Transaction, row_json
 
 LAST = f"select greatest(max(sequence), (select first from {STATE})) from {COMMITS}"

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from snaptable.changes import Key
 from snaptable.errors import ConstraintError, SnaptableError
 from snaptable.evaluation import violations
-from snaptable.postgres.ddl import Constraint
+from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.transaction import RowId, Transaction
 from snaptable.schema import ReferenceSchema
 

@@ -25,12 +25,12 @@ from snaptable.errors import (
 )
 from snaptable.postgres import constraints
 from snaptable.postgres.commits import CommitTable
-from snaptable.postgres.connections import Connections, Params, Records, Threads, refuse_on_loop
-from snaptable.postgres.ddl import Constraint
-from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.failures import ConnectionLost, as_own
-from snaptable.postgres.retry import Circuit, retried
+from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.rows import TableRows
+from snaptable.postgres.server.connections import Connections, Params, Records, Threads, refuse_on_loop
+from snaptable.postgres.server.dialect import Dialect
+from snaptable.postgres.server.failures import ConnectionLost, as_own
+from snaptable.postgres.server.retry import Circuit, retried
 from snaptable.postgres.transaction import CommitMark, ConstraintBroken, Transaction
 from snaptable.postgres.watching import Watch, pass_barrier
 

@@ -16,19 +16,19 @@ from psycopg import Error
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import OpenError, ReadOnlyStore, SchemaMismatch, UnsupportedFormat
-from snaptable.postgres import catalog
-from snaptable.postgres.catalog import FORMAT, Catalog, MadeTable, State
-from snaptable.postgres.columns import StoredColumns
 from snaptable.postgres.commits import CommitTable
-from snaptable.postgres.connections import Connections, Session, Threads
-from snaptable.postgres.ddl import TableDdl, create_own_tables, create_references
-from snaptable.postgres.dialect import DIALECTS, Dialect
 from snaptable.postgres.engine import PostgresCore
-from snaptable.postgres.failures import as_own, is_lost
-from snaptable.postgres.migrating import Migrating
-from snaptable.postgres.names import STATE, name_of
+from snaptable.postgres.layout import catalog
+from snaptable.postgres.layout.catalog import FORMAT, Catalog, MadeTable, State
+from snaptable.postgres.layout.columns import StoredColumns
+from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_references
+from snaptable.postgres.layout.migrating import Migrating
+from snaptable.postgres.layout.names import STATE, name_of
 from snaptable.postgres.past import RecordedCommits
 from snaptable.postgres.rows import TableRows
+from snaptable.postgres.server.connections import Connections, Session, Threads
+from snaptable.postgres.server.dialect import DIALECTS, Dialect
+from snaptable.postgres.server.failures import as_own, is_lost
 from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import USUAL, Retention
 from snaptable.schema import TableSchema

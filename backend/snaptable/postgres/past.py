@@ -7,7 +7,7 @@ from typing import Any
 
 from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
 from snaptable.postgres.commits import decoded
-from snaptable.postgres.names import COMMITS, STATE
+from snaptable.postgres.layout.names import COMMITS, STATE
 from snaptable.retention import HistoryStatus, Retention
 
 BATCH = 200

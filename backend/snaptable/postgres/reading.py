@@ -14,10 +14,10 @@ from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader
 from snaptable.evaluation.ordering import complete
-from snaptable.postgres import plans, times
-from snaptable.postgres.connections import Params, Records
-from snaptable.postgres.question import Question
+from snaptable.postgres.queries import plans, times
+from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
+from snaptable.postgres.server.connections import Params, Records
 from snaptable.postgres.transaction import Transaction
 from snaptable.predicates import Order, PredicateTemplates
 

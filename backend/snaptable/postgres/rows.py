@@ -11,10 +11,10 @@ from snaptable.codec import Codec, FieldValues
 from snaptable.conditions import check_key
 from snaptable.errors import InvalidRow
 from snaptable.evaluation import violations
-from snaptable.postgres import comparands
-from snaptable.postgres.columns import StoredColumn, StoredColumns, Unstorable
-from snaptable.postgres.ddl import TableDdl
-from snaptable.postgres.names import PLACE, quoted
+from snaptable.postgres.layout import comparands
+from snaptable.postgres.layout.columns import StoredColumn, StoredColumns, Unstorable
+from snaptable.postgres.layout.ddl import TableDdl
+from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.transaction import ConstraintBroken, Transaction
 
 Fetch = Callable[..., Any]

@@ -14,8 +14,8 @@ from snaptable.attribution import Attribution, current_attribution, merged
 from snaptable.changes import ErasedKeys, Key
 from snaptable.codec import Codec
 from snaptable.errors import ReadOnlyStore
-from snaptable.postgres.connections import Connections, Params, Records, Session
-from snaptable.postgres.failures import as_own, is_violation
+from snaptable.postgres.server.connections import Connections, Params, Records, Session
+from snaptable.postgres.server.failures import as_own, is_violation
 
 RowId = tuple[str, Key]
 """Table and key."""

@@ -14,11 +14,11 @@ from psycopg import Error
 
 from snaptable.errors import SnaptableError
 from snaptable.postgres.commits import LAST
-from snaptable.postgres.connections import Connections, Session, on_event_loop
-from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.failures import as_own
-from snaptable.postgres.names import BARRIER, COMMITS
-from snaptable.postgres.retry import Circuit, retried
+from snaptable.postgres.layout.names import BARRIER, COMMITS
+from snaptable.postgres.server.connections import Connections, Session, on_event_loop
+from snaptable.postgres.server.dialect import Dialect
+from snaptable.postgres.server.failures import as_own
+from snaptable.postgres.server.retry import Circuit, retried
 
 logger = logging.getLogger("snaptable")
 EVERY = 1.0

@@ -14,7 +14,7 @@ from snaptable import Database, OpenError, OutcomeUnknown, Row, SnaptableError, 
 from snaptable.changes import CommitRecord
 from snaptable.engines.postgresql import PostgresEngine
 from snaptable.postgres.commits import CommitTable
-from snaptable.postgres.connections import Session
+from snaptable.postgres.server.connections import Session
 from snaptable.postgres.transaction import CommitMark
 
 

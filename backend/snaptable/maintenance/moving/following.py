@@ -23,10 +23,10 @@ from snaptable.errors import InvalidRow, OpenError, SchemaMismatch, StoreLocked,
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.moving.steps import Report
 from snaptable.maintenance.moving.target import Target
-from snaptable.postgres.catalog import read_catalog
-from snaptable.postgres.columns import StoredColumns, Unstorable
-from snaptable.postgres.failures import as_own, is_lost
-from snaptable.postgres.names import COMMITS, SOURCE, name_of, quoted
+from snaptable.postgres.layout.catalog import read_catalog
+from snaptable.postgres.layout.columns import StoredColumns, Unstorable
+from snaptable.postgres.layout.names import COMMITS, SOURCE, name_of, quoted
+from snaptable.postgres.server.failures import as_own, is_lost
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
 from snaptable.storage.journal.format import Frame, encode_commit

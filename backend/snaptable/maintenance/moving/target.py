@@ -13,15 +13,15 @@ from snaptable.database import Database
 from snaptable.errors import OpenError
 from snaptable.maintenance.moving.source import Source
 from snaptable.maintenance.moving.steps import MoveRefused
-from snaptable.postgres import catalog
-from snaptable.postgres.columns import StoredColumns
-from snaptable.postgres.connections import Connections, Session
-from snaptable.postgres.ddl import TableDdl, create_own_tables, create_references
-from snaptable.postgres.dialect import DIALECTS
-from snaptable.postgres.failures import as_own
-from snaptable.postgres.names import COMMITS, PLACE, SOURCE, STATE, name_of, quoted
+from snaptable.postgres.layout import catalog
+from snaptable.postgres.layout.columns import StoredColumns
+from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_references
+from snaptable.postgres.layout.names import COMMITS, PLACE, SOURCE, STATE, name_of, quoted
+from snaptable.postgres.layout.packing import Packer
 from snaptable.postgres.opening import made_of
-from snaptable.postgres.packing import Packer
+from snaptable.postgres.server.connections import Connections, Session
+from snaptable.postgres.server.dialect import DIALECTS
+from snaptable.postgres.server.failures import as_own
 
 WAIT = 30.0
 """Seconds that it waits for locks."""

@@ -21,9 +21,9 @@ from snaptable.database import Database
 from snaptable.engines.durable import DurableEngine
 from snaptable.engines.postgresql import PostgresEngine
 from snaptable.maintenance.moving.steps import Moved, MoveRefused, NotProved, Report
-from snaptable.postgres import catalog
 from snaptable.postgres.engine import PostgresCore
-from snaptable.postgres.names import PLACE, quoted
+from snaptable.postgres.layout import catalog
+from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.rows import TableRows
 from snaptable.schema import marks_of
 from snaptable.storage.disk import names

@@ -22,9 +22,9 @@ from snaptable.database import Database
 from snaptable.maintenance.moving.source import Source, SourceTable, opened_source
 from snaptable.maintenance.moving.steps import MOST_NAMED, Moved, MoveRefused, NotProved, Report
 from snaptable.maintenance.moving.target import Target
-from snaptable.postgres.columns import Unstorable
-from snaptable.postgres.connections import Session
-from snaptable.postgres.packing import Packer, blocks
+from snaptable.postgres.layout.columns import Unstorable
+from snaptable.postgres.layout.packing import Packer, blocks
+from snaptable.postgres.server.connections import Session
 
 SPOOL_BYTES = 256 << 20
 """Packed rows that are kept in memory until all of them are packed; more go to a temporary file."""

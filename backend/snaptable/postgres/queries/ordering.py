@@ -8,10 +8,10 @@ with a bound on the first column in front, by which an index is entered.
 from collections.abc import Sequence
 
 from snaptable.columns import INSERTED
-from snaptable.postgres.columns import StoredColumn, StoredColumns
-from snaptable.postgres.comparands import OnlyInPython
-from snaptable.postgres.conditions import Test, Where, settled
-from snaptable.postgres.names import PLACE, quoted
+from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
+from snaptable.postgres.layout.comparands import OnlyInPython
+from snaptable.postgres.layout.names import PLACE, quoted
+from snaptable.postgres.queries.conditions import Test, Where, settled
 from snaptable.predicates import Order
 
 UNSORTABLE = ("json", "array")

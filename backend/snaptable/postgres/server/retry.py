@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from snaptable.errors import TransactionConflict, Unavailable
-from snaptable.postgres.failures import ConnectionLost
+from snaptable.postgres.server.failures import ConnectionLost
 
 T = TypeVar("T")
 IN_TURN_AFTER = 3

@@ -18,8 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from snaptable.errors import DatabaseClosed, OpenError, TransactionError, Unavailable
-from snaptable.postgres import adapt
-from snaptable.postgres.failures import ConnectionLost, as_own
+from snaptable.postgres.server import adapt
+from snaptable.postgres.server.failures import ConnectionLost, as_own
 
 T = TypeVar("T")
 Records = list[tuple[Any, ...]]

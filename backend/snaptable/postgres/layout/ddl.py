@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from snaptable.errors import SchemaError
-from snaptable.postgres.columns import StoredColumn, StoredColumns
-from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.names import BARRIER, COMMITS, EXACT, PLACE, RESERVED, STATE, name_of, quoted
+from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
+from snaptable.postgres.layout.names import BARRIER, COMMITS, EXACT, PLACE, RESERVED, STATE, name_of, quoted
+from snaptable.postgres.server.dialect import Dialect
 from snaptable.schema import IndexSchema, ReferenceSchema, TableSchema
 
 _ACTIONS = {"restrict": "no action", "cascade": "cascade", "set null": "set null"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from snaptable.postgres.names import STATE
+from snaptable.postgres.layout.names import STATE
 
 _COLUMNS = """
 select c.relname::text, a.attname::text, t.typname::text, a.attnotnull

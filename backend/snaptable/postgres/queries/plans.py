@@ -6,8 +6,8 @@ from typing import Any
 
 from snaptable.columns import INSERTED
 from snaptable.contract import Plan
-from snaptable.postgres.names import name_of
-from snaptable.postgres.question import Question
+from snaptable.postgres.layout.names import name_of
+from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
 
 

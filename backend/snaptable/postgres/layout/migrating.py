@@ -20,11 +20,11 @@ from snaptable.attribution import Attribution
 from snaptable.changes import ChangeRecord, CommitRecord, FillIn
 from snaptable.codec import Codec
 from snaptable.errors import InvalidRow, MigrationFailed, OpenError, SchemaMismatch, listed
-from snaptable.postgres.catalog import Catalog
-from snaptable.postgres.columns import StoredColumns, Unstorable
-from snaptable.postgres.connections import Session
-from snaptable.postgres.ddl import TableDdl
-from snaptable.postgres.names import EXACT, PLACE, name_of, quoted
+from snaptable.postgres.layout.catalog import Catalog
+from snaptable.postgres.layout.columns import StoredColumns, Unstorable
+from snaptable.postgres.layout.ddl import TableDdl
+from snaptable.postgres.layout.names import EXACT, PLACE, name_of, quoted
+from snaptable.postgres.server.connections import Session
 from snaptable.storage import fill_ins
 from snaptable.storage.migration import NoSchemaChanges, SchemaChanges
 from snaptable.storage.raw_rows import RawTables, UnwritableRow, changes_of, encoded

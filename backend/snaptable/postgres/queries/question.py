@@ -7,10 +7,10 @@ from pydantic import BaseModel
 from snaptable.contract import Select
 from snaptable.evaluation.filters import ResidualFilter
 from snaptable.evaluation.ordering import complete, rows_after, sort_rows
-from snaptable.postgres import ordering
-from snaptable.postgres.comparands import OnlyInPython
-from snaptable.postgres.conditions import Statement, Where
-from snaptable.postgres.names import PLACE, quoted
+from snaptable.postgres.layout.comparands import OnlyInPython
+from snaptable.postgres.layout.names import PLACE, quoted
+from snaptable.postgres.queries import ordering
+from snaptable.postgres.queries.conditions import Statement, Where
 from snaptable.postgres.rows import TableRows
 
 _PLACE = quoted(PLACE)

@@ -20,9 +20,9 @@ from pydantic.errors import PydanticUserError
 
 from snaptable.codec import Codec
 from snaptable.columns import Column
-from snaptable.postgres.adapt import OUT_OF_RANGE, RawJson
-from snaptable.postgres.dialect import Dialect
-from snaptable.postgres.names import name_of, quoted
+from snaptable.postgres.layout.names import name_of, quoted
+from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson
+from snaptable.postgres.server.dialect import Dialect
 from snaptable.values import value_types
 from snaptable.values.normal_form import normal_datetime
 

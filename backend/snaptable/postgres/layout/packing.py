@@ -16,8 +16,8 @@ from psycopg import adapters
 from psycopg.adapt import PyFormat
 from pydantic import BaseModel
 
-from snaptable.postgres.columns import Family, StoredColumn, StoredColumns, Unstorable
-from snaptable.postgres.names import PLACE, quoted
+from snaptable.postgres.layout.columns import Family, StoredColumn, StoredColumns, Unstorable
+from snaptable.postgres.layout.names import PLACE, quoted
 
 Pack = Callable[[Any], bytes]
 """Returns a value that is not None as COPY has it: its length, then its bytes."""

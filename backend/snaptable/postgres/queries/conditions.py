@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from snaptable.evaluation.filters import Conditions
-from snaptable.postgres import comparands
-from snaptable.postgres.columns import StoredColumn, StoredColumns
-from snaptable.postgres.comparands import OnlyInPython
+from snaptable.postgres.layout import comparands
+from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
+from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.predicates import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 
 Test = str | bool
