@@ -155,7 +155,8 @@ def test_rows_come_back(form: str, rows: list[Any]) -> None:
         assert plan.is_sound, plan
         assert plan.apply().inserted == len(taken)
         assert [identical(one, other) for one, other in zip(second.rows, taken, strict=True)] == [True] * len(taken)
-        if form != "sqlite":
+        # A set has no order of its own: two equal ones of several items may be written in two.
+        if form != "sqlite" and all(len(row.texts) < 2 for row in taken):
             assert b"".join(export_bytes(second.rows, form)) == data
         again = plan_import(first.rows, parsed.records("rows"), update=True)
         assert (again.wrong, again.updates, again.unchanged) == (0, 0, len(taken)), again
