@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import RLock, get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, dataclass_transform, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform, get_args
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:
     ModelMetaclass = type(BaseModel)
+
+T = TypeVar("T")
 
 OnDelete = Literal["cascade", "restrict", "set null"]
 
@@ -376,6 +378,17 @@ class TableSchema:
     """The fields that move with every change of their row, and what gives their new values."""
     transient: bool = False
     """Whether its rows are durable, but have no past."""
+    _derived: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derive(self, make: Callable[["TableSchema"], T]) -> T:
+        """Return what a function, or a class, makes of this schema: made at the first call, the same one afterwards.
+
+        Every opening, fork and past of a database needs it again. A schema no longer changes once its class is there.
+        """
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        made: T = self._derived[make]
+        return made
 
     def parse_key(self, text: str) -> Key:
         """Return the key that a snapshot or journal spells as text.

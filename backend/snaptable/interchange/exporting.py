@@ -121,7 +121,7 @@ class _Rows:
 
     def __init__(self, schema: TableSchema, rows: list[BaseModel], *, reveal: bool) -> None:
         self.name, self.rows = schema.name, rows
-        self._codec, self._secrets = Codec(schema), frozenset() if reveal else schema.secrets
+        self._codec, self._secrets = schema.derive(Codec), frozenset() if reveal else schema.secrets
         self.fields = fields_of(schema)
 
     def json_lines(self) -> Iterator[bytes]:

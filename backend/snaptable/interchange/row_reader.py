@@ -45,7 +45,7 @@ class RowReader:
         Raises:
             ValueError: a name is mapped to what is no field.
         """
-        self.schema, self.codec = schema, Codec(schema)
+        self.schema, self.codec = schema, schema.derive(Codec)
         self.fields = fields_of(schema)
         aliases = {
             alias: name

@@ -48,7 +48,7 @@ class MemoryEngine:
             codecs: those of another engine of the same tables; None to make them.
         """
         self.latch = threading.RLock()
-        codecs = codecs or {name: Codec(schema) for name, schema in schemas.items()}
+        codecs = codecs or {name: schema.derive(Codec) for name, schema in schemas.items()}
         self.tables = {name: TableRows(codec, self.latch, self.in_transaction) for name, codec in codecs.items()}
         self.sequence = 0
         """The last commit that was applied; it may not be durable yet."""

@@ -14,6 +14,7 @@ from pydantic import VERSION, BaseModel
 from pydantic_core import __version__ as core_version
 
 from snaptable.codec import Codec
+from snaptable.schema import TableSchema
 from snaptable.values.value_types import Annotation, alternatives, metadata_of
 
 SPELLING = 1
@@ -22,13 +23,17 @@ SPELLING = 1
 
 def speller_of(codecs: Mapping[str, Codec]) -> str:
     """Return the digest of what spells the rows of some tables: 32 hex digits; O(fields)."""
-    tables = {name: list(_described(codec.model)) for name, codec in codecs.items() if codec.trusted}
+    tables = {name: codec.schema.derive(_described) for name, codec in codecs.items() if codec.trusted}
     text = json.dumps([SPELLING, VERSION, core_version, tables], sort_keys=True)
     return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
-def _described(model: type[BaseModel]) -> Iterator[str]:
-    """Yield what decides how rows of a model are written and read: its configuration, its fields in order."""
+def _described(schema: TableSchema) -> list[str]:
+    """Return what decides how rows of a table are written and read: the model's configuration, its fields in order."""
+    return list(_descriptions(schema.model))
+
+
+def _descriptions(model: type[BaseModel]) -> Iterator[str]:
     yield repr(sorted((name, repr(value)) for name, value in model.model_config.items()))
     for name, field in model.model_fields.items():
         marks = [*field.metadata, *metadata_of(field.annotation)]

@@ -80,7 +80,7 @@ class Opener:
         except Error as error:
             raise OpenError(f"PostgreSQL can't be reached: {_reason(error)}") from None
         try:
-            self.codecs.update({name: Codec(schema) for name, schema in self.schemas.items()})
+            self.codecs.update({name: schema.derive(Codec) for name, schema in self.schemas.items()})
             found = catalog.read_catalog(session.ask)
             # 2. Make it what the models say.
             if not self._fits(found):

@@ -36,7 +36,7 @@ class Target:
         settings = {"timezone": "UTC", "lock_timeout": str(int(WAIT * 1000))}
         self._connections = Connections(url, 1, settings, prepare=True, wait=WAIT)
         schemas = models.__schemas__
-        self.codecs = {name: Codec(schema) for name, schema in schemas.items()}
+        self.codecs = {name: schema.derive(Codec) for name, schema in schemas.items()}
         self.columns = {name: StoredColumns(codec, self._dialect, {}) for name, codec in self.codecs.items()}
         self._tables = {name: TableDdl(schema, self.columns[name], self._dialect) for name, schema in schemas.items()}
         self._session: Session | None = None

@@ -133,9 +133,12 @@ def test_a_snapshot_is_synced_slice_by_slice(large: tuple[Store, Watched]) -> No
     assert sum(size for kind, size in watched.done if kind == "write") > 3 * MIB
 
 
-def test_a_snapshot_that_is_waited_for_is_not_slowed(large: tuple[Store, Watched]) -> None:
+def test_a_snapshot_that_is_waited_for_is_not_slowed(
+    large: tuple[Store, Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ensure `persist` writes at the disk's pace, and syncs once."""
     db, watched = large
+    monkeypatch.setattr(checkpointer, "DELAY", 3600.0)  # so that the background does not begin one before it
     db.users.update("0", note="changed")
     db.persist()
     assert [kind for kind, _ in watched.done].count("sync") == 1
