@@ -19,7 +19,7 @@ from app.files.blobs import Blobs
 from app.resources import Resources
 from app.services import backups
 from app.settings import Settings
-from snaptable.backup import back_up
+from snaptable.backup import back_up, backups_in
 from snaptable.maintenance.restore import unpacked
 from snaptable.storage.disk.files import Files
 
@@ -139,7 +139,6 @@ def test_documents_that_go_meanwhile_are_in_it(tmp_path: Path, start: Start, mon
                 assert ann.delete(f"/api/documents/{document['id']}").status_code == 204
 
     monkeypatch.setattr(owned.backups, "_check_stopped", delete_one)
-    time.sleep(1)  # names are by the second
     owned.backups.make()
     newest = tmp_path / "backups" / names(tmp_path / "backups")[-1]
     with zipfile.ZipFile(newest) as zipped:
@@ -147,6 +146,22 @@ def test_documents_that_go_meanwhile_are_in_it(tmp_path: Path, start: Start, mon
     assert {document["sha256"] for document in documents} <= inside
     with unpacked(newest, tmp_path / "copy") as found:
         assert found.rows["documents"] == 3
+
+
+def test_two_in_one_second(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a backup made by hand in the second of a scheduled one is one more, no failure, and the newest."""
+    folder = tmp_path / "backups"
+    client = start(backup_dir=str(folder), backup_every="1h")
+    wait_for(lambda: names(folder))
+    owned = resources_of(client)
+    assert owned.backups is not None
+    monkeypatch.setattr("time.time_ns", lambda: 4_000_000_000_000_000_000)
+    for _ in range(3):
+        owned.backups.make()
+    assert owned.backups.report.error is None
+    found = backups_in(Files(folder))
+    assert [each.number for each in found][:3] == [3, 2, 1]
+    assert len({(each.at, each.sequence) for each in found[:3]}) == 1
 
 
 def test_no_blob_goes_while_they_are_held(tmp_path: Path) -> None:
@@ -199,7 +214,6 @@ def test_another_stores_backups_are_left_alone(tmp_path: Path, start: Start) -> 
     owned = resources_of(client)
     assert owned.backups is not None
     wait_for(lambda: len(names(folder)) > len(foreign))
-    time.sleep(1)
     owned.backups.make()
     assert set(foreign) <= set(names(folder))
     assert len(names(folder)) <= len(foreign) + 2

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Protocol
 from uuid import uuid4
@@ -224,10 +225,12 @@ def write_backup(
 
 def _check_free(files: Files, name: str) -> None:
     if files.identity(name) is not None:
-        path = files.path(name)
-        raise BackupError(
-            f"{path} is there already; a backup replaces nothing: name another file, or a folder", path=path
-        )
+        raise _taken(files, name)
+
+
+def _taken(files: Files, name: str) -> BackupError:
+    path = files.path(name)
+    return BackupError(f"{path} is there already; a backup replaces nothing: name another file, or a folder", path=path)
 
 
 class _Output:
@@ -276,19 +279,30 @@ class _Attempt:
                 facts.references,
                 facts.secret,
             )
-            plain, count = self._write(output.write, capture, manifest)
+            plain, members = self._write(output.write, capture, manifest)
             sync(pending.file.sync)
             pending.file.start_writeback()  # and out of the system's cache: what is read back is what the disk has
             # 2. Read back.
             self._verify(temporary, plain)
             # 3. Its name.
-            name = self.name or name_of(capture.store, at, capture.sequence, encrypted=self.encryption is not None)
-            _check_free(files, name)
-            pending.publish(name)
+            name = self._publish(pending, capture.store, at, capture.sequence)
         return Backup(
-            files.path(name), capture.store, capture.sequence, at, dict(capture.rows), count, output.size,
+            files.path(name), capture.store, capture.sequence, at, dict(capture.rows), members, output.size,
             output.digest.hexdigest(), self.encryption is not None,
         )  # fmt: skip
+
+    def _publish(self, pending: PendingFile, store: str, at: datetime, sequence: int) -> str:
+        """Give the file its name, and return it; nothing is replaced, whoever makes backups here at the same time."""
+        for number in count(1):
+            name = self.name or name_of(store, at, sequence, encrypted=self.encryption is not None, number=number)
+            try:
+                pending.publish(name, new=True)
+            except FileExistsError:
+                if self.name is not None:
+                    raise _taken(self.files, name) from None
+            else:
+                return name
+        raise AssertionError
 
     def _write(self, write: Write, capture: Capture, manifest: Manifest) -> tuple[tuple[int, str], int]:
         """Write the zip; return its size and SHA-256 before encryption, and the number of its files."""
@@ -296,12 +310,12 @@ class _Attempt:
             if self.encryption is not None:
                 write = stack.enter_context(self.encryption.encrypting(write))
             writer = stack.enter_context(ArchiveWriter(write))
-            count = 0
+            members = 0
             for file in capture.files:
                 _check_text(file.name)
-                count += 1
+                members += 1
                 writer.add(file.name, file.size, _present(file.name, file.read()), self.on_progress)
-            return writer.finish(manifest), count
+            return writer.finish(manifest), members
 
     def _verify(self, temporary: str, plain: tuple[int, str]) -> None:
         """Read the file back; raises CorruptBackup, or BackupError, if it is not what was written."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from snaptable.backup.encryption import SUFFIX
 from snaptable.storage.disk.files import Files
 
-_NAME = re.compile(r"backup-([0-9]{8}T[0-9]{6}Z)-([0-9]{1,19})-([0-9a-f]{8})\.zip(\.age)?")
+_NAME = re.compile(r"backup-([0-9]{8}T[0-9]{6}Z)-([0-9]{1,19})-([0-9a-f]{8})(?:_([2-9]|[1-9][0-9]{1,5}))?\.zip(\.age)?")
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
@@ -21,18 +21,28 @@ class NamedBackup:
         at: when it was made, to the second.
         sequence: the commit whose state it is.
         store: the first 8 characters of the store's id.
+        number: 2 and above for those made of the same state in the same second as another.
     """
 
     name: str
     at: datetime
     sequence: int
     store: str
+    number: int = 1
+
+    @property
+    def age(self) -> tuple[datetime, int, int]:
+        """What is greater for those made later."""
+        return self.at, self.sequence, self.number
 
 
-def name_of(store: str, at: datetime, sequence: int, *, encrypted: bool) -> str:
-    """Return the name of a backup in a folder: `backup-20261128T074105Z-57-18c35c9c.zip`, or `….zip.age`."""
+def name_of(store: str, at: datetime, sequence: int, *, encrypted: bool, number: int = 1) -> str:
+    """Return the name of a backup in a folder: `backup-20261128T074105Z-57-18c35c9c.zip`, or `….zip.age`.
+
+    With a number above 1, `backup-20261128T074105Z-57-18c35c9c_2.zip`: another of the same state and second.
+    """
     time = at.astimezone(UTC).strftime(_TIME)
-    return f"backup-{time}-{sequence}-{store[:8]}.zip{SUFFIX if encrypted else ''}"
+    return f"backup-{time}-{sequence}-{store[:8]}{f'_{number}' * (number > 1)}.zip{SUFFIX if encrypted else ''}"
 
 
 def parsed(name: str) -> NamedBackup | None:
@@ -44,7 +54,7 @@ def parsed(name: str) -> NamedBackup | None:
         at = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
-    return NamedBackup(name, at, int(match[2]), match[3])
+    return NamedBackup(name, at, int(match[2]), match[3], int(match[4] or 1))
 
 
 def backups_in(files: Files, store: str | None = None) -> list[NamedBackup]:
@@ -59,7 +69,7 @@ def backups_in(files: Files, store: str | None = None) -> list[NamedBackup]:
     """
     found = [backup for backup in map(parsed, files.list()) if backup is not None]
     wanted = [backup for backup in found if store is None or backup.store == store[:8]]
-    return sorted(wanted, key=lambda backup: (backup.at, backup.sequence), reverse=True)
+    return sorted(wanted, key=lambda backup: backup.age, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ class Keep:
 
     def expired(self, backups: Iterable[NamedBackup]) -> list[NamedBackup]:
         """Return the backups that no rule keeps, the oldest first; O(n log n)."""
-        newest_first = sorted(backups, key=lambda backup: (backup.at, backup.sequence), reverse=True)
+        newest_first = sorted(backups, key=lambda backup: backup.age, reverse=True)
         kept = set(newest_first[: self.last])
         for count, period in ((self.daily, _day), (self.weekly, _week), (self.monthly, _month)):
             kept.update(_newest_of_each(newest_first, count, period))

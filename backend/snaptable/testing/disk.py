@@ -325,6 +325,12 @@ class SimulatedDisk(Files):
         self._inode(source)
         self.perform(Operation("rename", source, self.contents.names[source], target=target))
 
+    def rename_new(self, source: str, target: str) -> None:
+        """Rename a file to a name that nothing has."""
+        if target in self.contents.names:
+            raise FileExistsError(errno.EEXIST, "exists", target)
+        self.replace(source, target)
+
     def remove(self, name: str) -> None:
         """Remove a file's name."""
         self.perform(Operation("unlink", name, self._inode(name)))

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from snaptable import Database, ForeignKey, Row, Table, Unique, numbered
 
@@ -26,7 +26,7 @@ class Note(Row):
 class Store(Database):
     users: Table[User]
     notes: Table[Note]
-    backup_folders = ("blobs",)
+    backup_folders: ClassVar[tuple[str, ...]] = ("blobs",)
 
 
 def rows_of(db: Database) -> Rows:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -30,8 +31,13 @@ from snaptable import (
     TransactionError,
     WriteFailed,
 )
-from snaptable.backup import archive
+from snaptable.backup import archive, backups_in, store_of
+from snaptable.backup.making import Facts
+from snaptable.backup.naming import name_of
+from snaptable.maintenance.directory import StoreDirectory
+from snaptable.maintenance.offline_backup import back_up_directory
 from snaptable.storage import group_commit
+from snaptable.storage.disk import renames
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 
@@ -107,6 +113,56 @@ def test_a_folder_gets_names_by_time_and_sequence(tmp_path: Path) -> None:
         assert precious.read_text() == "mine"
         assert db.backup(tmp_path / "new" / "folders" / "x.zip").path.exists()
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_any_number_in_one_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure backups made at once, by threads and by the command beside them, fail nowhere and replace nothing."""
+    monkeypatch.setattr("time.time_ns", lambda: 1_900_000_000_000_000_000)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    with make(tmp_path / "data") as db:
+        fill(db)
+        with ThreadPoolExecutor(4) as pool:
+            paths = [made.path for made in pool.map(lambda _: db.backup(folder), range(12))]
+        directory = StoreDirectory(str(tmp_path / "data"))
+        paths += [back_up_directory(directory, folder, Facts()).path for _ in range(2)]
+        assert len(set(paths)) == 14
+        assert {path.name for path in paths} == {path.name for path in folder.iterdir()}
+        for path in paths:
+            with path.open("rb") as file:
+                archive.Archive(str(path), file).verify()
+        found = backups_in(Files(folder), store_of(db))
+        assert sorted(each.number for each in found) == list(range(1, 15))
+
+
+def test_a_name_that_is_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a file that gets the name while the backup is read back stays, whether a step for that is offered or not.
+
+    A backup in a folder gets another name then; one of a name that somebody gave fails.
+    """
+    monkeypatch.setattr("time.time_ns", lambda: 1_900_000_000_000_000_000)
+
+    class Slow(Files):
+        def open(self, name: str) -> BinaryIO:
+            if name.startswith(".backup."):
+                taken.write_text("mine")
+            return super().open(name)
+
+    with make(tmp_path / "data", filesystem=Slow) as db:
+        fill(db)
+        for way in ("offered", "not offered"):
+            if way == "not offered":
+                monkeypatch.setattr(renames, "_CALLS", {})
+            folder = tmp_path / way
+            folder.mkdir()
+            taken = folder / "x.zip"
+            with pytest.raises(BackupError, match="is there already"):
+                db.backup(folder / "x.zip")
+            at = datetime.fromtimestamp(1_900_000_000, UTC)
+            taken = folder / name_of(store_of(db), at, db.history.sequence, encrypted=False)
+            assert db.backup(folder).path == taken.with_name(f"{taken.stem}_2.zip")
+            assert {path.read_text() for path in (taken, folder / "x.zip")} == {"mine"}
+            assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,18 @@ def test_names_come_back(tmp_path: Path) -> None:
     assert len(backups_in(Files(tmp_path))) == 4
 
 
+def test_names_of_one_second(tmp_path: Path) -> None:
+    """Ensure a number tells backups of one state and second apart, comes back, and says which is the newest."""
+    at = datetime(2026, 11, 28, 7, 41, 5, tzinfo=UTC)
+    names = [name_of(STORE, at, 57, encrypted=False, number=number) for number in (2, 1, 11, 10)]
+    assert names[0] == "backup-20261128T074105Z-57-18c35c9c_2.zip"
+    for name in (*names, *(names[0].replace("_2", wrong) for wrong in ("_0", "_1", "_02", "_", "_2_2", "_1234567"))):
+        (tmp_path / name).touch()
+    found = backups_in(Files(tmp_path), STORE)
+    assert [each.number for each in found] == [11, 10, 2, 1]
+    assert [each.number for each in Keep(1, 1, 1, 1).expired(found)] == [1, 2, 10]
+
+
 def made(at: datetime) -> NamedBackup:
     """Return the backup of a time."""
     return NamedBackup(name_of(STORE, at, 1, encrypted=False), at, 1, STORE[:8])

@@ -200,6 +200,13 @@ class FaultyFiles(Files):
         if fault is not None:
             raise fault.fresh()
 
+    def rename_new(self, source: str, target: str) -> None:
+        """Rename a file to a free name, or fail, before or after."""
+        fault = self._disk.meet("replace", target)
+        super().rename_new(source, target)
+        if fault is not None:
+            raise fault.fresh()
+
     def remove(self, name: str) -> None:
         """Remove a file, or fail."""
         self._disk.meet("remove", name)

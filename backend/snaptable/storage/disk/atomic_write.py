@@ -45,6 +45,8 @@ class PendingFile:
         self._files, self._temporary = files, temporary
         self.file = files.create(temporary)
         self._pending = True
+        self._identity: Identity | None = None
+        """What the file is, once it was synced and closed."""
         if size >= files.preallocate_from:
             self._preallocate(size)
 
@@ -62,34 +64,37 @@ class PendingFile:
         """
         self.file.write(buffers)
 
-    def rename(self, name: str) -> Identity:
+    def rename(self, name: str, *, new: bool = False) -> Identity:
         """Sync the content and give the file its final name; the name itself may be lost in a power cut.
 
         Call `files.sync_directory` to make the name durable.
 
         Args:
             name: replaced if it exists.
+            new: let nothing be replaced: FileExistsError, behind which `rename` with another name works.
 
         Raises:
             OSError, SyncFailed: the name stands for what it stood for before; `discard` removes the file.
         """
         # 1. The content is on the disk before it has the name.
-        sync(self.file.sync)
-        identity = self.file.identity()
-        self.file.close()
+        if self._identity is None:
+            sync(self.file.sync)
+            identity = self.file.identity()
+            self.file.close()
+            self._identity = identity
         # 2. The name, in one step.
-        self._files.replace(self._temporary, name)
+        (self._files.rename_new if new else self._files.replace)(self._temporary, name)
         self._pending = False
-        return identity
+        return self._identity
 
-    def publish(self, name: str) -> Identity:
-        """Give the file its final name, and return when content and name are on the disk.
+    def publish(self, name: str, *, new: bool = False) -> Identity:
+        """Give the file its final name, and return when content and name are on the disk; arguments as of `rename`.
 
         Raises:
             OSError: the name stands for what it stood for before.
             SyncFailed: of the content: likewise. Of the folder: the name stands for either content, whole.
         """
-        identity = self.rename(name)
+        identity = self.rename(name, new=new)
         sync(self._files.sync_directory, name.rpartition("/")[0])
         return identity
 

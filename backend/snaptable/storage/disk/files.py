@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import BinaryIO, NamedTuple, Protocol
 
 from snaptable.errors import OpenError, UnsafeDirectory
+from snaptable.storage.disk import renames
 from snaptable.storage.disk.safety import unsafe_directory, unsafe_file
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -397,13 +398,17 @@ class Files:
         """Rename a file, in one step; a file that has the new name is replaced."""
         os.replace(self._prefix + source, self._prefix + target)  # noqa: PTH105 - one seam, one family of calls
 
+    def rename_new(self, source: str, target: str) -> None:
+        """Rename a file, in one step; raises FileExistsError if anything has the new name."""
+        renames.rename_new(self._prefix + source, self._prefix + target)
+
     def exchange(self, first: str, second: str) -> bool:
         """Swap what two names stand for, in one step; return False if the system or its file system has no such step.
 
         Raises:
             OSError: one of them is missing, or may not be renamed.
         """
-        return exchange(self._prefix + first, self._prefix + second)
+        return renames.exchange(self._prefix + first, self._prefix + second)
 
     def remove(self, name: str) -> None:
         """Remove a file's name."""
@@ -470,27 +475,6 @@ class Files:
             return os.lstat(self._prefix + name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-
-
-_EXCHANGES = {"linux": ("renameat2", -100, 2), "darwin": ("renameatx_np", -2, 2)}
-"""By platform: the call that swaps two names, the number that stands for the working directory, and the flag for it."""
-_NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
-
-
-def exchange(first: str, second: str) -> bool:
-    """Swap what two paths stand for, in one step (rename(2), RENAME_EXCHANGE); as `Files.exchange`."""
-    import ctypes  # rarely needed
-
-    name, here, flag = _EXCHANGES.get(sys.platform, ("", 0, 0))
-    call = getattr(ctypes.CDLL(None, use_errno=True), name, None) if name else None
-    if call is None:
-        return False
-    if call(here, os.fsencode(first), here, os.fsencode(second), ctypes.c_uint(flag)) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _NOT_OFFERED:
-        return False
-    raise OSError(number, os.strerror(number), first, None, second)
 
 
 def _identity(status: os.stat_result) -> Identity:
