@@ -89,6 +89,7 @@ class DurableEngine(InMemory):
         engine._commits.store = engine.store.recovery.store or ""
         if engine.store.group_commit is not None:
             engine._commits.store = engine.store.group_commit.checkpointer.store
+            engine._commits.segments.marks = engine.store.group_commit.marks
             engine.memory.begin_at(engine.store.group_commit.sequence)
             engine.memory.log = engine.store.group_commit
         else:

@@ -24,6 +24,7 @@ from snaptable.storage.commit_batch import CommitBatch, U
 from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.journal.marks import FrameMarks
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.snapshot.checkpointer import Checkpointer
 
@@ -62,6 +63,7 @@ class GroupCommit(Generic[U]):
         refusal: why writes are refused; None while they are accepted.
         checkpointer: makes the snapshot follow.
         failure: the batches that are being taken back, and why; not None for long, unless that was interrupted.
+        marks: where frames begin that were written here.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class GroupCommit(Generic[U]):
         self.failure: tuple[list[CommitBatch[U]], Exception] | None = None
         self.checkpointer = checkpointer
         checkpointer.check_ownership = self.check_ownership
-        self._files, self._lock, self._segment, self._callbacks = files, lock, segment, callbacks
-        self._retention = retention
+        self._files, self._lock, self._callbacks, self._retention = files, lock, callbacks, retention
+        self.marks = FrameMarks()
+        self._segment = self._marked(segment)
         self.leader_lock = threading.Lock()
         """Held while a batch is written. A lock, not a block that a generator makes: one that is interrupted as it is
         entered would keep it for ever."""
@@ -262,7 +265,12 @@ class GroupCommit(Generic[U]):
     def _new_segment(self, previous_digest: str) -> Segment:
         store, clock = self.checkpointer.store, self.checkpointer.clock
         migrations = self.checkpointer.pages.migrations
-        return Segment(self._files, store, self.sequence + 1, previous_digest, clock, migrations)
+        return self._marked(Segment(self._files, store, self.sequence + 1, previous_digest, clock, migrations))
+
+    def _marked(self, segment: Segment) -> Segment:
+        """Return a segment whose frames will be found from now on."""
+        self.marks.put(segment.first, segment.marks)
+        return segment
 
     def _prune(self) -> None:
         try:

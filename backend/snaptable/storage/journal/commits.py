@@ -14,7 +14,7 @@ from snaptable.retention import HistoryStatus
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import Frame, key_member
-from snaptable.storage.journal.reader import SegmentReader
+from snaptable.storage.journal.marks import MarkedSegments
 from snaptable.values.row_lines import Key
 
 RECENT_BYTES = 8 << 20
@@ -35,6 +35,8 @@ class JournalCommits:
         """Take the store's directory, and what gives the last durable commit that readers see."""
         self.store = ""
         self._files, self._last_visible = files, last_visible
+        self.segments = MarkedSegments(files)
+        """What reads frames; whoever writes the journal marks where they begin."""
         self._since: tuple[int, datetime | None] | None = None
         self._recent: RecentCommits | None = None
 
@@ -71,7 +73,7 @@ class JournalCommits:
         return min(firsts[0] - 1, self.sequence) if firsts else self.sequence
 
     def status(self) -> HistoryStatus:
-        """Return how far back the past can be seen; O(segments), and reading one at the first call."""
+        """Return how far back the past can be seen; O(segments), and reading one at the first call, if it is old."""
         first = self.first
         if self._since is None or self._since[0] != first:
             oldest = next(self.oldest_first(first, first + 1), None)
@@ -79,7 +81,7 @@ class JournalCommits:
         return HistoryStatus(*self._since, journal_directory.total_size(self._files))
 
     def newest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
-        """Yield commits, the last first; O(segments read), each verified. Ends early if older ones are gone.
+        """Yield commits, the last first; O(bytes read), each verified. Ends early if older ones are gone.
 
         With a `key`, frames in which it does not stand are not parsed, and left out.
 
@@ -103,7 +105,7 @@ class JournalCommits:
     def _read_oldest_first(self, after: int, until: int, key: Key | None) -> Iterator[TimedCommit]:
         for first, following in journal_directory.spans(self._files):
             if (following is None or following > after + 1) and first <= until:
-                for frame in self._frames_of(first, following, after, until):
+                for frame in self.segments.frames(first, following, after, until):
                     for commit in _commits_with(frame, key):
                         if after < commit.sequence <= until:
                             yield TimedCommit(frame.at, commit)
@@ -119,17 +121,7 @@ class JournalCommits:
     def _frames_newest_first(self, after: int, until: int) -> Iterator[Frame]:
         for first, following in reversed(journal_directory.spans(self._files)):
             if first <= until and (following is None or following > after + 1):
-                yield from reversed(self._frames_of(first, following, after, until))
-
-    def _frames_of(self, first: int, following: int | None, after: int, until: int) -> list[Frame]:
-        """Return the frames of a segment that hold wanted commits; none if it was pruned meanwhile."""
-        try:
-            data = journal_directory.read(self._files, first)
-        except FileNotFoundError:
-            return []
-        path = str(self._files.path(journal_directory.path_of(first)))
-        segment = SegmentReader(path, data, first, following, checkpoint_sequence=until)
-        return [frame for frame in segment.frames() if frame.last > after and frame.first <= until]
+                yield from self.segments.newest_first(first, following, after, until)
 
 
 def _commits_with(frame: Frame, key: Key | None) -> tuple[CommitRecord, ...]:

@@ -257,11 +257,18 @@ def decode_header(data: bytes) -> tuple[SegmentHeader, int] | None:
         return None
 
 
-def decode_frames(data: bytes, header: SegmentHeader, start: int) -> Iterator[Frame]:
-    """Yield the frames of a segment from an offset up to the first line that does not verify."""
+def decode_frames(data: bytes, header: SegmentHeader, start: int, base: int = 0) -> Iterator[Frame]:
+    """Yield the frames of a segment from an offset up to the first line that does not verify.
+
+    Args:
+        data: bytes of the segment.
+        header: its first line.
+        start: where in `data` the first frame begins.
+        base: where in the file `data` begins.
+    """
     while start < len(data):
         end = data.find(b"\n", start) + 1
-        frame = _decode_frame(data, start, end, header.salt) if end else None
+        frame = _decode_frame(data, start, end, header.salt, base) if end else None
         if frame is None:
             return
         yield frame
@@ -293,7 +300,7 @@ def _object_start(data: bytes, start: int, end: int) -> int:
     return start
 
 
-def _decode_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | None:
+def _decode_frame(data: bytes, start: int, end: int, salt: bytes, base: int = 0) -> Frame | None:
     line = data[start:end]
     digest = verify(line, salt) if line.startswith(_FRAME) else None
     head = _FRAME_HEAD.match(line) if digest is not None else None
@@ -304,7 +311,7 @@ def _decode_frame(data: bytes, start: int, end: int, salt: bytes) -> Frame | Non
         # The mark of a clean close holds no commit: it begins behind where it ends.
         first, last = int(closed_at or 0) + 1, int(closed_at or 0)
     closed = closed_at is not None
-    return Frame(start, end, int(first), int(last), previous.decode(), digest, at.decode(), closed, line)
+    return Frame(base + start, base + end, int(first), int(last), previous.decode(), digest, at.decode(), closed, line)
 
 
 def decode_commit(plain: Mapping[str, Any]) -> CommitRecord:

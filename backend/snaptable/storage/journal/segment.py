@@ -13,6 +13,7 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import File, Files, sync
 from snaptable.storage.journal.format import SegmentHeader, encode_close, encode_frame, encode_header
+from snaptable.storage.journal.marks import SegmentMarks
 
 MOST_ROOM = 8
 """Up to how many times its least size the room grows with the file."""
@@ -25,6 +26,7 @@ class Segment:
         first: sequence of the first commit it holds, or will hold.
         head_digest: digest of the last frame, at first of the frame before the segment.
         size: bytes up to the end of the last frame; 0 before the file exists.
+        marks: where some of its frames begin.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Segment:
         self.first = first
         self.head_digest = previous_digest
         self.size = 0
+        self.marks = SegmentMarks()
         self._end_of_room = 0
         self._has_unsynced_cut = False
         self._files, self._clock = files, clock
@@ -82,6 +85,8 @@ class Segment:
             line, head_digest = encode_frame(commits, self._clock.timestamp(), head_digest, self._salt)
             lines.append(line)
         replace_durably(self._files, names.temporary_segment(), self._name, lines)
+        if commits:
+            self.marks.add(commits[0].sequence, len(lines[0]), self.head_digest)
         self._file = self._files.append(self._name)
         self.size = self._end_of_room = sum(map(len, lines))
         self.head_digest = head_digest
@@ -93,8 +98,10 @@ class Segment:
             OSError: it could not be written; `truncate_to_last_frame` restores the file.
             SyncFailed: it is unknown whether it is on the disk.
         """
-        at = self._clock.timestamp()
-        self._write(*encode_frame(commits, at, self.head_digest, self._salt))
+        at, previous_digest = self._clock.timestamp(), self.head_digest
+        line, digest = encode_frame(commits, at, previous_digest, self._salt)
+        self._write(line, digest)
+        self.marks.add(commits[0].sequence, self.size - len(line), previous_digest)
         return at
 
     def close(self, sequence: int) -> None:
