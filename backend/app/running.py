@@ -1,16 +1,15 @@
 """What the command `backend` does: serve a store until told to stop, or check it. Returns the exit status."""
 
-import logging
 import sys
 
 from app.library import Library
+from app.logs import log_to_standard_error
 from app.resources import Resources
 from app.server import check_tls, serve
 from app.settings import Settings
 from snaptable import BackupError, OpenError, StoreLocked
 from snaptable.web.server import bind
 
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
 
 EXIT_FAILED = 1
@@ -19,7 +18,7 @@ EXIT_INTERRUPTED = 130
 
 def run_server(settings: Settings) -> int:
     """Serve until told to stop, and return the exit status: 0 after a stop, 1 if it could not start."""
-    log_to_standard_error()
+    log_to_standard_error(settings.log_format)
     resources = Resources(settings)
     try:
         check_tls(settings)
@@ -43,15 +42,9 @@ def run_server(settings: Settings) -> int:
     return 0
 
 
-def log_to_standard_error() -> None:
-    """Have the log written to standard error, a line each."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each form that is not valid
-
-
 def run_check(settings: Settings) -> int:
     """Write what is wrong with the store, a problem a line, and return the exit status: 0 if all is sound, else 1."""
-    log_to_standard_error()
+    log_to_standard_error(settings.log_format)
     try:
         with Library(settings.database_url or settings.data_dir, read_only=True, banner=False) as db:
             problems = db.check()

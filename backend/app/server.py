@@ -9,12 +9,14 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.api.application import create_app
 from app.resources import Resources
 from app.settings import Settings
 from snaptable.admin import Site
 from snaptable.engines import shown_url
+from snaptable.web import RequestLog
 from snaptable.web.server import GuardedServer, ServerLimits, server_settings
 
 COLLECTIONS = (5_000, 10, 1_000)
@@ -65,15 +67,19 @@ def serve(resources: Resources, listener: socket.socket) -> None:
 
 def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn is to serve an application."""
+    proxies = list(settings.proxies)
+    given = server_settings(limits(settings), trusted_proxies=proxies)
+    given["proxy_headers"] = False  # they are read inside of what asks who really connected
+    served = ProxyHeadersMiddleware(app, proxies) if proxies else app  # type: ignore[arg-type]  # as uvicorn wraps it
     return uvicorn.Config(
-        app,
+        RequestLog(served, trusted_proxies=proxies, lines=settings.access_log),  # type: ignore[arg-type]
         lifespan="on",
         log_config=None,
         log_level="info" if settings.access_log else "warning",
-        access_log=settings.access_log,
+        access_log=False,  # `RequestLog` has a line for each request, without the addresses of rows and their queries
         ssl_certfile=settings.tls_certificate or None,
         ssl_keyfile=settings.tls_key or None,
-        **server_settings(limits(settings), trusted_proxies=settings.proxies),
+        **given,
     )
 
 

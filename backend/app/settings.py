@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.logs import LogFormat
 from app.usage import MIB, Limits
 
 _PERIOD = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(s|min|h|d)")
@@ -98,7 +99,9 @@ class Settings(BaseSettings):
     body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")
     reader_seconds: float = Field(30.0, gt=0, description="How long an answer waits for a client that takes nothing.")
     admin: bool = Field(default=True, description="Serve the admin page at /admin, for users with is_admin.")
-    access_log: bool = Field(default=True, description="Log every request.")
+    access_log: bool = Field(default=True, description="Log every request: one line, without keys and queries.")
+    log_format: LogFormat = Field("text", description="Lines of the log: text for people, or json for programs.")
+    slow_query_ms: int = Field(500, ge=0, description="Queries that take as many milliseconds are logged; 0: none.")
     health_token: str = Field(
         "",
         description="Token that shows the details of /health, /api/monitoring and /metrics to a monitor; a login shows"

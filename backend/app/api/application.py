@@ -69,9 +69,17 @@ class HeadAsGet:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; servers send the body of no answer to HEAD, whatever the application gives."""
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            send = _without_body(send)
-            scope = {**scope, "method": "GET", IS_HEAD: True}
-        await self.app(scope, receive, send)
+            await self._as_get(scope, receive, _without_body(send))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a GET of the same; which route did so is known outside, too."""
+        asked = {**scope, "method": "GET", IS_HEAD: True}
+        try:
+            await self.app(asked, receive, send)
+        finally:
+            scope.update({name: asked[name] for name in ("route", "fastapi") if name in asked})
 
 
 def _without_body(send: Send) -> Send:
@@ -118,7 +126,10 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
 
 def _routers(resources: Resources) -> list[APIRouter]:
     """Return the routers, in the order in which their routes are tried."""
-    monitoring = monitoring_router(resources.db, details=health.may_see_details, health_path=None)
+    logged = resources.settings.slow_query_ms / 1000 or None
+    monitoring = monitoring_router(
+        resources.db, details=health.may_see_details, health_path=None, log_slow_seconds=logged
+    )
     return [*(module.router for module in MODULES), changes_router(resources), monitoring]
 
 

@@ -13,7 +13,7 @@ from app.resources import Resources
 from app.services import quotas, sessions
 from app.tables import Session, User
 from snaptable import Query, Row, SnaptableError, utc_now
-from snaptable.web import FieldError, Listing, Problem
+from snaptable.web import FieldError, Listing, Problem, note_caller
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +99,7 @@ class Login(OAuth2PasswordBearer):
                 resources.accounts.events.report("token refused", client_address(request))
             raise Problem(401, "Log in, and send the token as `Authorization: Bearer …`.", headers=CHALLENGE)
         user, session = login
+        note_caller(user.id)
         if resources.accounts.terms.is_renewed_by(session, utc_now()):
             await _keep_alive(resources, session)
         return Caller(resources, user, session)

@@ -60,7 +60,7 @@ class SecurityEvents:
             self._left_out[kind] += 1
             return
         self._kinds.add(kind)
-        logger.info("%s address=%s%s", kind, _plain(address), self._details(kind, account, unknown, number))
+        self._write(kind, f" address={_plain(address)}{self._details(kind, account, unknown, number)}")
 
     def close(self) -> None:
         """Tell what was left out last."""
@@ -85,8 +85,14 @@ class SecurityEvents:
             return
         self._flush_at = self._clock() + WINDOW
         for kind, number in self._left_out.items():
-            logger.info("%s left_out=%d", kind, number)
+            self._write(kind, f" left_out={number}")
         self._left_out.clear()
+
+    @staticmethod
+    def _write(kind: str, details: str) -> None:
+        """Write a line; its fields have the same by name, for logs that are no text."""
+        named = dict(part.split("=", 1) for part in details.split())
+        logger.info("%s%s", kind, details, extra={"fields": {"event": kind, **named}})
 
     def _digest(self, text: str) -> str:
         """Return what tells typed names apart, and can't be guessed backwards."""

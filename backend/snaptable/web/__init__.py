@@ -36,6 +36,8 @@ Watching
     `feed_router(db, caller=…, rules=…)`: `GET /changes`, server-sent events of what callers may see, resumable;
     `current_place(db)`: where to begin behind a list.
     `monitoring_router(db, token=…)`: `/health`, `/api/monitoring/…`, `/metrics`; `RequestMeter`: counts for it.
+    `RequestLog`: middleware that gives each request an id, and a line in the log; `note_caller(key)`: who it is;
+    `RequestIdFilter`: the id in every other line.
 Serving
     `serve(app, host=…, port=…)`, `server_settings()`, `ServerLimits`: uvicorn that strangers can't stop; in
     `snaptable.web.server`, which is imported when one of them is asked for. The README beside this file says what to
@@ -60,7 +62,9 @@ from snaptable.web.problems import (
     problem_response,
     problems,
 )
+from snaptable.web.request_ids import RequestIdFilter, note_caller
 from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
+from snaptable.web.request_log import RequestLog
 from snaptable.web.row_response import RowResponder
 from snaptable.web.rules import Hooks, RuleBook, Rules, View, rule_book
 from snaptable.web.security_headers import SecurityHeaders
@@ -95,6 +99,8 @@ __all__ = [
     "NotStrictJson",
     "PlainHealth",
     "Problem",
+    "RequestIdFilter",
+    "RequestLog",
     "RequestMeter",
     "RowResponder",
     "RuleBook",
@@ -112,6 +118,7 @@ __all__ = [
     "install_problems",
     "is_known",
     "monitoring_router",
+    "note_caller",
     "parse_json",
     "plain_health",
     "problem_response",

@@ -39,6 +39,7 @@ from snaptable import (
     UniqueViolation,
     WriteFailed,
 )
+from snaptable.web.request_ids import current_request_id
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -127,6 +128,8 @@ def problem_response(problem: HTTPException) -> Response:
         "status": problem.status_code,
         "detail": problem.detail,
     }
+    if (request := current_request_id()) is not None:
+        content["request_id"] = request
     if isinstance(problem, Problem):
         content |= problem.members
         if problem.errors:
@@ -333,6 +336,7 @@ PROBLEM_SCHEMA: dict[str, JsonValue] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "request_id": {"type": "string", "description": "What the server's log calls this request."},
         "etag": {"type": "string", "description": "Of a failed If-Match: the present ETag."},
         "table": {"type": "string", "description": "Of a conflict: the table whose constraint it would break."},
         "fields": {"type": "array", "items": {"type": "string"}, "description": "Of a conflict: that table's fields."},

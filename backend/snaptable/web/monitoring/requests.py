@@ -96,10 +96,10 @@ class RequestMeter:
             raise
         finally:
             seconds = perf_counter() - begun if seconds < 0 else seconds
-            self._measurements.add(scope["method"], _route_of(scope), status, seconds)
+            self._measurements.add(scope["method"], route_of(scope), status, seconds)
 
 
-def _route_of(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """Return the route's path as it was written: addresses themselves are as many as clients like."""
     # FastAPI keeps an included router's routes as they were made; the whole path is in a context of its own.
     context = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None

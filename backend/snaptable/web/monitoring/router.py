@@ -1,7 +1,9 @@
 """`monitoring_router`: health, performance and metrics, in full for those who may know."""
 
 import hmac
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -20,6 +22,8 @@ from snaptable.web.problems import Problem, problems
 
 SLOW_SECONDS = 0.01
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+logger = logging.getLogger("snaptable.web.queries")
 
 
 class JournalHealth(BaseModel):
@@ -109,6 +113,7 @@ def monitoring_router(
     prefix: str = "",
     health_path: str | None = "/health",
     slow_seconds: float = SLOW_SECONDS,
+    log_slow_seconds: float | None = None,
 ) -> APIRouter:
     """Return the router of `/health`, `/api/monitoring/database/health`, `/api/monitoring/performance`, `/metrics`.
 
@@ -123,8 +128,9 @@ def monitoring_router(
         prefix: before all paths.
         health_path: where a probe asks; None leaves it to a route of the application's own.
         slow_seconds: how long a query takes at least to be listed.
+        log_slow_seconds: how long to be written to the log as well, without its values, once a minute for each shape.
     """
-    queries = SlowQueries(db.__schemas__, slow_seconds)
+    queries = SlowQueries(db.__schemas__, slow_seconds, log_slow_seconds, partial(_log_slow, db))
     db._observe_queries(queries)
     router = APIRouter(prefix=prefix, tags=["health"], generate_unique_id_function=_name_of)
 
@@ -241,8 +247,19 @@ def _performance(db: Database, measured: RequestMeasurements | None, slow: list[
     )
 
 
+def _shown(db: Database, slow: SlowQuery) -> str:
+    """Return a query as text, without its values."""
+    return repr(Query(db.tables[slow.table]._source, slow.shape)).removeprefix("<Query ").removesuffix(">")
+
+
+def _log_slow(db: Database, slow: SlowQuery, seconds: float) -> None:
+    """Write a query that took long to the log."""
+    fields = {"query": _shown(db, slow), "query_ms": round(1000 * seconds, 1), "plan": slow.plan}
+    logger.warning("Slow query, %(query_ms).1f ms: %(query)s; %(plan)s", fields, extra={"fields": fields})
+
+
 def _slow_query(db: Database, slow: SlowQuery) -> SlowQueryOut:
-    query = repr(Query(db.tables[slow.table]._source, slow.shape)).removeprefix("<Query ").removesuffix(">")
+    query = _shown(db, slow)
     ms = round(1000 * slow.seconds / slow.count, 3)
     return SlowQueryOut(query=query, plan=slow.plan, ms=ms, count=slow.count, suggestion=slow.suggestion)
 

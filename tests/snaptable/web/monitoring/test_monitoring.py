@@ -226,6 +226,22 @@ def test_slow_queries_are_bounded_and_outlive_a_reopening() -> None:
         assert "s3cret" not in text
 
 
+def test_a_slow_query_is_logged_once_a_minute_without_its_values(caplog: pytest.LogCaptureFixture) -> None:
+    """Ensure one line for each shape, with its plan, however often it comes; and none below the threshold."""
+    with monitored(slow_seconds=0, log_slow_seconds=0) as (_, db):
+        for number in range(20):
+            db.tasks.where(Task.pin == f"s3cret{number}").all()
+            db.tasks.where(Task.owner == f"s3cret{number}").count()
+    lines = [record for record in caplog.records if record.name == "snaptable.web.queries"]
+    assert len(lines) == 2
+    assert all("scan of tasks" in line.getMessage() and "s3cret" not in line.getMessage() for line in lines)
+    assert list(lines[0].__dict__["fields"]) == ["query", "query_ms", "plan"]
+    caplog.clear()
+    with monitored(slow_seconds=0, log_slow_seconds=60) as (_, db):
+        db.tasks.where(Task.pin == "x").all()
+    assert not caplog.records
+
+
 def test_queries_cost_nothing_while_nothing_measures_them() -> None:
     """Ensure that the class's own methods answer, and are back when the observer goes."""
     with Tasks("memory:") as db:
