@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from app.api import admin, annotations, auth, documents, extractions, health
 from app.api.changes import changes_router
-from app.api.content import IS_HEAD
 from app.api.docs import add_docs
+from app.api.entrance import Entrance
 from app.api.problems import install_service_problems
 from app.resources import Resources
 from app.settings import Settings
-from snaptable.web import BodyLimit, RequestMeter, SecurityHeaders, install_problems, monitoring_router
+from snaptable.web import install_problems, monitoring_router
 
 FORM_OVERHEAD = 1024 * 1024 + 64 * 1024
 """Bytes that the form around a document, and its metadata, may add."""
@@ -40,57 +40,23 @@ CORS_EXPOSED = ("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range"
 
 
 class Backend(FastAPI):
-    """FastAPI whose answers carry the headers of CORS and of security, those to a defect of ours too."""
+    """FastAPI behind its entrance: what that does, and CORS, holds for the answer to a defect of ours too."""
 
-    origins: tuple[str, ...] = ()
-    """The origins whose pages may call; none is closed."""
+    resources: Resources
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the middleware, these around all: `add_middleware` puts it inside of what answers a 500."""
-        stack = SecurityHeaders(super().build_middleware_stack())
-        if not self.origins:
+        settings = self.resources.settings
+        stack = Entrance(super().build_middleware_stack(), _BodyLimits(settings), self.resources.db)
+        if not settings.origins:
             return stack
         return CORSMiddleware(
             stack,
-            allow_origins=self.origins,
+            allow_origins=settings.origins,
             allow_methods=CORS_METHODS,
             allow_headers=CORS_HEADERS,
             expose_headers=CORS_EXPOSED,
         )
-
-
-class HeadAsGet:
-    """ASGI middleware that answers HEAD as GET, without the body."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; servers send the body of no answer to HEAD, whatever the application gives."""
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._as_get(scope, receive, _without_body(send))
-        else:
-            await self.app(scope, receive, send)
-
-    async def _as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a GET of the same; which route did so is known outside, too."""
-        asked = {**scope, "method": "GET", IS_HEAD: True}
-        try:
-            await self.app(asked, receive, send)
-        finally:
-            scope.update({name: asked[name] for name in ("route", "fastapi") if name in asked})
-
-
-def _without_body(send: Send) -> Send:
-    """Return a `send` that ends an answer behind its head: bodies are left out, their length stays in the headers."""
-
-    async def send_without(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
-            await send({"type": "http.response.body", "body": b""})
-
-    return send_without
 
 
 def create_app(settings: Settings | None = None, resources: Resources | None = None) -> FastAPI:
@@ -111,16 +77,13 @@ def create_app(settings: Settings | None = None, resources: Resources | None = N
         # a read costs. (What this gives up: `app.dependency_overrides` does not reach them; pass `resources` instead.)
         routes=[route for router in _routers(resources) for route in router.routes],
     )
-    app.origins = resources.settings.origins
+    app.resources = resources
     app.state.resources = resources
     app.state.db = resources.db
     add_docs(app)
     app.state.admin = admin.add_admin(app, resources)
     install_problems(app)
     install_service_problems(app)
-    app.add_middleware(BodyLimit, limit_of=_BodyLimits(resources.settings))
-    app.add_middleware(RequestMeter, db=resources.db)
-    app.add_middleware(HeadAsGet)
     return app
 
 

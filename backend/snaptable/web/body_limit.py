@@ -35,19 +35,17 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self.limit_of(scope)
-        if _declared(scope) > limit:
-            # A client that sent `Expect: 100-continue` has not begun to send its body, and need not.
-            if Headers(scope=scope).get("expect", "").lower() != "100-continue":
-                await _drain(receive)
-            await problem_response(_too_large(limit))(scope, receive, send)
-            return
-        await self.app(scope, _CountingReceive(receive, limit), send)
+        if declared_bytes(scope) > limit:
+            await refuse_body(limit, scope, receive, send)
+        else:
+            await self.app(scope, CountingReceive(receive, limit), send)
 
 
-class _CountingReceive:
+class CountingReceive:
     """A `receive` that raises the problem 413 once more than `limit` bytes came."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
+        """Count what `receive` gives, up to a limit in bytes."""
         self.receive = receive
         self.limit = limit
         self.total = 0
@@ -63,12 +61,20 @@ class _CountingReceive:
         return message
 
 
-def _declared(scope: Scope) -> int:
+def declared_bytes(scope: Scope) -> int:
     """Return the Content-Length, 0 without one; the server has refused one that is not a number."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() and len(value) < 20 else 0
     return 0
+
+
+async def refuse_body(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 413 to a request whose declared body is over a limit."""
+    # A client that sent `Expect: 100-continue` has not begun to send its body, and need not.
+    if Headers(scope=scope).get("expect", "").lower() != "100-continue":
+        await _drain(receive)
+    await problem_response(_too_large(limit))(scope, receive, send)
 
 
 def _too_large(limit: int) -> Problem:

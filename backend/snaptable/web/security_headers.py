@@ -31,13 +31,13 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             """Send a part of the answer."""
             if message["type"] == "http.response.start":
-                _complete(message, is_secure=scope.get("scheme") == "https")
+                complete_headers(message, is_secure=scope.get("scheme") == "https")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
 
-def _complete(message: Message, *, is_secure: bool) -> None:
+def complete_headers(message: Message, *, is_secure: bool) -> None:
     """Add the headers that the head of an answer lacks."""
     headers = list(message["headers"])
     present = dict(headers)

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.server import Server, configuration
+from app.server import Server, limits
 from app.settings import Settings
-from snaptable.web.server import bind
+from snaptable.web.server import bind, server_settings
 
 HERE = "tests.benchmarks.server"
 BACKEND = ["-m", "app.main", "--no-access-log"]
@@ -36,9 +37,10 @@ def running(*arguments: str) -> Iterator[int]:
 
 
 def serve_peer(app: ASGIApp) -> None:
-    """Serve a peer on a free port and say where."""
+    """Serve a peer on a free port and say where: by the backend's server, without what the backend does a request."""
     listener = bind("127.0.0.1", 0)
-    server = Server(configuration(app, Settings(_env_file=None, access_log=False)))
+    settings = server_settings(limits(Settings(_env_file=None)))
+    server = Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, **settings))
     server.announcement = f"http://127.0.0.1:{listener.getsockname()[1]}/\n"
     server.run(sockets=[listener])
 

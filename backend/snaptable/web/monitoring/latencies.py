@@ -3,14 +3,16 @@
 Eight buckets for each doubling, from 0.1 ms to 100 s, as in an HDR histogram (hdrhistogram.org).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from math import log2
 
 SHORTEST = 0.0001
 """Seconds below which durations are not told apart."""
 PER_DOUBLING = 8
 DOUBLINGS = 20
 BUCKETS = PER_DOUBLING * DOUBLINGS + 2
+_BOUNDS = [SHORTEST * 2 ** (number / PER_DOUBLING) for number in range(BUCKETS - 1)]
+"""Where each bucket ends and the next begins, in seconds."""
 
 
 class Latencies:
@@ -33,8 +35,7 @@ class Latencies:
         """Count a duration; O(1)."""
         self.count += 1
         self.seconds += seconds
-        number = 0 if seconds < SHORTEST else int(PER_DOUBLING * log2(seconds / SHORTEST)) + 1
-        self._buckets[min(number, BUCKETS - 1)] += 1
+        self._buckets[bisect_right(_BOUNDS, seconds)] += 1
 
     def percentile(self, share: float) -> float | None:
         """Return the duration in seconds that a share of all, from 0 to 1, did not exceed; None if there are none."""

@@ -63,6 +63,12 @@ def request_measurements(db: Database) -> RequestMeasurements | None:
     return measurements
 
 
+def measurements_for(db: Database) -> RequestMeasurements:
+    """Return the same, begun if nothing counts them yet: for a middleware that does."""
+    measurements: RequestMeasurements = vars(db).setdefault("_request_measurements", RequestMeasurements())
+    return measurements
+
+
 class RequestMeter:
     """ASGI middleware that counts requests for `monitoring_router(db)`: `app.add_middleware(RequestMeter, db=db)`.
 
@@ -72,7 +78,7 @@ class RequestMeter:
     def __init__(self, app: ASGIApp, db: Database) -> None:
         """Wrap an application."""
         self.app = app
-        self._measurements: RequestMeasurements = vars(db).setdefault("_request_measurements", RequestMeasurements())
+        self._measurements = measurements_for(db)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and take the time until its answer begins."""
