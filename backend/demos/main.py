@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi import FastAPI
 
@@ -24,6 +25,8 @@ from demos.tracker import seed as tracker_seed
 from demos.tracker.tables import Tracker
 from snaptable import Database, OpenError
 from snaptable.web.server import bind
+
+D = TypeVar("D", bound=Database)
 
 DEMOS = ("lesson", "chat", "tracker")
 DESCRIPTION = "Small applications on snaptable, each with its page and its data, to look at and to copy from."
@@ -66,11 +69,7 @@ def _lesson(options: argparse.Namespace) -> int:
 
 
 def _chat(options: argparse.Namespace) -> int:
-    _make_folder(options.data_dir)
-    with Chat(options.data_dir, banner=False) as db:
-        if not db.conversations.count():
-            chat_seed.seed(db)
-        counts = _counts(db)
+    counts = _filled(options, Chat(options.data_dir, banner=False), "conversations", chat_seed.seed)
     if options.command == "seed":
         sys.stdout.write(f"{options.data_dir}: {counts}\n")
         return 0
@@ -86,21 +85,22 @@ def _chat(options: argparse.Namespace) -> int:
         return supervise(serve, listener, partial(between, options.data_dir.resolve()))
 
 
-def _counts(db: Database) -> str:
-    return ", ".join(f"{number} {name}" for name, number in db.status().rows.items())
-
-
 def _tracker(options: argparse.Namespace) -> int:
-    _make_folder(options.data_dir)
-    with Tracker(options.data_dir, banner=False) as db:
-        if not db.users.count():
-            tracker_seed.seed(db)
-        counts = _counts(db)
+    counts = _filled(options, Tracker(options.data_dir, banner=False), "users", tracker_seed.seed)
     if options.command == "seed":
         sys.stdout.write(f"{options.data_dir}: {counts}\n")
         return 0
     _serve(options, lambda: tracker.create_app(options.data_dir, banner=False), f"The tracker has {counts}")
     return 0
+
+
+def _filled(options: argparse.Namespace, db: D, first: str, seed: Callable[[D], None]) -> str:
+    """Return how many rows each table has, after rows to begin with were put in if its first table had none."""
+    _make_folder(options.data_dir)
+    with db:
+        if not db.tables[first].count():
+            seed(db)
+        return ", ".join(f"{number} {name}" for name, number in db.status().rows.items())
 
 
 def _make_folder(folder: Path) -> None:

@@ -184,6 +184,15 @@ def asc(column: object) -> Order:
     return as_order(column, descending=False)
 
 
+def is_orderable(column: object) -> bool:
+    """Return whether rows can be ordered by something: it is a column, and its values have an order."""
+    try:
+        as_order(column)
+    except InvalidQuery:
+        return False
+    return True
+
+
 def as_order(column: object, *, descending: bool = False) -> Order:
     """Return a column, or an ordering as it is, as an ordering.
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -63,14 +63,7 @@ class Progress:
 
     def through(self, rows: Iterable[T]) -> Iterator[T]:
         """Yield rows as they are, counting them."""
-        count = 0
-        for row in rows:
-            yield row
-            count += 1
-            if count == STRIDE:
-                self.advance(count)
-                count = 0
-        self.advance(count)
+        return in_strides(rows, self.advance)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,3 +71,15 @@ class Progress:
         """Leave the terminal's line."""
         if self._shown:
             print(file=sys.stderr)  # noqa: T201
+
+
+def in_strides(rows: Iterable[T], take_note: Callable[[int], None]) -> Iterator[T]:
+    """Yield rows as they are, and take note of how many were yielded, some at a time."""
+    count = 0
+    for row in rows:
+        yield row
+        count += 1
+        if count == STRIDE:
+            take_note(count)
+            count = 0
+    take_note(count)

@@ -17,8 +17,9 @@ from markupsafe import Markup
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from snaptable import Database, InvalidQuery, Table, TableSchema, asc, one_of
+from snaptable import Database, Table, TableSchema, one_of
 from snaptable.admin import words
+from snaptable.conditions import is_orderable
 from snaptable.secrets import MASK
 
 LABEL_FIELDS = ("name", "title", "label", "email", "filename")
@@ -97,7 +98,7 @@ def _field(schema: TableSchema, name: str, target: str | None, index: str | None
         is_key=name == schema.key,
         is_set=name in schema.on_update,
         required=info.is_required() and not (name == schema.key and schema.numbered),
-        sortable=name not in schema.secrets and _has_order(column),
+        sortable=name not in schema.secrets and is_orderable(column),
     )
 
 
@@ -119,14 +120,6 @@ def _kind_of(types: Sequence[type]) -> Kind:
 
 def _is_text(kind: type) -> bool:
     return not issubclass(kind, (dict, list, tuple, set, frozenset, BaseModel, int, float)) and kind is not object
-
-
-def _has_order(column: object) -> bool:
-    try:
-        asc(column)
-    except InvalidQuery:
-        return False
-    return True
 
 
 def json_of(row: BaseModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from snaptable.cli.output import Output, plain, quoted, shown
+from snaptable.control.shapes import commit_shape
 from snaptable.history import Change, Commit
 from snaptable.history.moments import spelled
 from snaptable.secrets import MASK
@@ -86,6 +87,16 @@ def write_lines(out: Output, commit: Commit) -> None:
         out.write("\t".join([*head, "", "", "", ""]))
     for change in commit.changes:
         out.write("\t".join([*head, *_parts(change)]))
+
+
+def write_next(out: Output, commit: Commit) -> None:
+    """Write one commit of a list as it comes: as JSON on a line, for people, or between tabs."""
+    if out.as_lines:
+        out.line(commit_shape(commit))
+    elif out.is_terminal:
+        write_commit(out, commit)
+    else:
+        write_lines(out, commit)
 
 
 def _parts(change: Change) -> list[str]:

@@ -13,21 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from snaptable import Query, Table, asc, contains, desc, one_of, starts_with
 from snaptable.cli.common import UsageError
-from snaptable.cli.filters import Filter, Row
+from snaptable.cli.filters import COMPARISONS, Filter, Row
 from snaptable.cli.schema_option import load_schema
 from snaptable.errors import InvalidQuery
 from snaptable.secrets import masked
 
 DEFAULT_LIMIT = 50
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "starts_with": starts_with,
-}
+_OPERATORS: dict[str, Callable[..., Any]] = {**COMPARISONS, "starts_with": starts_with}
 
 
 @dataclass

@@ -22,7 +22,7 @@ _REST_NAMES = {"ne": "!=", "gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
@@ -145,7 +145,7 @@ def _equals(value: Any, text: str) -> bool:
 
 
 def _compares(wanted: Filter, value: Any, text: str) -> bool:
-    compare = _COMPARISONS[wanted.operator]
+    compare = COMPARISONS[wanted.operator]
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _number(text)
         if number is None:

@@ -3,7 +3,7 @@
 from itertools import islice
 
 from snaptable import HistoryGone
-from snaptable.cli.commits_shown import write_commit, write_lines
+from snaptable.cli.commits_shown import write_next
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, UsageError, output
 from snaptable.cli.looking import check_table, key_in, looking_at
 from snaptable.control.shapes import commit_shape
@@ -48,12 +48,7 @@ def run(
             return EXIT_SOUND if some else EXIT_FAILED
         for commit in islice(commits, most or None):
             count += 1
-            if out.as_lines:
-                out.line(commit_shape(commit))
-            elif out.is_terminal:
-                write_commit(out, commit)
-            else:
-                write_lines(out, commit)
+            write_next(out, commit)
         if out.is_terminal and most and next(commits, None) is not None:
             out.say(out.styled(f"The {most} newest; -n shows more.", "dim"))
     return EXIT_SOUND if count else EXIT_FAILED

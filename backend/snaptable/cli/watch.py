@@ -2,7 +2,7 @@
 
 import time
 
-from snaptable.cli.commits_shown import write_commit, write_lines
+from snaptable.cli.commits_shown import write_next
 from snaptable.cli.common import EXIT_SOUND, output
 from snaptable.cli.looking import check_table, looking_at
 from snaptable.cli.output import plain
@@ -30,12 +30,8 @@ def run(*, tables: tuple[str, ...], store: str | None, limit: int | None) -> int
                 count += 1
                 if out.as_json:
                     gathered.append(commit_shape(commit))
-                elif out.as_lines:
-                    out.line(commit_shape(commit))
-                elif out.is_terminal:
-                    write_commit(out, commit)
                 else:
-                    write_lines(out, commit)
+                    write_next(out, commit)
                 sys.stdout.flush()
                 if limit is not None and count >= limit:
                     break

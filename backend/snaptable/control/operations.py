@@ -9,9 +9,10 @@ from typing import Any
 
 from snaptable.attribution import attribution
 from snaptable.control.protocol import InvalidRequest
-from snaptable.control.shapes import Shape, change_shape, revert_shape
+from snaptable.control.shapes import change_shape, revert_shape
 from snaptable.database import Database
 from snaptable.history import Moment, Purged
+from snaptable.history.shapes import Shape
 from snaptable.interchange import ImportPlan, Record, plan_import
 from snaptable.query import Query
 

@@ -1,40 +1,25 @@
 """Changes, commits and conflicts as JSON objects: in the command's documents, and over the socket."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from snaptable.errors import Conflict
-from snaptable.history.moments import spelled
+from snaptable.history import shapes
 from snaptable.history.records import Change, Commit, Revert
-from snaptable.values.row_lines import Key
+from snaptable.history.shapes import Shape, key_shape
 
-Shape = dict[str, Any]
 MOST_CHANGES = 1000
 """Changes of a revert that are told; all are counted."""
 
 
-def key_shape(key: Key) -> str | int:
-    """Return a key as JSON has it."""
-    return key if isinstance(key, int) else str(key)
-
-
 def change_shape(change: Change) -> Shape:
-    """Return a change as the feed has it."""
-    shape: Shape = {"table": change.table, "key": key_shape(change.key), "kind": change.kind}
-    shape |= {"before": change.before, "after": change.after}
+    """Return a change as a JSON object, and whether it was purged."""
+    shape = shapes.change_shape(change, change.kind, change.before, change.after)
     return shape | ({"purged": True} if change.purged else {})
 
 
 def commit_shape(commit: Commit) -> Shape:
-    """Return a commit as the feed has it, and what it undid or migrated."""
-    shape: Shape = {
-        "sequence": commit.sequence,
-        "at": spelled(commit.at),
-        "actor": commit.actor,
-        "note": commit.note,
-        "via": commit.via,
-        "changes": [change_shape(change) for change in commit.changes],
-    }
+    """Return a commit as a JSON object, and what it undid or migrated."""
+    shape = shapes.commit_shape(commit, [change_shape(change) for change in commit.changes])
     if commit.undoes:
         shape["undoes"] = list(commit.undoes)
     if commit.migrations:
@@ -44,10 +29,10 @@ def commit_shape(commit: Commit) -> Shape:
 
 def conflict_shape(conflict: Conflict) -> Shape:
     """Return what is in the way of an undo."""
-    other = None if conflict.other is None else [conflict.other[0], key_shape(conflict.other[1])]  # type: ignore[arg-type]
+    other = None if conflict.other is None else [conflict.other[0], key_shape(conflict.other[1])]
     return {
         "table": conflict.table,
-        "key": key_shape(conflict.key),  # type: ignore[arg-type]
+        "key": key_shape(conflict.key),
         "field": conflict.field,
         "kind": conflict.kind,
         "then": _plain(conflict.then),

@@ -2,10 +2,9 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -14,19 +13,15 @@ from snaptable.database import Database
 from snaptable.errors import DatabaseClosed, InterchangeError
 from snaptable.history.moments import Moment
 from snaptable.interchange.cells import fields_of
-from snaptable.interchange.csv_files import csv_lines
-from snaptable.interchange.formats import Format, checked_format, format_of
-from snaptable.interchange.json_files import array_lines, tables_lines, tinydb_lines
-from snaptable.interchange.sqlite_files import write_sqlite
+from snaptable.interchange.formats import checked_format, format_of
+from snaptable.interchange.sqlite_files import SqlValue
+from snaptable.interchange.writing import CHUNK, SINGLE, file_lines, write_file
 from snaptable.query import Query
 from snaptable.schema import TableSchema
 from snaptable.secrets import masked
 from snaptable.table import Table
 
 Source = Table[Any] | Query[Any] | Database
-CHUNK: Final = 1 << 16
-_SINGLE: Final = ("jsonl", "csv")
-"""Formats of one table."""
 
 
 def export(
@@ -72,26 +67,9 @@ def export(
     if file.exists() and not overwrite:
         raise InterchangeError(f"{file} is there already")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        return write_file(file, export_bytes(source, asked, at=at, reveal=reveal), overwrite=overwrite)
     except OSError as error:
         raise InterchangeError(f"{file} can't be written: {error.strerror or error}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for chunk in export_bytes(source, asked, at=at, reveal=reveal):
-                out.write(chunk)
-            out.flush()
-            os.fsync(out.fileno())
-        size = temporary.stat().st_size
-        if overwrite:
-            temporary.replace(file)
-        else:
-            os.link(temporary, file)
-    except OSError as error:
-        raise InterchangeError(f"{file} can't be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return size
 
 
 def export_bytes(
@@ -111,9 +89,9 @@ def export_bytes(
     if asked == "snapshot":
         raise ValueError("a snapshot is a file of the store; write a backup instead")
     tables = _tables_of(source, at, reveal=reveal)
-    if asked in _SINGLE and len(tables) != 1:
+    if asked in SINGLE and len(tables) != 1:
         raise InterchangeError(f"{asked} holds one table; export one, or choose json or sqlite")
-    return _chunked(_lines(tables, asked, several=isinstance(source, Database)))
+    return _chunked(file_lines(tables, asked, is_single=not isinstance(source, Database)))
 
 
 class _Rows:
@@ -122,7 +100,17 @@ class _Rows:
     def __init__(self, schema: TableSchema, rows: list[BaseModel], *, reveal: bool) -> None:
         self.name, self.rows = schema.name, rows
         self._codec, self._secrets = schema.derive(Codec), frozenset() if reveal else schema.secrets
-        self.fields = fields_of(schema)
+        self._fields = fields_of(schema)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its fields."""
+        return list(self._fields)
+
+    @property
+    def sql_columns(self) -> list[tuple[str, str]]:
+        """The names and types of its columns in sqlite."""
+        return [(name, field.sql_type) for name, field in self._fields.items()]
 
     def json_lines(self) -> Iterator[bytes]:
         """Yield the JSON of each row."""
@@ -140,16 +128,16 @@ class _Rows:
     def cells(self) -> Iterator[list[str | None]]:
         """Yield the CSV cells of each row."""
         for values in self.values():
-            yield [field.to_text(values.get(name)) for name, field in self.fields.items()]
+            yield [field.to_text(values.get(name)) for name, field in self._fields.items()]
 
-    def sql_values(self) -> Iterator[list[Any]]:
+    def sql_values(self) -> Iterator[list[SqlValue]]:
         """Yield what sqlite keeps of each row."""
         for values in self.values():
             yield [
                 values[name]
                 if name in self._secrets and values.get(name) is not None
                 else field.to_sql(values.get(name))
-                for name, field in self.fields.items()
+                for name, field in self._fields.items()
             ]
 
 
@@ -170,38 +158,6 @@ def _tables_of(source: Source, at: Moment | None, *, reveal: bool) -> list[_Rows
     with database.history.at(database.history.sequence) as past:
         kept = [table for table in past.tables.values() if not table.schema.transient]
         return [_Rows(table.schema, table.all(), reveal=reveal) for table in kept]
-
-
-def _lines(tables: list[_Rows], asked: Format, *, several: bool) -> Iterator[bytes]:
-    if asked == "jsonl":
-        for row in tables[0].json_lines():
-            yield row + b"\n"
-    elif asked == "csv":
-        yield from csv_lines(tables[0].fields, tables[0].cells())
-    elif asked == "sqlite":
-        yield from _sqlite_chunks(tables)
-    elif asked == "tinydb":
-        yield from tinydb_lines([(each.name, each.json_lines()) for each in tables])
-    elif asked == "json" and not several:
-        yield from array_lines(tables[0].json_lines())
-        yield b"\n"
-    else:
-        yield from tables_lines([(each.name, each.json_lines()) for each in tables])
-
-
-def _sqlite_chunks(tables: list[_Rows]) -> Iterator[bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "export.sqlite")
-        write_sqlite(
-            path,
-            [
-                (each.name, [(name, field.sql_type) for name, field in each.fields.items()], each.sql_values())
-                for each in tables
-            ],
-        )
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
 
 
 def _chunked(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from snaptable.changes import ChangeRecord, CommitRecord, Insert
+from snaptable.changes import CommitRecord, Insert
 from snaptable.clock import StoreClock
 from snaptable.errors import CorruptJournal, CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import GENESIS, Frame
 from snaptable.storage.journal.reader import Ending
+from snaptable.storage.raw_rows import RawTarget
 from snaptable.storage.recovery import InapplicableChange, RecoveryResult, load_snapshot, recover, replay_commit
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import PAGE_ROWS, Pages, TablePages
@@ -130,8 +131,8 @@ def _empty_pages(path: str, data: bytes) -> Pages:
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class UntypedLoader:
-    """The target of a recovery that has no models."""
+class UntypedLoader(RawTarget):
+    """The target of a recovery that has no models and trusts no line."""
 
     def __init__(self, pages: Pages, progress: OnProgress) -> None:
         """Begin.
@@ -140,7 +141,8 @@ class UntypedLoader:
             pages: filled by recovery; tables that only the journal knows are added to it.
             progress: told the number of bytes done, now and then.
         """
-        self._pages, self._progress = pages, progress
+        super().__init__(pages)
+        self._progress = progress
 
     def load(self, section: snapshot_format.Section) -> list[tuple[bytes, list[str]]]:
         """Return a table's lines as pages, `(bytes, keys)` each; O(n).
@@ -155,15 +157,6 @@ class UntypedLoader:
             pages.append((page, [key for key, _ in page_lines]))
             self._progress(len(page))
         return pages
-
-    def parse_key(self, table: str, text: str, where: str) -> str:  # noqa: ARG002 - nothing is refused
-        """Return the key's text, and add the table if only the journal knows it."""
-        self._pages.tables.setdefault(table, TablePages())
-        return text
-
-    def apply(self, change: ChangeRecord, key: str, where: str) -> ChangeRecord:  # noqa: ARG002 - the text is the key
-        """Return a journalled change as it is."""
-        return change
 
     def finish(self, numbered: Mapping[str, int]) -> None:
         """Check that no key is above the last number that was given out.

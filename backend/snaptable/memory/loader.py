@@ -8,7 +8,7 @@ import gc
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, cast
 
 from pydantic import BaseModel
 
@@ -22,6 +22,7 @@ from snaptable.values import core_schemas
 from snaptable.values.bulk_validator import Intern
 from snaptable.values.row_lines import (
     Key,
+    Lines,
     encode_line,
     find_line,
     join_lines,
@@ -37,28 +38,6 @@ READING_SHARE = 0.8
 """What reading is of the time of loading, for the progress bar; the rest is building indexes."""
 Page = tuple[bytes, list[Key]]
 """Some lines of a table, joined, and their keys."""
-
-
-class Lines(Protocol):
-    """The lines of one table, as a snapshot holds them."""
-
-    @property
-    def path(self) -> str:
-        """The file's path, for messages."""
-
-    @property
-    def table(self) -> str:
-        """The table's name."""
-
-    @property
-    def speller(self) -> str:
-        """What wrote them, if that is known and nothing changed them since; else ""."""
-
-    def pages(self) -> Iterator[tuple[int, bytes]]:
-        """Yield its lines, joined, some at a time, each with its offset in the file."""
-
-    def line_at(self, offset: int) -> int:
-        """Return the line of an offset of the file, counted from 1; O(n)."""
 
 
 class Interned(dict[str, str]):

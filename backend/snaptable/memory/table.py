@@ -5,21 +5,19 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
-from time import perf_counter
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
 from snaptable.column_expression import Expression
 from snaptable.contract import Join, Page, Plan, QueryObserver, Select, TableEngine
-from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery, RowNotFound
-from snaptable.evaluation import violations
+from snaptable.evaluation import slow_queries, violations
 from snaptable.evaluation.aggregation import GroupRow
 from snaptable.evaluation.expressions import evaluated
 from snaptable.evaluation.filters import Values
-from snaptable.evaluation.ordering import complete
+from snaptable.evaluation.pages import Pages
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.point_lookup import Get, reader_get
@@ -59,7 +57,7 @@ class MemoryTable:
         self._prepared = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._prepare)
         self._entries: dict[PredicateTemplates, Entry] = {}
         """What gives the rows, by the conditions of the queries that are answered by one look into a hash table."""
-        self._cursors = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._make_cursors)
+        self._pages = Pages(table.codec, lambda wanted: self._select(wanted))  # which `observe` may replace
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,34 +130,14 @@ class MemoryTable:
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[BaseModel]:
         """Return a page of a query's rows in a total order."""
-        rows, next_cursor = self._page(wanted, limit, after)
+        rows, next_cursor = self._pages.rows(wanted, limit, after)
         return Page(self._shared(rows), next_cursor)
 
     def page_json(
         self, wanted: Select, limit: int, after: str | None, max_bytes: int | None = None
     ) -> tuple[bytes, str | None]:
         """Return the same page as a JSON array of its rows: no copies, for bytes can't change the store."""
-        rows, next_cursor = self._page(wanted, limit, after)
-        if max_bytes is None:
-            return self._table.codec.array_json(rows), next_cursor
-        array, count = self._table.codec.array_json_within(rows, max_bytes)
-        if count < len(rows):
-            next_cursor = self._cursors(wanted.where, wanted.order).encode(wanted.values, rows[count - 1])
-        return array, next_cursor
-
-    def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
-        cursors = self._cursors(wanted.where, wanted.order)
-        position = None if after is None else cursors.decode(wanted.values, after)
-        rows = self._select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position, wanted.keep))
-        next_cursor = None
-        if len(rows) > limit:
-            del rows[limit:]
-            next_cursor = cursors.encode(wanted.values, rows[-1])
-        return rows, next_cursor
-
-    def _make_cursors(self, where: PredicateTemplates, order: tuple[Order, ...]) -> Cursors:
-        schema = self._table.schema
-        return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))
+        return self._pages.json(wanted, limit, after, max_bytes)
 
     def _select(self, wanted: Select) -> list[BaseModel]:
         if wanted.keep is not None:
@@ -215,39 +193,13 @@ class MemoryTable:
     # ── observing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def observe(self, observer: QueryObserver | None) -> None:
-        """Tell an observer of slow queries from now on, or nobody.
-
-        The measured methods take the place of the class's own in this object, so that they cost nothing without one.
-        """
-        for name in ("_select", "count", "aggregate"):
-            self.__dict__.pop(name, None)
-        if observer is not None:
-            measured = {
-                "_select": self._measured(observer, self._select, self.explain),
-                "count": self._measured(observer, self.count, self.explain),
-                "aggregate": self._measured(observer, self.aggregate, self.explain_aggregate),
-            }
-            self.__dict__.update(measured)
-
-    def _measured(
-        self,
-        observer: QueryObserver,
-        ask: Callable[Concatenate[Select, P], T],
-        explain: Callable[Concatenate[Select, P], Plan],
-    ) -> Callable[Concatenate[Select, P], T]:
-        """Return a method that tells the observer if it took long; 0.5 µs a call."""
-        name, slow_seconds = self._table.name, observer.slow_seconds
-
-        def measured(wanted: Select, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            """Ask, and tell if it took long."""
-            begun = perf_counter()
-            answer = ask(wanted, *args, **kwargs)
-            seconds = perf_counter() - begun
-            if seconds >= slow_seconds:
-                observer.slow(name, wanted, seconds, lambda: explain(wanted, *args, **kwargs))
-            return answer
-
-        return measured
+        """Tell an observer of slow queries from now on, or nobody."""
+        explains: dict[str, Callable[..., Plan]] = {
+            "_select": self.explain,
+            "count": self.explain,
+            "aggregate": self.explain_aggregate,
+        }
+        slow_queries.observe(self, self._table.name, observer, explains)
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 

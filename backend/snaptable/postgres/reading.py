@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
@@ -10,19 +9,16 @@ from pydantic import BaseModel
 from snaptable.aggregates import Grouping
 from snaptable.columns import INSERTED
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
-from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader
-from snaptable.evaluation.ordering import complete
+from snaptable.evaluation.pages import Pages
 from snaptable.postgres.queries import plans, times
 from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Params, Records
 from snaptable.postgres.transaction import Transaction
-from snaptable.predicates import Order, PredicateTemplates
 
 T = TypeVar("T")
-MAX_PREPARED_CURSORS = 512
 
 
 class Core(Protocol):
@@ -48,7 +44,7 @@ class TableReader:
         self._core = core
         self._rows = rows
         self._fetch = core.fetch
-        self._cursors = lru_cache(maxsize=MAX_PREPARED_CURSORS)(self._make_cursors)
+        self._pages = Pages(rows.codec, lambda wanted: self.select(wanted))  # which `observe` may replace
 
     def get(self, key: object, /) -> BaseModel | None:
         """Return the row of a key, or None; one round trip."""
@@ -140,30 +136,10 @@ class TableReader:
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[BaseModel]:
         """Return a page of a query's rows in a total order."""
-        return Page(*self._page(wanted, limit, after))
+        return Page(*self._pages.rows(wanted, limit, after))
 
     def page_json(
         self, wanted: Select, limit: int, after: str | None, max_bytes: int | None = None
     ) -> tuple[bytes, str | None]:
         """Return the same page as a JSON array of its rows."""
-        rows, next_cursor = self._page(wanted, limit, after)
-        if max_bytes is None:
-            return self._rows.codec.array_json(rows), next_cursor
-        array, count = self._rows.codec.array_json_within(rows, max_bytes)
-        if count < len(rows):
-            next_cursor = self._cursors(wanted.where, wanted.order).encode(wanted.values, rows[count - 1])
-        return array, next_cursor
-
-    def _page(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
-        cursors = self._cursors(wanted.where, wanted.order)
-        position = None if after is None else cursors.decode(wanted.values, after)
-        rows = self.select(Select(wanted.where, wanted.values, cursors.order, limit + 1, 0, position, wanted.keep))
-        next_cursor = None
-        if len(rows) > limit:
-            del rows[limit:]
-            next_cursor = cursors.encode(wanted.values, rows[-1])
-        return rows, next_cursor
-
-    def _make_cursors(self, where: PredicateTemplates, order: tuple[Order, ...]) -> Cursors:
-        schema = self._rows.schema
-        return Cursors(schema.name, where, complete(order, schema.columns[schema.key]))
+        return self._pages.json(wanted, limit, after, max_bytes)

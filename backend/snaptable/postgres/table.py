@@ -1,8 +1,7 @@
 """The operations of one table on PostgreSQL; `snaptable.table.Table` is what users see of it."""
 
 from collections.abc import Callable, Iterable
-from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -10,7 +9,7 @@ from snaptable.codec import FieldValues
 from snaptable.column_expression import Expression
 from snaptable.contract import Plan, QueryObserver, Select
 from snaptable.errors import RowNotFound
-from snaptable.evaluation import violations
+from snaptable.evaluation import slow_queries, violations
 from snaptable.evaluation.expressions import evaluated
 from snaptable.postgres import constraints
 from snaptable.postgres.reading import TableReader
@@ -207,28 +206,9 @@ class PostgresTable(TableReader):
 
     def observe(self, observer: QueryObserver | None) -> None:
         """Tell an observer of slow queries from now on, or nobody."""
-        for name in ("select", "count", "aggregate"):
-            self.__dict__.pop(name, None)
-        if observer is not None:
-            measured = {
-                "select": self._measured(observer, self.select, self.explain),
-                "count": self._measured(observer, self.count, self.explain),
-                "aggregate": self._measured(observer, self.aggregate, self.explain_aggregate),
-            }
-            self.__dict__.update(measured)
-
-    def _measured(
-        self, observer: QueryObserver, ask: Callable[..., Any], explain: Callable[..., Plan]
-    ) -> Callable[..., Any]:
-        """Return a method that tells the observer if it took long."""
-
-        def measured(wanted: Select, /, *args: Any) -> Any:
-            """Ask, and tell if it took long."""
-            begun = perf_counter()
-            answer = ask(wanted, *args)
-            seconds = perf_counter() - begun
-            if seconds >= observer.slow_seconds:
-                observer.slow(self._rows.name, wanted, seconds, lambda: explain(wanted, *args))
-            return answer
-
-        return measured
+        explains: dict[str, Callable[..., Plan]] = {
+            "select": self.explain,
+            "count": self.explain,
+            "aggregate": self.explain_aggregate,
+        }
+        slow_queries.observe(self, self._rows.name, observer, explains)

@@ -21,10 +21,11 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.legacy import LegacyImportTarget
-from snaptable.storage.raw_rows import RawTables, RawTarget, TableLines, UnwritableRow, changes_between
+from snaptable.storage.raw_rows import RawTables, RawTarget, UnwritableRow, changes_between
 from snaptable.storage.recovery import RecoveryResult, recover
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
+from snaptable.values.row_lines import Lines
 
 _PLACE = re.compile(r"([^\W\d]\w*)(?:\[(['\"]?)(.*?)\2\])?", re.DOTALL)
 """How what is wrong with a row begins: its table, and its key."""
@@ -86,7 +87,7 @@ class MigrationTarget(LegacyImportTarget, Protocol):
     def fill_ins(self) -> dict[tuple[str, Key], FillIn]:
         """The rows that are not what their files say, by table and key."""
 
-    def load(self, lines: TableLines, /) -> Iterable[tuple[bytes, list[Key]]]:
+    def load(self, lines: Lines, /) -> Iterable[tuple[bytes, list[Key]]]:
         """Load a table's lines; yield them as pages, bytes and keys of each."""
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
@@ -26,28 +26,6 @@ _LINE_START = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+": ')
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 
 
-class TableLines(Protocol):
-    """The lines of one table, to be loaded into models."""
-
-    @property
-    def path(self) -> str:
-        """The file's path, for messages."""
-
-    @property
-    def table(self) -> str:
-        """The table's name."""
-
-    @property
-    def speller(self) -> str:
-        """What wrote them, if that is known and nothing changed them since; else ""."""
-
-    def pages(self) -> Iterator[tuple[int, bytes]]:
-        """Yield its lines, joined, some at a time, each with its offset in the file, 0 if they are in none."""
-
-    def line_at(self, offset: int) -> int:
-        """Return the line of an offset of the file, 0 if they are in none."""
-
-
 class RawTarget:
     """The target of a recovery that makes no rows: the pages of recovery are all there is."""
 
@@ -55,7 +33,7 @@ class RawTarget:
         """Take the pages that recovery fills; tables that only the journal knows are added to them."""
         self._pages = pages
 
-    def load(self, section: Section) -> Iterator[tuple[bytes, list[str]]]:
+    def load(self, section: Section) -> Iterable[tuple[bytes, list[str]]]:
         """Yield a table's lines as pages, with the keys of each; O(n), in C.
 
         Raises:

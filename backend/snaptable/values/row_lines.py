@@ -9,6 +9,7 @@ are joined by `SEPARATOR`. So `\n"<key>": ` stands in joined lines exactly once,
     encode   row_json, key_json, line_start, encode_line, encode_lines, join_lines
     split    split_lines, lines_with_offsets, find_line
     match    line_key (does a row's line begin here?), parse_line (strict, with the reason)
+    read     Lines (those of a table, wherever they come from)
 """
 
 import json
@@ -16,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from json.encoder import encode_basestring
+from typing import Protocol
 from uuid import UUID
 
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
@@ -148,3 +150,28 @@ def parse_line(table: str, line: bytes) -> tuple[str, bytes]:
 def _excerpt(data: bytes) -> str:
     text = data[:40].decode("utf-8", "backslashreplace")
     return text + "…" * (len(data) > 40)
+
+
+# ── read ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Lines(Protocol):
+    """The lines of one table, to be loaded into models."""
+
+    @property
+    def path(self) -> str:
+        """The file's path, for messages."""
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+
+    @property
+    def speller(self) -> str:
+        """What wrote them, if that is known and nothing changed them since; else ""."""
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield its lines, joined, some at a time, each with its offset in the file, 0 if they are in none."""
+
+    def line_at(self, offset: int) -> int:
+        """Return the line of an offset of the file, counted from 1, 0 if they are in none; O(n)."""

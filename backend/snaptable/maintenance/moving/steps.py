@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from snaptable.errors import OpenError, SnaptableError
+from snaptable.progress import in_strides
 
 T = TypeVar("T")
 
-STRIDE = 512
-"""Rows that are reported together."""
 MOST_NAMED = 10
 """Rows that can't go, which a refusal names."""
 
@@ -33,14 +32,7 @@ class Report:
 
     def through(self, rows: Iterable[T]) -> Iterator[T]:
         """Yield rows as they are, reporting them."""
-        count = 0
-        for row in rows:
-            yield row
-            count += 1
-            if count == STRIDE:
-                self.done(count)
-                count = 0
-        self.done(count)
+        return in_strides(rows, self.done)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from snaptable import Query, asc, contains
+from snaptable import Query, contains
+from snaptable.conditions import is_orderable
 from snaptable.contract import M
-from snaptable.errors import InvalidQuery
 from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in
@@ -44,7 +44,7 @@ class Lists(Generic[M]):
         self.resource = resource
         options, schema, hidden = resource.options, resource.schema, resource.view.hidden
         filters = readable_fields(resource.table, hidden) if options.filters is None else list(options.filters)
-        sorts = [name for name in filters if _has_order(schema.columns.get(name))]
+        sorts = [name for name in filters if is_orderable(schema.columns.get(name))]
         sorts = sorts if options.sorts is None else list(options.sorts)
         for name in (*filters, *sorts):
             if name in hidden or name not in schema.columns:
@@ -190,14 +190,6 @@ class _Page(Generic[M]):
 
 async def _at_once(work: Any, *arguments: Any) -> Any:
     return work(*arguments)
-
-
-def _has_order(column: object) -> bool:
-    try:
-        asc(column)
-    except InvalidQuery:
-        return False
-    return True
 
 
 def selection_of(given: dict[str, str], allowed: Sequence[str]) -> Selection:

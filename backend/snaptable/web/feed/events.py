@@ -11,8 +11,6 @@ import json
 
 from pydantic_core import to_jsonable_python
 
-from snaptable.history import Change, Commit
-from snaptable.history.moments import spelled
 from snaptable.history.places import Place
 
 _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
@@ -28,26 +26,6 @@ def event(kind: str, data: object, place: Place | None = None) -> bytes:
     if place is not None:
         lines.insert(0, f"id: {place}")
     return "\n".join([*lines, "", ""]).encode()
-
-
-def commit_shape(commit: Commit, changes: list[dict[str, object]]) -> dict[str, object]:
-    """Return a commit as a JSON object, with some of its changes."""
-    return {
-        "sequence": commit.sequence,
-        "at": spelled(commit.at),
-        "actor": commit.actor,
-        "note": commit.note,
-        "via": commit.via,
-        "changes": changes,
-    }
-
-
-def change_shape(
-    change: Change, before: dict[str, object] | None, after: dict[str, object] | None
-) -> dict[str, object]:
-    """Return a change as a JSON object: what it is to somebody who sees these two states of the row."""
-    kind = "insert" if before is None else "delete" if after is None else "replace"
-    return {"table": change.table, "key": change.key, "kind": kind, "before": before, "after": after}
 
 
 def _json(data: object) -> str:

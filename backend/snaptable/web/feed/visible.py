@@ -5,7 +5,8 @@ from typing import Any
 
 from snaptable import Database, HistoryGone
 from snaptable.history import Change, Commit
-from snaptable.web.feed.events import change_shape, commit_shape
+from snaptable.history.records import Kind
+from snaptable.history.shapes import Shape, change_shape, commit_shape
 from snaptable.web.rules import Rules, View, rule_book
 
 Fields = Mapping[str, object]
@@ -61,7 +62,7 @@ class VisibleCommits:
         """Ask the rules anew what the caller may see: they may have looked it up."""
         self._sees = {name: view.shown_to(self.caller) for name, view in self._views.items()}
 
-    def shape(self, commit: Commit) -> dict[str, object] | None:
+    def shape(self, commit: Commit) -> Shape | None:
         """Return a commit as a JSON object with the changes that the caller sees; None if there are none. O(changes).
 
         Raises:
@@ -74,14 +75,15 @@ class VisibleCommits:
         shapes = [shape for change in changes if (shape := self._change(change)) is not None]
         return commit_shape(commit, shapes) if shapes else None
 
-    def _change(self, change: Change) -> dict[str, object] | None:
+    def _change(self, change: Change) -> Shape | None:
         """Return a change as the caller sees it: of two states, those that the caller may see."""
         if change.purged:
             raise HistoryGone(f"a change of {change.table} was erased")
         before, after = (self._seen(change.table, row) for row in (change.before, change.after))
         if before == after:  # unseen both times, or they differ in what is hidden alone
             return None
-        return change_shape(change, before, after)
+        kind: Kind = "insert" if before is None else "delete" if after is None else "replace"
+        return change_shape(change, kind, before, after)
 
     def _seen(self, table: str, row: Fields | None) -> dict[str, object] | None:
         """Return a row's state as the caller sees it, with `••••` for secrets, as history has it; None if unseen."""
