@@ -13,10 +13,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
+
+import psycopg
 
 INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian and its kin install each version."""
@@ -200,6 +202,34 @@ class Server:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
+    def _processes(self) -> dict[int, list[str]]:
+        """Return the server's processes: what /proc says of each behind its name, from its state on; of Linux."""
+        assert self._process is not None
+        found: dict[int, list[str]] = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has ended
+            if self._process.pid in (int(path.parent.name), int(fields[1])):
+                found[int(path.parent.name)] = fields
+        return found
+
+    def processor_time(self) -> float:
+        """Return the seconds of processor that the server's processes have used, ended ones too."""
+        # One that ends between may be in neither: not any more, or not yet among the ended.
+        return max(self._ticks(), self._ticks()) / os.sysconf("SC_CLK_TCK")
+
+    def _ticks(self) -> int:
+        assert self._process is not None
+        own = self._process.pid
+        return sum(sum(map(int, fields[11 : 15 if pid == own else 13])) for pid, fields in self._processes().items())
+
+    def sql(self, statement: str) -> None:
+        """Run a statement as the superuser, by itself."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop: by SIGINT in order, connections are cut; by SIGQUIT at once, and the next start recovers."""
         if self.is_running:
@@ -211,7 +241,10 @@ class Server:
         """Kill the server and every process of it, as the end of a machine would."""
         if self.is_running:
             assert self._process is not None
-            os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own
+            self._process.send_signal(signal.SIGSTOP)  # so that it begins no other process meanwhile
+            for pid in self._processes():  # each has a session of its own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait(STOP_SECONDS)
 
     def standby(self, **settings: str) -> "Server":

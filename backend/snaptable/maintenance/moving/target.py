@@ -1,11 +1,13 @@
 """The PostgreSQL database that a move fills: the same tables as the engine makes, but their indexes after the rows."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
+from typing import Any
 
-from psycopg import Error
+from psycopg import Cursor, Error
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
@@ -19,7 +21,7 @@ from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_re
 from snaptable.postgres.layout.names import COMMITS, PLACE, SOURCE, STATE, name_of, quoted
 from snaptable.postgres.layout.packing import Packer
 from snaptable.postgres.opening import made_of
-from snaptable.postgres.server.connections import Connections, Session
+from snaptable.postgres.server.connections import Connections, Session, records_of
 from snaptable.postgres.server.dialect import DIALECTS
 from snaptable.postgres.server.failures import as_own
 
@@ -137,13 +139,22 @@ class Target:
             for statement in table.create_table():
                 self.session.tell(statement)
 
-    def make_indexes(self) -> None:
-        """Make indexes and foreign keys."""
+    def make_orders(self) -> None:
+        """Make the indexes by which rows are read in order."""
         for table in self._tables.values():
-            for statement in table.create_indexes():
-                self.session.tell(statement)
-        for statement in create_references(self._tables, self._tables):
-            self.session.tell(statement)
+            self.session.tell(table.create_order())
+
+    def other_indexes(self) -> Iterator[str]:
+        """Yield the statements that make the other indexes, and the foreign keys."""
+        for table in self._tables.values():
+            for index in table.schema.indexes:
+                yield from table.create_index(index)
+        yield from create_references(self._tables, self._tables)
+
+    def statistics(self) -> Iterator[str]:
+        """Yield the statements that gather statistics, so that the first queries are planned well."""
+        for table in self._tables.values():
+            yield f"analyze {table.table}"
 
     def set_numbers(self, last: Mapping[str, int], counts: Mapping[str, int]) -> None:
         """Let tables go on with the numbers and the places behind the last ones."""
@@ -178,16 +189,27 @@ class Target:
         if sequence:
             self.session.tell(f"select setval(pg_get_serial_sequence('{COMMITS}', 'sequence'), {sequence})")
 
-    def read_rows(self, session: Session, name: str, size: int) -> Iterator[BaseModel]:
-        """Yield the rows of a table as the engine reads them, in order, so many at a time."""
-        columns, table = self.columns[name], self._tables[name].table
-        with session.cursor(f"read_{len(name)}", binary=True) as cursor:
-            cursor.itersize = size
-            cursor.execute(f"select {columns.select_list} from {table} order by {quoted(PLACE)}".encode())
-            for record in cursor:
-                yield columns.row(record)
+    # ── proving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def analyze(self) -> None:
-        """Have statistics gathered, so that the first queries are planned well."""
-        for table in self._tables.values():
-            self.session.tell(f"analyze {table.table}")
+    def pages(self, session: Session, name: str, rows: int, size: int) -> Iterator[Callable[[], list[BaseModel]]]:
+        """Yield the rows of a table in order, `size` at a time: functions that read them as the engine does.
+
+        A page has come when its function is yielded: the connection is free while that is called.
+
+        Args:
+            session: the connection.
+            name: the table.
+            rows: how many it should have; more would be on the last page.
+            size: of a page.
+        """
+        columns, table, place = self.columns[name], self._tables[name].table, quoted(PLACE)
+        for first in range(0, max(rows, 1), size):
+            end = f" and {place} <= {first + size}" if first + size < rows else ""
+            cursor = session.new_reader()
+            sql = f"select {columns.select_list} from {table} where {place} > {first}{end} order by {place}"
+            cursor.execute(sql.encode(), prepare=False)
+            yield partial(_rows_of, cursor, columns)
+
+
+def _rows_of(cursor: "Cursor[tuple[Any, ...]]", columns: StoredColumns) -> list[BaseModel]:
+    return list(map(columns.row, records_of(cursor)))

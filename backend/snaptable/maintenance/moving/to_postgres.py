@@ -1,8 +1,9 @@
 """A directory's rows to PostgreSQL, in one transaction: all of them there, compared, or nothing.
 
 1. Read the directory with its models, and pack every row; one that PostgreSQL has no place for ends it here.
-2. In one transaction, the target empty: tables → COPY → indexes and foreign keys → numbers → the place in the source.
-3. Read every row back, as the engine does, and compare its JSON with the source's line.
+2. In one transaction, the target empty: tables → COPY → numbers → the place in the source.
+3. Read every row back, as the engine does, and compare its JSON with the source's line; meanwhile the server makes
+   indexes and foreign keys.
 4. Commit.
 
 Whatever ends it before step 4 leaves nothing: it is begun again from the start.
@@ -13,12 +14,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import IO
 
 from psycopg import Error
+from pydantic import BaseModel
 
 from snaptable.database import Database
+from snaptable.maintenance.moving.beside import Beside
 from snaptable.maintenance.moving.source import Source, SourceTable, opened_source
 from snaptable.maintenance.moving.steps import MOST_NAMED, Moved, MoveRefused, NotProved, Report
 from snaptable.maintenance.moving.target import Target
@@ -28,8 +32,11 @@ from snaptable.postgres.server.connections import Session
 
 SPOOL_BYTES = 256 << 20
 """Packed rows that are kept in memory until all of them are packed; more go to a temporary file."""
-FETCH_ROWS = 5000
-"""Rows that are read back at a time."""
+MOST_FETCHED = 20_000
+FETCHED_BYTES = 32 << 20
+"""Rows that are read back at a time: at most, and of about so many bytes together."""
+COMPARED = 1000
+"""Rows whose JSON is compared together."""
 
 
 def to_postgres(
@@ -88,22 +95,28 @@ def _packed_rows(packer: Packer, name: str, table: SourceTable, report: Report, 
 def _carry_over(source: Source, target: Target, packed: Mapping[str, "IO[bytes]"], report: Report) -> None:
     with target.transaction() as session:
         # 2. Everything there.
-        target.lock_empty()
-        target.make_tables()
-        for name, spool in packed.items():
-            report.step(f"copying {name}", len(source.tables[name].rows))
-            _copy(session, target, name, spool)
-            report.done(len(source.tables[name].rows))
-        report.step("making indexes and foreign keys")
-        target.make_indexes()
-        target.set_numbers({name: table.last_number for name, table in source.tables.items()}, source.counts)
-        target.write_state(source)
+        _fill(session, source, target, packed, report)
         # 3. And as it was.
-        for name, table in source.tables.items():
-            report.step(f"comparing {name}", len(table.rows))
-            _prove(session, target, name, table, report)
-    report.step("gathering statistics")
-    target.analyze()
+        report.step("making indexes and foreign keys")
+        target.make_orders()
+        with Beside(session, chain(target.other_indexes(), target.statistics())) as beside:
+            for name, table in source.tables.items():
+                report.step(f"comparing {name}", len(table.rows))
+                size = max(1, min(MOST_FETCHED, FETCHED_BYTES * len(table.rows) // max(1, packed[name].tell())))
+                _prove(beside, target, name, table, size, report)
+            report.step("gathering statistics")
+            beside.finish()
+
+
+def _fill(session: Session, source: Source, target: Target, packed: Mapping[str, "IO[bytes]"], report: Report) -> None:
+    target.lock_empty()
+    target.make_tables()
+    for name, spool in packed.items():
+        report.step(f"copying {name}", len(source.tables[name].rows))
+        _copy(session, target, name, spool)
+        report.done(len(source.tables[name].rows))
+    target.set_numbers({name: table.last_number for name, table in source.tables.items()}, source.counts)
+    target.write_state(source)
 
 
 def _copy(session: Session, target: Target, name: str, spool: "IO[bytes]") -> None:
@@ -113,22 +126,32 @@ def _copy(session: Session, target: Target, name: str, spool: "IO[bytes]") -> No
             copy.write(data)
 
 
-def _prove(session: Session, target: Target, name: str, table: SourceTable, report: Report) -> None:
+def _prove(beside: Beside, target: Target, name: str, table: SourceTable, size: int, report: Report) -> None:
     """Compare every row as the server gives it back with the source's, in order.
 
     Raises:
         NotProved: one differs, is missing, or too many.
     """
-    rows = iter(table.rows.items())
-    dump = table.codec.dump
-    count = 0
-    for found in report.through(target.read_rows(session, name, FETCH_ROWS)):
-        key, row = next(rows, (None, None))
-        if row is None or dump(found) != dump(row):
-            raise NotProved(f"{name}[{key!r}] came back otherwise than it was sent; nothing was moved")
-        count += 1
+    rows, count = iter(table.rows.values()), 0
+    for page in target.pages(beside.session, name, len(table.rows), size):
+        with beside.going_on():
+            found = page()
+            for place in range(0, len(found), COMPARED):
+                _compare(table, found[place : place + COMPARED], list(islice(rows, COMPARED)))
+                report.done(min(COMPARED, len(found) - place))
+            count += len(found)
     if count != len(table.rows):
         raise NotProved(f"{len(table.rows):,} rows of {name} were sent and {count:,} came back; nothing was moved")
+
+
+def _compare(table: SourceTable, found: list[BaseModel], sent: list[BaseModel]) -> None:
+    codec = table.codec
+    if len(found) == len(sent) and codec.dump_all(found) == codec.dump_all(sent):
+        return
+    for one, other in zip_longest(sent, found):
+        if one is None or other is None or codec.dump(one) != codec.dump(other):
+            key = getattr(one or other, codec.key)
+            raise NotProved(f"{codec.table}[{key!r}] came back otherwise than it was sent; nothing was moved")
 
 
 def _copy_folders(source: Source, target: Path, names: tuple[str, ...], report: Report) -> int:

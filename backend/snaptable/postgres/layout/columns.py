@@ -155,12 +155,22 @@ class StoredColumn:
 
     def to_json(self, value: object) -> bytes:
         """Return the JSON of a value."""
-        return self.adapter.dump_json(value, round_trip=True, by_alias=False)
+        return self._to_json(value, round_trip=True, by_alias=False)
+
+    @cached_property
+    def _to_json(self) -> Callable[..., bytes]:
+        return (
+            self.adapter.serializer.to_json
+        )  # without the adapter's own function around it, which costs as much again
 
     def from_json(self, text: bytes | str) -> Any:
         """Return the value that a JSON text holds."""
-        value = self.adapter.validate_json(text, by_alias=False, by_name=True)
+        value = self._read_json(text, by_alias=False, by_name=True)
         return normal_datetime(value) if isinstance(value, datetime) else value
+
+    @cached_property
+    def _read_json(self) -> Callable[..., Any]:
+        return self.adapter.validator.validate_json
 
 
 def plain_text(text: str) -> str:
@@ -169,6 +179,8 @@ def plain_text(text: str) -> str:
 
 
 def _is_utc(moment: datetime) -> bool:
+    if moment.tzinfo is UTC:
+        return True
     try:
         return moment.utcoffset() == _UTC_OFFSET and moment.astimezone(UTC) is not None
     except OverflowError:
@@ -326,8 +338,6 @@ class StoredColumns:
         self.targets += [(column.twin, "bool") for column in self.twins]
         self.targets += [(quoted("_exact"), dialect.json)]
         self.select_list = ", ".join(name for name, _ in self.targets)
-        self._names = tuple(self.by_name)
-        self._loads = [(name, column.load) for name, column in self.by_name.items() if column.load is not None]
 
     @property
     def key(self) -> StoredColumn:
@@ -369,17 +379,33 @@ class StoredColumns:
         exact = record[-1]
         if self.keeps_image and exact is not None:
             return self.codec.decode(exact)
-        values: dict[str, Any] = dict(zip(self._names, record, strict=False))
-        for name, load in self._loads:
-            raw = values[name]
-            if raw is not None:
-                values[name] = load(raw)
-        for position, column in enumerate(self.twins, len(self._names)):
-            if record[position] is False:
-                values[column.name] = values[column.name].replace(tzinfo=None)
+        values = self._values(*record)
         if exact is not None:
             self._put_exceptions(values, exact)
         return self.codec.assemble(values)
+
+    @cached_property
+    def _values(self) -> Callable[..., dict[str, Any]]:
+        """The function from a record to the values of its fields, but for exceptions.
+
+        It is compiled for the table, as one expression: what is to be done with a value was decided with its column,
+        and most need nothing.
+        """
+        names = [f"v{place}" for place in range(len(self.targets))]
+        scope: dict[str, object] = {}
+        parts = []
+        twins = {column.name: len(self.by_name) + place for place, column in enumerate(self.twins)}
+        for place, (name, column) in enumerate(self.by_name.items()):
+            value = names[place]
+            if column.load is not None:
+                scope[f"load{place}"] = column.load
+                value = f"(None if {value} is None else load{place}({value}))"
+            elif name in twins:
+                value = f"({value}.replace(tzinfo=None) if {names[twins[name]]} is False else {value})"
+            parts.append(f"{name!r}: {value}")
+        source = f"lambda {', '.join(names)}: {{{', '.join(parts)}}}"
+        values: Callable[..., dict[str, Any]] = eval(source, scope)  # noqa: S307 - made of fields' names alone
+        return values
 
     def _put_exceptions(self, values: dict[str, Any], exact: bytes | str) -> None:
         """Put what columns don't give back as it was in the place of what they give, where that is equal."""

@@ -61,7 +61,11 @@ class TableDdl:
         """Yield the statements that make its indexes and unique keys."""
         for index in self.schema.indexes:
             yield from self.create_index(index)
-        yield f"create index {quoted(name_of(self.schema.name, 'place'))} on {self.table} ({quoted(PLACE)})"
+        yield self.create_order()
+
+    def create_order(self) -> str:
+        """Return the statement that makes the index of the order of insertion."""
+        return f"create index {quoted(name_of(self.schema.name, 'place'))} on {self.table} ({quoted(PLACE)})"
 
     def column_lines(self, column: StoredColumn) -> list[str]:
         """Return the definition of a field's columns."""

@@ -9,7 +9,6 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 from psycopg import adapters
@@ -175,58 +174,54 @@ class Packer:
 
     def _compiled(self) -> Callable[[BaseModel, int], bytes]:
         """Return the function for a row: one expression, so that no list of values is made, nor looked through."""
-        scope: dict[str, object] = {"null": NULL, "int8": _int8, "exact": self._exact, "join": b"".join}
+        scope: dict[str, object] = {"null": NULL, "int8": _int8, "join": b"".join, "true": _TRUE, "false": _FALSE}
         parts = []
         for number, (name, column) in enumerate(self.columns.by_name.items()):
-            scope[f"get{number}"], scope[f"pack{number}"] = attrgetter(name), pack_of(column)
-            value = f"get{number}(row)"
+            scope[f"pack{number}"] = pack_of(column)
             if column.nullable:
-                parts.append(f"null if (value := {value}) is None else pack{number}(value)")
+                parts.append(f"null if (value := row[{name!r}]) is None else pack{number}(value)")
             else:
-                parts.append(f"pack{number}({value})")
-        for number, column in enumerate(self.columns.twins):
-            scope[f"twin{number}"] = _twin(column.name)
-            parts.append(f"twin{number}(row)")
+                parts.append(f"pack{number}(row[{name!r}])")
+        for column in self.columns.twins:
+            is_aware = f"false if row[{column.name!r}].tzinfo is None else true"
+            parts.append(f"null if row[{column.name!r}] is None else {is_aware}" if column.nullable else is_aware)
         scope["head"] = struct.pack("!h", len(self.columns.targets) + 1)
         listed = ", ".join(f"({part})" for part in parts)
-        source = f"lambda row, place: join((head, {listed}, exact(row), int8(8, place)))"
-        packed: Callable[[BaseModel, int], bytes] = eval(source, scope)  # noqa: S307 - made of our own names alone
-        return packed
+        source = f"lambda row, exact, place: join((head, {listed}, exact, int8(8, place)))"
+        packed: Callable[[dict[str, Any], bytes, int], bytes] = eval(source, scope)  # noqa: S307 - our own names alone
+        exact = self._exact
+        if exact is None:
+            return lambda row, place: packed(row.__dict__, NULL, place)
+        return lambda row, place: packed(row.__dict__, exact(row), place)
 
     @property
-    def _exact(self) -> Pack:
-        """The function that packs what columns would not give back as it is."""
+    def _exact(self) -> Callable[[BaseModel], bytes] | None:
+        """The function that packs what columns would not give back as it is; None if they give everything."""
         columns = self.columns
         if columns.keeps_image:
             dump = columns.codec.dump
             return lambda row: _bytes(dump(row))
-        # Few families have exceptions at all; a row without any costs a look at each of their columns.
+        # Few families have exceptions at all, and hardly any value of them is one.
         inexact = [column for column in columns.by_name.values() if column.family in ("aware", "moment", "decimal")]
         if not inexact:
-            return lambda _: NULL
-        checks = [(column.name, attrgetter(column.name), column.exception) for column in inexact]
+            return None
+        scope: dict[str, object] = {"usual": (UTC, None), "none": type(None)}
+        tests = []
+        for number, column in enumerate(inexact):
+            scope[f"exception{number}"] = column.exception
+            value = f"row[{column.name!r}]"
+            is_usual = "" if column.family == "decimal" else f"getattr({value}, 'tzinfo', None) not in usual and "
+            tests.append(f"({is_usual}exception{number}({value}) is not None)")
+        has_exceptions: Callable[[dict[str, Any]], bool] = eval(f"lambda row: {' or '.join(tests)}", scope)  # noqa: S307 - as above
 
         def pack(row: BaseModel) -> bytes:
-            found: dict[str, str] = {}
-            for name, get, exception in checks:
-                image = exception(get(row))
-                if image is not None:
-                    found[name] = image.decode()
-            return _bytes(json.dumps(found).encode()) if found else NULL
+            """Return the JSON of the exceptions of a row."""
+            if not has_exceptions(row.__dict__):
+                return NULL
+            images = {column.name: column.exception(row.__dict__[column.name]) for column in inexact}
+            return _bytes(json.dumps({name: image.decode() for name, image in images.items() if image}).encode())
 
         return pack
-
-
-def _twin(name: str) -> Pack:
-    get = attrgetter(name)
-
-    def pack(row: BaseModel) -> bytes:
-        value = get(row)
-        if value is None:
-            return NULL
-        return _TRUE if value.tzinfo is not None else _FALSE
-
-    return pack
 
 
 def blocks(packed: Iterable[bytes]) -> Iterator[bytes]:

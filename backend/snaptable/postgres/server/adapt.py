@@ -1,18 +1,25 @@
 """How psycopg writes and reads values here: whole numbers in one size, JSON as the bytes it is, times in UTC."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg import adapters as usual_adapters
+from psycopg.adapt import Buffer, Dumper, Loader, Transformer
 from psycopg.pq import Format
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+from psycopg.types.string import ByteaBinaryLoader
 
 if TYPE_CHECKING:
+    from psycopg import Cursor
     from psycopg.adapt import AdaptersMap
 
 JSON_OID = 114
+TIMESTAMPTZ_OID = 1184
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """From where PostgreSQL counts microseconds."""
+
+
+_Moments: Any = usual_adapters.get_loader(TIMESTAMPTZ_OID, Format.BINARY)
 
 
 class _OutOfRange:
@@ -55,7 +62,7 @@ class _JsonTextLoader(_JsonBinaryLoader):
 
 
 class _MomentLoader(Loader):
-    """timestamptz as a datetime in UTC, whatever the session's zone."""
+    """timestamptz as a datetime in UTC, whatever the session's zone, and whatever the year."""
 
     format = Format.BINARY
 
@@ -65,6 +72,38 @@ class _MomentLoader(Loader):
             return _EPOCH + timedelta(microseconds=int.from_bytes(data, "big", signed=True))
         except OverflowError:
             return OUT_OF_RANGE
+
+
+class _QuickMoments:
+    """Makes psycopg's own loader of the same: three times as quick, but it raises DataError for a year Python has not.
+
+    It is told of no connection, whose zone it would take. (It can't be subclassed.)
+    """
+
+    format = Format.BINARY
+
+    def __call__(self, oid: int, _: object = None) -> Any:
+        """Return a loader."""
+        return _Moments(oid, None)
+
+
+def register_quick(adapters: "AdaptersMap") -> None:
+    """Adapt a cursor on top of that: quicker, but raising psycopg's DataError for a moment that Python has no year for.
+
+    `reread` then gives what the cursor could not.
+    """
+    quick: Any = _QuickMoments()
+    adapters.register_loader("timestamptz", quick)
+    adapters.register_loader(JSON_OID, ByteaBinaryLoader)
+
+
+def reread(cursor: "Cursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
+    """Return the records of a cursor's result, with `OUT_OF_RANGE` for moments that Python has no year for."""
+    result = cursor.pgresult
+    assert result is not None
+    transformer = Transformer(cursor.connection)
+    transformer.set_pgresult(result, format=Format.BINARY)
+    return list(transformer.load_rows(0, result.ntuples, tuple))
 
 
 def register(adapters: "AdaptersMap") -> None:

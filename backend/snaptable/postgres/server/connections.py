@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
-from psycopg import Connection, Cursor, Error
+from psycopg import Connection, Cursor, DataError, Error
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
@@ -46,16 +46,30 @@ class Session(Connection[tuple[Any, ...]]):
     @cached_property
     def reader(self) -> Cursor[tuple[Any, ...]]:
         """The cursor, which has values in binary."""
-        return self.cursor(binary=True)
+        return self.new_reader()
+
+    def new_reader(self) -> Cursor[tuple[Any, ...]]:
+        """Return another such cursor, whose result stays while other statements are carried out; see `records_of`."""
+        cursor = self.cursor(binary=True)
+        adapt.register_quick(cursor.adapters)
+        return cursor
 
     def ask(self, sql: str, params: Params = None) -> Records:
         """Return the records of a statement; raises psycopg's errors."""
         cursor = self.reader.execute(sql, params)
-        return cursor.fetchall() if cursor.description is not None else []
+        return records_of(cursor) if cursor.description is not None else []
 
     def tell(self, sql: str) -> None:
         """Carry out a statement without parameters that is not worth preparing."""
         self.reader.execute(sql, prepare=False)
+
+
+def records_of(cursor: Cursor[tuple[Any, ...]]) -> Records:
+    """Return the records of a reader's result, which has come already."""
+    try:
+        return cursor.fetchall()
+    except DataError:  # a moment in a year that Python has not
+        return adapt.reread(cursor)
 
 
 class Connections:
