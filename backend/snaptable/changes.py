@@ -4,13 +4,15 @@ Engine-neutral: a row is its JSON, on one line, as the codec wrote it. None of t
 are not frozen because a frozen dataclass takes three times as long to make, and each commit makes two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 from snaptable.attribution import Attribution
 
+Kind = Literal["insert", "replace", "delete"]
 Key = Any
 """A primary key, or its text if the model is not known: whatever carries changes does not look at it."""
 
@@ -63,10 +65,21 @@ class PurgedChange(Delete):
     Its row is in no state any more: to whoever replays or reverts it, it is a deletion of a row that may be gone.
     """
 
-    kind: Literal["insert", "replace", "delete"] = "delete"
+    kind: Kind = "delete"
 
 
 ChangeRecord = Insert | Replace | Delete
+
+
+class Place(NamedTuple):
+    """Which row a change is of, and what happened to it; not what is in the row."""
+
+    kind: Kind
+    table: str
+    key: str
+    """The key's text."""
+
+
 ErasedKeys = Mapping[str, Mapping[str, int]]
 """What was purged: by table, the digest of each key, and the last commit of which its content was erased."""
 
@@ -128,6 +141,39 @@ class CommitRecord:
     migrations: tuple[str, ...] = ()
     erased: ErasedKeys | None = None
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether another commit says the same, however it is kept."""
+        if not isinstance(other, CommitRecord):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in CommitRecord.__slots__)
+
+    @property
+    def actor(self) -> str | None:
+        """Who made it; None if nothing says so."""
+        return self.attribution.actor if self.attribution is not None else None
+
+    def changes_to(self, table: str, key: str) -> tuple[ChangeRecord, ...]:
+        """Return the changes to the row of a key, given as text."""
+        return tuple([change for change in self.changes if change.table == table and str(change.key) == key])
+
+    def has_table(self, table: str) -> bool:
+        """Return whether it changed a row of a table."""
+        return any(change.table == table for change in self.changes)
+
+    @property
+    def first_table(self) -> str | None:
+        """The table of its first change; None without changes."""
+        return self.changes[0].table if self.changes else None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Which rows it changed, and how."""
+        return tuple([Place(_kind_of(change), change.table, str(change.key)) for change in self.changes])
+
+    def first_changes(self, tables: Collection[str], most: int) -> tuple[ChangeRecord, ...]:
+        """Return its first changes to rows of some tables, at most so many."""
+        return tuple(islice((change for change in self.changes if change.table in tables), most))
+
     @property
     def named_migrations(self) -> tuple[str, ...]:
         """The migrations that it applied, without what was filled in by itself."""
@@ -137,3 +183,9 @@ class CommitRecord:
     def is_automatic(self) -> bool:
         """Whether it is what an opening filled in by itself."""
         return bool(self.migrations) and not self.named_migrations
+
+
+def _kind_of(change: ChangeRecord) -> Kind:
+    if isinstance(change, PurgedChange):
+        return change.kind
+    return "insert" if isinstance(change, Insert) else "delete" if isinstance(change, Delete) else "replace"

@@ -65,7 +65,7 @@ class Activity:
         for commit in history.commits(since=since, until=sequence, limit=MOST_COMMITS):
             if commit.at < begin:
                 break
-            new.append((commit.at, Counter(record.table for record in commit._records)))
+            new.append((commit.at, Counter(place.table for place in commit.places)))
         self._commits.extend(reversed(new))
         while self._commits and self._commits[0][0] < begin:
             self._commits.popleft()

@@ -4,11 +4,10 @@ A commit may hold the rows of a whole import. What a page says of it, it says of
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 
-from snaptable.changes import ChangeRecord, Delete, Insert, PurgedChange
 from snaptable.history import Commit
 
+KINDS = {"insert": "Added", "replace": "Changed", "delete": "Deleted"}
 MOST = 200
 """Changes of a commit that a page shows."""
 
@@ -21,26 +20,18 @@ def shown(commit: Commit, tables: Collection[str], most: int = MOST) -> tuple[Co
         tables: the names of those that are shown.
         most: how many changes.
     """
-    records = tuple(record for record in commit._records if record.table in tables)
-    return replace(commit, _records=records[:most]), len(records)
+    return commit.beginning(tables, most), sum(place.table in tables for place in commit.places)
 
 
 def of_row(commit: Commit, table: str, key: object) -> Commit:
     """Return a commit with its changes to one row alone."""
-    records = tuple(record for record in commit._records if record.table == table and str(record.key) == str(key))
-    return replace(commit, _records=records)
+    return commit.only(table, key)
 
 
 def summary(commit: Commit) -> str:
     """Return what a commit did, in a few words; O(changes), none of which is parsed."""
-    kinds = {_kind(record) for record in commit._records}
-    tables = list(dict.fromkeys(record.table for record in commit._records))
+    kinds = {KINDS[place.kind] for place in commit.places}
+    tables = list(dict.fromkeys(place.table for place in commit.places))
     did = "Took back" if commit.undoes else kinds.pop() if len(kinds) == 1 else "Changed"
-    count = len(commit._records)
+    count = len(commit.places)
     return f"{did} {count:,} row{'' if count == 1 else 's'} of {', '.join(tables[:3])}, #{commit.sequence:,}"
-
-
-def _kind(record: ChangeRecord) -> str:
-    if isinstance(record, PurgedChange):
-        return {"insert": "Added", "delete": "Deleted"}.get(record.kind, "Changed")
-    return "Added" if isinstance(record, Insert) else "Deleted" if isinstance(record, Delete) else "Changed"

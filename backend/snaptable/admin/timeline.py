@@ -76,7 +76,7 @@ class Timeline:
             self._sequences, self._weights, self._times = [], [], []
         for commit in reversed(found):
             self._sequences.append(commit.sequence)
-            self._weights.append(max(1, len(commit._records)))
+            self._weights.append(max(1, len(commit.places)))
             self._times.append(commit.at)
         surplus = len(self._sequences) - 2 * MOST
         if surplus > 0:

@@ -98,9 +98,10 @@ class History(Generic[D]):
         last = source.sequence if until is None else sequence_of(until, source)
         read = source.oldest_first if oldest_first else source.newest_first
         found = read(after, last, None if key is None else str(key))
-        shown = (commit for commit in map(self._shown, found) if not commit.is_hidden)
-        matching = (commit for commit in shown if commit.touches(table, key))
-        return islice((commit for commit in matching if actor is None or commit.actor == actor), limit)
+        # Who made a commit stands at its end, apart from what it changed.
+        named = (timed for timed in found if actor is None or timed.record.actor == actor)
+        shown = (commit for commit in map(self._shown, named) if not commit.is_hidden)
+        return islice((commit for commit in shown if commit.touches(table, key)), limit)
 
     def __iter__(self) -> Iterator[Commit]:
         """Iterate over all commits, the newest first."""

@@ -1,13 +1,12 @@
 """Commit, Change, Diff, Revert: the past as people are shown it."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
 
-from snaptable.changes import ChangeRecord, Delete, Key, PurgedChange, TimedCommit
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Key, Kind, Place, PurgedChange, TimedCommit
 from snaptable.errors import Conflict
 from snaptable.history.rewind import former_row
 from snaptable.schema import TableSchema
@@ -15,7 +14,6 @@ from snaptable.secrets import masked
 
 Fields = dict[str, object]
 """A row as a JSON object."""
-Kind = Literal["insert", "replace", "delete"]
 SIGNS: dict[str, str] = {"insert": "+", "replace": "~", "delete": "-"}
 
 
@@ -105,7 +103,8 @@ class Commit:
         via: by which way; None likewise.
         undoes: the commits that it took back.
         migrations: the migrations that it applied.
-        is_hidden: whether it changed rows of transient tables alone, which have no past.
+
+    What it changed is decoded when it is asked for: a commit may hold the rows of a whole import.
     """
 
     sequence: int
@@ -115,9 +114,10 @@ class Commit:
     via: str | None
     undoes: tuple[int, ...]
     migrations: tuple[str, ...]
-    is_hidden: bool
-    _records: tuple[ChangeRecord, ...]
+    _record: CommitRecord
     _schemas: Mapping[str, TableSchema]
+    _part: tuple[ChangeRecord, ...] | None = None
+    """The changes that are shown of it; None for all."""
 
     @classmethod
     def of(cls, timed: TimedCommit, schemas: Mapping[str, TableSchema]) -> "Commit":
@@ -125,12 +125,41 @@ class Commit:
         record, by = timed.record, timed.record.attribution
         at = datetime.fromisoformat(timed.at)
         actor, note, via = (by.actor, by.note, by.via) if by else (None, None, None)
-        transient = {name for name, schema in schemas.items() if schema.transient}
-        records = tuple([change for change in record.changes if change.table not in transient])
-        hidden = not records and bool(record.changes) and not record.migrations
-        return cls(
-            record.sequence, at, actor, note, via, record.undoes, record.migrations, hidden, records, schemas
-        )  # fmt: skip
+        return cls(record.sequence, at, actor, note, via, record.undoes, record.migrations, record, schemas)
+
+    @cached_property
+    def is_hidden(self) -> bool:
+        """Whether it changed rows of transient tables alone, which have no past."""
+        first = self._record.first_table
+        if first is None or first not in self._transient or self.migrations:
+            return False
+        return all(place.table in self._transient for place in self._record.places)
+
+    @property
+    def _transient(self) -> frozenset[str]:
+        return frozenset([name for name, schema in self._schemas.items() if schema.transient])
+
+    @cached_property
+    def _records(self) -> tuple[ChangeRecord, ...]:
+        if self._part is not None:
+            return self._part
+        transient = self._transient
+        return tuple([change for change in self._record.changes if change.table not in transient])
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Which rows it changed, and how, by the text of their keys; quicker than `changes`, where there are many."""
+        transient = self._transient
+        return tuple([place for place in self._record.places if place.table not in transient])
+
+    def only(self, table: str, key: object) -> "Commit":
+        """Return the commit with its changes to one row alone, which alone are decoded."""
+        return replace(self, _part=self._record.changes_to(table, str(key)))
+
+    def beginning(self, tables: Collection[str], most: int) -> "Commit":
+        """Return the commit with its first changes to rows of some tables alone."""
+        shown = set(tables) - self._transient
+        return replace(self, _part=self._record.first_changes(shown, most))
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
@@ -147,10 +176,10 @@ class Commit:
         return record.table in self._schemas
 
     def touches(self, table: str | None, key: object = None) -> bool:
-        """Return whether it changed a row of a table, or the row of a key there; O(changes)."""
-        return table is None or any(
-            record.table == table and (key is None or str(record.key) == str(key)) for record in self._records
-        )
+        """Return whether it changed a row of a table, or the row of a key there; O(bytes) of a search."""
+        if table is None or key is None:
+            return table is None or self._record.has_table(table)
+        return bool(self._record.changes_to(table, str(key)))
 
     def __str__(self) -> str:
         head = f"#{self.sequence}  {self.at:%Y-%m-%d %H:%M:%S}"
@@ -159,7 +188,7 @@ class Commit:
         return "\n".join([head, *(f"  {change}" for change in self.changes)])
 
     def __repr__(self) -> str:
-        return f"<Commit {self.sequence}: {len(self._records)} changes>"
+        return f"<Commit {self.sequence}: {len(self.places if self._part is None else self._part)} changes>"
 
 
 def _change_of(record: ChangeRecord, schema: TableSchema) -> Change:

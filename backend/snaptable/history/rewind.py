@@ -57,8 +57,11 @@ def touched(
     tables: Collection[str] | None = None,
     *,
     as_written: bool = False,
+    key: object = None,
 ) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
     """Return the oldest and the newest change of each row that changed with after < sequence <= until; O(changes).
+
+    With a `key`, only those of the rows of this key in the tables, of which there must be some.
 
     What an opening filled in by itself is no change, unless `as_written`: seen through today's models the fields were
     there before, with the values that they were given then.
@@ -66,18 +69,25 @@ def touched(
     Raises:
         HistoryGone: commits of that range are gone.
     """
-    return touched_by(complete(source, after, until), tables, as_written=as_written)
+    return touched_by(complete(source, after, until), tables, as_written=as_written, key=key)
 
 
 def touched_by(
-    newest_first: Iterable[CommitRecord], tables: Collection[str] | None, *, as_written: bool = False
+    newest_first: Iterable[CommitRecord],
+    tables: Collection[str] | None,
+    *,
+    as_written: bool = False,
+    key: object = None,
 ) -> dict[RowKey, tuple[ChangeRecord, ChangeRecord]]:
     """Return the oldest and the newest change of each row that some commits changed, as `touched`; O(changes)."""
     oldest: dict[RowKey, ChangeRecord] = {}
     newest: dict[RowKey, ChangeRecord] = {}
     for record in newest_first:
         counts = as_written or not record.is_automatic
-        for change in record.changes:
+        changes: Iterable[ChangeRecord] = record.changes if key is None else ()
+        if key is not None:
+            changes = [change for table in tables or () for change in record.changes_to(table, str(key))]
+        for change in changes:
             if tables is None or change.table in tables:
                 place = (change.table, str(change.key))
                 newest.setdefault(place, change)

@@ -1,8 +1,8 @@
 """Commits and changes as JSON objects: in feeds, over the socket, in the command's documents."""
 
-from snaptable.changes import Key
+from snaptable.changes import Key, Kind
 from snaptable.history.moments import spelled
-from snaptable.history.records import Change, Commit, Fields, Kind
+from snaptable.history.records import Change, Commit, Fields
 
 Shape = dict[str, object]
 

@@ -177,8 +177,8 @@ class Timeline:
     def steps_to(self, sequence: int, names: Mapping[str, TableSchema], key: object) -> list[Step]:
         """Return what makes rows of some tables, or the one of a key, what they were at a commit."""
         engine = self.engine
-        states = touched(engine.commits, sequence, engine.commits.sequence, names)
-        wanted = [place for place in states if key is None or place[1] == str(key)]
+        states = touched(engine.commits, sequence, engine.commits.sequence, names, key=key)
+        wanted = list(states)
         if key is not None and wanted and isinstance(states[wanted[0]][0], PurgedChange):
             table = wanted[0][0]
             raise HistoryPurged(f"{table} {key} was purged: what it was is kept nowhere", table=table, key=key)

@@ -223,9 +223,10 @@ class RawStore:
         source = self.source
         after = source.first if since is None else self.sequence_of(since)
         last = source.sequence if until is None else self.sequence_of(until)
-        shown = (self.shown(timed) for timed in source.newest_first(after, last, key))
+        found = source.newest_first(after, last, key)
+        shown = (self.shown(timed) for timed in found if actor is None or timed.record.actor == actor)
         matching = (commit for commit in shown if not commit.is_hidden and commit.touches(table, key))
-        return islice((commit for commit in matching if actor is None or commit.actor == actor), limit)
+        return islice(matching, limit)
 
     def commit(self, sequence: int) -> Commit | None:
         """Return one commit, None if it isn't kept; O(segment)."""
@@ -233,8 +234,8 @@ class RawStore:
 
     def shown(self, timed: TimedCommit) -> Commit:
         """Return a commit as people see it."""
-        for change in timed.record.changes:
-            self.schema(change.table)
+        for table in {place.table for place in timed.record.places}:
+            self.schema(table)
         return Commit.of(timed, self._schemas)
 
     def schema(self, table: str) -> TableSchema:

@@ -15,6 +15,7 @@ from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import Frame, key_member
 from snaptable.storage.journal.marks import MarkedSegments
+from snaptable.storage.journal.stored_commits import stored_commits
 from snaptable.values.row_lines import Key
 
 RECENT_BYTES = 8 << 20
@@ -126,4 +127,4 @@ class JournalCommits:
 
 def _commits_with(frame: Frame, key: Key | None) -> tuple[CommitRecord, ...]:
     """Return a frame's commits; none, without parsing it, if a key is wanted that stands nowhere in it."""
-    return frame.commits if key is None or key_member(key) in frame.line else ()
+    return stored_commits(frame) if key is None or key_member(key) in frame.line else ()

@@ -93,10 +93,7 @@ def _commits(
         found = resource.database.history.commits(name, key, until=until)
     for commit in found:
         changes = [
-            shown
-            for change in commit.changes
-            if change.table == name and change.key == key
-            for shown in _seen_change(resource, change, is_seen)
+            shown for change in commit.only(name, key).changes for shown in _seen_change(resource, change, is_seen)
         ]
         if changes:
             about = {each: getattr(commit, each) for each in ("sequence", "at", "actor", "note", "via")}
