@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from app import legacy_import
@@ -25,6 +26,9 @@ class Library(Database):
     )
 
     backup_folders: ClassVar[tuple[str, ...]] = (blobs.FOLDER,)
+
+    files_directory: Path | None = None
+    """Where the documents' bytes are, if not beside the rows."""
 
     limits = Limits()
     """What one user may store; the settings say otherwise."""
@@ -50,7 +54,8 @@ class Library(Database):
 
     def check(self) -> list[str]:
         """Return what is wrong, as `Database.check`, and which documents' bytes are missing or damaged; O(bytes)."""
-        if self.directory is None:
+        directory = self.files_directory or self.directory
+        if directory is None:
             return super().check()
         rows = self.documents.where().all()
-        return super().check() + blobs.problems(self.directory, [(row.id, row.sha256, row.size) for row in rows])
+        return super().check() + blobs.problems(directory, [(row.id, row.sha256, row.size) for row in rows])

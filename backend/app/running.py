@@ -8,6 +8,7 @@ from app.resources import Resources
 from app.server import check_tls, serve
 from app.settings import Settings
 from snaptable import BackupError, OpenError, StoreLocked
+from snaptable.storage.disk.files import resolve
 from snaptable.web.server import bind
 
 LOCKED = "one process writes to a directory: run one worker, stop the other process, or take another --data-dir"
@@ -47,6 +48,7 @@ def run_check(settings: Settings) -> int:
     log_to_standard_error(settings.log_format)
     try:
         with Library(settings.database_url or settings.data_dir, read_only=True, banner=False) as db:
+            db.files_directory = resolve(settings.data_dir) if db.is_on_server else db.directory
             problems = db.check()
             documents = db.documents.count()
     except OpenError as error:

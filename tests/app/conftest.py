@@ -1,10 +1,11 @@
 """Fixtures of the backend's tests."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,20 +16,41 @@ from app.api.application import create_app
 from app.settings import Settings
 
 Start = Callable[..., TestClient]
-ON_BOTH = ("test_app_documents",)
-"""Files that the suite runs over PostgreSQL too; SNAPTABLE_APP_ENGINE=postgres runs each file over it."""
+Stored = Callable[[str], list[Json]]
+"""Returns the rows of a table as they are kept."""
+ON_BOTH = (
+    "test_app_account_deletion",
+    "test_app_admin",
+    "test_app_admin_pages",
+    "test_app_auth",
+    "test_app_documents",
+    "test_app_large_deletes",
+    "test_app_lists",
+    "test_app_marks",
+    "test_app_past",
+    "test_app_quotas",
+    "test_app_sessions",
+)
+"""Files that the suite runs over PostgreSQL too; SNAPTABLE_APP_ENGINE=postgres runs each file over it.
 
-OF_A_DIRECTORY = ("test_a_check_verifies_the_bytes", "test_bytes_are_stored_by_hash_beside_the_snapshot")
-"""Tests of the rows' own files, which a server's are not."""
+A test of what a server's database does not have says so by `@pytest.mark.memory_only("reason")`, and runs over the
+files alone, whatever is wanted.
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests over the engine that is wanted, or both."""
     if "engine" in metafunc.fixturenames:
-        wanted = os.environ.get("SNAPTABLE_APP_ENGINE")
-        both = ["memory", "postgres"] if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH else ["memory"]
-        engines = ["memory"] if metafunc.function.__name__ in OF_A_DIRECTORY else [wanted] if wanted else both
-        metafunc.parametrize("engine", engines, indirect=True, scope="session")
+        metafunc.parametrize("engine", _engines(metafunc), indirect=True, scope="session")
+
+
+def _engines(metafunc: pytest.Metafunc) -> list[str]:
+    wanted = os.environ.get("SNAPTABLE_APP_ENGINE")
+    if any(metafunc.definition.iter_markers("memory_only")):
+        return ["memory"]
+    if wanted:
+        return [wanted]
+    return ["memory", "postgres"] if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH else ["memory"]
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +93,20 @@ def start(tmp_path: Path, database: Json) -> Iterator[Start]:
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield start
+
+
+@pytest.fixture
+def stored(engine: str, database: Json, tmp_path: Path) -> Stored:
+    """Give a function that returns the rows of a table as they are kept: in the file, or in the server's table."""
+
+    def stored(table: str) -> list[Json]:
+        if engine == "postgres":
+            schema = stores.schema_of(database["database_url"])
+            records = stores.administer(f'select to_json(each) from {schema}."{table}" each')
+            return [cast(Json, row) for (row,) in records]
+        return list(json.loads((tmp_path / "data" / "db_snapshot.json").read_text())[table].values())
+
+    return stored
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import Api, wait_for
@@ -35,6 +36,7 @@ def test_admins_are_made_and_unmade_and_logins_ended(client: TestClient, ann: Ap
     assert client.get("/admin/users", follow_redirects=False).status_code == 303, "ann is out at once"
 
 
+@pytest.mark.memory_only("a server's database is backed up by its own tools")
 def test_the_backups_of_the_schedule(start: Start, tmp_path: Path) -> None:
     """The page says when backups are made, makes one now, and gives it for the password alone."""
     folder = tmp_path / "backups"

@@ -23,6 +23,8 @@ from snaptable.backup import back_up, backups_in
 from snaptable.maintenance.restore import unpacked
 from snaptable.storage.disk.files import Files
 
+pytestmark = pytest.mark.memory_only("a server's database is backed up by its own tools")
+
 OFTEN = ("--backup-every", "1s", "--backup-keep-last", "2", "--backup-keep-daily", "0", "--backup-keep-weekly", "0",
          "--backup-keep-monthly", "0")  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.app.conftest import Start
+from tests.app.conftest import Start, Stored
 from tests.app.support import Api, Json, check_problem, handwritten_pdf, make_pdf, pointers, wait_for
 
 from app.files.blobs import Blobs
@@ -100,10 +100,13 @@ def test_what_was_verified_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
     store.open(staged.sha256, 5).close()
 
 
-def test_a_check_verifies_the_bytes(ann: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_verifies_the_bytes(
+    ann: Api, tmp_path: Path, database: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ensure that `backend check`, beside a running server, names documents whose bytes are damaged or missing."""
     intact, damaged, missing = (ann.upload(make_pdf(title=title)) for title in ("a", "b", "c"))
     command = ["check", f"--data-dir={tmp_path / 'data'}"]
+    command += [f"--{name.replace('_', '-')}={value}" for name, value in database.items()]
     assert main(command) == 0
     damage(tmp_path / "data" / "blobs" / damaged["sha256"], "flipped")
     (tmp_path / "data" / "blobs" / missing["sha256"]).unlink()
@@ -117,14 +120,14 @@ def test_a_check_verifies_the_bytes(ann: Api, tmp_path: Path, capsys: pytest.Cap
         assert word in line
 
 
-def test_bytes_are_stored_by_hash_beside_the_snapshot(ann: Api, tmp_path: Path) -> None:
+def test_bytes_are_stored_by_hash_beside_the_snapshot(ann: Api, tmp_path: Path, stored: Stored) -> None:
     """Ensure one private file named by the hash, whatever the umask, and nothing of it in the snapshot."""
     document = ann.upload()
     path = tmp_path / "data" / "blobs" / document["sha256"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == document["sha256"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert "%PDF" not in (tmp_path / "data" / "db_snapshot.json").read_text()
+    assert "%PDF" not in json.dumps(stored("documents"))
 
 
 def test_equal_bytes_are_stored_once_and_go_with_the_last_document(

@@ -125,6 +125,7 @@ def test_no_pause_is_as_long_as_the_work(short_turns: None, asked_for: str, requ
     raise AssertionError(f"a pause of {pause:.3f} s in {work:.3f} s")
 
 
+@pytest.mark.memory_only("a server sorts by itself, beside what else it does")
 def test_a_sort_keeps_no_writer_waiting(ann: Api, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure that rows can be changed while a thread sorts, and that the sort has the rows of one state."""
     db = db_of(client)
@@ -150,6 +151,7 @@ def test_a_sort_keeps_no_writer_waiting(ann: Api, client: TestClient, monkeypatc
     assert len(found[0]) == 300
 
 
+@pytest.mark.memory_only("a server sorts by itself, beside what else it does")
 def test_who_asks_for_many_waits_for_their_own(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure that more than a share of sorts of one user is 503 with Retry-After, and plain lists never wait."""
     client = start()
