@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from app import legacy_import
 from app.files import blobs
+from app.shared.tables import SharedTables
 from app.tables import Annotation, Document, Extraction, Session, User
 from app.usage import Limits, Usage
 from snaptable import Database, Index, LegacySnapshot, Table, table
@@ -27,16 +28,23 @@ class Library(Database):
 
     backup_folders: ClassVar[tuple[str, ...]] = (blobs.FOLDER,)
 
-    files_directory: Path | None = None
-    """Where the documents' bytes are, if not beside the rows."""
-
     limits = Limits()
     """What one user may store; the settings say otherwise."""
 
-    @property
+    @cached_property
     def is_on_server(self) -> bool:
         """Whether the rows are on a PostgreSQL server, which code on the event loop asks by `read` and `run` alone."""
         return self.url.startswith(("postgresql:", "postgres:"))
+
+    @cached_property
+    def files_directory(self) -> Path | None:
+        """Where the documents' bytes are, unless that was set: beside the rows."""
+        return self.directory
+
+    @cached_property
+    def shared(self) -> SharedTables | None:
+        """What the processes on one server share besides rows; None in memory, where one is alone."""
+        return SharedTables(self) if self.is_on_server else None
 
     @cached_property
     def usages(self) -> dict[str, Usage]:
@@ -54,7 +62,7 @@ class Library(Database):
 
     def check(self) -> list[str]:
         """Return what is wrong, as `Database.check`, and which documents' bytes are missing or damaged; O(bytes)."""
-        directory = self.files_directory or self.directory
+        directory = self.files_directory
         if directory is None:
             return super().check()
         rows = self.documents.where().all()

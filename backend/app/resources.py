@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
+from app.files.shared_blobs import SharedBlobs
 from app.library import Library
+from app.place import ALONE, Place
 from app.security.events import SecurityEvents
 from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords, bcrypt_cost_of
@@ -21,8 +25,11 @@ from app.services.erasure import Erasure
 from app.services.sessions import SessionTerms
 from app.services.uploads import UploadResources
 from app.settings import Settings
+from app.shared.blob_uses import SharedBlobUses
+from app.shared.counts import SharedCounts
+from app.shared.lease import Lease
 from app.usage import Limits
-from snaptable import SnaptableError, TransactionError, WriteFailed
+from snaptable import PostgresOptions, SnaptableError, WriteFailed
 from snaptable.backup import Keep
 from snaptable.engines import Filesystem
 from snaptable.storage.disk.files import Files, resolve
@@ -31,6 +38,13 @@ RETRY_SECONDS = 5.0
 """Pause between two attempts to make writes work again."""
 SWEEP_SECONDS = 60.0
 """Pause between two looks whether history names less than before, so that bytes can go with it."""
+
+RENEWAL_SECONDS = 3.0
+"""Pause between two renewals of the lease."""
+LOOK_SECONDS = 15.0
+"""Pause between two looks for what other processes left behind when they ended."""
+CONNECTIONS, LEAST_CONNECTIONS = 16, 4
+"""To a server: of all processes together, and of one at least."""
 
 SORTING_PATIENCE = 10.0
 """Seconds that a list waits to be sorted, before it is answered 503."""
@@ -47,14 +61,16 @@ class Resources:
     backups: Backups | None
     """None if the settings name no folder for them."""
 
-    def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
-        """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
+    def __init__(self, settings: Settings, filesystem: Filesystem = Files, place: Place = ALONE) -> None:
+        """Take the settings, what gives the disk for the directory, and which process this is; no I/O is done yet."""
         self.settings = settings
+        self.place = place
         self.db = Library(
             settings.database_url or settings.data_dir,
             fsync=settings.fsync,
             snapshot=settings.snapshot,
             filesystem=filesystem,
+            postgres=PostgresOptions(pool_size=max(LEAST_CONNECTIONS, CONNECTIONS // settings.workers)),
         )
         self.db.limits = Limits(
             documents=settings.quota_documents,
@@ -70,6 +86,10 @@ class Resources:
         self._swept = (0, 0)
         """What `_kept_history` was when the blobs were looked through last."""
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._lease: Lease | None = None
+        """Who does what one process does for all; None where this process is alone."""
+        self._leads = True
+        """Whether this process does."""
 
     def open(self) -> None:
         """Open the database, then what stands beside it; do nothing if it is open.
@@ -89,12 +109,16 @@ class Resources:
         except BaseException:
             self.db.close()
             raise
-        pages = PageCounter(settings.pdf_workers, settings.pdf_seconds, patience=settings.pdf_patience)
+        pages = PageCounter(
+            self.place.share_of(settings.pdf_workers), settings.pdf_seconds, patience=settings.pdf_patience
+        )
         self.uploads = UploadResources(blobs, pages, settings.max_upload)
         self.accounts = AccountResources(
-            _passwords(settings, self.db), _login_limits(settings), _session_terms(settings), SecurityEvents()
+            self._passwords(), _login_limits(settings, self.db), _session_terms(settings), SecurityEvents()
         )
         self.erasure = Erasure(self.db, blobs)
+        if self._lease is not None and self._leads:
+            self.erasure.look()
         self._is_open = True
 
     def _open_blobs(self) -> Blobs:
@@ -107,23 +131,23 @@ class Resources:
             self._temporary = tempfile.TemporaryDirectory(prefix="backend-")
             directory = Path(self._temporary.name)
         files = self._filesystem(directory, fsync=self.settings.fsync)
-        blobs = Blobs(files, self._is_referenced, self.settings.keep_deleted_bytes)
-        blobs.remove_temporary()
-        self._sweep(blobs)
+        blobs = self._shared_blobs(files) if self.db.is_on_server else self._own_blobs(files)
+        if self._leads:
+            blobs.remove_temporary()
+            self._sweep(blobs)
         return blobs
 
-    def _is_referenced(self, sha256: str) -> bool:
-        """Return whether a document has these bytes; also if a server can't say: the next start looks again."""
-        try:
-            return documents.is_referenced(self.db, sha256)
-        except (
-            TransactionError
-        ):  # on an event loop, which this holds for one query: where an upload failed, and the like
-            try:
-                with ThreadPoolExecutor(1) as beside:
-                    return beside.submit(documents.is_referenced, self.db, sha256).result()
-            except SnaptableError:
-                return True
+    def _own_blobs(self, files: Files) -> Blobs:
+        return Blobs(files, partial(documents.is_referenced, self.db), self.settings.keep_deleted_bytes)
+
+    def _shared_blobs(self, files: Files) -> Blobs:
+        """Return the blobs, as far as other processes let them; make the tables that are shared with these."""
+        shared = self.db.shared
+        assert shared is not None  # the rows are on a server
+        shared.make()
+        self._lease = Lease(shared, "tending")
+        self._leads = self._lease.take()
+        return SharedBlobs(files, SharedBlobUses(shared), self.settings.keep_deleted_bytes)
 
     def _sweep(self, blobs: Blobs) -> None:
         """Remove the bytes that neither a document nor history names any more."""
@@ -143,7 +167,7 @@ class Resources:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                if await self.db.read(lambda _: self._kept_history()) != self._swept:
+                if self._leads and await self.db.read(lambda _: self._kept_history()) != self._swept:
                     await asyncio.to_thread(self._sweep, self.uploads.blobs)
             except (SnaptableError, OSError) as error:
                 logger.warning("Bytes that nothing names can't be removed yet: %s", error)
@@ -151,18 +175,34 @@ class Resources:
     async def tend(self) -> None:
         """Do for ever what no request asks for: make writes work again, remove what deleted accounts left, back up."""
         await asyncio.gather(
-            self._retry_writes(),
+            *([self._retry_writes()] if self._lease is None else [self._keep_lease(self._lease)]),
             self._collect_blobs(),
             self.erasure.run(),
             *([self.backups.run()] if self.backups is not None else []),
         )
 
+    async def _keep_lease(self, lease: Lease) -> None:
+        """Be for ever the one process that looks after what all share, or look whether that one has ended."""
+        shared, due = self.db.shared, 0.0
+        assert shared is not None
+        while True:
+            try:
+                self._leads = await asyncio.to_thread(lease.take)
+                if self._leads and time.monotonic() >= due:
+                    due = time.monotonic() + LOOK_SECONDS
+                    await asyncio.to_thread(self.erasure.look)
+                    await asyncio.to_thread(SharedCounts(shared).clear_away)
+            except SnaptableError as error:
+                self._leads = False
+                logger.warning("What one process does for all waits: %s", error)
+            await asyncio.sleep(RENEWAL_SECONDS)
+
     async def _retry_writes(self) -> None:
         """Try for ever, after a failed sync, to make writes work again: a new snapshot in a new file does."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            if not self.db.is_open or self.db.is_on_server:
-                continue  # an admin has it closed and opened again; a server is waited for by each call
+            if not self.db.is_open:
+                continue  # an admin has it closed and opened again
             try:
                 if not self.db.status().writable:
                     await asyncio.to_thread(self.db.persist)
@@ -184,6 +224,7 @@ class Resources:
             self._is_open = False
             self.accounts.passwords.close()
             self.accounts.events.close()
+            self._give_lease_back()
             try:
                 self.db.close()
             except WriteFailed as error:
@@ -192,6 +233,23 @@ class Resources:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+    def _give_lease_back(self) -> None:
+        """Let another process look after what all share."""
+        if self._lease is not None and self._leads:
+            with suppress(SnaptableError):
+                self._lease.give_back()
+
+    def _passwords(self) -> Passwords:
+        settings = self.settings
+        return Passwords(
+            memory_kib=settings.argon2_memory,
+            passes=settings.argon2_passes,
+            lanes=settings.argon2_lanes,
+            workers=self.place.share_of(settings.password_workers),
+            patience=settings.password_wait,
+            bcrypt_cost=bcrypt_cost_of(user.password_hash for user in self.db.users.where().all()),
+        )
 
 
 def _backup_terms(settings: Settings) -> BackupTerms:
@@ -204,17 +262,6 @@ def _backup_terms(settings: Settings) -> BackupTerms:
     return BackupTerms(settings.backup_dir, settings.backup_period, keep, settings.backup_recipients)
 
 
-def _passwords(settings: Settings, db: Library) -> Passwords:
-    return Passwords(
-        memory_kib=settings.argon2_memory,
-        passes=settings.argon2_passes,
-        lanes=settings.argon2_lanes,
-        workers=settings.password_workers,
-        patience=settings.password_wait,
-        bcrypt_cost=bcrypt_cost_of(user.password_hash for user in db.users.where().all()),
-    )
-
-
 def _session_terms(settings: Settings) -> SessionTerms:
     return SessionTerms(
         lifetime=timedelta(hours=settings.session_hours),
@@ -223,8 +270,11 @@ def _session_terms(settings: Settings) -> SessionTerms:
     )
 
 
-def _login_limits(settings: Settings) -> LoginLimits:
+def _login_limits(settings: Settings, db: Library) -> LoginLimits:
+    shared = db.shared
     return LoginLimits(
+        counts=None if shared is None else SharedCounts(shared),
+        secret=b"" if shared is None else shared.secret("accounts"),
         failures=settings.login_failures,
         window=settings.login_window,
         address_failures=settings.login_address_failures,

@@ -48,7 +48,8 @@ def run_check(settings: Settings) -> int:
     log_to_standard_error(settings.log_format)
     try:
         with Library(settings.database_url or settings.data_dir, read_only=True, banner=False) as db:
-            db.files_directory = resolve(settings.data_dir) if db.is_on_server else db.directory
+            if db.is_on_server:
+                db.files_directory = resolve(settings.data_dir)
             problems = db.check()
             documents = db.documents.count()
     except OpenError as error:

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.logs import LogFormat
@@ -27,6 +27,13 @@ class Settings(BaseSettings):
         "",
         repr=False,
         description="postgresql://… of the database, in the place of the directory's; files stay in the directory.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve, if database_url names a server; limits on passwords hashed and PDFs read at"
+        " the same time are shared out among them, those on connections and streams hold for each.",
     )
     fsync: bool = Field(default=True, description="Sync every write to the disk; without, writes survive a kill only.")
     snapshot: Literal["auto", "always", "background"] = Field(
@@ -118,6 +125,19 @@ class Settings(BaseSettings):
         description="Proxies whose X-Forwarded-For is believed, comma-separated; `*` believes everybody.",
     )
 
+    @field_validator("workers")
+    @classmethod
+    def _check_workers(cls, workers: int, given: ValidationInfo) -> int:
+        """Refuse several processes on one directory, or without files that they share."""
+        if workers > 1 and not given.data.get("database_url"):
+            raise ValueError(
+                "one process writes to a directory. To run several, move the store to PostgreSQL (`snaptable move DIR"
+                " postgresql://…`) and name it by --database-url; until then, leave --workers at 1"
+            )
+        if workers > 1 and given.data.get("data_dir") == "memory:":
+            raise ValueError("several processes share the documents' files: give --data-dir a folder")
+        return workers
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:
@@ -142,6 +162,11 @@ class Settings(BaseSettings):
         """Refuse backups of what is kept nowhere."""
         if self.backup_dir and self.data_dir == "memory:":
             raise ValueError("backup_dir: a store in memory has nothing to back up; give data_dir a folder")
+        if self.backup_dir and self.database_url:
+            raise ValueError(
+                "backup_dir: a database on PostgreSQL is backed up by pg_dump, or by the server's own archive, and the"
+                " documents' files by any tool that copies a folder; leave backup_dir out"
+            )
         return self
 
     @property

@@ -25,9 +25,6 @@ ON_BOTH = (
     "test_app_auth",
     "test_app_documents",
     "test_app_large_deletes",
-    "test_app_lists",
-    "test_app_marks",
-    "test_app_past",
     "test_app_quotas",
     "test_app_sessions",
 )

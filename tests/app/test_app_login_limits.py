@@ -24,7 +24,7 @@ from tests.growth import assert_proportional
 
 from app.errors import TooBusy, TooManyAttempts
 from app.resources import Resources
-from app.security.counters import WindowCounter
+from app.security.counters import OwnCounts, WindowCounter
 from app.security.login_limits import STRANGERS, LoginLimits
 from app.security.networks import household_of, networks_of
 from app.security.passwords import Passwords
@@ -116,9 +116,11 @@ def test_a_refused_attempt_leaves_nothing_and_costs_the_same_at_any_number_of_ke
     """Ensure that an address that is blocked can't fill the memory by naming ever new accounts."""
     tried = limits(address_failures=3)
     assert [passes(tried, f"u{number}", "192.0.2.1") for number in range(5)] == [True] * 3 + [False] * 2
-    before = len(tried._pairs), len(tried._strangers), len(tried._accounts)
+    assert isinstance(tried.counts, OwnCounts)
+    counters = tried.counts.by_kind
+    before = {kind: len(counter) for kind, counter in counters.items()}
     assert_proportional(lambda n: [passes(tried, f"other {i}", "192.0.2.1") for i in range(n)], lambda n: n, 500)
-    assert (len(tried._pairs), len(tried._strangers), len(tried._accounts)) == before
+    assert {kind: len(counter) for kind, counter in counters.items()} == before
 
 
 def test_a_clock_set_back_locks_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:

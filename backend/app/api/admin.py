@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.admin_pages import BackendBackups, BackendUsers
+from app.api.admin_sessions import SharedAdminSessions
 from app.errors import FieldRefused, NotFirst, ServiceError, TooManyAttempts, WrongPassword
 from app.resources import Resources
 from app.security.passwords import MAX_PASSWORD_BYTES
@@ -99,7 +100,7 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
         return None
-    return mount_admin(
+    site = mount_admin(
         app,
         resources.db,
         path=PATH,
@@ -108,3 +109,6 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
         users=BackendUsers(resources.db),
         backups=BackendBackups(resources),
     )
+    if resources.db.shared is not None:
+        site.access.sessions = SharedAdminSessions(resources.db.shared)
+    return site

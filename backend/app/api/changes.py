@@ -31,7 +31,7 @@ def changes_router(resources: Resources) -> APIRouter:
     )
 
 
-def _is_logged_in(me: object) -> bool:
+async def _is_logged_in(me: object) -> bool:
     """Return whether the session that a stream began with goes on."""
     caller = cast(Caller, me)
-    return sessions.goes_on(caller.db, caller.session.id)
+    return await caller.db.read(sessions.goes_on, caller.session.id)

@@ -10,16 +10,17 @@ import contextlib
 import errno
 import hashlib
 import logging
+import math
 import os
 import secrets
 import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Set
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, ParamSpec, Self, TypeVar
 
 from app.errors import ContentDamaged, StorageFailed, TooLarge
 from snaptable import UnsafeDirectory
@@ -35,6 +36,9 @@ FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLO
 TEMPORARY = ".incoming-"
 SETTLED_SECONDS = 2.0
 """Age from which a file's times tell that it was not changed since: clocks of file systems tick coarsely."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 logger = logging.getLogger("app.blobs")
 
@@ -61,7 +65,7 @@ class Blobs:
         self._is_referenced = is_referenced
         self._pins: Counter[str] = Counter()
         self._holds = 0
-        self._keep_bytes = keep_bytes
+        self.keep_bytes = keep_bytes
         self._kept: dict[str, int] = {}
         """The sizes of the blobs that a row named, and now history alone, the first released first."""
         self._kept_bytes = 0
@@ -149,6 +153,16 @@ class Blobs:
         finally:
             self._unpin(sha256)
 
+    @contextlib.asynccontextmanager
+    async def storing(self, sha256: str) -> AsyncIterator[None]:
+        """Keep a blob from being removed from before its bytes get their name until its row is committed."""
+        with self.pinned(sha256):
+            yield
+
+    async def aside(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a method gives, called beside the event loop where it waits for anything; here, at once."""
+        return act(*args, **kwargs)
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keep every blob from being removed while the block runs: a backup copies them."""
@@ -184,8 +198,8 @@ class Blobs:
         self._kept_bytes -= self._kept.pop(sha256, 0)
 
     def _remove_oldest_kept(self) -> None:
-        for sha256 in list(self._kept) if self._kept_bytes > self._keep_bytes else ():
-            if self._kept_bytes <= self._keep_bytes:
+        for sha256 in list(self._kept) if self._kept_bytes > self.keep_bytes else ():
+            if self._kept_bytes <= self.keep_bytes:
                 break
             if not self._pins[sha256] and not self._holds:
                 self._keep_no_more(sha256)
@@ -264,8 +278,11 @@ class Blobs:
 
     def remove_temporary(self) -> None:
         """Remove the files of uploads that a crash interrupted; for the start only."""
+        self._remove_temporary()
+
+    def _remove_temporary(self, written_before: float = math.inf) -> None:
         for name in self.files.list(FOLDER):
-            if name.startswith(TEMPORARY):
+            if name.startswith(TEMPORARY) and self._written(name) < written_before:
                 self.files.remove(_name(name))
 
 

@@ -16,45 +16,21 @@ Successful logins are counted by network, too, with a limit far above what peopl
 """
 
 import hashlib
-import math
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from app.errors import TooManyAttempts
-from app.security.counters import Clock, WindowCounter
+from app.security.counters import Clock, Count, Counts, OwnCounts
 from app.security.networks import networks_of
 
-KNOWN_ADDRESSES = 10_000
-"""Pairs of account and address that are remembered after a successful login."""
 STRANGERS = 100
 """Networks whose first try on an account is free, in one window."""
 WIDER = (1, 2, 4)
 """By how much the limits of the wider networks are higher."""
 
 
-@dataclass(frozen=True)
-class _Count:
-    """What an attempt counts for one limit: one event of a key, of which there may be so many."""
-
-    counter: WindowCounter
-    key: str
-    limit: int
-
-    def check(self) -> None:
-        """Refuse the attempt if the limit is reached.
-
-        Raises:
-            TooManyAttempts: it is.
-        """
-        if self.counter.count(self.key) >= self.limit:
-            raise TooManyAttempts(max(1, math.ceil(self.counter.remaining(self.key))))
-
-
 class LoginLimits:
-    """Counts of the attempts to log in and to register; kept in memory, and gone with the process."""
+    """Counts of the attempts to log in and to register: of this process, or of all that share a database."""
 
     def __init__(
         self,
@@ -65,6 +41,8 @@ class LoginLimits:
         registrations: int,
         address_logins: int = 1000,
         clock: Clock = time.monotonic,
+        counts: Counts | None = None,
+        secret: bytes = b"",
     ) -> None:
         """Take the limits.
 
@@ -75,19 +53,16 @@ class LoginLimits:
             registrations: registrations from one address in a minute.
             address_logins: logins that one address may have on all accounts in a window, those that succeed included.
             clock: never goes back.
+            counts: what was counted; None for counts of this process alone.
+            secret: what the names of accounts are hashed with; another one in each process if left out.
         """
         self._failures = failures
+        self._window = window
         self._address_failures = address_failures
         self._address_logins = address_logins
         self._registrations = registrations
-        self._pairs = WindowCounter(window, clock=clock)
-        self._addresses = WindowCounter(window, clock=clock)
-        self._logins = WindowCounter(window, clock=clock)
-        self._accounts = WindowCounter(window, clock=clock)
-        self._strangers = WindowCounter(window, clock=clock)
-        self._registered = WindowCounter(60, clock=clock)
-        self._known: OrderedDict[str, None] = OrderedDict()
-        self._secret = secrets.token_bytes(16)
+        self.counts: Counts = OwnCounts(clock) if counts is None else counts
+        self._secret = secret or secrets.token_bytes(16)
 
     def count_registration(self, address: str) -> None:
         """Count a registration from an address.
@@ -95,7 +70,7 @@ class LoginLimits:
         Raises:
             TooManyAttempts: there were too many in a minute.
         """
-        _count_all(_by_network(self._registered, networks_of(address), self._registrations))
+        self.counts.take(_by_network("registered", networks_of(address), self._registrations, 60))
 
     def begin_login(self, account: str, address: str) -> "LoginAttempt":
         """Count an attempt as failed until it is known to have succeeded: attempts may run side by side.
@@ -107,35 +82,36 @@ class LoginLimits:
         """
         networks, account = networks_of(address), self.digest(account)
         pair = f"{account}/{networks[0]}"
-        is_known = pair in self._known
+        is_known = self.counts.is_known(pair)
         if is_known:
             networks = networks[:1]
-        failures = _by_network(self._addresses, networks, self._address_failures)
-        failures += _by_network(self._pairs, networks, self._failures, account)
+        failures = _by_network("addresses", networks, self._address_failures, self._window)
+        failures += _by_network("pairs", networks, self._failures, self._window, account)
         if not is_known:
             failures.append(self._of_account(account, pair))
-        logins = _by_network(self._logins, networks, self._address_logins)
-        _count_all(logins + failures)
+        logins = _by_network("logins", networks, self._address_logins, self._window)
+        self.counts.take(logins + failures)
         return LoginAttempt(self, pair, failures, logins)
 
     def digest(self, account: str) -> str:
-        """Return a key of fixed length, whatever was typed as the account's name; another one in each process."""
+        """Return a key of fixed length, whatever was typed as the account's name; another one for each secret."""
         text = account.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=12, key=self._secret).hexdigest()
 
     def remember(self, pair: str) -> None:
         """Clear the failures on an account from an address that has logged in, and remember the address."""
-        self._pairs.forget(pair)
-        self._known[pair] = None
-        self._known.move_to_end(pair)
-        if len(self._known) > KNOWN_ADDRESSES:
-            self._known.popitem(last=False)
+        self.counts.forget(self._of_pair(pair))
+        self.counts.know(pair)
 
-    def _of_account(self, account: str, pair: str) -> _Count:
+    def _of_pair(self, pair: str) -> Count:
+        return Count("pairs", pair, self._failures, self._window)
+
+    def _of_account(self, account: str, pair: str) -> Count:
         """Return what a try of a stranger counts for: a first one for the free tries, as long as there are some."""
-        if self._pairs.count(pair) == 0 and self._strangers.count(account) < STRANGERS:
-            return _Count(self._strangers, account, STRANGERS)
-        return _Count(self._accounts, account, self._failures * 10)
+        free = Count("strangers", account, STRANGERS, self._window)
+        if self.counts.count(self._of_pair(pair)) == 0 and self.counts.count(free) < STRANGERS:
+            return free
+        return Count("accounts", account, self._failures * 10, self._window)
 
 
 @dataclass(frozen=True)
@@ -144,39 +120,22 @@ class LoginAttempt:
 
     limits: LoginLimits
     pair: str
-    failures: list[_Count]
-    logins: list[_Count] = field(default_factory=list)
+    failures: list[Count]
+    logins: list[Count] = field(default_factory=list)
 
     def succeeded(self) -> None:
         """Take back what was counted as a failure: the password was right."""
-        _take_back(self.failures)
+        self.limits.counts.give_back(self.failures)
         self.limits.remember(self.pair)
 
     def was_not_made(self) -> None:
         """Take back all that was counted: nobody looked at the password."""
-        _take_back(self.failures)
-        _take_back(self.logins)
+        self.limits.counts.give_back(self.failures + self.logins)
 
 
-def _by_network(counter: WindowCounter, networks: tuple[str, ...], limit: int, account: str = "") -> list[_Count]:
+def _by_network(kind: str, networks: tuple[str, ...], limit: int, seconds: float, account: str = "") -> list[Count]:
     """Return what counts for each of the networks, on one account or on all."""
     prefix = f"{account}/" if account else ""
-    return [_Count(counter, prefix + network, limit * wider) for network, wider in zip(networks, WIDER, strict=False)]
-
-
-def _count_all(counts: Iterable[_Count]) -> None:
-    """Count an event for every limit, or for none.
-
-    Raises:
-        TooManyAttempts: one of them is reached.
-    """
-    counts = list(counts)
-    for count in counts:
-        count.check()
-    for count in counts:
-        count.counter.add(count.key)
-
-
-def _take_back(counts: Iterable[_Count]) -> None:
-    for count in counts:
-        count.counter.take_back(count.key)
+    return [
+        Count(kind, prefix + network, limit * wider, seconds) for network, wider in zip(networks, WIDER, strict=False)
+    ]

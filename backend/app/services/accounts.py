@@ -5,10 +5,11 @@ if the stored hash is another by then, and the password is verified again: it ma
 has just replaced an outdated hash.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from app.errors import EmailTaken, FieldRefused, PasswordChanged, TooManyAttempts, WrongPassword
 from app.library import Library
@@ -22,6 +23,7 @@ from app.services import sessions, users
 from app.services.sessions import SessionTerms
 from app.tables import Session, User
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3
@@ -72,7 +74,7 @@ async def register(db: Library, resources: AccountResources, email: str, passwor
         TooBusy: too many wait for a password to be hashed.
     """
     try:
-        resources.limits.count_registration(address)
+        await _counted(resources, resources.limits.count_registration, address)
     except TooManyAttempts:
         resources.events.report("registration limit reached", address)
         raise
@@ -153,7 +155,7 @@ async def _verified(
         WrongPassword, TooManyAttempts, TooBusy: as `log_in`.
     """
     email = canonical_email(given.email)
-    attempt = _begin(resources, email, given.address)
+    attempt = await _begin(resources, email, given.address)
     try:
         user_id = await _with_password(
             db, resources, lambda db: users.by_email(db, email), given.password, given.address, act
@@ -163,9 +165,9 @@ async def _verified(
         resources.events.report("login failed", given.address, account=known.id if known else None, unknown=email)
         raise
     except Exception:
-        attempt.was_not_made()
+        await _counted(resources, attempt.was_not_made)
         raise
-    attempt.succeeded()
+    await _counted(resources, attempt.succeeded)
     resources.events.report("login ok", given.address, account=user_id)
     return user_id
 
@@ -181,7 +183,7 @@ async def change_password(db: Library, resources: AccountResources, owner: Owner
     """
     user, session, address = owner
     _check_password("new_password", new, user.email)
-    with _attempt(resources, owner, "old_password"):
+    async with _attempt(resources, owner, "old_password"):
         new_hash = await resources.passwords.hash(new, household_of(address))
 
         def change(db: Library, user: User, _: Verification) -> int:
@@ -207,29 +209,29 @@ async def close(db: Library, resources: AccountResources, owner: Owner, password
     def close(db: Library, user: User, _: Verification) -> None:
         users.close_account(db, user, session.id)
 
-    with _attempt(resources, owner, "password"):
+    async with _attempt(resources, owner, "password"):
         await _with_password(db, resources, lambda db: db.users.get(user.id), password, address, close)
     resources.events.report("account deleted", address, account=user.id)
 
 
-@contextmanager
-def _attempt(resources: AccountResources, owner: Owner, field: str) -> Iterator[None]:
+@asynccontextmanager
+async def _attempt(resources: AccountResources, owner: Owner, field: str) -> AsyncIterator[None]:
     """Count a wrong password in the block as a failed login, and nothing else.
 
     Raises:
         FieldRefused: the password is wrong.
         TooManyAttempts: a limit is reached; the block is not run.
     """
-    attempt = _begin(resources, owner.user.email, owner.address)
+    attempt = await _begin(resources, owner.user.email, owner.address)
     try:
         yield
     except WrongPassword:
         resources.events.report("password refused", owner.address, account=owner.user.id)
         raise FieldRefused(field, "This is not your password.") from None
     except Exception:
-        attempt.was_not_made()
+        await _counted(resources, attempt.was_not_made)
         raise
-    attempt.succeeded()
+    await _counted(resources, attempt.succeeded)
 
 
 async def _with_password(
@@ -260,14 +262,21 @@ async def _with_password(
     raise WrongPassword
 
 
-def _begin(resources: AccountResources, email: str, address: str) -> LoginAttempt:
+async def _counted(resources: AccountResources, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a function of the limits gives; in a thread where counts are on a server."""
+    if not resources.limits.counts.is_shared:
+        return act(*args, **kwargs)
+    return await asyncio.to_thread(act, *args, **kwargs)
+
+
+async def _begin(resources: AccountResources, email: str, address: str) -> LoginAttempt:
     """Count an attempt.
 
     Raises:
         TooManyAttempts: a limit is reached.
     """
     try:
-        return resources.limits.begin_login(email, address)
+        return await _counted(resources, resources.limits.begin_login, email, address)
     except TooManyAttempts:
         resources.events.report("login limit reached", address, unknown=email)
         raise

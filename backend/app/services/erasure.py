@@ -34,19 +34,30 @@ class Erasure:
         """Find the accounts whose removal was begun before; O(users)."""
         self._db = db
         self._blobs = blobs
-        self._pending = deque(user.id for user in db.users.where(User.deleted_at != None).all())  # noqa: E711
+        self._pending: deque[str] = deque()
         self._is_wanted = asyncio.Event()
-        if self._pending:
-            self._is_wanted.set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """That which `run` runs on."""
+        if not db.is_on_server:  # there one of several processes looks, now and then
+            self.look()
+
+    def look(self) -> None:
+        """Find the accounts whose removal was begun, by this process or another that has ended; O(users)."""
+        for user in self._db.users.where(User.deleted_at != None).all():  # noqa: E711
+            self.begin(user.id)
 
     def begin(self, user_id: str) -> None:
-        """Remove what belongs to a user who is marked as deleted, or will be by the open transaction."""
+        """Remove what belongs to a user who is marked as deleted, or will be by the open transaction; in any thread."""
         if user_id not in self._pending:
             self._pending.append(user_id)
-        self._is_wanted.set()
+        if self._loop is None or not self._db.is_on_server:
+            self._is_wanted.set()
+        else:
+            self._loop.call_soon_threadsafe(self._is_wanted.set)
 
     async def run(self) -> None:
         """Remove for ever what there is to remove."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await self._is_wanted.wait()
             try:
@@ -54,6 +65,7 @@ class Erasure:
             except (SnaptableError, OSError) as error:
                 logger.warning("What a deleted account left can't be removed yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
+                self._is_wanted.set()
 
     async def finish(self) -> None:
         """Remove all there is to remove.
@@ -62,6 +74,7 @@ class Erasure:
             SnaptableError: the store takes no writes; what is left is removed when this is called again.
             OSError: a file could not be removed; likewise.
         """
+        self._is_wanted.clear()
         while self._pending:
             user_id = self._pending.popleft()
             try:
@@ -72,7 +85,6 @@ class Erasure:
             if not is_gone:
                 self._pending.append(user_id)  # accounts in turn: a large one keeps none waiting
             await asyncio.sleep(0)  # a commit that needs no sync never waits
-        self._is_wanted.clear()
 
     async def _remove_some(self, user_id: str) -> bool:
         """Remove a slice of a user's rows, and return whether the user is gone."""
@@ -91,7 +103,7 @@ class Erasure:
                 pins.enter_context(self._blobs.pinned(name))
             await self._db.run(_remove_documents, [document.id for document in documents])
             for name in names:
-                self._blobs.release(name)
+                await self._blobs.aside(self._blobs.release, name)
         return False
 
 
@@ -129,5 +141,5 @@ def _remove_user(db: Library, user_id: str) -> bool:
         return False
     if user_id in db.users:
         db.users.delete(user_id)
-    db.usages.pop(user_id, None)
+    quotas.forget(db, user_id)
     return True

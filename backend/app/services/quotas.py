@@ -6,6 +6,9 @@ use: the numbers of rows are those of the indexes, and the last change is there.
 commit that failed, rows that were removed by another way: all of these show, and the user's sums are made anew. What is
 taken back is always the last that was done, so it is enough to look for that.
 
+Where rows are on a server, several processes write: there the sums are a record beside the rows, which changes in the
+same transaction as they do.
+
 The functions are called within the transaction that writes, so that writes side by side can't exceed together what
 each of them may. `prepare` is called before it, and makes the first sums in slices, so that nobody waits for them.
 
@@ -22,6 +25,7 @@ from pydantic_core import to_json
 from app.errors import FieldRefused, QuotaExceeded, TooBusy, TooManyRows
 from app.library import Library
 from app.services import removed
+from app.shared.usages import SharedUsages
 from app.tables import Annotation, Document, Extraction, User
 from app.usage import Usage
 from snaptable import Query, Row, Table, asc
@@ -83,6 +87,7 @@ def create(db: Library, user: User, table: Table[OwnedT], /, **fields: object) -
     else:
         _check_rows(db, user, usage, size, marks=1)
     _charge(usage, row, 1, size)
+    _keep(db, user.id, usage)
     return row
 
 
@@ -98,6 +103,7 @@ def change(db: Library, user: User, annotation: Annotation, /, **changes: object
     _check_rows(db, user, usage, growth)
     usage.row_bytes += growth
     usage.last_change = row.id, row.updated_at
+    _keep(db, user.id, usage)
     return row
 
 
@@ -110,6 +116,7 @@ def delete(db: Library, user: User, table: Table[OwnedT], row: OwnedT, /) -> Own
         usage.row_bytes -= sum(_sizes(extractions)) + sum(_sizes(annotations))
     removed = table.delete(row.id)
     _charge(usage, removed, -1, _size(removed))
+    _keep(db, user.id, usage)
     return removed
 
 
@@ -118,18 +125,25 @@ def hand_over(db: Library, user: User, document: Document, holder: User) -> None
     usage = current(db, user)
     db.documents.update(document.id, user_id=holder.id)
     _charge(usage, document, -1, _size(document))
+    _keep(db, user.id, usage)
 
 
 def delete_handed_over(db: Library, table: Table[MarkT], rows: Iterable[MarkT]) -> None:
     """Remove rows whose document was handed over, and count them for their users no longer; O(rows that go)."""
+    by_user: dict[str, list[MarkT]] = {}
     for row in rows:
-        usage = db.usages.get(row.user_id)
-        if usage is not None:
-            if _still_holds(db, usage):
+        by_user.setdefault(row.user_id, []).append(row)
+    for user_id, own in by_user.items():
+        usage = _known(db, user_id)
+        if usage is not None and not _still_holds(db, usage):
+            forget(db, user_id)
+            usage = None
+        for row in own:
+            table.delete(row.id)
+            if usage is not None:
                 _charge(usage, row, -1, _size(row))
-            else:
-                del db.usages[row.user_id]
-        table.delete(row.id)
+        if usage is not None:
+            _keep(db, user_id, usage)
 
 
 def marks_on(db: Library, document: Document) -> int:
@@ -140,10 +154,37 @@ def marks_on(db: Library, document: Document) -> int:
 
 def current(db: Library, user: User) -> Usage:
     """Return what a user stores, as the open transaction sees it; cost as `create`."""
-    usage = db.usages.get(user.id)
+    usage = _known(db, user.id)
     if usage is None or not _still_holds(db, usage):
-        usage = db.usages[user.id] = measure(db, user)
+        usage = measure(db, user)
+        _keep(db, user.id, usage)
     return usage
+
+
+def forget(db: Library, user_id: str) -> None:
+    """Forget what is known of a user's sums, in the open transaction."""
+    if db.shared is None:
+        db.usages.pop(user_id, None)
+    else:
+        SharedUsages(db.shared).forget(user_id)
+
+
+def _known(db: Library, user_id: str) -> Usage | None:
+    """Return the sums of a user; None if they are not known."""
+    if db.shared is None:
+        return db.usages.get(user_id)
+    usage = SharedUsages(db.shared).get(user_id)
+    if usage is not None:
+        usage.numbers = _counter(db, user_id)
+    return usage
+
+
+def _keep(db: Library, user_id: str, usage: Usage) -> None:
+    """Put down the sums of a user."""
+    if db.shared is None:
+        db.usages[user_id] = usage
+    else:
+        SharedUsages(db.shared).keep(user_id, usage)
 
 
 async def prepare(db: Library, user: User) -> None:

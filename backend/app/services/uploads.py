@@ -90,7 +90,7 @@ async def remove(
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
         await db.run(documents.delete, user, document_id, check, begin_removal)
-        resources.blobs.release(sha256)
+        await resources.blobs.aside(resources.blobs.release, sha256)
 
 
 @asynccontextmanager
@@ -151,14 +151,16 @@ async def _publish_and_commit(
 
     If the commit fails the bytes stay: its outcome may be unknown, and the next start removes what no row refers to.
     """
-    with staged, blobs.pinned(staged.sha256):
-        try:
-            await asyncio.to_thread(staged.publish)
-        except OSError:
-            blobs.collect(staged.sha256)
-            raise
-        try:
-            return await db.run(documents.create, user, **fields)
-        except ServiceError:  # it was refused: there is no row, and that is certain
-            blobs.collect(staged.sha256)
-            raise
+    refused = False
+    try:
+        with staged:
+            async with blobs.storing(staged.sha256):
+                try:
+                    await asyncio.to_thread(staged.publish)
+                    return await db.run(documents.create, user, **fields)
+                except (OSError, ServiceError):  # there is no row, and that is certain
+                    refused = True
+                    raise
+    finally:
+        if refused:
+            await blobs.aside(blobs.collect, staged.sha256)

@@ -63,7 +63,7 @@ class FirstAdminAuth(Protocol):
     """An `AdminAuth` whose first admin comes by a link that is written at the start, and good once."""
 
     def lacks_admin(self) -> bool:
-        """Return whether there is no admin who could log in."""
+        """Return whether there is no admin who could log in; called in a thread, beside the event loop."""
 
     async def make_first(self, name: str, password: str) -> Admin | str:
         """Make the first admin of a name and a password, or return why not, in words."""
@@ -74,7 +74,7 @@ class StillAdminAuth(Protocol):
     """An `AdminAuth` that is asked at each request whether a session's admin still is one."""
 
     def still(self, admin: Admin) -> bool:
-        """Return whether the admin may still be in; called at every request, so O(1)."""
+        """Return whether the admin may still be in; called at every request, so O(1), and in a thread."""
 
 
 @dataclass
@@ -90,6 +90,19 @@ class Session:
     token: str
     began: float = 0.0
     used: float = 0.0
+
+
+class SessionStore(Protocol):
+    """The sessions of an admin page; asked in a thread, beside the event loop, so that a server may have them."""
+
+    def begin(self, admin: Admin) -> str:
+        """Begin a session, and return its cookie."""
+
+    def of(self, cookie: str | None) -> Session | None:
+        """Return the session of a cookie, which is used now; None if it is over."""
+
+    def end(self, cookie: str | None) -> None:
+        """End a session, if there is one."""
 
 
 @dataclass
@@ -172,7 +185,8 @@ class Access:
     def __init__(self, auth: AdminAuth | None) -> None:
         """Take what says who is an admin; None if the link is all that is asked for."""
         self.auth = auth
-        self.sessions = Sessions()
+        self.sessions: SessionStore = Sessions()
+        """Where several processes serve the page, one that they share takes its place."""
         self.link = LinkToken(once=False) if auth is None else LinkToken(once=True, seconds=FIRST_ADMIN_SECONDS)
         self._key = secrets.token_bytes(32)
         self._failures: dict[str, list[float]] = {}
@@ -189,18 +203,25 @@ class Access:
 
     async def session_of(self, request: Request, cookie: str | None) -> Session | None:
         """Return the session that a request belongs to; None for a stranger's."""
-        session = self.sessions.of(cookie)
-        if session is not None:
-            if isinstance(self.auth, StillAdminAuth) and not await run_in_threadpool(self.auth.still, session.admin):
-                self.sessions.end(cookie)
-                return None
-            return session
+        if cookie is not None:
+            waits = isinstance(self.auth, StillAdminAuth) or not isinstance(self.sessions, Sessions)
+            found, is_over = await run_in_threadpool(self._of_cookie, cookie) if waits else self._of_cookie(cookie)
+            if found is not None or is_over:
+                return found
         let_in = None if self.auth is None else await self.auth.is_admin(request)
         if not let_in:
             return None
         admin = let_in if isinstance(let_in, Admin) else Admin("admin")
         token = hmac.new(self._key, admin.name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
         return Session(admin, token)
+
+    def _of_cookie(self, cookie: str) -> tuple[Session | None, bool]:
+        """Return the session of a cookie, and whether it is over because its admin is none any more."""
+        session = self.sessions.of(cookie)
+        if session is not None and isinstance(self.auth, StillAdminAuth) and not self.auth.still(session.admin):
+            self.sessions.end(cookie)
+            return None, True
+        return session, False
 
     async def log_in(self, name: str, password: str) -> Admin | None:
         """Return the admin of a name and a password; None for a wrong one.

@@ -41,14 +41,14 @@ class _WayIn:
         form = visit.form
         if self.access.auth is None:
             if self.access.link.fits(form.get("token", "").strip()):
-                return self._begun(visit, Admin("admin"))
+                return await self._begun(visit, Admin("admin"))
             return await self._page(visit, error="This is not the token that the last start wrote.", status=401)
         name = form.get("name", "")
         admin = await self._with_address(request, name, form.get("password", ""))
         if admin is None:
             error = "No admin has this name and this password."
             return await self._page(visit, error=error, status=401, name=name)
-        return self._begun(visit, admin)
+        return await self._begun(visit, admin)
 
     async def enter(self, request: Request) -> Response:
         """Let in who comes by the start's link; the first admin says first who they are."""
@@ -61,7 +61,7 @@ class _WayIn:
             )
         if self.access.auth is None:
             answer = visit.render("entered.html", next=visit.url("/"))
-            return self._with_cookie(visit, answer, Admin("admin"))
+            return await self._with_cookie(visit, answer, Admin("admin"))
         return visit.render("first_admin.html", link=token, error="", name="")
 
     async def make_first(self, request: Request) -> Response:
@@ -82,11 +82,11 @@ class _WayIn:
         if isinstance(made, str):
             return visit.render("first_admin.html", status=422, link=token, error=made, name=name)
         link.use()
-        return self._begun(visit, made)
+        return await self._begun(visit, made)
 
     async def log_out(self, visit: Visit) -> Response:
         """End the session."""
-        self.access.sessions.end(visit.request.cookies.get(COOKIE))
+        await run_in_threadpool(self.access.sessions.end, visit.request.cookies.get(COOKIE))
         answer = visit.redirect("/login")
         answer.delete_cookie(COOKIE, path=visit.base or "/")
         return answer
@@ -117,15 +117,15 @@ class _WayIn:
             )
         )
 
-    def _begun(self, visit: Visit, admin: Admin) -> Response:
+    async def _begun(self, visit: Visit, admin: Admin) -> Response:
         to = visit.form.get("next", "")
         is_ours = to.startswith(f"{visit.base}/") and not any(ord(each) < 33 or each == "\\" for each in to)
-        return self._with_cookie(visit, RedirectResponse(to if is_ours else visit.url("/"), 303), admin)
+        return await self._with_cookie(visit, RedirectResponse(to if is_ours else visit.url("/"), 303), admin)
 
-    def _with_cookie(self, visit: Visit, answer: Response, admin: Admin) -> Response:
+    async def _with_cookie(self, visit: Visit, answer: Response, admin: Admin) -> Response:
         answer.set_cookie(
             COOKIE,
-            self.access.sessions.begin(admin),
+            await run_in_threadpool(self.access.sessions.begin, admin),
             path=visit.base or "/",
             httponly=True,
             samesite="strict",

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -156,8 +157,9 @@ def _announce_at_start(app: Starlette, site: Site[Any]) -> None:
     async def lifespan(running: Any) -> AsyncIterator[Any]:
         """Start as the application does, then tell where the page is."""
         async with inner(running) as state:
-            if site.link is not None:
-                sys.stderr.write(f"\n{site.title} admin: open {site.link} on this server. {site.link_note}\n\n")
+            link = await run_in_threadpool(lambda: site.link)  # whether there is an admin, a server may have to say
+            if link is not None:
+                sys.stderr.write(f"\n{site.title} admin: open {link} on this server. {site.link_note}\n\n")
                 sys.stderr.flush()
             yield state
 
