@@ -10,13 +10,10 @@ Invariants:
 """
 
 import json
-import marshal
-import math
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import deepcopy
-from datetime import date, datetime, time
+from datetime import date, datetime
 from functools import cached_property
 from itertools import repeat
 from typing import cast
@@ -25,8 +22,11 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer, TzInfo
 
+from snaptable.codec.copies import copy, copy_plain
+from snaptable.codec.model_code import has_own_code, unchecked_defaults
+from snaptable.codec.refusals import Refusals, lossy
 from snaptable.errors import InvalidRow
-from snaptable.schema import TableSchema, defined_again, new_id, utc_now
+from snaptable.schema import TableSchema, defined_again
 from snaptable.values import core_schemas, value_types
 from snaptable.values.bulk_validator import time_fields
 from snaptable.values.normal_form import normal_datetime, normal_form, normal_scalar
@@ -57,6 +57,7 @@ class Codec:
         self.model = schema.model
         self.table = schema.name
         self.key = schema.key
+        self._refusals = Refusals(schema)
         self._validator = schema.model.__pydantic_validator__
         self._serializer = schema.model.__pydantic_serializer__
         self._to_json = self._serializer.to_json
@@ -72,11 +73,11 @@ class Codec:
             if isinstance(member, cached_property)
         }
         annotations = {name: column.annotation for name, column in schema.columns.items()}
-        self.plain = not _has_own_code(schema.model)
+        self.plain = not has_own_code(schema.model)
         """Whether the model has no code or configuration of its own that reads or writes its fields."""
         opened = [name for name, annotation in annotations.items() if value_types.is_open(annotation)]
         self.mutable = {
-            name: _copy_plain if value_types.is_plain(annotation) or (self.plain and name in opened) else _copy
+            name: copy_plain if value_types.is_plain(annotation) or (self.plain and name in opened) else copy
             for name, annotation in annotations.items()
             if not value_types.is_immutable(annotation)
         }
@@ -88,7 +89,7 @@ class Codec:
         self._bounded = self.trusted and not opened
         """Whether the types alone keep rows from holding what not every reader accepts."""
         self._times = time_fields(schema.model) if self.plain else ()
-        self._unchecked_defaults = frozenset(_unchecked_defaults(schema.model)) if self.plain else frozenset()
+        self._unchecked_defaults = frozenset(unchecked_defaults(schema.model)) if self.plain else frozenset()
         """Fields with defaults of which nobody knows whether they are in normal form, or of their type at all."""
 
     def _lossless_screens(self, annotations: Mapping[str, object]) -> list[tuple[str, value_types.Screen]] | None:
@@ -178,12 +179,12 @@ class Codec:
             try:
                 again, data, difference = self._read_back(candidate)
             except _NOT_READ_BACK as error:
-                refusal = refusal or self._unwritable(candidate, error)
+                refusal = refusal or self._refusals.unwritable(candidate, error)
                 continue
             if difference is None:
                 return again, data
-            key, reason = getattr(row, self.key), f"{_lossy(form[difference])}; it was not written"
-            refusal = refusal or self._refused(key, reason, difference)
+            key, reason = getattr(row, self.key), f"{lossy(form[difference])}; it was not written"
+            refusal = refusal or self._refusals.of(key, reason, difference)
         assert refusal is not None
         raise refusal
 
@@ -211,15 +212,15 @@ class Codec:
         try:
             row = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._invalid(key, error) from self._shown(error)
+            raise self._refusals.invalid(key, error) from self._refusals.shown(error)
         _set_fields(row, self._fields_set)
-        for name, copy in self.mutable.items():
+        for name, copied in self.mutable.items():
             # Pydantic takes some values as they are, and the caller still holds them.
             try:
-                row.__dict__[name] = copy(row.__dict__[name])
+                row.__dict__[name] = copied(row.__dict__[name])
             except RecursionError as error:
                 reason = f"nested deeper than {MAX_DEPTH}; it was not written"
-                raise self._refused(key, reason, name) from self._shown(error)
+                raise self._refusals.of(key, reason, name) from self._refusals.shown(error)
         return cast(BaseModel, row)
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,8 +230,8 @@ class Codec:
         if not self.mutable:
             return row
         values = dict(row.__dict__)
-        for name, copy in self.mutable.items():
-            values[name] = copy(values[name])
+        for name, copied in self.mutable.items():
+            values[name] = copied(values[name])
         return self.assemble(values)
 
     def assemble(self, values: FieldValues) -> BaseModel:
@@ -255,10 +256,10 @@ class Codec:
         try:
             _, data, difference = self._read_back(row)
         except _NOT_READ_BACK as error:
-            raise self._unwritable(row, error) from self._shown(error)
+            raise self._refusals.unwritable(row, error) from self._refusals.shown(error)
         if difference is not None:
-            reason = f"{_lossy(row.__dict__[difference])}; it was not written"
-            raise self._refused(getattr(row, self.key), reason, difference)
+            reason = f"{lossy(row.__dict__[difference])}; it was not written"
+            raise self._refusals.of(getattr(row, self.key), reason, difference)
         return data
 
     def _dump_new(self, row: BaseModel) -> bytes:
@@ -266,7 +267,7 @@ class Codec:
         try:
             return self.dump(row)
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-            raise self._unwritable(row, error) from self._shown(error)
+            raise self._refusals.unwritable(row, error) from self._refusals.shown(error)
 
     def _passes(self, values: FieldValues) -> bool:
         for name, screen in self._screens:  # noqa: SIM110 - a generator costs more than what it runs
@@ -399,7 +400,7 @@ class Codec:
         try:
             return cast(BaseModel, self._validator.validate_json(data, by_alias=False, by_name=True))
         except ValidationError as error:
-            raise self._invalid(key, error) from self._shown(error)
+            raise self._refusals.invalid(key, error) from self._refusals.shown(error)
 
     def _adopt(self, row: BaseModel) -> None:
         """Let a row that Pydantic read share the names of its fields, and have Python's zones, as loaded pages have."""
@@ -433,65 +434,6 @@ class Codec:
                 return name
         return None
 
-    # ── what is wrong with a row ────────────────────────────────────────────────────────────────────────────────────
-
-    def _shown(self, error: Exception) -> Exception | None:
-        """Return the error as the cause of another; None if it may say what a secret is."""
-        return None if self.schema.secrets else error
-
-    def _refused(self, key: object, reason: str, *fields: str) -> InvalidRow:
-        """Return the error that names a row, and the field if it is about one."""
-        place = f"{self.table}[{_printable(key)}]" + (f".{fields[0]}" if fields else "")
-        return InvalidRow(f"{place}: {reason}", table=self.table, key=key, fields=fields)
-
-    def _unwritable(self, row: BaseModel, error: Exception) -> InvalidRow:
-        """Return the error that names the field: each is written alone until one fails by itself."""
-        key = getattr(row, self.key, None)
-        for name in self.schema.columns:
-            reason = self._field_problem(row, name)
-            if reason:
-                return self._refused(key, f"{reason}; it was not written", name)
-        detail = str(error).splitlines()[0] if not isinstance(error, InvalidRow) else str(error)
-        return self._refused(key, f"{_printable_text(detail)}; it was not written")
-
-    def _field_problem(self, row: BaseModel, name: str) -> str | None:
-        try:
-            text = self._serializer.to_json(row, include={name}, round_trip=True, by_alias=False, warnings="error")
-        except RecursionError:
-            return "nested too deeply"
-        except (PydanticSerializationError, ValueError, TypeError) as error:
-            if "surrogate" in str(error):
-                return "a lone surrogate is not UTF-8"
-            return "it can't be written as JSON"
-        try:
-            plain = parse_strictly(text)
-            if depth_of(plain) > MAX_DEPTH:
-                return f"nested deeper than {MAX_DEPTH}"
-        except (ValueError, RecursionError) as error:
-            return _printable_text(str(error).splitlines()[0])
-        return _lossy(row.__dict__[name]) if _is_nan(row.__dict__[name]) else None
-
-    def _invalid(self, key: object, error: ValidationError) -> InvalidRow:
-        """Return the error that says of each field why it does not validate."""
-        parts: list[str] = []
-        fields: dict[str, None] = {}
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            place = "".join(f".{_printable_text(str(step))}" for step in item["loc"])
-            message = _printable_text(item["msg"])
-            if self.schema.secrets and (not item["loc"] or item["loc"][0] in self.schema.secrets):
-                # A validator of the model's own may say what it was given, and a place inside may be a dict's key.
-                place = f".{item['loc'][0]}" if item["loc"] else ""
-                message = f"does not validate ({item['type']})"
-            parts.append(f"{self.table}[{_printable(key)}]{place}: {message}")
-            fields.update(dict.fromkeys(map(str, item["loc"][:1])))
-        return InvalidRow("; ".join(parts), table=self.table, key=key, fields=tuple(fields))
-
-
-def _lossy(value: object) -> str:
-    if _is_nan(value):
-        return f"{value} has no JSON form"
-    return f"this {type(value).__name__} would not come back equal from JSON"
-
 
 def _check_readable(data: bytes) -> None:
     """Refuse JSON that other readers, or the next start, would not accept: nested too deeply, NaN, an infinity."""
@@ -502,86 +444,3 @@ def _check_readable(data: bytes) -> None:
 
 _NOT_READ_BACK = (PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError, KeyError)
 """What writing a row and reading it back may raise."""
-_KNOWN_DEFAULTS = (new_id, utc_now, list, dict, set, frozenset)
-
-
-def _unchecked_defaults(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        factory = field.default_factory
-        default = field.default
-        constant = type(default) in (value_types.value_types(field.annotation) or ()) and not isinstance(
-            default, (datetime, time, list, dict, set)
-        )
-        known = factory in _KNOWN_DEFAULTS if factory else constant or default in ([], {}, ())
-        if not field.is_required() and not known:
-            yield name
-
-
-_PLAIN_CONFIG = {
-    "frozen", "extra", "ser_json_bytes", "val_json_bytes", "title", "populate_by_name", "validate_by_name",
-    "hide_input_in_errors",
-}  # fmt: skip
-_HOOKS = ("__get_pydantic_core_schema__", "model_post_init")
-
-
-def _has_own_code(model: type[BaseModel]) -> bool:
-    """Return whether a model reads or writes its fields by code or configuration of its own."""
-    decorators = model.__pydantic_decorators__
-    own = (
-        decorators.validators,
-        decorators.field_validators,
-        decorators.root_validators,
-        decorators.model_validators,
-        decorators.field_serializers,
-        decorators.model_serializers,
-    )
-    bases = [base for base in model.__mro__ if base.__module__ != BaseModel.__module__]
-    hooks = any(hook in base.__dict__ for base in bases for hook in _HOOKS)
-    return any(own) or hooks or not model.model_config.keys() <= _PLAIN_CONFIG
-
-
-def _is_nan(value: object) -> bool:
-    """Return whether a value is a float that JSON has no number for: NaN or an infinity."""
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _printable(key: object) -> str:
-    return _printable_text(repr(key))
-
-
-def _printable_text(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _copy_plain(value: object) -> object:
-    """Return a copy of what is plain JSON, as its field says; four times as quick as a copy part by part."""
-    try:
-        return marshal.loads(marshal.dumps(value, _WITHOUT_REFERENCES))  # type: ignore[arg-type]  # noqa: S302 - written in this very line
-    except ValueError:
-        return _copy(value)  # all the same it holds an instance of a class that marshal does not know
-
-
-_WITHOUT_REFERENCES = 2
-"""The version of marshal's format that copies what stands twice twice, as JSON does."""
-
-
-_ATOMS = frozenset((str, int, float, bool, type(None)))
-
-
-def _copy(value: object) -> object:
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is dict and isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if kind is list and isinstance(value, list):
-        return [_copy(item) for item in value]
-    if kind is tuple and isinstance(value, tuple):
-        return tuple(_copy(item) for item in value)
-    if kind is set and isinstance(value, set):
-        return {_copy(item) for item in value}
-    if isinstance(value, BaseModel):
-        return value.model_copy(deep=True)
-    if isinstance(value, value_types.immutable_scalars()):
-        return value
-    return deepcopy(value)
