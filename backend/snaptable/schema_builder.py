@@ -31,7 +31,7 @@ from snaptable.schema import (
     not_numbered,
 )
 from snaptable.secrets import Secret, secret_fields
-from snaptable.values import bulk_validator, core_schemas, value_types
+from snaptable.values import bulk_validator, core_schemas, lasting, value_types
 
 Declarations = Mapping[str, Declaration]
 """What a Database class says of its tables, by their names."""
@@ -119,10 +119,10 @@ def _check_field(table: str, model: type[BaseModel], name: str) -> None:
     if column_of(getattr(model, name, None)) is None:
         # `copy`, `register`, …: something inherited has the name. The class's own attribute comes before it.
         type.__setattr__(model, name, Column(model, name).as_seen())
-    reason = value_types.never_survives(info.annotation)
+    reason = lasting.never_survives(info.annotation)
     if reason:
         raise _error(table, name, reason)
-    if value_types.lossless(info.annotation)[0]:
+    if lasting.lossless(info.annotation)[0]:
         return
     from snaptable.values.json_support import why_not  # 40 ms to import, and ordinary fields never get here
 

@@ -27,7 +27,7 @@ from snaptable.codec.model_code import has_own_code, unchecked_defaults
 from snaptable.codec.refusals import Refusals, lossy
 from snaptable.errors import InvalidRow
 from snaptable.schema import TableSchema, defined_again
-from snaptable.values import core_schemas, value_types
+from snaptable.values import core_schemas, lasting, sameness
 from snaptable.values.bulk_validator import time_fields
 from snaptable.values.normal_form import normal_datetime, normal_form, normal_scalar
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
@@ -75,11 +75,11 @@ class Codec:
         annotations = {name: column.annotation for name, column in schema.columns.items()}
         self.plain = not has_own_code(schema.model)
         """Whether the model has no code or configuration of its own that reads or writes its fields."""
-        opened = [name for name, annotation in annotations.items() if value_types.is_open(annotation)]
+        opened = [name for name, annotation in annotations.items() if lasting.is_open(annotation)]
         self.mutable = {
-            name: copy_plain if value_types.is_plain(annotation) or (self.plain and name in opened) else copy
+            name: copy_plain if lasting.is_plain(annotation) or (self.plain and name in opened) else copy
             for name, annotation in annotations.items()
-            if not value_types.is_immutable(annotation)
+            if not lasting.is_immutable(annotation)
         }
         """The fields whose values can change, and what copies them."""
         screens = self._lossless_screens(annotations) if self.plain else None
@@ -92,12 +92,12 @@ class Codec:
         self._unchecked_defaults = frozenset(unchecked_defaults(schema.model)) if self.plain else frozenset()
         """Fields with defaults of which nobody knows whether they are in normal form, or of their type at all."""
 
-    def _lossless_screens(self, annotations: Mapping[str, object]) -> list[tuple[str, value_types.Screen]] | None:
+    def _lossless_screens(self, annotations: Mapping[str, object]) -> list[tuple[str, lasting.Screen]] | None:
         """Return the tests that field values must pass to survive JSON; None if a field's type is not known to."""
         screens = []
         for name, annotation in annotations.items():
-            known, screen = value_types.lossless(annotation)
-            if not known or not all(map(value_types.only_constrains, self.model.model_fields[name].metadata)):
+            known, screen = lasting.lossless(annotation)
+            if not known or not all(map(lasting.only_constrains, self.model.model_fields[name].metadata)):
                 return None
             if screen is not None:
                 screens.append((name, screen))
@@ -430,7 +430,7 @@ class Codec:
     def _first_difference(self, values: FieldValues, again: BaseModel) -> str | None:
         """Return the first field that is not the same in the row read back, None if all are."""
         for name in self._names:
-            if name not in values or not value_types.same(values[name], again.__dict__[name]):
+            if name not in values or not sameness.same(values[name], again.__dict__[name]):
                 return name
         return None
 

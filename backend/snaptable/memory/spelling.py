@@ -15,7 +15,8 @@ from pydantic_core import __version__ as core_version
 
 from snaptable.codec import Codec
 from snaptable.schema import TableSchema
-from snaptable.values.value_types import Annotation, alternatives, metadata_of
+from snaptable.values.lasting import metadata_of
+from snaptable.values.value_types import Annotation, alternatives
 
 SPELLING = 1
 """To be raised whenever this library writes any row otherwise than before."""

@@ -11,7 +11,7 @@ from snaptable.silenced_log import silenced_log
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
 from snaptable.testing.recorded_directory import contents_of
 from snaptable.testing.recording import Rows, rows_of, sibling
-from snaptable.values.value_types import same
+from snaptable.values.sameness import same
 
 MAX_DIFFERENCES = 20
 """Differences that are named; more are counted."""

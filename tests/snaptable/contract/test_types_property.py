@@ -17,8 +17,8 @@ from tests.snaptable.contract.stores import Stores
 from tests.snaptable.support import WAYS, begun_anew, identical
 
 from snaptable import Database, InvalidRow, Row, Table
+from snaptable.values.lasting import is_plain_json
 from snaptable.values.strict_json import depth_of
-from snaptable.values.value_types import is_plain_json
 
 
 class Anything(Row):

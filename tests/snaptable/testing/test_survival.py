@@ -9,7 +9,7 @@ from pydantic import Field
 from snaptable import Database, Row, Table
 from snaptable.testing import assert_survives_restart
 from snaptable.testing.survival import differences
-from snaptable.values.value_types import same
+from snaptable.values.sameness import same
 
 
 class Draft(Row):

@@ -23,7 +23,7 @@ from snaptable.columns import Column
 from snaptable.postgres.layout.names import name_of, quoted
 from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson
 from snaptable.postgres.server.dialect import Dialect
-from snaptable.values import value_types
+from snaptable.values import lasting, value_types
 from snaptable.values.normal_form import normal_datetime
 
 Family = Literal[
@@ -330,7 +330,7 @@ class StoredColumns:
         if codec.schema.numbered:
             self.by_name[codec.key].nullable = False
         self.keeps_image = not codec.plain or any(
-            not value_types.only_constrains(item) for info in fields.values() for item in info.metadata
+            not lasting.only_constrains(item) for info in fields.values() for item in info.metadata
         )
         self._json_type = dialect.json
         self.twins = [column for column in self.by_name.values() if column.twin]
