@@ -54,21 +54,27 @@ class Outcome:
 
 def run(operations: int, seed: int) -> Outcome:
     """Do so many operations on both engines, in transactions or by themselves, with questions in between."""
-    rng, outcome = random.Random(seed), Outcome(seed)
     url = stores.new_schema()
     try:
-        with Library("memory:") as memory, Library(url) as server:
-            while outcome.counts["operations"] < operations and outcome.difference is None:
-                plan = _drawn(rng, outcome)
-                results = [_done(db, plan) for db in (memory, server)]
-                outcome.counts["refused commits"] += results[0][:1] == ["refused"]
-                outcome.counts["errors"] += sum(str(each).startswith("error") for each in results[0])
-                if results[0] != results[1] or images(memory) != images(server):
-                    outcome.difference = f"{plan}\n  memory:     {results[0]}\n  postgresql: {results[1]}"
-            if outcome.difference is None and server.check():
-                outcome.difference = "; ".join(server.check())
+        with Library(url) as server:
+            return compare(server, operations, seed)
     finally:
         stores.drop_schemas([url])
+
+
+def compare(server: Library, operations: int, seed: int) -> Outcome:
+    """Do the same on an empty database of PostgreSQL's, and in memory."""
+    rng, outcome = random.Random(seed), Outcome(seed)
+    with Library("memory:") as memory:
+        while outcome.counts["operations"] < operations and outcome.difference is None:
+            plan = _drawn(rng, outcome)
+            results = [_done(db, plan) for db in (memory, server)]
+            outcome.counts["refused commits"] += results[0][:1] == ["refused"]
+            outcome.counts["errors"] += sum(str(each).startswith("error") for each in results[0])
+            if results[0] != results[1] or images(memory) != images(server):
+                outcome.difference = f"{plan}\n  memory:     {results[0]}\n  postgresql: {results[1]}"
+        if outcome.difference is None and server.check():
+            outcome.difference = "; ".join(server.check())
     return outcome
 
 

@@ -1,24 +1,40 @@
-"""A move, a follower and the server killed by kill -9 at random moments, while a store is written to.
+"""What is killed by kill -9 at random moments, and that nothing is lost, repeated or left half done.
 
     uv run python -m tests.snaptable.postgres.kills --seconds 60 --seed 1
+    uv run python -m tests.snaptable.postgres.kills --of move --seconds 60 --seed 1
+    uv run python -m tests.snaptable.postgres.kills --of back --seconds 60 --seed 1
+    uv run python -m tests.snaptable.postgres.kills --of backend --seconds 60 --seed 1
 
-Prints the seed, what was killed how often, and whether the database ended with the very rows of the store.
+`follow` (the first): a move that follows, and the server, while a store is written to; the database ends with the very
+rows of the store. `move`: a move of a store that is closed; after each kill the database is as it was before, or all is
+there, and the next call does it. `back`: the same from the server to a directory. `backend`: the process that serves
+HTTP; every write that it acknowledged is there once it is started again, and no row that was deleted.
+Prints the seed, what was killed how often, and what differs.
 """
 
 import argparse
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
+import psycopg
+from tests.app.support import Api, Process
+from tests.app.test_app_crash import CLIENTS, Client, load_and_kill
 from tests.snaptable.contract.plain_model import Library
+from tests.snaptable.postgres import moves
 from tests.snaptable.postgres.moves import images
 from tests.snaptable.postgres.server import SYNCED, Server, running
 from tests.snaptable.postgres.shared import ROOT
+
+from snaptable.maintenance.moving import is_url, move
 
 WRITER = (
     "import sys; from tests.snaptable.postgres import moves; moves.write_for(sys.argv[1], *map(float, sys.argv[2:]))"
@@ -34,6 +50,12 @@ class Outcome:
     kills: int = 0
     server_kills: int = 0
     commits: int = 0
+    nothing: int = 0
+    """Kills of a move behind which nothing was there."""
+    everything: int = 0
+    """Kills of a move behind which all was."""
+    writes: int = 0
+    """Writes that a backend acknowledged."""
     differences: list[str] = field(default_factory=list)
 
 
@@ -97,14 +119,131 @@ def _finish(follower: "subprocess.Popen[bytes]", data: Path, server: Server, out
         outcome.differences += db.check()
 
 
+# ── the move itself ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_moves(folder: Path, *, seconds: float, seed: int, back: bool, changes: int = 3000) -> Outcome:
+    """Move a store that is closed, or a database back, and kill that; then see what is there, and do it again."""
+    rng, outcome = random.Random(seed), Outcome(seed)
+    moves.fill(folder / "data", seed, changes)
+    with running(**SYNCED) as server:
+        server.sql("create database source")
+        with Library(folder / "data", read_only=True) as db:
+            wanted = images(db)
+        source, target = str(folder / "data"), server.url()
+        if back:
+            source, target = server.url(database="source"), str(folder / "back")
+            move(str(folder / "data"), source, schema=Library)
+        begun, takes = time.monotonic(), 0.0
+        end = begun + seconds
+        while time.monotonic() < end and not outcome.differences:
+            _empty(server, target)
+            began = time.monotonic()
+            mover = _begin("move", source, target)
+            if not takes:  # the first is left alone, to learn how long it takes
+                outcome.differences += [] if mover.wait() == 0 else ["a move failed that nobody killed"]
+                takes = time.monotonic() - began
+                continue
+            with suppress(subprocess.TimeoutExpired):
+                mover.wait(rng.uniform(takes / 3, takes))
+            outcome.kills += mover.poll() is None
+            mover.kill()
+            mover.wait()
+            _see(server, target, wanted, outcome)
+            if is_there(target, server) is None and _begin("move", source, target).wait():
+                outcome.differences.append("the move that was begun again failed")
+            _compare(target, wanted, outcome)
+    return outcome
+
+
+def _begin(*arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "snaptable", *arguments, "--schema", f"{Library.__module__}:Library", "--quiet"]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
+def _empty(server: Server, target: str) -> None:
+    if is_url(target):
+        server.sql("drop schema public cascade")
+        server.sql("create schema public")
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def is_there(target: str, server: Server) -> str | None:
+    """Return the name of something that is in the target; None if there is nothing."""
+    if not is_url(target):
+        return next((path.name for path in Path(target).glob("*")), None)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        # Whoever was killed is still rolled back by the server, until it notices.
+        others = "select 1 from pg_stat_activity where application_name = 'snaptable' and datname = 'postgres'"
+        while connection.execute(others).fetchall():
+            time.sleep(0.01)
+        there = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchone()
+        return None if there is None else str(there[0])
+
+
+def _see(server: Server, target: str, wanted: dict[str, list[bytes]], outcome: Outcome) -> None:
+    if is_there(target, server) is None:
+        outcome.nothing += 1
+    else:
+        outcome.everything += 1
+        _compare(target, wanted, outcome)
+
+
+def _compare(target: str, wanted: dict[str, list[bytes]], outcome: Outcome) -> None:
+    with Library(target, read_only=True, banner=False) as db:
+        if images(db) != wanted:
+            outcome.differences.append("the rows differ")
+
+
+# ── the backend ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_backend(folder: Path, *, seconds: float, seed: int) -> Outcome:
+    """Kill the process that serves, and start it again; each client then finds what it was told."""
+    rng, outcome = random.Random(seed), Outcome(seed)
+    with running(**SYNCED) as server:
+        backend = Process(folder / "data", f"--database-url={server.url()}")
+        try:
+            backend.start()
+            with backend.client() as http:
+                clients = [Client(Api(http, f"user{n}@example.org").register(), seed + n) for n in range(CLIENTS)]
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and not outcome.differences:
+                load_and_kill(backend, clients, rng.randrange(10, 80))
+                outcome.kills += 1
+                backend.start()
+                with backend.client() as http:
+                    outcome.differences += [each for client in clients for each in _differences(client, http)]
+            outcome.writes = sum(client.writes for client in clients)
+        finally:
+            backend.end()
+    return outcome
+
+
+def _differences(client: Client, http: httpx2.Client) -> list[str]:
+    try:
+        client.check(http)
+    except AssertionError as error:
+        return [f"a client finds otherwise than it was told: {error}"]
+    return []
+
+
 def main() -> int:
     """Run it from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--of", choices=["follow", "move", "back", "backend"], default="follow")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = run(Path(folder), seconds=given.seconds, seed=given.seed)
+        place, how = Path(folder), {"seconds": given.seconds, "seed": given.seed}
+        if given.of == "follow":
+            outcome = run(place, **how)
+        elif given.of == "backend":
+            outcome = run_backend(place, **how)
+        else:
+            outcome = run_moves(place, **how, back=given.of == "back")
     print(outcome)  # noqa: T201
     return 1 if outcome.differences else 0
 

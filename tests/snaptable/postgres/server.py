@@ -75,8 +75,8 @@ def programs() -> Path:
     return Path(on_path).resolve().parent
 
 
-def _unprivileged() -> tuple[int, int] | None:
-    """Return the user and group that the server runs as; None for the present ones."""
+def unprivileged() -> tuple[int, int] | None:
+    """Return the user and group that servers run as; None for the present ones."""
     if os.geteuid() != 0:
         return None
     user = pwd.getpwnam("nobody")
@@ -101,7 +101,7 @@ class Server:
         self.root = Path(tempfile.mkdtemp(prefix="snaptable-pg-", dir=folder))
         self.settings = {**SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
-        self._user = _unprivileged()
+        self._user = unprivileged()
         if self._user is not None:
             os.chown(self.root, *self._user)
             if not _is_reachable(self._programs):
@@ -277,3 +277,9 @@ def running(**settings: str) -> Iterator[Server]:
         yield server.start()
     finally:
         server.remove()
+
+
+def url_of(*servers: Server) -> str:
+    """Return the URL that names several servers, of which one takes writes."""
+    hosts = quote(",".join(str(server.root) for server in servers), safe="")
+    return f"postgresql://postgres@/postgres?host={hosts}&port={','.join(['5432'] * len(servers))}"

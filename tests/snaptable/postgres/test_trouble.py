@@ -4,33 +4,18 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from urllib.parse import quote
+from collections.abc import Iterator
 
 import pytest
-from tests.snaptable.postgres.server import SYNCED, Server, running
+from tests.snaptable.postgres import failover
+from tests.snaptable.postgres.load import Counter, Entry, Store, Writers, engine_of, insert, wait_for
+from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
 
-from snaptable import Database, OpenError, OutcomeUnknown, Row, SnaptableError, Table, TransactionConflict, Unavailable
+from snaptable import OpenError, OutcomeUnknown, TransactionConflict, Unavailable
 from snaptable.changes import CommitRecord
-from snaptable.engines.postgresql import PostgresEngine
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.server.connections import Session
 from snaptable.postgres.transaction import CommitMark
-
-
-class Counter(Row):
-    id: str
-    value: int = 0
-
-
-class Entry(Row):
-    id: str
-    text: str = ""
-
-
-class Store(Database):
-    counters: Table[Counter]
-    entries: Table[Entry]
 
 
 @pytest.fixture(name="server", scope="module")
@@ -50,61 +35,6 @@ def open_store(server: Server) -> Iterator[Store]:
         db.counters.where().delete()
         db.counters.insert(Counter(id="a"))
         yield db
-
-
-def engine_of(db: Database) -> PostgresEngine:
-    """Return the engine of an open database."""
-    engine = db._opened()
-    assert isinstance(engine, PostgresEngine)
-    return engine
-
-
-def wait_for(db: Database, seconds: float) -> None:
-    """Let the server be given up after so many seconds."""
-    engine_of(db).core.circuit.patience = seconds
-
-
-class Writers:
-    """Threads that write entries under names of their own, and note what came of each."""
-
-    def __init__(self, db: Store, count: int, write: Callable[[Store, str], object]) -> None:
-        self.acknowledged: set[str] = set()
-        self.unknown: set[str] = set()
-        self.failed: list[tuple[str, Exception]] = []
-        self.unreadable: list[Exception] = []
-        self._ends = threading.Event()
-        self._db, self._write = db, write
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self, number: int) -> None:
-        turn = 0
-        while not self._ends.is_set():
-            turn += 1
-            name = f"{number}-{turn}"
-            try:
-                self._write(self._db, name)
-                self.acknowledged.add(name)
-            except OutcomeUnknown:
-                self.unknown.add(name)
-            except SnaptableError as error:
-                self.failed.append((name, error))
-            try:
-                self._db.entries.get(name)
-            except SnaptableError as error:
-                self.unreadable.append(error)
-
-    def end(self) -> None:
-        """Let them end."""
-        self._ends.set()
-        for thread in self._threads:
-            thread.join(60)
-
-
-def insert(db: Store, name: str) -> None:
-    """Write an entry by itself."""
-    db.entries.insert(Entry(id=name))
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(db: Store, server: Server) -> None:
@@ -238,10 +168,8 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
     if not server.is_running:
         server.start()
     standby = server.standby()
-    hosts = quote(f"{server.root},{standby.root}", safe="")
-    url = f"postgresql://postgres@/postgres?host={hosts}&port=5432,5432"
     try:
-        with Store(url) as db:
+        with Store(url_of(server, standby)) as db:
             db.counters.upsert(Counter(id="s", value=1))
 
             def is_standby(db: Store) -> bool:
@@ -260,3 +188,13 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
     finally:
         standby.remove()
         server.start()
+
+
+def test_a_synchronous_standby_takes_over_under_load() -> None:
+    """Kill -9 of the primary amid writes: what was acknowledged is there once its standby is promoted, and once only.
+
+    The long form, and that of asynchronous standbys, is `python -m tests.snaptable.postgres.failover`.
+    """
+    outcome = failover.run(1, seed=5, synchronous=True)
+    assert (outcome.lost, outcome.twice, outcome.failed) == (0, 0, 0), outcome
+    assert outcome.acknowledged > 20
