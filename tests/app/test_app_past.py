@@ -56,7 +56,7 @@ def test_a_time_of_change_moves_with_changes(db: Library, ann: User) -> None:
     document = documents.create(db, ann, filename="a.pdf", total_pages=1, size=1, sha256="0" * 64, metadata={})
     made = annotations.create(db, ann, document.id, 1, type="note", coordinates={"x": 1}, content="a", color=None)
     sequence = db.history.sequence
-    assert annotations.change(db, ann, made.id, content="a", coordinates={"x": 1}) == made
+    assert annotations.change(db, ann, made, content="a", coordinates={"x": 1}) == made
     assert db.history.sequence == sequence
-    assert annotations.change(db, ann, made.id, content="b").updated_at > made.updated_at
+    assert annotations.change(db, ann, made, content="b").updated_at > made.updated_at
     assert db.users.update(ann.id, password_hash="other").updated_at > ann.updated_at

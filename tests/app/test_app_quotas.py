@@ -200,14 +200,14 @@ class World:
 
     def step_on_annotation(self, what: str, document: str, which: int, size: int) -> None:
         db, ann = self.db, self.ann
-        rows = annotations.owned_by(db, ann).all()
+        rows = db.annotations.where(user_id=ann.id).all()
         if what == "annotation" or not rows:
             fields: Json = {"type": "note", "coordinates": {"x": [1] * size}, "content": "é", "color": None}
             annotations.create(db, ann, document, 1, **fields)
         elif what == "change":
-            annotations.change(db, ann, rows[which % len(rows)].id, content="é" * size)
+            annotations.change(db, ann, rows[which % len(rows)], content="é" * size)
         elif what == "delete":
-            annotations.delete(db, ann, rows[which % len(rows)].id)
+            quotas.delete(db, ann, db.annotations, rows[which % len(rows)])
         else:
             db.annotations.delete(rows[which % len(rows)].id)  # behind the back of what counts
 

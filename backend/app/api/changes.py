@@ -7,15 +7,11 @@ from fastapi import APIRouter
 from app.api.dependencies import LOGIN, Caller
 from app.resources import Resources
 from app.services import sessions
-from app.tables import Annotation, Document, Extraction
+from app.tables import Document
 from snaptable.web import Rules, feed_router
 
-RULES = {
-    "documents": Rules(read=lambda me: Document.user_id == me.id),
-    "extractions": Rules(read=lambda me: Extraction.user_id == me.id),
-    "annotations": Rules(read=lambda me: Annotation.user_id == me.id),
-}
-"""Of users and sessions nothing is told."""
+RULES = {"documents": Rules(read=lambda me: Document.user_id == me.id)}
+"""Extractions and annotations have those of their routers; of users and sessions nothing is told."""
 
 
 def changes_router(resources: Resources) -> APIRouter:

@@ -25,19 +25,10 @@ def owned_row(table: Table[OwnedT], user: User, key: object, kind: str) -> Owned
 MarkT = TypeVar("MarkT", Extraction, Annotation)
 
 
-def owned_mark(db: Library, table: Table[MarkT], user: User, key: object, kind: str) -> MarkT:
-    """Return a user's row that is on a document, unless the document has been deleted.
-
-    Of a document with many rows they go one after the other: see `documents.delete`.
-
-    Raises:
-        NotFound: there is none, or it is another user's, or its document is gone; `kind` is what the message calls it.
-    """
-    mark = owned_row(table, user, key, kind)
+def is_on_document(db: Library, user: User, mark: Extraction | Annotation) -> bool:
+    """Return whether the document of a user's row is there: it may go before its rows, see `documents.delete`."""
     document = db.documents.get(mark.document_id)
-    if document is None or document.user_id != user.id:
-        raise NotFound(kind)
-    return mark
+    return document is not None and document.user_id == user.id
 
 
 def unconditionally(_row: object) -> None:

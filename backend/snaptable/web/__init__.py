@@ -22,9 +22,10 @@ Requests
     `ListParams`, `Listing`: the query string of a list, as a query.
 Routers
     `crud_router(db.notes, caller=…, owner="user_id")`: REST for a table; `ALL`: what it allows unless told otherwise.
+    `Hooks`: what an application does where a router reads and writes, such as count quotas.
+    `Docs`, `Operation`: what the OpenAPI document calls a router's parts; `OFFERS`: what requests may ask for.
     `IdempotencyKey`: the model of a transient table, for the header of that name.
 Rules
-    `Hooks`: what an application does where a router writes, such as count quotas.
     `Rules`: who may see and change which rows of a table. `rule_book(db)`: what may be seen of each table.
 Responses
     `RowResponder`: stored rows, and pages of them, serialised once; rows have an `ETag`, and it checks If-Match.
@@ -47,7 +48,7 @@ Serving
 from typing import TYPE_CHECKING
 
 from snaptable.web.body_limit import BodyLimit
-from snaptable.web.crud import ALL, IdempotencyKey, crud_router
+from snaptable.web.crud import ALL, OFFERS, Docs, Hooks, IdempotencyKey, Operation, crud_router
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
 from snaptable.web.feed import feed_router
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health
@@ -66,7 +67,7 @@ from snaptable.web.request_ids import RequestIdFilter, note_caller
 from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
 from snaptable.web.request_log import RequestLog
 from snaptable.web.row_response import RowResponder
-from snaptable.web.rules import Hooks, RuleBook, Rules, View, rule_book
+from snaptable.web.rules import RuleBook, Rules, View, rule_book
 from snaptable.web.security_headers import SecurityHeaders
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ __all__ = [
     "IF_MATCH",
     "IF_NONE_MATCH",
     "NOT_MODIFIED",
+    "OFFERS",
     "PROBLEM_MEDIA_TYPE",
     "BodyLimit",
+    "Docs",
     "FieldError",
     "Health",
     "Hooks",
@@ -97,6 +100,7 @@ __all__ = [
     "ListParams",
     "Listing",
     "NotStrictJson",
+    "Operation",
     "PlainHealth",
     "Problem",
     "RequestIdFilter",

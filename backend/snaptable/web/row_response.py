@@ -42,7 +42,7 @@ class RowResponder(Generic[RowT]):
         """
         if secrets := secret_fields(model):
             raise TypeError(f"{model.__name__}.{min(secrets)} is secret: answer with a model of the other fields")
-        if _shape(model) != _shape(documented):
+        if json_shape(model) != json_shape(documented):
             raise TypeError(f"rows of {model.__name__} are not sent as {documented.__name__} says")
         self._serializer = model.__pydantic_serializer__
 
@@ -81,7 +81,7 @@ class RowResponder(Generic[RowT]):
         return JsonResponse(b'{"items":%b,"next_cursor":%b}' % (items, to_json(cursor)))
 
 
-def _shape(model: type[BaseModel]) -> object:
+def json_shape(model: type[BaseModel]) -> object:
     """Return what JSON a model gives: the members and types of its JSON schema, without what only describes them."""
     document = model.model_json_schema(mode="serialization")
 

@@ -4,7 +4,7 @@ A router states the rules of its own table. Whatever else shows rows of that tab
 history, a feed) asks here, and shows nothing of a table that no router has rules for.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -55,34 +55,6 @@ class Rules:
     delete: Callable[[Any, Any], object] | None = None
 
 
-@dataclass(frozen=True)
-class Hooks(Generic[M]):
-    """What an application does where a router writes: to count quotas, to check what no constraint says, to add rows.
-
-    Attributes:
-        prepare: awaited with the caller before the transaction: for what takes long, or waits.
-        create: adds a row, called with the caller and all its values; in the place of `table.create(**values)`.
-        update: changes a row, called with the caller, the row as it is, and what is to change.
-        delete: deletes a row, called with the caller and the row.
-
-    The last three are called in the transaction, after the rules and conditions that come before the write; they return
-    the row, and what they raise undoes all: a `Problem` is the answer. They hold for every verb, bulk too.
-
-    >>> from snaptable.web import Problem
-    >>> def create(me, values):
-    ...     if db.users.count() >= 1_000:
-    ...         raise Problem(507, "There is no room for another one.")
-    ...     return db.users.create(**values)
-    >>> Hooks(create=create).prepare is None
-    True
-    """
-
-    prepare: Callable[[Any], Awaitable[object]] | None = None
-    create: Callable[[Any, dict[str, object]], M] | None = None
-    update: Callable[[Any, M, dict[str, object]], M] | None = None
-    delete: Callable[[Any, M], M] | None = None
-
-
 class View(Generic[M]):
     """The rows of a table that a caller may see, and the fields that are shown of them.
 
@@ -103,6 +75,9 @@ class View(Generic[M]):
         Raises:
             TypeError: a rule gave something else.
         """
+        if len(self.reads) == 1:
+            allowed = self.reads[0](me)
+            return allowed if isinstance(allowed, bool) else as_condition(allowed)
         conditions = []
         for read in self.reads:
             allowed = read(me)

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from snaptable import TableSchema
+from snaptable.web.body_errors import BodyErrors
 from snaptable.web.problems import MAX_FIELD_ERRORS, Problem, field_errors_of
 
 _STRICT = ConfigDict(extra="forbid", val_json_bytes="base64", hide_input_in_errors=True)
@@ -19,12 +20,19 @@ _typed_dict = cast(Callable[[str, dict[str, object]], type], TypedDict)
 class Body:
     """One kind of body: what is documented of it, and how it becomes values for a row."""
 
-    def __init__(self, kind: type, fields: Collection[str]) -> None:
-        """Take a model, or a TypedDict; `fields` are its members."""
+    def __init__(self, kind: type, fields: Collection[str], *, strict: bool | None) -> None:
+        """Take a model, or a TypedDict.
+
+        Args:
+            kind: of which bodies are.
+            fields: its members.
+            strict: whether nothing stands for anything else; None for what the kind says.
+        """
         self.kind = kind
         self.fields = frozenset(fields)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        self._is_model = issubclass(kind, BaseModel)
+        self._is_model, self._strict = issubclass(kind, BaseModel), strict
+        self._errors = BodyErrors(kind)
 
     def values(self, value: JsonValue, *, partly: bool = False) -> dict[str, object]:
         """Return the values of a body, by field name.
@@ -38,12 +46,14 @@ class Body:
         """
         try:
             # As JSON, for text stands for times there, and strictly, for it stands for nothing else.
-            read = self._adapter.validate_json(to_json(value), strict=None if self._is_model else True)
+            read = self._adapter.validate_json(to_json(value), strict=self._strict)
         except ValidationError as error:
+            if error.error_count() > MAX_FIELD_ERRORS:
+                self._errors.check(value)  # thousands of errors are told at the cost of the first
             raise refused(error) from None
         if self._is_model:
             return cast(BaseModel, read).model_dump(exclude_unset=partly)
-        return dict(read)
+        return cast(dict[str, object], read)
 
 
 def refused(error: ValidationError) -> Problem:
@@ -70,12 +80,13 @@ def body_of(schema: TableSchema, suffix: str, left_out: Collection[str], *, part
         kind = _annotated(info, is_secret=name in schema.secrets)
         members[name] = Required[kind] if info.is_required() and not partly else NotRequired[kind]
     kind = _typed_dict(f"{schema.model.__name__}{suffix}", members)
-    return Body(with_config(_STRICT)(kind), members)
+    return Body(with_config(_STRICT)(kind), members, strict=True)
 
 
-def given_body(model: type[BaseModel]) -> Body:
-    """Return the body of a model that the application gives."""
-    return Body(model, model.model_fields)
+def given_body(kind: type) -> Body:
+    """Return the body of a model, or a TypedDict, that the application gives."""
+    fields = kind.model_fields if issubclass(kind, BaseModel) else kind.__annotations__
+    return Body(kind, fields, strict=None)
 
 
 def _annotated(info: FieldInfo, *, is_secret: bool) -> Any:

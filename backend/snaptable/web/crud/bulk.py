@@ -9,8 +9,8 @@ from typing_extensions import TypedDict
 
 from snaptable import ConstraintError, SnaptableError
 from snaptable.contract import M
-from snaptable.web.crud.resource import Resource, not_there, object_of
-from snaptable.web.crud.writes import Writes, unconditionally
+from snaptable.web.crud.resource import Resource, object_of
+from snaptable.web.crud.writes import Patch, Writes, unconditionally
 from snaptable.web.problems import FieldError, Problem, problem_of
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Bulk(Generic[M]):
     def _update(self, writes: Writes[M], item: JsonValue) -> M:
         key, fields = self._resource.schema.key, object_of(item)
         changes = {name: value for name, value in fields.items() if name != key}
-        return writes.patch(self._key(fields.get(key)), changes, unconditionally)
+        return writes.patch(self._key(fields.get(key)), Patch(self._resource, changes), unconditionally)
 
     def _delete(self, writes: Writes[M], item: JsonValue) -> object:
         key = self._key(item)
@@ -126,7 +126,7 @@ class Bulk(Generic[M]):
         """
         wanted = int if self._resource.schema.key_type is int else str
         if type(value) is not wanted:
-            raise not_there()
+            raise self._resource.not_there()
         return self._resource.key_of(str(value))
 
     def placed(self, problem: Problem, cause: BaseException | None) -> Problem:

@@ -72,13 +72,22 @@ class Idempotency:
         if self._table is not None and not self._table.schema.transient:
             raise TypeError(f"{self._table.name}: declare it as Table[IdempotencyKey] = table(transient=True)")
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a table for answers."""
+        return self._table is not None
+
+    def is_asked_for(self, request: Request) -> bool:
+        """Return whether a request has the header."""
+        return b"idempotency-key" in [name for name, _ in request.scope["headers"]]
+
     async def answer(
         self, request: Request, caller: str | None, write: Callable[[Kept], Awaitable[Response]]
     ) -> Response:
-        """Answer a request, once for each key of a caller.
+        """Answer a request with the header, once for each key of a caller.
 
         Args:
-            request: with or without the header.
+            request: the request.
             caller: who sends it; None for anyone.
             write: carries the write out as a transaction, in which it calls what it is given.
 
@@ -86,10 +95,7 @@ class Idempotency:
             Problem: 400, the header can't be taken; 409, the same request is being answered; 422, the key was used for
                 another one.
         """
-        header = request.headers.get("idempotency-key")
-        if header is None:
-            return await write(lambda act: act())
-        match = _KEY.fullmatch(header)
+        match = _KEY.fullmatch(request.headers["idempotency-key"])
         if self._table is None:
             detail = (
                 "This server keeps no answers: leave Idempotency-Key out. (Its database declares no IdempotencyKey.)"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import reduce
 from operator import or_
 from typing import Any, Generic
@@ -9,25 +10,29 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
-from pydantic import JsonValue
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from snaptable import Query, contains
+from snaptable import Query, Table, contains
 from snaptable.conditions import is_orderable
 from snaptable.contract import M
+from snaptable.web import listing
 from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in
 from snaptable.web.etags import etag_of, is_known
-from snaptable.web.listing import MANY_ROWS, PAGE_BYTES, Listing, ListParams, by_commas, parameter_of
+from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
 from snaptable.web.rules import rule_book
 
 EVERYTHING = Selection((), ())
+LISTS_ALIKE = 20
+"""Plain lists of a caller that are taken to be as long as the one before."""
 MANY_CALLERS = 1_000
 """Callers of whom it is remembered whether a plain list takes long."""
+_IDENTITIES = (str, int, UUID, type(None))
+"""Types of what callers are known by."""
 MAX_SEARCH = 200
 """Characters of a text that is searched for."""
 
@@ -45,7 +50,9 @@ class Lists(Generic[M]):
         options, schema, hidden = resource.options, resource.schema, resource.view.hidden
         filters = readable_fields(resource.table, hidden) if options.filters is None else list(options.filters)
         sorts = [name for name in filters if is_orderable(schema.columns.get(name))]
-        sorts = sorts if options.sorts is None else list(options.sorts)
+        sorts = [schema.key, *sorts] if options.sorts is None else [schema.key, *options.sorts]
+        sort = schema.key if options.sort is None else options.sort
+        sorts += [name.removeprefix("-") for name in sort.split(",")]
         for name in (*filters, *sorts):
             if name in hidden or name not in schema.columns:
                 raise TypeError(f"{resource.table.name}.{name} is no field that a list may be asked for")
@@ -57,91 +64,126 @@ class Lists(Generic[M]):
             and name not in references | {schema.key, options.owner}
         ]
         """The columns that `q` looks into: text that is no key."""
-        others = ["fields", "count"]
-        others += ["expand"] if options.expand else []
-        others += [] if schema.transient else ["at"]
-        others += ["q"] if self._searched else []
-        self.others = others
-        self._plain: dict[str, tuple[int, bool]] = {}
-        """Whether a list without anything chosen takes long, and how many rows the table had, by caller."""
-        self._params: ListParams[Any] = ListParams(
+        possible = {"expand": options.expand, "at": not schema.transient, "q": self._searched}
+        self.others = [
+            name
+            for name in ("fields", "count", "expand", "at", "q")
+            if possible.get(name, True) and (name in options.offers or name == "expand")
+        ]
+        """The parameters besides filters, order and pages."""
+        self._has_tags = "tag" in options.offers
+        self._is_sent_as_stored = resource.view.hidden == schema.secrets
+        self._is_by_owner = options.rules.read is None
+        self._plain: dict[object, tuple[bool, int]] = {}
+        """Whether a list without anything chosen takes long, and of how many more that is taken, by caller."""
+        self.params: ListParams[Any] = ListParams(
             schema.model,
             filters,
-            schema.key,
-            sorts=list(dict.fromkeys((schema.key, *sorts))),
+            sort,
+            sorts=list(dict.fromkeys(sorts)),
             max_limit=options.max_limit,
-            others=others,
-            ignore_case=True,
+            others=self.others,
+            ignore_case=options.ignore_case,
         )
-
-    @property
-    def openapi(self) -> dict[str, JsonValue]:
-        """Return the parameters as OpenAPI describes them."""
-        listed: Any = self._params.openapi["parameters"]
-        return {"parameters": [*listed, *documented(self.others, self.resource.options.expand)]}
 
     async def answer(self, request: Request, me: object) -> Response:
         """Return the page that a request asks for; 304 if nothing was committed since it was read.
 
         Raises:
-            Problem: 401, 410, 422.
+            Problem: 401, 410, 422; what hooks raise.
         """
         resource = self.resource
-        asked = self._params.read(request)
-        selection = selection_of(asked.others, resource.options.expand)
-        counts = asked.others["count"]
-        if counts not in ("", "exact"):
+        asked = self.params.read(request)
+        selection = selection_of(asked.others, resource.options.expand) if self.others else EVERYTHING
+        if self.others and asked.others.get("count", "") not in ("", "exact"):
             raise Problem.invalid(FieldError("/count", "This must be `exact`.", "query"))
+        response = await resource.database.read(lambda _db: self._page(request, me, asked, selection))
+        if response is not None:
+            return response
+        slow = resource.options.hooks.slow
+        async with nullcontext() if slow is None else slow(me):
+            work = asyncio.to_thread(self._page, request, me, asked, selection)
+            return await work  # type: ignore[return-value]  # in a thread it is never put off
+
+    def _page(self, request: Request, me: object, asked: Listing[Any], selection: Selection) -> Response | None:
+        """Return the page, as of one state; None if it takes long, and would keep an event loop waiting."""
+        resource, headers = self.resource, {}
         # 1. What the caller has already. The tag is older than the rows, if another commit comes between.
-        resource.view.condition(me)  # refuses who must say who they are
-        headers = self._headers(me)
-        if is_known(request.scope, headers["ETag"].removeprefix("W/")):
-            return Response(None, 304, headers)
+        if self._has_tags:
+            resource.view.condition(me)  # refuses who must say who they are
+            headers = self._headers(me)
+            if is_known(request.scope, headers["ETag"].removeprefix("W/")):
+                return Response(None, 304, headers)
         # 2. The rows, now or as they were.
-        with state(resource.database, resource.schema, asked.others.get("at") or None) as tables:
-            query = self._query(me, tables, asked.others.get("q", ""))
-            page = _Page(resource, me, tables, asked, selection)
-            narrowed = query.where(*asked.conditions) if asked.conditions else query
-            work = asyncio.to_thread if self._is_slow(me, narrowed, tables, asked) else _at_once
-            items, cursor = await work(page.json, query)
-            body = b'{"items":%b,"next_cursor":%b' % (items, to_json(cursor))
-            if counts:
-                body += b',"total":%d' % await work(narrowed.count)
+        if not (self.others and asked.others.get("at")):
+            found = self._rows(me, asked, selection, resource.database.tables)
+        else:
+            with state(resource.database, resource.schema, asked.others["at"]) as tables:
+                found = self._rows(me, asked, selection, tables)
+        if found is None:
+            return None
+        body, cursor = found
         # 3. Where the next page is.
-        if cursor is not None:
+        if cursor is not None and self._has_tags:
             parameters = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
             address = f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
             headers["Link"] = f'<{address}>; rel="next"'
-        return JsonResponse(body + b"}", 200, headers)
+        return JsonResponse(body, 200, headers or None)
 
-    def _is_slow(self, me: object, query: Query[M], tables: Tables, asked: Listing[Any]) -> bool:
+    def _rows(
+        self, me: object, asked: Listing[Any], selection: Selection, tables: Tables
+    ) -> tuple[bytes, str | None] | None:
+        """Return the body of a page, and the cursor of the next one; None if it takes long, on an event loop."""
+        resource, table = self.resource, tables[self.resource.table.name]
+        query = self._query(me, table, asked)
+        if _is_on_event_loop() and self._is_slow(me, query, table, asked):
+            return None
+        if selection is EVERYTHING and self._is_sent_as_stored:
+            items, cursor = asked.page_json(query, resource.options.page_bytes)
+        else:
+            expander = Expander(tables, rule_book(resource.database), resource.options.caller, me)
+            items, cursor = self._shown(query, asked, expander, selection)
+        if not (self.others and asked.others.get("count")):
+            return b'{"items":%b,"next_cursor":%b}' % (items, to_json(cursor)), cursor
+        narrowed = query.where(*asked.conditions) if asked.conditions else query
+        return b'{"items":%b,"next_cursor":%b,"total":%d}' % (items, to_json(cursor), narrowed.count()), cursor
+
+    def _shown(
+        self, query: Query[M], asked: Listing[Any], expander: Expander, selection: Selection
+    ) -> tuple[bytes, str | None]:
+        """Return rows of which fields or related rows were chosen, as a JSON array, and the cursor of the next ones."""
+        rows, cursor = asked.page(query)
+        texts: list[bytes] = []
+        left = self.resource.options.page_bytes
+        for item in expander.shown(self.resource.view, rows, selection):
+            texts.append(to_json(item))
+            left -= len(texts[-1])
+            if left < 0 and len(texts) > 1:
+                texts.pop()
+                _, cursor = asked.page(query, len(texts))
+                break
+        return b"[%b]" % b",".join(texts), cursor
+
+    # ── what takes long ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_slow(self, me: object, query: Query[M], table: Table[M], asked: Listing[Any]) -> bool:
         """Return whether many rows are looked at one by one, or sorted; O(1) of a small table, else O(log n)."""
-        count = len(tables[self.resource.table.name])
-        if count <= MANY_ROWS:
-            return False
-        caller = self._plain_caller(me, asked)
-        if caller is not None and caller in self._plain:
-            counted, is_slow = self._plain[caller]
-            if abs(count - counted) < MANY_ROWS // 2:  # so many rows more, at most
-                return is_slow
-        plan = query.order_by(*asked.order).explain()
-        is_slow = plan.rows > MANY_ROWS and (plan.sorts or plan.filters > 0)
-        if caller is not None:
-            if len(self._plain) >= MANY_CALLERS:
-                self._plain.clear()
-            self._plain[caller] = count, is_slow
+        others, caller = asked.others, getattr(me, "id", me)
+        is_chosen = asked.conditions or asked.has_sort or (others.get("at") or others.get("q") if self.others else None)
+        if is_chosen or not (self._is_by_owner and isinstance(caller, _IDENTITIES)):
+            return len(table) > listing.MANY_ROWS and asked.takes_long(query)
+        # A list without anything chosen takes about as long for its caller as it did a moment ago.
+        known = self._plain.get(caller)
+        if known is not None and known[1] > 0:
+            self._plain[caller] = known[0], known[1] - 1
+            return known[0]
+        if len(self._plain) >= MANY_CALLERS:
+            self._plain.clear()
+        is_slow = len(table) > listing.MANY_ROWS and asked.takes_long(query)
+        self._plain[caller] = is_slow, LISTS_ALIKE
         return is_slow
 
-    def _plain_caller(self, me: object, asked: Listing[Any]) -> str | None:
-        """Return who asks for a list without anything chosen, as long as its length depends on that alone."""
-        identity = getattr(me, "id", me)
-        is_plain = (
-            not asked.conditions
-            and not asked.has_sort
-            and not any(asked.others[name] for name in ("at", "q") if name in asked.others)
-        )
-        is_known = self.resource.options.rules.read is None and isinstance(identity, str | int | UUID | None)
-        return repr(identity) if is_plain and is_known else None
+    # ── what a request asks ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _headers(self, me: object) -> dict[str, str]:
         commits = self.resource.database._opened().commits
@@ -149,8 +191,13 @@ class Lists(Generic[M]):
         tag = etag_of(f"{commits.store} {place} {getattr(me, 'id', me)!r}".encode("utf-8", "replace"))
         return {"ETag": f"W/{tag}", "Snaptable-Place": str(place)}
 
-    def _query(self, me: object, tables: Tables, search: str) -> Query[M]:
-        query = self.resource.view.query(me, tables[self.resource.table.name])
+    def _query(self, me: object, table: Table[M], asked: Listing[Any]) -> Query[M]:
+        """Return the query for what the caller may see, and searches for."""
+        options = self.resource.options
+        query = self.resource.view.query(me, table)
+        if options.hooks.list is not None:
+            query = options.hooks.list(me, query, asked)
+        search = asked.others.get("q") if self.others else None
         if not search:
             return query
         if len(search) > MAX_SEARCH:
@@ -160,36 +207,12 @@ class Lists(Generic[M]):
         return query.where(reduce(or_, found))
 
 
-class _Page(Generic[M]):
-    """One page, as JSON."""
-
-    def __init__(
-        self, resource: Resource[M], me: object, tables: Tables, asked: Listing[Any], selection: Selection
-    ) -> None:
-        self._resource, self._asked, self._selection = resource, asked, selection
-        self._expander = Expander(tables, rule_book(resource.database), resource.options.caller, me)
-
-    def json(self, query: Query[M]) -> tuple[bytes, str | None]:
-        """Return the rows as a JSON array, and the cursor of the next ones."""
-        resource, asked = self._resource, self._asked
-        if self._selection.is_plain and resource.view.hidden == resource.schema.secrets:
-            return asked.page_json(query)
-        rows, cursor = asked.page(query)
-        shown = self._expander.shown(resource.view, rows, self._selection)
-        texts: list[bytes] = []
-        left = PAGE_BYTES
-        for item in shown:
-            texts.append(to_json(item))
-            left -= len(texts[-1])
-            if left < 0 and len(texts) > 1:
-                texts.pop()
-                _, cursor = asked.page(query, len(texts))
-                break
-        return b"[%b]" % b",".join(texts), cursor
-
-
-async def _at_once(work: Any, *arguments: Any) -> Any:
-    return work(*arguments)
+def _is_on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def selection_of(given: dict[str, str], allowed: Sequence[str]) -> Selection:
@@ -205,26 +228,3 @@ def selection_of(given: dict[str, str], allowed: Sequence[str]) -> Selection:
         if name not in allowed:
             raise Problem.invalid(FieldError("/expand", f"This is one of {', '.join(allowed)}.", "query"))
     return Selection(names_in("fields", given.get("fields", "")), expand)
-
-
-def documented(names: Sequence[str], expand: Sequence[str]) -> list[JsonValue]:
-    """Return parameters that are not filters as OpenAPI describes them."""
-    text: dict[str, JsonValue] = {"type": "string", "minLength": 1}
-    known: dict[str, tuple[dict[str, JsonValue], str]] = {
-        "fields": (text, "The fields to show, separated by commas; `user.name` is one of an expanded row."),
-        "expand": (
-            {"type": "array", "items": {"type": "string", "enum": list(expand)}, "minItems": 1},
-            "Related rows to show inside of each.",
-        ),
-        "count": ({"type": "string", "enum": ["exact"]}, "Whether to count all rows, as `total`."),
-        "at": (text, "A commit's number, or a time with its offset: the rows as they were."),
-        "q": (text | {"maxLength": MAX_SEARCH}, "A text that a text field contains, whatever its case."),
-        "until": ({"type": "integer", "minimum": 0}, "The last commit to show: the `next` of the page before."),
-        "dry_run": ({"type": "boolean"}, "Only count what would be deleted."),
-    }
-    parameters: list[JsonValue] = []
-    for name in names:
-        parameter = parameter_of(name, *known[name])
-        is_list = known[name][0].get("type") == "array"
-        parameters.append(by_commas(parameter) if is_list else parameter)
-    return parameters

@@ -1,20 +1,26 @@
 """A table as its router serves it: whose rows, which fields, and what may be done to them."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from typing import Any, Generic, cast
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from snaptable import ConstraintError, Database, ForeignKeyViolation, Table
 from snaptable.contract import M
 from snaptable.web.crud.bodies import Body, body_of, given_body
+from snaptable.web.crud.hooks import Hooks
 from snaptable.web.crud.shown_rows import Relation, RowJson, relations_of
 from snaptable.web.problems import FieldError, Problem, problem_of
-from snaptable.web.rules import Hooks, Rules, View, database_of, identity_of, owned, rule_book
+from snaptable.web.rules import Rules, View, database_of, identity_of, owned, rule_book
 
 Caller = Callable[..., Any]
 """A dependency of FastAPI that gives the caller."""
+ALL = frozenset({"list", "get", "create", "update", "replace", "delete", "bulk"})
+"""What a router allows unless it is told otherwise."""
+OFFERS = frozenset({"fields", "count", "at", "q", "dry_run", "tag"})
+"""What a router's requests may ask for, unless it is told otherwise."""
+MISSING = "There is no such row."
 _NO_ADDRESS = ("", ".", "..")
 """Texts that can't be a part of an address."""
 
@@ -28,14 +34,20 @@ class Options:
     rules: Rules
     filters: tuple[str, ...] | None
     sorts: tuple[str, ...] | None
+    sort: str | None
+    ignore_case: bool
+    offers: frozenset[str]
     expand: tuple[str, ...]
     hidden: frozenset[str]
     fixed: frozenset[str]
-    create: type[BaseModel] | None
-    update: type[BaseModel] | None
+    create: type | None
+    update: type | None
+    merge: bool
     max_limit: int
+    page_bytes: int
     require_if_match: bool
     hooks: Hooks[Any]
+    missing: str
     actor: Callable[[Any], str | None] | None
 
 
@@ -118,7 +130,7 @@ class Resource(Generic[M]):
         try:
             return self.schema.parse_key(text)
         except ValueError:
-            raise not_there() from None
+            raise self.not_there() from None
 
     def check_key(self, key: object) -> None:
         """Refuse a key that could not stand in an address.
@@ -139,10 +151,15 @@ class Resource(Generic[M]):
             table: the table in a past; None for the present one.
         """
         source = self.table if table is None else table
-        if self.options.rules.read is None:
-            row, owner = source.get(key), self.options.owner
-            return row if row is None or owner is None or getattr(row, owner) == identity_of(me) else None
-        return self.view.query(me, source).where(**{self.schema.key: key}).first()
+        options = self.options
+        if options.rules.read is None:
+            row, owner = source.get(key), options.owner
+            if row is None or (owner is not None and getattr(row, owner) != identity_of(me)):
+                return None
+        else:
+            row = self.view.query(me, source).where(**{self.schema.key: key}).first()
+        hook = options.hooks.find
+        return row if hook is None or row is None or hook(me, row) else None
 
     def get(self, me: object, key: object, table: Table[M] | None = None) -> M:
         """Return the row of a key.
@@ -152,8 +169,12 @@ class Resource(Generic[M]):
         """
         row = self.find(me, key, table)
         if row is None:
-            raise not_there()
+            raise self.not_there()
         return row
+
+    def not_there(self) -> Problem:
+        """Return the 404 of a row that is not there, or that the caller may not see."""
+        return Problem(404, self.options.missing)
 
     def owner_fields(self, me: object) -> dict[str, object]:
         """Return the field that says whose a new row is."""
@@ -213,17 +234,19 @@ class Resource(Generic[M]):
         if not allowed:
             raise Problem(403, "You may not do this.")
 
-    def check_references(self, me: object, row: M, changed: Iterable[str]) -> None:
+    def check_references(self, me: object, row: M, changed: Container[str]) -> None:
         """Refuse a reference to a row that the caller may not see, as one to a row that isn't there.
 
         Raises:
             Problem: 409.
         """
+        if not self.schema.references:
+            return
         book = rule_book(self.database)
         for reference in self.schema.references:
-            value = getattr(row, reference.field)
-            view = book.of(reference.target, self.options.caller)
-            if value is None or view is None or reference.field not in changed:
+            value = getattr(row, reference.field) if reference.field in changed else None
+            view = None if value is None else book.of(reference.target, self.options.caller)
+            if view is None:
                 continue
             if not view.query(me).where(**{view.table.schema.key: value}).exists():
                 raise problem_of(ForeignKeyViolation(table=self.table.name, fields=(reference.field,)))
@@ -261,11 +284,6 @@ class Resource(Generic[M]):
         if self.options.caller is None or me is None:
             return None
         return str(getattr(me, "id", me))
-
-
-def not_there() -> Problem:
-    """Return the 404 of a row that is not there, or that the caller may not see."""
-    return Problem(404, "There is no such row.")
 
 
 def object_of(body: JsonValue) -> dict[str, JsonValue]:

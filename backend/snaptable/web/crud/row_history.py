@@ -16,7 +16,7 @@ from snaptable import UndoConflict
 from snaptable.contract import M
 from snaptable.history import Change, Conflict
 from snaptable.web.crud.past import moment_of, parameters, past_errors
-from snaptable.web.crud.resource import Resource, not_there
+from snaptable.web.crud.resource import Resource
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
 
@@ -70,15 +70,16 @@ async def row_history(resource: Resource[Any], request: Request, me: object, key
     if resource.schema.transient:
         raise Problem(404, "These rows have no past.")
     text = parameters(request, {"until"}).get("until")
-    if resource.find(me, key) is None and resource.table.get(key) is not None:
-        raise not_there()
+    read = resource.database.read
+    if await read(lambda _db: resource.find(me, key) is None and resource.table.get(key) is not None):
+        raise resource.not_there()
     until = None
     if text is not None:
         with past_errors("/until", "query"):
             until = moment_of(text)
     commits = await asyncio.to_thread(lambda: list(islice(_commits(resource, me, key, until), COMMITS + 1)))
-    if not commits and resource.find(me, key) is None:
-        raise not_there()
+    if not commits and await read(lambda _db: resource.find(me, key)) is None:
+        raise resource.not_there()
     following = commits[COMMITS]["sequence"] if len(commits) > COMMITS else None
     return JsonResponse(to_json({"items": commits[:COMMITS], "next": following}))
 
@@ -137,7 +138,7 @@ def restore_row(
     if old is not None:
         check(old)
     elif resource.table.get(key) is not None:
-        raise not_there()
+        raise resource.not_there()
     conflicts: tuple[Conflict, ...] = ()
     with past_errors("/at", "body"):
         try:
@@ -151,7 +152,7 @@ def restore_row(
     if new is None:
         # There was none, or one that the caller may not see.
         if old is None or resource.table.get(key) is not None:
-            raise not_there()
+            raise resource.not_there()
         resource.allow_delete(me, old)
         return None
     if old is None:

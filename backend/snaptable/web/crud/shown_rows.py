@@ -58,9 +58,7 @@ class Preconditions(Generic[M]):
         self._if_match = IfMatch(request.scope)
         self._is_given = self._if_match.is_given
         self._is_missing = required and not self._is_given
-        self._only_new = any(
-            value.strip() == b"*" for name, value in request.scope["headers"] if name == b"if-none-match"
-        )
+        self._only_new = b"*" in [value.strip() for name, value in request.scope["headers"] if name == b"if-none-match"]
 
     def check(self, row: M) -> None:
         """Refuse a change of a row that is another than was read; called in the transaction that changes it.

@@ -1,6 +1,6 @@
 """What a router writes: plain functions of a transaction, so that several of them can be one commit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -45,18 +45,17 @@ class Writes(Generic[M]):
         self._refer(row, values)
         return row
 
-    def patch(self, key: object, body: dict[str, JsonValue], check: Check) -> M:
+    def patch(self, key: object, patch: "Patch[M]", check: Check) -> M:
         """Apply a merge patch to a row, and return it as it is then.
 
         Raises:
             Problem: 403, 404, 409, 412, 422; the store's errors.
         """
-        resource = self.resource
-        old = resource.get(self.me, key)
+        old = self.resource.get(self.me, key)
         check(old)
-        is_flat = not any(isinstance(value, dict) for value in body.values())
-        fields = body if is_flat else patched(self._all_fields(old), body)
-        values = resource.update.values(fields, partly=True)
+        values = patch.values
+        if values is None:
+            values = self.resource.update.values(patched(self._all_fields(old), patch.body), partly=True)
         return self._change(old, key, values)
 
     def replace(self, key: object, body: dict[str, JsonValue], check: Check) -> M:
@@ -96,16 +95,16 @@ class Writes(Generic[M]):
 
     def _change(self, old: M, key: object, values: dict[str, object]) -> M:
         resource = self.resource
-        changed = [name for name, value in values.items() if value != getattr(old, name, None)]
-        for name in changed:
-            if name in resource.fixed or name == resource.options.owner:
+        changed = {name for name, value in values.items() if value != getattr(old, name, None)}
+        for name in values:
+            if (name in resource.fixed or name == resource.options.owner) and name in changed:
                 raise Problem.invalid(FieldError(pointer_to(name), "This can't be changed."))
         new = resource.change(self.me, old, key, values) if values else old
         resource.allow_update(self.me, old, new)
         self._refer(new, changed)
         return new
 
-    def _refer(self, row: M, changed: Iterable[str]) -> None:
+    def _refer(self, row: M, changed: Container[str]) -> None:
         """Check references now, or later, if rows that are still to come may be referred to."""
         if self.later is None:
             self.resource.check_references(self.me, row, changed)
@@ -127,6 +126,21 @@ class Writes(Generic[M]):
             yield info.get_default()
         elif factory in (dict, list, set, frozenset, tuple):
             yield factory()
+
+
+class Patch(Generic[M]):
+    """What a request changes of a row."""
+
+    def __init__(self, resource: Resource[M], body: dict[str, JsonValue]) -> None:
+        """Read it, as far as it does not depend on the row: a member inside of a field is merged into what is there.
+
+        Raises:
+            Problem: 422.
+        """
+        self.body = body
+        is_whole = not (resource.options.merge and any(isinstance(value, dict) for value in body.values()))
+        self.values = resource.update.values(body, partly=True) if is_whole else None
+        """The fields, as they will be; None if that depends on the row."""
 
 
 # ── what would be deleted ───────────────────────────────────────────────────────────────────────────────────────────

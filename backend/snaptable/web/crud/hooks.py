@@ -1,0 +1,46 @@
+"""What an application does where its router reads and writes."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from snaptable import Query
+from snaptable.contract import M
+from snaptable.web.listing import Listing
+
+
+@dataclass(frozen=True)
+class Hooks(Generic[M]):
+    """What an application does where a router writes: to count quotas, to check what no constraint says, to add rows.
+
+    Attributes:
+        prepare: awaited with the caller before the transaction: for what takes long, or waits.
+        create: adds a row, called with the caller and all its values; in the place of `table.create(**values)`.
+        update: changes a row, called with the caller, the row as it is, and what is to change.
+        delete: deletes a row, called with the caller and the row.
+        find: says of a row that was found by its key whether it is there for the caller; else it is a 404.
+        list: narrows a list, called with the caller, the query for what they may see, and what was asked for.
+        slow: gives the context in which a list is made that takes long, in a thread: so that callers take turns.
+
+    `create`, `update` and `delete` are called in the transaction, after the rules and conditions that come before the
+    write; they return the row, and what they raise undoes all. They hold for every verb, bulk too. `find` and `list`
+    are for what depends on more than the row: rules hold inside of other tables' rows and in feeds as well. What a hook
+    raises is the answer: a `Problem`, or an error that the application has a handler for.
+
+    >>> from snaptable.web import Problem
+    >>> def create(me, values):
+    ...     if db.users.count() >= 1_000:
+    ...         raise Problem(507, "There is no room for another one.")
+    ...     return db.users.create(**values)
+    >>> Hooks(create=create).prepare is None
+    True
+    """
+
+    prepare: Callable[[Any], Awaitable[object]] | None = None
+    create: Callable[[Any, dict[str, Any]], M] | None = None
+    update: Callable[[Any, M, dict[str, Any]], M] | None = None
+    delete: Callable[[Any, M], M] | None = None
+    find: Callable[[Any, M], bool] | None = None
+    list: Callable[[Any, Query[M], Listing[Any]], Query[M]] | None = None
+    slow: Callable[[Any], AbstractAsyncContextManager[object]] | None = None
