@@ -93,7 +93,12 @@ def _sum_of_decimals(values: Values) -> Decimal:
 
 
 def _mean_of_decimals(values: Values) -> Decimal:
-    return MEAN_DECIMALS.divide(_sum_of_decimals(values), Decimal(len(values)))
+    return mean_of_decimals(_sum_of_decimals(values), len(values))
+
+
+def mean_of_decimals(total: Decimal, count: int) -> Decimal:
+    """Return the mean of so many Decimals, at least one, from their sum."""
+    return MEAN_DECIMALS.divide(total, Decimal(count))
 
 
 def _microseconds(values: Values) -> int:
@@ -142,7 +147,11 @@ def aggregate_groups(grouping: Grouping, read: ReadColumn) -> list[GroupRow]:
     single = len(columns) == 1
     sizes = Counter(keys)
     parts = [_by_group(one, keys, sizes, read) for one in grouping.aggregates]
-    groups: list[GroupRow] = [((key,) if single else key) + tuple(part[key] for part in parts) for key in sizes]
+    return arranged(grouping, [((key,) if single else key) + tuple(part[key] for part in parts) for key in sizes])
+
+
+def arranged(grouping: Grouping, groups: list[GroupRow]) -> list[GroupRow]:
+    """Return groups as wanted: those that pass, in order, cut; O(groups log groups)."""
     if grouping.having:
         groups = [group for group in groups if _passes(grouping, group)]
     groups = _sorted(grouping, groups)

@@ -1,6 +1,7 @@
 """The questions about one table: SQL where that has an exact answer, Python over the rows that are left where not."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -12,7 +13,8 @@ from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader
 from snaptable.evaluation.pages import Pages
-from snaptable.postgres.queries import plans, times
+from snaptable.postgres.layout.comparands import OnlyInPython
+from snaptable.postgres.queries import aggregates, plans, times
 from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Params, Records
@@ -91,15 +93,33 @@ class TableReader:
         times.check(self._fetch, self._rows, wanted)
         if not grouping.columns and all(one.column is None for one in grouping.aggregates):
             return [(self._count(wanted),) * len(grouping.aggregates)]
-        rows = self._select(wanted)
+        with suppress(OnlyInPython):
+            return self._groups_by_sql(wanted, grouping).answer(self._fetch)
+        try:
+            question = Question(self._rows, wanted)
+            read, count = aggregates.read_columns(self._fetch, self._rows.columns, question, grouping)
+        except OnlyInPython:
+            rows = self._select(wanted)
+            read, count = reader(rows), len(rows)
         if grouping.columns:
-            return aggregate_groups(grouping, reader(rows))
-        return [aggregate_all(grouping.aggregates, reader(rows), len(rows))]
+            return aggregate_groups(grouping, read)
+        return [aggregate_all(grouping.aggregates, read, count)]
+
+    def _groups_by_sql(self, wanted: Select, grouping: Grouping) -> aggregates.GroupsBySql:
+        unordered = wanted.limit is None and not wanted.offset
+        question = Question(self._rows, replace(wanted, order=()) if unordered and wanted.after is None else wanted)
+        return aggregates.GroupsBySql(self._rows.columns, question, grouping)
 
     def explain_aggregate(self, wanted: Select, grouping: Grouping) -> Plan:
         """Return how `aggregate` would be answered."""
         names = tuple(column.name for column in grouping.columns)
-        return replace(self.explain(wanted), sorts=False, groups=names)
+        try:
+            groups = self._groups_by_sql(wanted, grouping)
+        except OnlyInPython:
+            plan = self.explain(wanted)
+        else:
+            plan = plans.explain(self._fetch, self._rows, groups.sql, groups.question)
+        return replace(plan, sorts=False, groups=names)
 
     # ── joins ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -316,9 +316,8 @@ def test_the_extremes_by_an_ordered_index_don_t_grow_with_the_rows(stores: Store
     """Ensure that min and max of an indexed column, or behind a fixed one, look at one row."""
     with stores.new(Readings) as db:
         db.readings.insert_many(Reading(id=number, score=number % 97, name="ab"[number % 2]) for number in range(1000))
-        if not stores.on_postgres:  # which looks at each row
-            assert db.readings.where().explain(Min(Reading.score)).rows == 1
-            assert db.readings.where(name="a").explain(Max(Reading.score)).rows == 1
-            assert db.readings.where().explain(Max(Reading.ratio)).rows == 1000
+        assert db.readings.where().explain(Min(Reading.score)).rows == 1
+        assert db.readings.where(name="a").explain(Max(Reading.score)).rows == 1
+        assert db.readings.where().explain(Max(Reading.ratio)).rows > (100 if stores.on_postgres else 999)
         assert db.readings.where(name="a").max(Reading.score) == 96
         assert db.readings.min(Reading.score) == 0

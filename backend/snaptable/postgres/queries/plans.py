@@ -21,12 +21,13 @@ def explain(fetch: Callable[..., Any], rows: TableRows, sql: str, question: Ques
         node = node["Plans"][0]
         nodes.append(node)
     sorts |= any("Sort" in each["Node Type"] for each in nodes) and bool(question.order)
+    # The least and the greatest by an index: a plan of its own for the one row.
+    ends = [each["Plan Rows"] for each in nodes if each.get("Parent Relationship") == "InitPlan"]
     access = next((each for each in reversed(nodes) if "Scan" in each["Node Type"]), node)
     filtered = sum("Filter" in each for each in nodes) and max(1, len(question.where.tests) - ("Index Cond" in access))
     filters = len(question.where.residual) + filtered + (question.wanted.keep is not None)
-    return Plan(
-        rows.name, _index_name(rows, access.get("Index Name"), question), int(node["Plan Rows"]), sorts, filters
-    )
+    expected = int(min([node["Plan Rows"], *ends]))
+    return Plan(rows.name, _index_name(rows, access.get("Index Name"), question), expected, sorts, filters)
 
 
 def _index_name(rows: TableRows, stored: str | None, question: Question) -> str | None:
