@@ -39,3 +39,12 @@ def not_awaitable(result: T) -> T:
 @lru_cache(maxsize=512)
 def _is_awaitable(kind: type) -> bool:
     return issubclass(kind, Awaitable)
+
+
+def left_elsewhere(owner: str) -> str:
+    """Return what is wrong with a transaction that was left by another thread, or task, than the one that began it."""
+    return (
+        f"a transaction was left by another {owner} than the one that began it, and was rolled back: a dependency with "
+        "a `yield` may be entered and left on different threads. Begin and leave it in one function, or use "
+        "db.run(fn, …)"
+    )

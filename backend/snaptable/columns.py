@@ -6,15 +6,15 @@ Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for No
 """
 
 from collections.abc import Callable, Hashable
-from datetime import datetime, time
+from datetime import datetime
 from decimal import Decimal
-from enum import Enum
 from functools import cached_property
 from keyword import iskeyword
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from snaptable.column_expression import Expression
+from snaptable.column_values import ColumnValues, time_kind_of, wrong_time
 from snaptable.errors import InvalidQuery
 from snaptable.predicates import OPERATORS, AllOf, AnyOf, Not, Order, PredicateTemplate, PredicateTemplates, Term
 from snaptable.values import inner_types, value_types
@@ -83,7 +83,7 @@ MOST_PARTS = 256
 """Parts of a column that are remembered: the keys of a dict that are asked for may be any number."""
 
 
-class Column:
+class Column(ColumnValues):
     """A field of a model in a condition or an ordering: what `Document.pages` is at run time.
 
     Attributes:
@@ -100,67 +100,16 @@ class Column:
     """Whether attributes alone lead there from a row, none of which may be missing."""
 
     def __init__(self, model: "type[BaseModel]", name: str) -> None:
-        self.model = model
-        self.name = self.root = name
+        super().__init__(model, name)
+        self.root = name
         self.terms = {operator: Term(self, operator) for operator in OPERATORS}
         self._is, self._equals = self.terms["is"], self.terms["=="]
         self.orders = (Order(self, descending=False), Order(self, descending=True))
-
-    def __repr__(self) -> str:
-        return f"{self.model.__name__}.{self.name}"
-
-    @cached_property
-    def annotation(self) -> Any:
-        """The field's type, without the metadata of its outermost Annotated."""
-        return self.model.model_fields[self.name].annotation
 
     @cached_property
     def read(self) -> Callable[[Any], Any]:
         """The function from a row to its value; None where that isn't there."""
         return attrgetter(self.name)
-
-    @cached_property
-    def types(self) -> tuple[type, ...] | None:
-        """The classes a value of the field may have; None if it can be anything."""
-        return value_types.value_types(self.annotation)
-
-    @cached_property
-    def sort_key(self) -> value_types.SortKey | None:
-        """The function from a value to what it is sorted by; None if that is the value itself.
-
-        Raises:
-            TypeError: the field's values have no order.
-        """
-        return value_types.sort_key(self.annotation)
-
-    @cached_property
-    def choices(self) -> tuple[object, ...] | None:
-        """Every value of a field of enums and literals; None of any other field."""
-        return value_types.choices(self.annotation)
-
-    @cached_property
-    def time_kind(self) -> str | None:
-        """Whether the field's times are all "aware" or all "naive"; None if they may be either, or it holds none."""
-        return value_types.time_kind(self.annotation)
-
-    @cached_property
-    def exact_types(self) -> frozenset[type]:
-        """Classes whose instances, not those of subclasses, need no `check` before the field is compared with them."""
-        kinds = frozenset(self.types or ()) - {Decimal}
-        if self.time_kind is not None:
-            kinds -= {datetime}
-        if self.choices is not None:
-            kinds = frozenset(kind for kind in kinds if issubclass(kind, Enum) or kind is type(None))
-        return kinds
-
-    @cached_property
-    def orderable_types(self) -> frozenset[type]:
-        """Those of the `exact_types` whose instances the field's values can be less or greater than."""
-        try:
-            _ = self.sort_key
-        except TypeError:
-            return frozenset()
-        return self.exact_types - {type(None)}
 
     def check(self, value: object) -> None:
         """Refuse a value that this column could never equal.
@@ -307,17 +256,14 @@ class Column:
         elif inner_types.has_items(self.annotation):
             advice = f"an item is asked for by its key: {self!r}[{name!r}]"
         else:
-            advice = f"it holds {self._held()}, which has no fields"
+            advice = f"it holds {self.kinds_in_words()}, which has no fields"
         return AttributeError(f"{self!r}.{name}: {advice}")
 
     def _no_item(self, key: object) -> InvalidQuery:
         if inner_types.has_items(self.annotation):
             return InvalidQuery(f"{self!r}[…]: no item of it has a key, or a position, of such a {type(key).__name__}")
         advice = "a field is asked for by its name, after a dot" if inner_types.has_attributes(self.annotation) else ""
-        return InvalidQuery(f"{self!r}[…]: {advice or f'it holds {self._held()}, which has no items'}")
-
-    def _held(self) -> str:
-        return " or ".join(kind.__name__ for kind in self.types or () if kind is not type(None)) or "nothing but None"
+        return InvalidQuery(f"{self!r}[…]: {advice or f'it holds {self.kinds_in_words()}, which has no items'}")
 
     def __getitem__(self, key: object) -> "AnyColumn":
         if isinstance(key, slice) or not isinstance(key, Hashable):
@@ -480,21 +426,6 @@ def as_condition(value: object) -> Condition:
             f"{value} is no condition: compare the column (User.email == x), not a row's value (user.email == x)"
         )
     raise InvalidQuery(f"a {type(value).__name__} is no condition")
-
-
-def time_kind_of(value: datetime | time) -> str:
-    """Return whether a time is "aware" or "naive", as Python compares it."""
-    return "naive" if value.tzinfo is None or value.utcoffset() is None else "aware"
-
-
-def wrong_time(column: Column, held: str, kind: str) -> InvalidQuery:
-    """Return the error of comparing a column's times, all of a kind as `held` says, with one of the other kind."""
-    advice = "an aware one: write a time without an offset, value.replace(tzinfo=None)"
-    if kind == "aware":
-        advice = "a naive one: write utc_now(), or datetime.now(UTC)"
-    error = InvalidQuery(f"{held}, and is compared with {advice}")
-    error.times = (column.name, kind)
-    return error
 
 
 INSERTED: Final = cast(Column, InsertedPlace())

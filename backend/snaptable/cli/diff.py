@@ -8,7 +8,8 @@ from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, output
 from snaptable.cli.looking import WantedState, check_table, looking_at, state_at
 from snaptable.control.shapes import change_shape
 from snaptable.maintenance.point_in_time import CommitsAgo
-from snaptable.maintenance.raw_store import RawStore, opened
+from snaptable.maintenance.raw_opening import opened
+from snaptable.maintenance.raw_store import RawStore
 
 
 def run(*, first: WantedState | None, second: WantedState | None, store: str | None, tables: tuple[str, ...]) -> int:

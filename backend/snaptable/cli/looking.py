@@ -9,7 +9,8 @@ from snaptable.cli.common import UsageError
 from snaptable.cli.settings import store_of
 from snaptable.history import Moment
 from snaptable.maintenance.point_in_time import CommitsAgo
-from snaptable.maintenance.raw_store import NoHistory, RawStore, opened
+from snaptable.maintenance.raw_opening import opened
+from snaptable.maintenance.raw_store import NoHistory, RawStore
 
 WantedState = Moment | CommitsAgo | Path
 LEAST_PREFIX = 4

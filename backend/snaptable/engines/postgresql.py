@@ -15,11 +15,11 @@ from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import copy_of
 from snaptable.errors import BackupError, ConstraintError, HistoryError
 from snaptable.postgres import constraints
-from snaptable.postgres.engine import UserTransaction
 from snaptable.postgres.opening import Opened, Opener
 from snaptable.postgres.putting import put
 from snaptable.postgres.table import PostgresTable
 from snaptable.postgres.transaction import Transaction
+from snaptable.postgres.transaction_blocks import UserTransaction
 from snaptable.retention import FoundText
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.columns import Column, time_kind_of, wrong_time
+from snaptable.column_values import time_kind_of, wrong_time
+from snaptable.columns import Column
 from snaptable.predicates import ORDERED, Term
 
 Kind = tuple[type, str]

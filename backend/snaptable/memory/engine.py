@@ -13,7 +13,7 @@ from weakref import ref
 from pydantic import BaseModel
 
 from snaptable.attribution import Attribution
-from snaptable.callers import not_awaitable
+from snaptable.callers import left_elsewhere, not_awaitable
 from snaptable.changes import CommitRecord
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
@@ -231,7 +231,7 @@ class MemoryEngine:
         """
         if self.open_transaction is transaction and not self._writer_lock.held_by_me():
             self.roll_back(transaction)
-            raise TransactionError(_LEFT_ELSEWHERE)
+            raise TransactionError(left_elsewhere("thread or task"))
 
     def commit(self, transaction: Transaction) -> None:
         """Commit, and return when it is durable.
@@ -442,10 +442,3 @@ class MemoryEngine:
                 self._finish_interrupted()
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
-
-
-_LEFT_ELSEWHERE = (
-    "a transaction was left by another thread or task than the one that began it, and was rolled back: a dependency "
-    "with a `yield` may be entered and left on different threads. Begin and leave it in one function, or use "
-    "db.run(fn, …)"
-)

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TypeVar
 
 from psycopg import Error
@@ -204,7 +203,7 @@ class PostgresCore:
             failure = transaction.failure
             self.roll_back(transaction)
             if failure is not None:
-                raise self._explained(transaction, failure) from None
+                raise self.explained(transaction, failure) from None
             raise
         self.commit(transaction)
         return result
@@ -275,7 +274,7 @@ class PostgresCore:
         if transaction.failure is not None:
             failure = transaction.failure
             self.roll_back(transaction)
-            raise self._explained(transaction, failure)
+            raise self.explained(transaction, failure)
         try:
             net = transaction.net_changes()
             if self.commits is not None:
@@ -288,7 +287,7 @@ class PostgresCore:
             if transaction.is_committing and isinstance(failure, ConnectionLost):
                 self._find_out(transaction)
             else:
-                raise self._explained(transaction, failure) from None
+                raise self.explained(transaction, failure) from None
         except BaseException:
             self.roll_back(transaction)
             raise
@@ -327,7 +326,7 @@ class PostgresCore:
             raise ConnectionLost("the server is still rolling it back, or committing it")
         return outcome
 
-    def _explained(self, transaction: Transaction, failure: Exception) -> Exception:
+    def explained(self, transaction: Transaction, failure: Exception) -> Exception:
         """Return the error of a transaction that was rolled back: with rows and fields, if a constraint was broken."""
         if not isinstance(failure, ConstraintBroken):
             return failure
@@ -399,53 +398,3 @@ _UNKNOWN = (
     "PostgreSQL went away during the commit: the write may have happened, or not. Read what it wrote before writing it "
     "again"
 )
-
-
-class UserTransaction:
-    """What `with db.transaction()` enters: left by the thread that began it, or rolled back."""
-
-    def __init__(self, core: PostgresCore, attribution: Attribution | None) -> None:
-        self._core, self._attribution = core, attribution
-        self._transaction: Transaction | None = None
-        self._savepoint: int | None = None
-
-    def __enter__(self) -> None:
-        """Begin, or note the point to come back to."""
-        core = self._core
-        core._check_open()
-        current = core.current
-        if current is None:
-            refuse_on_loop()
-            self._transaction = retried(lambda: core.begin(self._attribution), core.circuit)
-            return
-        if self._attribution is not None:
-            raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
-        self._transaction, self._savepoint = current, current.savepoint()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Commit, or roll back to where the block began."""
-        core, transaction = self._core, self._transaction
-        assert transaction is not None
-        if transaction.thread != threading.get_ident():
-            core.roll_back(transaction)
-            raise TransactionError(
-                "a transaction was left by another thread than the one that began it, and was rolled back: a "
-                "dependency with a `yield` may be entered and left on different threads. Begin and leave it in one "
-                "function, or use db.run(fn, …)"
-            )
-        if self._savepoint is not None:
-            if kind is None:
-                transaction.release()
-            else:
-                transaction.roll_back_to(self._savepoint)
-        elif kind is None:
-            core.commit(transaction)
-        else:
-            failure = transaction.failure
-            core.roll_back(transaction)
-            if failure is not None and error is failure:
-                explained = core._explained(transaction, failure)
-                if explained is not failure:
-                    raise explained from None

@@ -19,7 +19,7 @@ from tests.snaptable.cli.support import ROOT, Result, command, process, unchange
 
 from snaptable.cli.filters import Filter, sorted_rows
 from snaptable.cli.output import Output
-from snaptable.maintenance.raw_store import opened
+from snaptable.maintenance.raw_opening import opened
 
 SECRETS = ("hush-hush", "sesame-2", "unset")
 

@@ -1,0 +1,58 @@
+"""The `with` block of a transaction on PostgreSQL."""
+
+import threading
+from types import TracebackType
+
+from snaptable.attribution import Attribution
+from snaptable.callers import left_elsewhere
+from snaptable.errors import TransactionError
+from snaptable.postgres.engine import PostgresCore
+from snaptable.postgres.server.connections import refuse_on_loop
+from snaptable.postgres.server.retry import retried
+from snaptable.postgres.transaction import Transaction
+
+
+class UserTransaction:
+    """What `with db.transaction()` enters: left by the thread that began it, or rolled back."""
+
+    def __init__(self, core: PostgresCore, attribution: Attribution | None) -> None:
+        self._core, self._attribution = core, attribution
+        self._transaction: Transaction | None = None
+        self._savepoint: int | None = None
+
+    def __enter__(self) -> None:
+        """Begin, or note the point to come back to."""
+        core = self._core
+        core.check_usable()
+        current = core.current
+        if current is None:
+            refuse_on_loop()
+            self._transaction = retried(lambda: core.begin(self._attribution), core.circuit)
+            return
+        if self._attribution is not None:
+            raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
+        self._transaction, self._savepoint = current, current.savepoint()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back to where the block began."""
+        core, transaction = self._core, self._transaction
+        assert transaction is not None
+        if transaction.thread != threading.get_ident():
+            core.roll_back(transaction)
+            raise TransactionError(left_elsewhere("thread"))
+        if self._savepoint is not None:
+            if kind is None:
+                transaction.release()
+            else:
+                transaction.roll_back_to(self._savepoint)
+        elif kind is None:
+            core.commit(transaction)
+        else:
+            failure = transaction.failure
+            core.roll_back(transaction)
+            if failure is not None and error is failure:
+                explained = core.explained(transaction, failure)
+                if explained is not failure:
+                    raise explained from None
