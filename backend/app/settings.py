@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     @field_validator("backup_every")
     @classmethod
     def _check_period(cls, text: str) -> str:
-        """Refuse what is no period, or one so short that the server would do nothing else."""
+        """Refuse what is not a period, or one so short that the server would do nothing else."""
         if _period(text) < timedelta(seconds=1):
             raise ValueError("the time between two backups is a second or more: write 24h, 30min, 7d")
         return text

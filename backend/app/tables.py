@@ -41,7 +41,7 @@ class User(Row):
 
 
 class Session(Row):
-    """A login; only the client knows its token. It has no past: going back in time logs nobody in again."""
+    """A login; only the client knows its token. It has no past: going back in time brings no login back."""
 
     id: str = Field(default_factory=new_id)
     user_id: Annotated[str, ForeignKey(User, on_delete="cascade")]

@@ -1,6 +1,6 @@
 """A server process that is started again when it was killed, or asks for it; its socket stays open meanwhile.
 
-Clients that come while there is no server are not refused: the socket listens in this process, and they wait a moment.
+Clients that come between two servers are not refused: the socket listens in this process, and they wait a moment.
 The server is a fork of this process, which has imported everything: it is there within a tenth of a second.
 """
 

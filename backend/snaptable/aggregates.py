@@ -33,7 +33,7 @@ class Aggregate(GroupValue, Generic[V]):
         """Take the column, as in `User.age`; None for the rows themselves.
 
         Raises:
-            InvalidQuery: it is no column.
+            InvalidQuery: it is not a column.
         """
         known = column_of(column)
         if column is not None and known is None:
@@ -57,7 +57,7 @@ class Aggregate(GroupValue, Generic[V]):
         """Refuse a column whose values it can't be worked out of.
 
         Raises:
-            InvalidQuery: there is no sum, or no order, of such values.
+            InvalidQuery: such values have no sum, or no order.
         """
 
     def _condition(self, operator: str, value: object) -> Condition:

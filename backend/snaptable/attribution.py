@@ -52,7 +52,7 @@ def attribution(*, actor: str | None = None, note: str | None = None, via: str |
     attribution that holds where it begins. Costs nothing a row.
 
     Raises:
-        TypeError, ValueError: one of them is no text, or no UTF-8.
+        TypeError, ValueError: one of them is not text, or no UTF-8.
 
     >>> from snaptable import attribution
     >>> with attribution(actor="ann@example.org", note="spring cleaning"):

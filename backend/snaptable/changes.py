@@ -171,7 +171,7 @@ class CommitRecord:
         return tuple([Place(_kind_of(change), change.table, str(change.key)) for change in self.changes])
 
     def first_changes(self, tables: Collection[str], most: int) -> tuple[ChangeRecord, ...]:
-        """Return its first changes to rows of some tables, at most so many."""
+        """Return its first changes to rows of some tables, a number of them at most."""
         return tuple(islice((change for change in self.changes if change.table in tables), most))
 
     @property

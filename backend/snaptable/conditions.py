@@ -217,7 +217,7 @@ def inserted() -> object:
     """Return what to sort by for the order of the file, in which rows were inserted; `desc(inserted())` reverses it.
 
     Without conditions it costs nothing, in both directions; else O(rows of the table) once after a write, and sorting.
-    It is no order for pages: a place is nothing that a cursor could name.
+    It can't order pages: a place is nothing that a cursor could name.
 
     >>> db.users.order_by(desc(inserted())).all()
     [User(id='ben', age=25), User(id='ann', age=31)]

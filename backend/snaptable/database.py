@@ -134,7 +134,7 @@ class Database:
 
         Raises:
             OpenError: the URL is neither a directory, nor "memory:", nor one of PostgreSQL.
-            ValueError: another `snapshot` or `migrate`, or a number that is no bound.
+            ValueError: another `snapshot` or `migrate`, or a number that is not a bound.
         """
         check_arguments(url, snapshot, writer_timeout)
         self._retention = Retention(history_bytes if history else 0, history_days)
@@ -251,7 +251,7 @@ class Database:
             self._observe_queries(self._query_observer)
 
     def _observe_queries(self, observer: QueryObserver | None) -> None:
-        """Tell an observer of slow queries, now and after later openings, or nobody."""
+        """Tell an observer of slow queries, now and after later openings, or none."""
         self._query_observer = observer
         if self._engine is not None:
             for table in self._engine.tables.values():

@@ -18,7 +18,7 @@ class OnUpdate:
     because its row was deleted. A write that changes no other field is none, and leaves the field as it is; a value
     that `update` is given for the field itself stands. At the insert it is an ordinary field, and the function gives
     its default if it has none. `Database.history` brings back what was there, these fields included; that one has moved
-    on since is no conflict of an undo.
+    on since isn't a conflict of an undo.
 
     >>> from datetime import datetime
     >>> from typing import Annotated
@@ -34,7 +34,7 @@ class OnUpdate:
         """Take what gives the new value: a function without arguments, such as `utc_now`.
 
         Raises:
-            SchemaError: it is no function, or a coroutine function.
+            SchemaError: it is not a function, or a coroutine function.
         """
         if not callable(function) or iscoroutinefunction(function):
             raise SchemaError("OnUpdate takes a function that gives the new value, as in OnUpdate(utc_now)")

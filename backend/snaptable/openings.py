@@ -40,7 +40,7 @@ class Opening:
         _openings.add(self)
 
     def end(self) -> None:
-        """Take note that the engine is closed by somebody who refers to it."""
+        """Take note that the engine is closed by what refers to it."""
         self._finalizer.detach()
         _openings.discard(self)
 

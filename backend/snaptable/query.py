@@ -96,7 +96,7 @@ class Query(Questions[M]):
         The query counts, sorts and pages as ever; a page calls it for all rows behind its cursor at the most.
 
         Raises:
-            InvalidQuery: it is no function, or a coroutine function. What it raises itself comes out of the query.
+            InvalidQuery: it is not a function, or a coroutine function. What it raises itself comes out of the query.
 
         >>> db.users.where(User.age > 20).filter(lambda user: user.age % 5 == 0).count()
         1

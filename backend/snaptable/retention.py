@@ -20,7 +20,7 @@ class Retention:
     max_days: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no bound."""
+        """Refuse what is not a bound."""
         if type(self.max_bytes) is not int or self.max_bytes < 0:
             raise ValueError(f"history_bytes is a number of bytes, 0 or above; not {self.max_bytes!r}")
         if self.max_days is not None and not 0 < self.max_days < float("inf"):

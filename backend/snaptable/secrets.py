@@ -1,4 +1,4 @@
-"""Secrets: fields that are stored and compared like any, and shown to nobody.
+"""Secrets: fields that are stored and compared like any, and never shown.
 
 A field is secret if the mark stands anywhere in its type: on the field, on an alternative or an item of it, or on a
 field of a model inside it. It is masked whole. Whatever shows rows to people asks here: a row's `repr`, errors, history

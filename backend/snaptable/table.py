@@ -67,7 +67,7 @@ class Table(Questions[M]):
     def get(self, key: object, /) -> M | None:
         """Return the row of a primary key, or None; O(1).
 
-        None is no key: `db.users.get(document.owner_id)` is None if the reference is.
+        None is not a key: `db.users.get(document.owner_id)` is None if the reference is.
 
         Raises:
             InvalidKey: no row has it, and it is of another type than the table's keys (a TypeError).
@@ -183,7 +183,7 @@ class Table(Questions[M]):
         """Return the query for rows for which a function returns something true; see `Query.filter`.
 
         Raises:
-            InvalidQuery: it is no function, or a coroutine function.
+            InvalidQuery: it is not a function, or a coroutine function.
 
         >>> db.users.filter(lambda user: user.age % 5 == 0).all()
         [User(id='ben', age=25)]

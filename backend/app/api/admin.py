@@ -53,7 +53,7 @@ class BackendAdmins:
         return users.is_admin(users.by_email(self._resources.db, admin.name))
 
     def lacks_admin(self) -> bool:
-        """Return whether there is no admin yet; none can be made while the store is closed."""
+        """Return whether an admin is still to be made; that can't be done while the store is closed."""
         return self._resources.db.is_open and users.lacks_admin(self._resources.db)
 
     async def make_first(self, name: str, password: str) -> Admin | str:

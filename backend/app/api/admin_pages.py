@@ -33,7 +33,7 @@ class BackendUsers:
         return ListedUser(row.id, row.email, row.is_admin, logins, row.created_at)
 
     def set_admin(self, key: str, *, is_admin: bool) -> str | None:
-        """Make somebody an admin, or one no longer; the last one stays. Return why not."""
+        """Make a user an admin, or one no longer; the last one stays. Return why not."""
         with self._db.transaction():
             user = self._db.users.get(key)
             if user is None or user.deleted_at is not None:
@@ -45,7 +45,7 @@ class BackendUsers:
         return None
 
     def end_sessions(self, key: str) -> int:
-        """End all logins of somebody; return how many there were."""
+        """End all logins of a user; return how many there were."""
         return self._db.sessions.where(Session.user_id == key).delete()
 
 

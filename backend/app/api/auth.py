@@ -108,7 +108,7 @@ async def get_me(caller: CallerDep) -> UserOut:
 async def delete_account(request: Request, caller: CallerDep, body: Confirmation) -> None:
     """Log out everywhere and free your address, at once; documents and all else go within seconds behind the answer.
 
-    What is being removed can't be read any more, and a restart of the server goes on with it.
+    What is being removed can't be read any more, and is removed further after a restart of the server.
     """
     await accounts.close(caller.db, caller.resources.accounts, _owner(request, caller), body.password)
     caller.resources.erasure.begin(caller.user.id)

@@ -106,7 +106,7 @@ class Login(OAuth2PasswordBearer):
 
 
 async def _keep_alive(resources: Resources, session: Session) -> None:
-    """Note that a session is used, once an hour at most; a store that takes no writes is no reason to refuse a read."""
+    """Note that a session is used, once an hour at most; a read isn't refused because a store takes no writes."""
     with contextlib.suppress(SnaptableError):
         await resources.db.run(sessions.renew, session.id, resources.accounts.terms)
 

@@ -31,7 +31,7 @@ def _as_whole_number(value: object) -> object:
 
 
 def _as_number(value: object) -> object:
-    """Refuse what is no number of JSON, in one error: a union of types would give one for each."""
+    """Refuse what is not a number of JSON, in one error: a union of types would give one for each."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticKnownError("float_type")
     return value

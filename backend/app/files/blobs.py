@@ -93,9 +93,9 @@ class Blobs:
         or by `problems`, which always reads every byte.
 
         Raises:
-            FileNotFoundError: there is no such blob.
+            FileNotFoundError: no such blob exists.
             OSError: it can't be opened.
-            ContentDamaged: there is, with other bytes, or what is there is no file of ours.
+            ContentDamaged: there is, with other bytes, or what is there is not a file of ours.
         """
         try:
             self.files.check_directory(FOLDER)
@@ -267,7 +267,7 @@ class Blobs:
         return [name for name in self.files.list(FOLDER) if _is_blob_name(name)]
 
     def _remove_swept(self, name: str) -> bool:
-        """Remove a blob, unless somebody needs it, or has come to name it meanwhile; return whether it was removed."""
+        """Remove a blob, unless it is needed, or has come to be named meanwhile; return whether it was removed."""
         with self._lock:
             if self._pins[name] or self._holds or self._is_referenced(name):
                 return False

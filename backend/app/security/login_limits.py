@@ -1,4 +1,4 @@
-"""Limits on logins, per account and per address; nobody at other networks locks an owner out of an account.
+"""Limits on logins, per account and per address; other networks can't lock an owner out of an account.
 
 Failures are counted over a window of some minutes:
 
@@ -129,7 +129,7 @@ class LoginAttempt:
         self.limits.remember(self.pair)
 
     def was_not_made(self) -> None:
-        """Take back all that was counted: nobody looked at the password."""
+        """Take back all that was counted: the password was not looked at."""
         self.limits.counts.give_back(self.failures + self.logins)
 
 

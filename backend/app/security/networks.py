@@ -13,7 +13,7 @@ MAX_NAME = 64
 def networks_of(address: str) -> tuple[str, ...]:
     """Return the networks that the client of an address may control, the narrowest first; one for IPv4.
 
-    What is no IP address stands for itself, without characters that no address has.
+    What is not an IP address stands for itself, without characters that no address has.
     """
     try:
         parsed = ipaddress.ip_address(address)

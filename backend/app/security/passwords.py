@@ -40,7 +40,7 @@ class Verification:
 class Argon2(Argon2Hasher):
     """The hasher of argon2, to which a password is not wrong because memory or threads are short.
 
-    Its work is done by child processes of low priority; a thread waits for it, and holds nobody up.
+    Its work is done by child processes of low priority; a thread waits for it, and no request is held up.
     """
 
     _hasher: ChildHasher
@@ -71,7 +71,7 @@ class Argon2(Argon2Hasher):
         pwdlib's own answers False to every failure.
 
         Raises:
-            TooBusy: memory or threads are short, so that nobody knows.
+            TooBusy: memory or threads are short, so that it isn't known.
         """
         try:
             return self._hasher.verify(hash, password)

@@ -41,7 +41,7 @@ class AccountResources:
 
 
 class Credentials(NamedTuple):
-    """What somebody gives to be let in: e-mail address and password, and the network address they come from."""
+    """What a person gives to be let in: e-mail address and password, and the network address they come from."""
 
     email: str
     password: str
@@ -124,7 +124,7 @@ async def admin_of(db: Library, resources: AccountResources, given: Credentials)
 
 
 async def make_first_admin(db: Library, resources: AccountResources, given: Credentials) -> User:
-    """Let somebody use the admin page as the first: who has an account, by its password, else by a new account.
+    """Let the first person use the admin page: who has an account, by its password, else by a new account.
 
     Raises:
         NotFirst: another is an admin already.
@@ -245,7 +245,7 @@ async def _with_password(
     """Act in one transaction, if the password is that of the user who is found, and still is when it commits.
 
     Raises:
-        WrongPassword: it is not, or there is no such user.
+        WrongPassword: it is not, or no such user exists.
         TooBusy: too many wait for a password to be verified.
     """
     user = await db.read(find)

@@ -88,7 +88,7 @@ def delete(
 
     One that has more than `AT_ONCE` of them is handed over, in a single commit whatever their number, to an account
     that is being deleted: from then on neither the document nor a row on it is shown to anybody. `Erasure` removes them
-    in small commits, and goes on after a restart.
+    in small commits, and is continued after a restart.
 
     Args:
         db: where.

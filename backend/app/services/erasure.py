@@ -1,6 +1,6 @@
 """Removing what deleted accounts leave, in slices so small that no request waits for long.
 
-`users.close_account` marks the user, in one commit; from then on nobody can log in, and nothing of theirs is shown. The
+`users.close_account` marks the user, in one commit; from then on no login succeeds, and nothing of theirs is shown. The
 rows go in commits of some hundred, the user last; bytes stay as long as history names them. So a crash between any two
 leaves a marked user, with whom the next start goes on. A deleted document with many rows goes the same way: see
 `removed`.

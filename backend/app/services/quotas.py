@@ -10,7 +10,7 @@ Where rows are on a server, several processes write: there the sums are a record
 same transaction as they do.
 
 The functions are called within the transaction that writes, so that writes side by side can't exceed together what
-each of them may. `prepare` is called before it, and makes the first sums in slices, so that nobody waits for them.
+each of them may. `prepare` is called before it, and makes the first sums in slices, so that no request waits for them.
 
 What is on a document that was deleted counts until it is gone; who is refused for it is told to come back.
 """

@@ -1,6 +1,6 @@
-"""What was deleted and takes a while to go: it belongs, meanwhile, to an account of nobody that is being deleted.
+"""What was deleted and takes a while to go: meanwhile it belongs to an account without a person, which is deleted too.
 
-A document with many rows on it is handed over to such an account, one for each user, in a single commit: so nobody sees
+A document with many rows on it is handed over to such an account, one for each user, in one commit: so no reader sees
 the document or its rows any more, and `Erasure` removes them with the account, in small commits, also after a restart.
 """
 

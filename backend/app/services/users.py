@@ -30,7 +30,7 @@ def is_admin(user: User | None) -> bool:
 
 
 def lacks_admin(db: Library) -> bool:
-    """Return whether nobody may use the admin page; O(users) if so."""
+    """Return whether no user may use the admin page; O(users) if so."""
     return not any(is_admin(user) for user in db.users.where(is_admin=True))
 
 

@@ -52,7 +52,7 @@ async def say(db: Chat, answer: Answer, model: str, key: str | None, text: str) 
         text: what the user wrote.
 
     Raises:
-        Problem: 404, there is no such conversation, or it was deleted meanwhile; 502, no answer came. Nothing is kept.
+        Problem: 404, no such conversation exists, or it was deleted meanwhile; 502, no answer came. Nothing is kept.
     """
     history = [] if key is None else messages_of(db, conversation_of(db, key).id)
     asked = Message(id=0, conversation_id=key or "", role="user", content=text)

@@ -54,19 +54,10 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
 
     Args:
         db: the database.
-        stop: stops this process in order, with an exit status; None where nobody would start the next one.
+        stop: stops this process in order, with an exit status; None where the next one would not be started.
     """
     router = APIRouter(prefix="/api/demo", tags=["trials"], generate_unique_id_function=lambda route: route.name)
     started_at = utc_now()
-
-    def state() -> ChatState:
-        file = None if db.directory is None else db.directory / "db_snapshot.json"
-        data = file.read_bytes() if file is not None and file.exists() else b""
-        return ChatState(
-            pid=os.getpid(), started_at=started_at, conversations=db.conversations.count(),
-            messages=db.messages.count(), sequence=db.history.sequence, sound=counts_hold(db) and not db.check(),
-            file_bytes=len(data), file_end=data[-TAIL:].decode(errors="replace"),
-        )  # fmt: skip
 
     def ending() -> Callable[[int], None]:
         if stop is None:
@@ -76,12 +67,12 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
     @router.get("/state")
     async def show_state() -> ChatState:
         """Return what is there."""
-        return state()
+        return _state(db, started_at)
 
     @router.post("/restart", status_code=202, responses=problems(409))
     async def restart() -> Response:
         """Stop in order, and come back."""
-        return _answer(state(), BackgroundTask(ending(), AGAIN))
+        return _answer(_state(db, started_at), BackgroundTask(ending(), AGAIN))
 
     @router.post("/kill", responses=problems(409))
     async def kill(request: Request) -> Response:
@@ -96,14 +87,24 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
         then = ending()
         folder = backup_folder(db)
         await asyncio.to_thread(_back_up, db, folder)
-        return _answer(state(), BackgroundTask(then, LOSE))
+        return _answer(_state(db, started_at), BackgroundTask(then, LOSE))
 
     @router.post("/put-back", status_code=202, responses=problems(409))
     async def put_back() -> Response:
         """Stop, and put the last backup in the place of what is there."""
-        return _answer(state(), BackgroundTask(ending(), PUT_BACK))
+        return _answer(_state(db, started_at), BackgroundTask(ending(), PUT_BACK))
 
     return router
+
+
+def _state(db: Chat, started_at: datetime) -> ChatState:
+    file = None if db.directory is None else db.directory / "db_snapshot.json"
+    data = file.read_bytes() if file is not None and file.exists() else b""
+    return ChatState(
+        pid=os.getpid(), started_at=started_at, conversations=db.conversations.count(),
+        messages=db.messages.count(), sequence=db.history.sequence, sound=counts_hold(db) and not db.check(),
+        file_bytes=len(data), file_end=data[-TAIL:].decode(errors="replace"),
+    )  # fmt: skip
 
 
 def _answer(state: ChatState, then: BackgroundTask) -> Response:

@@ -47,7 +47,7 @@ class NaiveStoreOnDisk(NaiveStore):
 
 
 def write_naively(disk: RecordedDirectory, count: int, told: Callable[[], None]) -> None:
-    """Add so many messages, telling each that was added."""
+    """Add a number of messages, telling each that was added."""
     store = NaiveStoreOnDisk(disk)
     for number in range(1, count + 1):
         store.save(many(number))

@@ -38,5 +38,5 @@ class NaiveStore:
 
 
 def many(count: int) -> list[dict[str, Any]]:
-    """Return so many messages."""
+    """Return a number of messages."""
     return [{"id": number, "sender": 1, "text": f"message {number}"} for number in range(1, count + 1)]

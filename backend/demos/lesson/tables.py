@@ -6,14 +6,14 @@ from snaptable import Database, ForeignKey, Index, Row, Table, numbered
 
 
 class Person(Row):
-    """Somebody who writes."""
+    """A person who writes."""
 
     id: int = numbered()
     name: Annotated[str, Index()]
 
 
 class Message(Row):
-    """What somebody wrote."""
+    """What a person wrote."""
 
     id: int = numbered()
     sender: Annotated[int, ForeignKey(Person, on_delete="cascade")]
@@ -28,7 +28,7 @@ class Mail(Database):
 
 
 def fill(db: Mail, count: int) -> None:
-    """Add a first person, who wrote so many messages."""
+    """Add a first person, who wrote a number of messages."""
     with db.transaction():
         db.people.create(id=1, name="Somebody")
         db.messages.insert_many(

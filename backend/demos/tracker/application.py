@@ -41,7 +41,9 @@ class Undone(BaseModel):
 def create_app(directory: Path | str, **options: Any) -> FastAPI:
     """Return the application over the store of a directory."""
     db = Tracker(directory, **options)
-    routers = [page_router(Path(__file__).parent), own_routes(db), *tables(db), feed_router(db, prefix="/api")]
+    # The own routes come first: those of tables take anything for a key.
+    own = [track_routes(db), figures_routes(db), undo_routes(db)]
+    routers = [page_router(Path(__file__).parent), *own, *tables(db), feed_router(db, prefix="/api")]
     app = new_app("Tracker", db, routers)
     app.state.db = db
     return app
@@ -68,14 +70,18 @@ def tables(db: Tracker) -> list[APIRouter]:
     ]  # fmt: skip
 
 
-def own_routes(db: Tracker) -> APIRouter:
-    """Return what is no row of a table, before the routes that take anything for a key."""
-    router = APIRouter(
+def _new_router() -> APIRouter:
+    return APIRouter(
         prefix="/api",
         tags=["learning"],
         route_class=StrictRoute,
         generate_unique_id_function=lambda route: route.name,
     )
+
+
+def track_routes(db: Tracker) -> APIRouter:
+    """Return what is done with a track as a whole."""
+    router = _new_router()
 
     @router.post("/tracks/{track_id}/publish", responses=problems(404, 409, 503))
     async def publish_track(track_id: str) -> Track:
@@ -101,6 +107,13 @@ def own_routes(db: Tracker) -> APIRouter:
         with attribution(via="take out"):
             return await db.run(learning.take_out, track_id)
 
+    return router
+
+
+def figures_routes(db: Tracker) -> APIRouter:
+    """Return what is worked out of rows."""
+    router = _new_router()
+
     @router.get("/tracks/popular")
     async def list_popular_tracks() -> list[dict[str, Any]]:
         """Return the tracks with the most users."""
@@ -115,6 +128,13 @@ def own_routes(db: Tracker) -> APIRouter:
     async def show_progress(user_id: str) -> dict[str, Any]:
         """Return how far a user has come, by track."""
         return learning.progress_of(db, user_id)
+
+    return router
+
+
+def undo_routes(db: Tracker) -> APIRouter:
+    """Return what takes a commit back."""
+    router = _new_router()
 
     @router.post("/undo/{sequence}", responses=problems(409, 410, 422, 503))
     async def undo_commit(sequence: int) -> Undone:

@@ -121,7 +121,7 @@ def progress_of(db: Tracker, user_id: str) -> dict[str, Any]:
     """Return how far a user has come, by track; one look-up by index for the lessons, whatever their number.
 
     Raises:
-        RowNotFound: there is no such user.
+        RowNotFound: no such user exists.
     """
     user: User = db.users[user_id]
     tracks: dict[str, dict[str, Any]] = {}

@@ -13,7 +13,7 @@ Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class User(Row):
-    """Somebody who learns."""
+    """A person who learns."""
 
     id: str = Field(default_factory=new_id)
     name: Text

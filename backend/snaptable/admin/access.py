@@ -63,7 +63,7 @@ class FirstAdminAuth(Protocol):
     """An `AdminAuth` whose first admin comes by a link that is written at the start, and good once."""
 
     def lacks_admin(self) -> bool:
-        """Return whether there is no admin who could log in; called in a thread, beside the event loop."""
+        """Return whether no admin could log in; called in a thread, beside the event loop."""
 
     async def make_first(self, name: str, password: str) -> Admin | str:
         """Make the first admin of a name and a password, or return why not, in words."""
@@ -255,7 +255,7 @@ def check_origin(request: Request) -> None:
     """Refuse a request that changes something and does not come from a page of this origin.
 
     Every browser says where a request of method POST comes from: `Sec-Fetch-Site` (not over plain HTTP, but for this
-    machine), or `Origin`. What says nothing is no browser of an admin.
+    machine), or `Origin`. What says nothing isn't an admin's browser.
 
     Raises:
         Problem: 403.

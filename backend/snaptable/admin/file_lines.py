@@ -193,7 +193,7 @@ class FileLines:
 
 
 def shown_row(raw: bytes, secrets: Collection[str]) -> tuple[str, str] | None:
-    """Return the key and the text of a row's line, masked; None if it is no such line."""
+    """Return the key and the text of a row's line, masked; None if it is not such a line."""
     key = line_key(raw)
     if key is None:
         return None

@@ -21,7 +21,7 @@ def parse(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], dict[s
     """Return the fields and the files of a form; O(size).
 
     Raises:
-        ValueError: it is no such form.
+        ValueError: it is not such a form.
     """
     found = _BOUNDARY.search(content_type)
     if found is None:

@@ -44,7 +44,7 @@ class OutsideEdit:
 
 
 def waiting(directory: Path) -> list[str]:
-    """Return the names of the edits that nobody has dealt with, the newest first; O(files in the quarantine)."""
+    """Return the names of the edits that are still to be dealt with, the newest first; O(files in the quarantine)."""
     try:
         found = [each.name for each in (directory / FOLDER).iterdir() if _NAME.fullmatch(each.name)]
     except OSError:

@@ -20,7 +20,7 @@ class Upload:
     Attributes:
         parsed: its tables.
         size: in bytes.
-        owner: the name of the admin who sent it; nobody else sees it.
+        owner: the name of the admin who sent it; no other admin sees it.
         at: when, in seconds.
     """
 

@@ -8,7 +8,7 @@ JSON is deflated; files of folders, which mostly are compressed already, are sto
 written last, so that a backup is written in one stream, from its first byte to its last. Whoever has no tool of ours
 can unpack it: any tool for zips shows what it holds, and a store's directory is what comes out.
 
-A zip holds each name and size twice, and much that nobody reads. The seal is over all of it: a byte that changed
+A zip holds each name and size twice, and much that is never read. The seal is over all of it: a byte that changed
 anywhere is found, and so is a file that was cut off or added to.
 """
 
@@ -113,7 +113,7 @@ class _Sealed(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write all but the last bytes, of which nobody knows yet whether more follow."""
+        """Write all but the last bytes, of which it isn't known yet whether more follow."""
         count = len(data)
         # Most writes are large: their end is kept back, the rest passed on without another copy.
         joined = self._tail + bytes(data)

@@ -105,6 +105,7 @@ class Encryption:
         reading, writing = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
 
         def encrypt() -> None:
+            """Encrypt what is read, beside the thread that writes."""
             try:
                 _pyrage().encrypt_io(reading, sink, [*self._recipients, self._own_key.to_public()])
             except Exception as error:  # noqa: BLE001 - raised in the caller's thread

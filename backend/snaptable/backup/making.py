@@ -136,6 +136,7 @@ def back_up(
     migrations = [migration.name for migration in database._migrations()]
 
     def take() -> Capture:
+        """Capture the database."""
         return engine.capture(folders, migrations)
 
     # Synced even if the store isn't: a backup is there for what happens to the machine.
@@ -201,7 +202,7 @@ def write_backup(
         on_progress: told the number of bytes captured since the last call; may raise, to end it.
 
     Raises:
-        BackupError: it could not be made; there is no file of this name.
+        BackupError: it could not be made; no file has this name.
     """
     try:
         files.make_directory()
@@ -243,6 +244,7 @@ class _Output:
         self.digest = sha256()
 
     def write(self, data: bytes) -> None:
+        """Take bytes that follow."""
         self._pending.write([data])
         self.digest.update(data)
         self.size += len(data)
@@ -345,6 +347,7 @@ class _Digest:
         self.sha256 = sha256()
 
     def write(self, data: bytes) -> None:
+        """Take bytes that follow."""
         self.sha256.update(data)
         self.size += len(data)
 

@@ -78,7 +78,7 @@ class Keep:
 
     Attributes:
         last: the newest.
-        daily, weekly, monthly: of so many days, weeks and months that have backups, the newest of each; UTC, and ISO
+        daily, weekly, monthly: how many days, weeks and months with backups count, the newest of each; UTC, and ISO
             weeks.
     """
 

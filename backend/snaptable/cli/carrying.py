@@ -1,4 +1,4 @@
-"""Rows that belong together, over references: what somebody's rows are, and what a row can't be without."""
+"""Rows that belong together, over references: what all belongs to a row, and what a row can't be without."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ def closure_of(store: RawStore, table: str, keys: list[str], *, referring: bool 
         referring: whether rows that refer to them belong to them too, and those that refer to these.
 
     Raises:
-        UsageError: there is no such row.
+        UsageError: no such row exists.
     """
     for key in keys:
         if store.row(table, key) is None:

@@ -84,7 +84,7 @@ def changing(store: str | None, schema: str | None) -> Iterator[Changer]:
     """Give what changes a store: the server that has it open, else this process, which holds the lock for the block.
 
     Raises:
-        NotAStore: there is no store.
+        NotAStore: no store is there.
         UsageError: it is closed, and no models are known, which say what may be written.
         CommandError: a process has it open that doesn't listen.
     """

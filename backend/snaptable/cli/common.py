@@ -44,7 +44,7 @@ def ask(question: str, *, yes: bool) -> bool:
     """Return whether the user agrees: with `--yes`, or by answering y or yes; any other answer is a no.
 
     Raises:
-        UsageError: there is no terminal to ask on, and no answer was piped in.
+        UsageError: no terminal is there to ask on, and no answer was piped in.
     """
     if yes:
         return True

@@ -21,6 +21,7 @@ def run(*, first: WantedState | None, second: WantedState | None, store: str | N
             own = stack.enter_context(looking_at(store))
 
         def state(wanted: WantedState | None) -> RawStore:
+            """Return the state that an argument names."""
             if isinstance(wanted, Path):
                 return stack.enter_context(opened(str(wanted)))
             assert own is not None

@@ -1,4 +1,4 @@
-"""`snaptable export [TABLE] FILE`: rows as JSON, JSON lines, CSV or sqlite; or everything that is somebody's."""
+"""`snaptable export [TABLE] FILE`: rows as JSON, JSON lines, CSV or sqlite; or everything that belongs to a row."""
 
 import sys
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ def state_at(store: RawStore, at: Moment | CommitsAgo) -> RawStore:
 
 
 def check_table(store: RawStore, *tables: str) -> None:
-    """Raise UsageError if there is no such table."""
+    """Raise UsageError if no such table exists."""
     for table in tables:
         if not store.has_table(table):
             names = ", ".join(each.name for each in store.tables()) or "none"

@@ -22,11 +22,13 @@ class _Shown(Report):
         self._progress: Progress | None = None
 
     def step(self, doing: str, rows: int = 0) -> None:
+        """Say what begins, and show its progress."""
         self.end()
         say(f"  {doing}" + (f": {rows:,} rows" if rows else ""))
         self._progress = Progress(rows, doing)
 
     def done(self, rows: int) -> None:
+        """Show that rows, or commits, are done."""
         if self._progress is not None:
             self._progress.advance(rows)
 
@@ -40,6 +42,7 @@ class _Followed(Report):
     """Tells how many commits were applied."""
 
     def done(self, rows: int) -> None:
+        """Show that rows, or commits, are done."""
         say(f"  {rows:,} commits applied")
 
 
@@ -102,6 +105,7 @@ def _interrupts() -> Iterator[list[int]]:
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
+        """Take note of a signal: the move ends at the next commit."""
         caught.append(number)
 
     former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

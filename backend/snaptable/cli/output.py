@@ -77,7 +77,7 @@ class Output:
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> int:
-        """Write rows as a table; between tabs, without a head, where nobody looks. Return how many there were."""
+        """Write rows as a table; between tabs, without a head, where a program reads. Return how many there were."""
         if self.is_terminal:
             return self._draw(columns, list(rows))
         count = 0

@@ -14,7 +14,7 @@ def read_passphrase(*, wanted: bool, twice: bool = False) -> str | None:
     """Return the passphrase, None if none is wanted.
 
     Raises:
-        UsageError: it is empty, there is nobody to ask, or the second one differs.
+        UsageError: it is empty, no terminal is there to ask on, or the second one differs.
     """
     if not wanted:
         return None

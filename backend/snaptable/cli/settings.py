@@ -28,7 +28,7 @@ def find_project() -> Project | None:
     """Return what the nearest pyproject.toml here or above says that has `[tool.snaptable]`; None without.
 
     Raises:
-        UsageError: it is no TOML, or says something else.
+        UsageError: it is not TOML, or says something else.
     """
     import tomllib
 

@@ -12,7 +12,7 @@ _KNOWN_DEFAULTS = (new_id, utc_now, list, dict, set, frozenset)
 
 
 def unchecked_defaults(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the fields with defaults of which nobody knows whether they are of their type, or in normal form."""
+    """Yield the fields with defaults of which it isn't known whether they are of their type, or in normal form."""
     for name, field in model.model_fields.items():
         factory = field.default_factory
         default = field.default

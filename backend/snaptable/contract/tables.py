@@ -55,7 +55,7 @@ class TableEngine(Protocol[M]):
         """Return the row of a key; None for a key that no row has.
 
         Raises:
-            InvalidKey: no row has it, and it is of another type than the table's keys. (None is no key: no row has it.)
+            InvalidKey: no row has it, and it is of another type than the table's keys. (None isn't a key.)
         """
 
     def select(self, wanted: Select) -> list[M]:
@@ -88,7 +88,7 @@ class TableEngine(Protocol[M]):
         """Return how `aggregate` would be answered."""
 
     def observe(self, observer: QueryObserver | None) -> None:
-        """Tell an observer, in the place of an earlier one, of every slow query from now on; None tells nobody."""
+        """Tell an observer, in the place of an earlier one, of every slow query from now on; None ends that."""
 
     def page(self, wanted: Select, limit: int, after: str | None) -> Page[M]:
         """Return up to `limit` rows of a query after a cursor, in the query's order, then by the primary key.
@@ -129,7 +129,7 @@ class TableEngine(Protocol[M]):
     def upsert(self, row: M, by: str | None = None) -> M:
         """Put a row in the place of the one with its key, or add it; return it as stored.
 
-        With `by`, a unique field, in the place of the row with its value there, which keeps its key; None is no value.
+        With `by`, a unique field, in the place of the row with its value there, which keeps its key; None is none.
         """
 
     def get_or_insert(self, row: M, by: str | None = None) -> M:

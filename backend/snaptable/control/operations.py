@@ -29,7 +29,7 @@ def perform(db: Database, operation: str, given: Given, *, actor: str | None) ->
         actor: who asked, kept with the commit.
 
     Raises:
-        InvalidRequest: there is no such operation, or it has no such member.
+        InvalidRequest: no such operation exists, or it has no such member.
         ValueError, SnaptableError: as the library's own method.
     """
     if operation not in _OPERATIONS:

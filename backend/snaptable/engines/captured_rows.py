@@ -42,6 +42,7 @@ def captured_rows(
     from snaptable.storage.snapshot.format import SnapshotHeader
 
     def take() -> "Content":
+        """Capture the rows that every reader sees."""
         with memory.latch:
             sequence = memory.durable_sequence
             tables = [(table, table.durable_rows()) for table in memory.tables.values()]

@@ -150,7 +150,7 @@ class InMemory:
         return captured_rows(self.memory, migrations, None, str(uuid4()))
 
     def refresh(self) -> int:
-        """Return the last commit that readers see: nobody else commits here."""
+        """Return the last commit that readers see: only this process commits here."""
         return self.last_visible()
 
     def refuse_in_transaction(self, call: str = "persist()", does: str = "save half of it") -> None:

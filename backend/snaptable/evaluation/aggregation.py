@@ -97,7 +97,7 @@ def _mean_of_decimals(values: Values) -> Decimal:
 
 
 def mean_of_decimals(total: Decimal, count: int) -> Decimal:
-    """Return the mean of so many Decimals, at least one, from their sum."""
+    """Return the mean of some Decimals, at least one, from their sum and number."""
     return MEAN_DECIMALS.divide(total, Decimal(count))
 
 

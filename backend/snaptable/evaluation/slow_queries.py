@@ -13,7 +13,7 @@ T = TypeVar("T")
 def observe(
     table: object, name: str, observer: QueryObserver | None, explains: Mapping[str, Callable[..., Plan]]
 ) -> None:
-    """Have the methods of a table tell an observer of what took long; None tells nobody.
+    """Have the methods of a table tell an observer of what took long; None ends that.
 
     The measured methods take the place of the class's own in this object, so that they cost nothing without one.
 

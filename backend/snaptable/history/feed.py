@@ -1,7 +1,7 @@
 """The feed: commits as they become durable, in order, without gaps, from any place that is kept.
 
-A reader holds only its place, and pulls. There is no queue for it, so a slow reader costs nothing, and one that comes
-back goes on where it was.
+A reader holds only its place, and pulls. It has no queue, so a slow reader costs nothing, and one that comes
+back continues where it was.
 """
 
 import asyncio
@@ -120,6 +120,7 @@ class Feed:
         loop, news = asyncio.get_running_loop(), asyncio.Event()
 
         def waker() -> None:
+            """Wake the loop that waits for commits."""
             # The loop may have been closed.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(news.set)

@@ -76,8 +76,8 @@ class History(Generic[D]):
             key: only those that changed the row of this key there.
             since: only those after a moment.
             until: only those up to a moment.
-            actor: only those that somebody made.
-            limit: at most so many.
+            actor: only those that this actor made.
+            limit: how many at most.
             oldest_first: in order.
 
         Raises:
@@ -391,6 +391,7 @@ class History(Generic[D]):
         place = engine.commits.sequence if since is None else sequence_of(since, engine.commits)
 
         def read(after: int, until: int) -> Iterator[Commit]:
+            """Return the commits between two moments, in order."""
             return map(self._shown, engine.commits.oldest_first(after, until))
 
         return Feed(engine, lambda: self._database.is_open, read, place, tables)

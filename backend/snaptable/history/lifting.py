@@ -44,6 +44,7 @@ class Present:
         sequences: list[int] = []
 
         def states(present: int) -> tuple[()]:
+            """Take note of the commit that is copied; nothing was otherwise."""
             sequences.append(present)
             return ()
 

@@ -20,7 +20,7 @@ _PLACE = re.compile(r"([0-9]{1,18})(?:-([0-9a-f]{8}))?")
 
 @dataclass(frozen=True)
 class Place:
-    """Behind which commit somebody has read, and of which history; prints as `4711-9f2c11aa`.
+    """Behind which commit a reader is, and of which history; prints as `4711-9f2c11aa`.
 
     Attributes:
         sequence: the commit.

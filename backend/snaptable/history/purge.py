@@ -195,6 +195,7 @@ class Purge:
             return change
 
         def replaced(data: bytes, *, after: bool) -> bytes:
+            """Return a row without its references to what was purged."""
             references = self._lives.references(change.table, sequence, after=after)
             row = json.loads(data) if references else {}
             for each in references:

@@ -63,7 +63,7 @@ def touched(
 
     With a `key`, only those of the rows of this key in the tables, of which there must be some.
 
-    What an opening filled in by itself is no change, unless `as_written`: seen through today's models the fields were
+    What an opening filled in by itself isn't a change, unless `as_written`: seen through today's models the fields were
     there before, with the values that they were given then.
 
     Raises:

@@ -18,6 +18,7 @@ def rows_of_engine(engine: Engine) -> RowsOf:
     """Return what gives the rows of an open database."""
 
     def rows_of(table: str) -> Mapping[Key, bytes]:
+        """Return the JSON of a table's rows by key."""
         return {str(key): row for key, row in engine.rows_json(table).items()}
 
     return rows_of
@@ -34,6 +35,7 @@ def rows_of_file(path: Path) -> RowsOf:
     sections = {section.table: section for section in snapshot.sections}
 
     def rows_of(table: str) -> Mapping[Key, bytes]:
+        """Return the JSON of a table's rows by key."""
         section = sections.get(table)
         lines = [] if section is None or section.empty else split_lines(section.data)
         return dict(parse_line(table, line) for line in lines)

@@ -30,7 +30,7 @@ class Step:
     """A row's way from one state to another, as JSON; None for no row.
 
     Attributes:
-        purged: whether the states are not known any more, so that nobody can go that way.
+        purged: whether the states are not known any more, so that they can't be restored.
     """
 
     table: str

@@ -65,7 +65,7 @@ class Timeline:
         """Return the schema of a table that has a past.
 
         Raises:
-            ValueError: there is no such table, or it is transient.
+            ValueError: no such table exists, or it is transient.
         """
         schema = self._database.__schemas__.get(table)
         if schema is None:

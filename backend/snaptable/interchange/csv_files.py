@@ -22,7 +22,7 @@ def read_csv(data: bytes, name: str) -> ParsedFile:
     """Return the rows of a CSV file with a header; the delimiter is the one of , ; tab | that the header has most.
 
     Raises:
-        UnreadableFile: it is no CSV, or in another encoding; with the line.
+        UnreadableFile: it is not CSV, or in another encoding; with the line.
     """
     text = text_of(data, name)
     parser = _Parser(text, name, _delimiter_of(text))

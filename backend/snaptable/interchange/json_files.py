@@ -41,7 +41,7 @@ def parse_value(text: str) -> Any:
     """Return the value of a JSON text, its numbers as they are written; O(size).
 
     Raises:
-        ValueError: it is no JSON, or not strict.
+        ValueError: it is not JSON, or not strict.
     """
     check_depth(text, FILE_DEPTH)
     return _decoder.decode(text)
@@ -99,7 +99,7 @@ def read_json(data: bytes, name: str, given: Format | None = None) -> ParsedFile
         given: the format that was asked for; None to find out.
 
     Raises:
-        UnreadableFile: it is no such JSON; with the line.
+        UnreadableFile: it is not such JSON; with the line.
     """
     text = text_of(data, name)
     scanner = _Scanner(text, name)
@@ -221,6 +221,7 @@ class _Tables:
         scanner = self._scanner
 
         def item(begin: int) -> int:
+            """Take an item of the array; return where it ends."""
             line = scanner.line_at(begin)
             value, end = scanner.value(begin)
             records.append(_checked(value, line))
@@ -241,6 +242,7 @@ class _Tables:
         values: dict[str, object] = {}
 
         def member(key: str, begin: int) -> int:
+            """Take a member of the object; return where it ends."""
             at = scanner.line_at(begin)
             value, end = scanner.value(begin)
             values[key] = value

@@ -221,7 +221,7 @@ def plan_import(
         on_progress: called now and then with the number of records looked at, and of all.
 
     Raises:
-        ValueError: a name is mapped to what is no field.
+        ValueError: a name is mapped to what is not a field.
 
     >>> from snaptable.interchange import read_bytes
     >>> print(plan_import(db.users, read_bytes(b"id,age\neve,7\n").records()))
@@ -235,7 +235,7 @@ def plan_import(
 
 
 class _Wrong(Exception):
-    """A record that is no row, and why."""
+    """A record that is not a row, and why."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__()

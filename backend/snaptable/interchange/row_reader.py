@@ -43,7 +43,7 @@ class RowReader:
         """Take the table, and which field each of the file's names means; "" for none.
 
         Raises:
-            ValueError: a name is mapped to what is no field.
+            ValueError: a name is mapped to what is not a field.
         """
         self.schema, self.codec = schema, schema.derive(Codec)
         self.fields = fields_of(schema)

@@ -23,7 +23,7 @@ _TABLES = """
 
 
 class _NoText(str):
-    """A text that is no UTF-8."""
+    """A text that is not UTF-8."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ def read_sqlite(data: bytes, name: str) -> ParsedFile:
     """Return the tables of a sqlite file; views, virtual tables and sqlite's own are left out.
 
     Raises:
-        UnreadableFile: it is no sqlite file, or damaged.
+        UnreadableFile: it is not a sqlite file, or damaged.
     """
     # Bytes 18 and 19 say "look into the write-ahead log too", which there is none of in memory.
     plain = data[:18] + b"\1\1" + data[20:]

@@ -1,4 +1,4 @@
-"""Bytes to text, strictly: what is no UTF-8 is refused in words."""
+"""Bytes to text, strictly: what is not UTF-8 is refused in words."""
 
 from typing import Final
 

@@ -35,7 +35,7 @@ class UntypedRows:
         return map(_json, self._rows)
 
     def cells(self) -> Iterator[list[Cell]]:
-        """Yield the CSV cells of each row: null is an empty cell, what is no text its JSON."""
+        """Yield the CSV cells of each row: null is an empty cell, a value that isn't text its JSON."""
         return ([_cell(row.get(name)) for name in self.names] for row in self._rows)
 
     def sql_values(self) -> Iterator[list[SqlValue]]:

@@ -46,6 +46,7 @@ def back_up_directory(
     folder, name = target_of(path, directory.root, facts.folders)
 
     def take() -> Capture:
+        """Capture the files, beside a writer if there is one."""
         return capture(
             directory.files,
             facts.folders,

@@ -1,6 +1,6 @@
 """A closed store taken back to a moment: its snapshot written as of then, and its journal cut behind that commit.
 
-For a copy that nobody has open: a crash half-way leaves files that don't belong together. Rows are led back by what
+For a copy that isn't open: a crash half-way leaves files that don't belong together. Rows are led back by what
 each change says was there before it. Numbers that were given out since are not given out again.
 """
 

@@ -31,7 +31,7 @@ def opened(path: str) -> Iterator[RawStore]:
     """Open a directory, a snapshot or a backup to look at; nothing is locked or changed. O(n).
 
     Raises:
-        NotAStore: there is no store.
+        NotAStore: no store is there.
         OpenError: it is damaged, or of the older format.
         CorruptBackup, BackupError: a backup that is damaged, or encrypted.
     """
@@ -52,6 +52,7 @@ def opened(path: str) -> Iterator[RawStore]:
 
 def _of_directory(files: Files, path: Path) -> RawStore:
     def read() -> tuple[Pages, RecoveryResult]:
+        """Return the state on the disk."""
         snapshot = read_snapshot(files)
         _refuse_older(path, snapshot)
         return read_raw(files, snapshot)

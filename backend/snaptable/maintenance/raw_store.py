@@ -1,7 +1,7 @@
 """A store looked at without its models, its lock or its program: rows as JSON objects, commits, and earlier states.
 
 A directory, also beside the process that has it open; a snapshot file by itself, which has no past; or a backup.
-What is secret is masked, as the header of the snapshot names it. Where there is no header that could name it, nothing
+What is secret is masked, as the header of the snapshot names it. Without a header that could name it, nothing
 is shown.
 """
 
@@ -240,7 +240,7 @@ class RawStore:
         return self._schemas[table]
 
     def key_field(self, table: str) -> str | None:
-        """Return the field that holds the key, by the first row; None if there is no row, or none does."""
+        """Return the field that holds the key, by the first row; None if the table is empty, or no field does."""
         first = self._first(table)
         if first is None:
             return None

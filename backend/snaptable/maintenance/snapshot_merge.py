@@ -40,7 +40,7 @@ class State:
 
     @classmethod
     def read(cls, path: str) -> "State":
-        """Read a file; an empty one is no snapshot yet.
+        """Read a file; an empty one isn't a snapshot yet.
 
         Raises:
             CorruptSnapshot, SnapshotEdited, UnsupportedFormat: it does not verify.

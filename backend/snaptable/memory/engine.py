@@ -107,7 +107,7 @@ class MemoryEngine:
     def commit_alone(self, table: TableRows, before: BaseModel | None, row: BaseModel, row_json: bytes) -> bool:
         """Commit one row, which is ready to be stored, and return when it is durable: the short path of a single write.
 
-        It takes no writer lock: nobody can take that while its gate is held. Whatever is not plain is left to a
+        It takes no writer lock: that can't be taken while its gate is held. Whatever is not plain is left to a
         transaction.
 
         Args:
@@ -391,6 +391,7 @@ class MemoryEngine:
             self._on_durable = (*self._on_durable, call)
 
         def end() -> None:
+            """Call the function no more."""
             with self.latch:
                 self._on_durable = tuple([each for each in self._on_durable if each is not call])
 

@@ -2,7 +2,7 @@
 
 A transaction is short and is left by the thread that began it, so a wait ends by itself. It does not if the owner waits
 for the waiting one, or if the function that began the transaction was suspended. What is looked at costs nothing until
-somebody has waited for a tenth of a second.
+a caller has waited for a tenth of a second.
 
     after 0.1 s   an event loop that waits for a transaction of another thread gives up: the loop may be what that
                   thread needs, and nothing else runs on it meanwhile

@@ -193,7 +193,7 @@ class MemoryTable:
     # ── observing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def observe(self, observer: QueryObserver | None) -> None:
-        """Tell an observer of slow queries from now on, or nobody."""
+        """Tell an observer of slow queries from now on; None ends that."""
         explains: dict[str, Callable[..., Plan]] = {
             "_select": self.explain,
             "count": self.explain,

@@ -66,7 +66,7 @@ def checked(database: str, migrations: object) -> tuple[Migration, ...]:
     """Return the migrations of a Database class.
 
     Raises:
-        SchemaError: it is no list of them, or a name stands twice.
+        SchemaError: it is not a list of them, or a name stands twice.
     """
     if not isinstance(migrations, Sequence) or not all(isinstance(each, Migration) for each in migrations):
         raise SchemaError(f'{database}.migrations is a list of Migration("name", steps…)')

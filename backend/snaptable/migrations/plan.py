@@ -185,7 +185,7 @@ class SchemaMigrations:
         return tuple(self._schemas) if first is None else tuple(first[2].keys)
 
     def field_order(self, table: str) -> tuple[str, ...]:
-        """Return the fields of a table in the order in which its rows are written; none if there is no such table."""
+        """Return the fields of a table in the order in which its rows are written; none if no such table exists."""
         schema = self._schemas.get(table)
         return () if schema is None else tuple(schema.columns)
 

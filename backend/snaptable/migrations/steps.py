@@ -5,7 +5,7 @@
     rename_table, drop_table            a table
     run                                 anything, across tables
 
-A step that names a table or a field that nobody has is an error, so that a slip of the pen does not pass for a step
+A step that names a table or a field that doesn't exist is an error, so that a slip of the pen does not pass for a step
 that was carried out; a table without rows may lack the field.
 """
 
@@ -361,7 +361,7 @@ def table_of(db: RawDatabase, shape: Shape, name: str) -> RawTable:
     """Return the rows of a table; none if only the models, or later steps, know it: the file is older than the table.
 
     Raises:
-        StepError: nobody knows it.
+        StepError: it is not known.
     """
     if name in db:
         return db[name]

@@ -298,7 +298,7 @@ class PostgresCore:
             self._count_commit()
 
     def _count_commit(self) -> None:
-        """Have the commits pruned that are not to be kept, once every so many."""
+        """Have the commits pruned that are not to be kept, once in `PRUNED_EVERY` commits."""
         self._until_pruned -= 1
         if self._until_pruned < 0 and self.prune is not None:
             self._until_pruned = PRUNED_EVERY

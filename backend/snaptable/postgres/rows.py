@@ -54,7 +54,7 @@ class TableRows:
         """Return the parameter of the key that equals what was given; None if no row's key can.
 
         Raises:
-            TypeError: it can't be hashed, as what is no key of a dict.
+            TypeError: it can't be hashed, as the key of a dict must be.
         """
         hash(key)
         return comparands.equal(self._key, key)

@@ -205,7 +205,7 @@ class PostgresTable(TableReader):
     # ── observing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def observe(self, observer: QueryObserver | None) -> None:
-        """Tell an observer of slow queries from now on, or nobody."""
+        """Tell an observer of slow queries from now on; None ends that."""
         explains: dict[str, Callable[..., Plan]] = {
             "select": self.explain,
             "count": self.explain,

@@ -86,6 +86,7 @@ class Watch:
             self.last()
 
         def end() -> None:
+            """Call the function no more."""
             with self._mutex:
                 self._calls = tuple([each for each in self._calls if each is not call])
 

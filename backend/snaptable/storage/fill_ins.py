@@ -55,7 +55,7 @@ def _stays(before: object, after: object) -> bool:
 
 
 def refuse_invented(path: Path, fill_ins: Iterable[FillIn]) -> None:
-    """Raise SchemaMismatch if loading had to invent values, by a default factory, that nobody may save."""
+    """Raise SchemaMismatch if loading had to invent values, by a default factory, that may not be saved."""
     invented = [(each.table, each.invented) for each in fill_ins if each.invented]
     if invented:
         raise SchemaMismatch(

@@ -59,6 +59,7 @@ class _Unsynced:
         self._directory = directory.resolve()
 
     def filesystem(self, database: Database, directory: Path) -> Filesystem | None:  # noqa: ARG002 - by the directory
+        """Return the disk of the directory that is watched."""
         return self._files if directory == self._directory else None
 
     @staticmethod
@@ -66,7 +67,7 @@ class _Unsynced:
         return Files(directory, fsync=False)
 
     def opened(self, database: Database) -> None:
-        pass
+        """Do nothing: it is the disk that is wanted."""
 
 
 class ForkBases:
@@ -102,7 +103,7 @@ class ForkFixture:
         self._forks: list[Database] = []
 
     def __call__(self, template: StoreTemplate[D]) -> D:
-        """Return a database with the rows of a template, open, to be written to; nobody else sees what is.
+        """Return a database with the rows of a template, open, to be written to; no other test sees what is.
 
         It shares the rows with the others, so that it costs a millisecond for a hundred thousand of them, and an index
         is built when it is first asked. It has no files, and no rows of transient tables.
@@ -154,6 +155,7 @@ class StoreFactory:
         """Return a function that lets an existing database use a directory until the end of the test."""
 
         def redirect(directory: Path) -> D:
+            """Let the database use a directory."""
             self._monkeypatch.setattr(db, "url", str(directory))
             return db
 
@@ -164,6 +166,7 @@ class StoreFactory:
         self._processes[process.directory] = process
 
         def stop() -> None:
+            """End the process, whatever it is doing."""
             with suppress(Exception):
                 process.stop()
 
@@ -261,6 +264,7 @@ class AppFixture(Generic[D]):
         make = cast("Callable[[Path], ASGIApp]", app) if redirect is None else _redirecting_app(redirect, app)
 
         def record(source: Path) -> RecordedApp[D]:
+            """Return the handle of a copy of the files."""
             directory = factory.new_directory(source)
             return factory.start(RecordedApp(make, directory, factory.seeds, record, client_options))
 
@@ -270,6 +274,7 @@ class AppFixture(Generic[D]):
 
 def _redirecting_app(redirect: Callable[[Path], object], app: object) -> "Callable[[Path], ASGIApp]":
     def make(directory: Path) -> "ASGIApp":
+        """Return the application, which finds its store in the directory."""
         redirect(directory)
         return cast("ASGIApp", app)
 

@@ -274,6 +274,7 @@ def abandon(db: Database) -> None:
         engine.roll_back(engine.open_transaction)
 
     def close() -> None:
+        """Close the database, if that works."""
         with suppress(Exception):
             db.close()
 

@@ -41,7 +41,7 @@ class _Container:
 def first_fault(text: str, max_depth: int) -> Fault | None:
     """Return the first value of a JSON text that is not strict; O(size), and at most `MAX_WORDS` tokens.
 
-    None: there is none, or the text is no JSON before it. A name with half of a surrogate pair is told by its object,
+    None: there is none, or the text is not JSON before it. A name with half of a surrogate pair is told by its object,
     since no pointer can hold it.
 
     Args:

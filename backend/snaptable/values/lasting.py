@@ -172,7 +172,7 @@ def is_open(annotation: Annotation) -> bool:
 def is_plain_json(value: object, levels: int = MOST_LEVELS) -> bool:
     """Return whether a value is made of nothing but what a JSON text gives; O(size).
 
-    It then comes back the same from its JSON, unless a text in it is no UTF-8, which can't be written.
+    It then comes back the same from its JSON, unless a text in it is not UTF-8, which can't be written.
 
     Args:
         value: any.

@@ -80,7 +80,7 @@ class Filters:
         """Add one.
 
         Raises:
-            ValueError: there is no such filter, or its value means nothing.
+            ValueError: no such filter exists, or its value means nothing.
         """
         name, _, suffix = parameter.partition("__")
         field = self._fields.get(name)
@@ -169,7 +169,7 @@ class Field:
         not on it, after it (greater), at its begin or later, before it, at its end or earlier.
 
         Raises:
-            ValueError: there is no such day, or they are more than `MAX_CONDITIONS`.
+            ValueError: no such day exists, or they are more than `MAX_CONDITIONS`.
         """
         parts = _values_of(text) if suffix == "in" else [text]
         if not any(map(_DAY.fullmatch, parts)):

@@ -1,6 +1,6 @@
 """The query string of a list, turned into a query: `?limit=&cursor=&sort=-upload_date,id&page__gte=2`.
 
-What a stranger can ask is bounded: so many conditions and values that no query costs more than a few of its rows, and
+What a stranger can ask is bounded: so few conditions and values that no query costs more than a few of its rows, and
 always in the same order, so that few shapes of queries are prepared.
 """
 
@@ -58,7 +58,7 @@ class Listing(Generic[RowT]):
     def is_slow(self, query: Query[RowT]) -> bool:
         """Return whether the page takes a sort of many rows, or a look at very many: about a millisecond. O(log n).
 
-        `await asyncio.to_thread(listing.page_json, query)` keeps nobody waiting for it.
+        `await asyncio.to_thread(listing.page_json, query)` keeps no other request waiting.
         """
         if not (self.has_sort or self.conditions):
             return False

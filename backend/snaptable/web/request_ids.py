@@ -62,7 +62,7 @@ class TrustedPeers:
     """The addresses whose word is taken for what the client is: proxies, by address or network; `*` for all."""
 
     def __init__(self, listed: Iterable[str]) -> None:
-        """Take them as text; what is no address names no peer."""
+        """Take them as text; what is not an address names no peer."""
         names = frozenset(name for name in listed if name)
         self._all = "*" in names
         self._names = names

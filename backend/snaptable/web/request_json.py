@@ -105,7 +105,7 @@ class NotStrictJson(ValueError):
     """A JSON text that is refused; the message repeats nothing of it.
 
     Attributes:
-        pointer: a JSON pointer (RFC 6901) to the value that is not strict; "" for the whole text, if that is no JSON at
+        pointer: a JSON pointer (RFC 6901) to the value that is not strict; "" for the whole text, if it is not JSON at
             all, or the value could not be found.
     """
 

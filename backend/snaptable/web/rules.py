@@ -153,7 +153,7 @@ def identity_of(me: object) -> object:
     """Return what rows hold of their owner: the caller's `id`, or the caller itself, if that has none.
 
     Raises:
-        Problem: 401, there is no caller.
+        Problem: 401, nothing says who calls.
     """
     identity = getattr(me, "id", me)
     if identity is None:

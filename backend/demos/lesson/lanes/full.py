@@ -1,4 +1,4 @@
-"""Full disk: a file that is opened to be written is empty by then, and there is no room to fill it again."""
+"""Full disk: a file that is opened to be written is empty by then, and the disk has no room to fill it again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def naive(folder: Path) -> Iterator[Step]:
 
 
 def ours(folder: Path) -> Iterator[Step]:
-    """Add a message while there is no room at all, and one when there is room again."""
+    """Add a message while the disk is full, and one when there is room again."""
     disk, faults = disk_in(folder / "disk")
     file = snapshot_in(disk.root)
     with mail_on(disk) as db:

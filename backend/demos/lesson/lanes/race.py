@@ -31,7 +31,7 @@ def at_once(write: Callable[[int], object]) -> None:
 
 
 class CarefulStore(NaiveStore):
-    """The stop-gap, written beside and renamed, so that nobody ever reads half a file. It does not help."""
+    """The stop-gap, written beside and renamed, so that no reader ever gets half a file. It does not help."""
 
     def save(self, messages: list[dict[str, Any]]) -> None:
         """Write all messages to a file of this thread's own, and rename it."""

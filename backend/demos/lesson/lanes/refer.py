@@ -20,7 +20,7 @@ def sender_of(number: int) -> int:
 
 
 def naive(folder: Path) -> Iterator[Step]:
-    """Delete who sent message 47, and add a message of nobody."""
+    """Delete who sent message 47, and add a message of a person who isn't there."""
     people = {number: f"Person {number}" for number in range(1, PEOPLE + 1)}
     store = NaiveStore(snapshot_in(folder))
     messages = [

@@ -134,7 +134,7 @@ def _may_download(visit: Visit) -> bool:
 
 
 def make(visit: Visit) -> Response:
-    """Make a backup now; where there is no folder, lead on to the download."""
+    """Make a backup now; without a folder, lead on to the download."""
     folder, scheduled = _folder(visit), _scheduled(visit)
     if folder is None:
         return visit.redirect("/backups")

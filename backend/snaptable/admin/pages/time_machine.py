@@ -209,7 +209,7 @@ def _target(visit: Visit, given: Any) -> tuple[int, str | None, str | None]:
     """Return the moment, the table and the key that a restore is of.
 
     Raises:
-        HTTPException: there is no such moment or table.
+        HTTPException: no such moment or table exists.
     """
     try:
         at = sequence_at(given.get("at", ""), visit.db)

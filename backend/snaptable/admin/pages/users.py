@@ -42,10 +42,10 @@ class Users(Protocol):
         """Return users whose name has a text, admins first, and how many there are."""
 
     def set_admin(self, key: str, *, is_admin: bool) -> str | None:
-        """Make somebody an admin, or one no longer; return why not."""
+        """Make a user an admin, or one no longer; return why not."""
 
     def end_sessions(self, key: str) -> int:
-        """End all logins of somebody; return how many there were."""
+        """End all logins of a user; return how many there were."""
 
 
 def add_to(site: Site[Any]) -> None:
@@ -88,7 +88,7 @@ def _page(visit: Visit, status: int = 200, error: str | None = None) -> Response
 
 
 def set_admin(visit: Visit) -> Response:
-    """Make somebody an admin, or one no longer."""
+    """Make a user an admin, or one no longer."""
     key, is_admin = visit.form.get("key", ""), visit.form.get("admin") == "yes"
     if not key:
         raise HTTPException(422, "Name the user.")
@@ -99,6 +99,6 @@ def set_admin(visit: Visit) -> Response:
 
 
 def end_sessions(visit: Visit) -> Response:
-    """Log somebody out everywhere."""
+    """Log a user out everywhere."""
     _users(visit).end_sessions(visit.form.get("key", ""))
     return visit.back("/users")

@@ -36,7 +36,7 @@ STYLE = "<style>body{font:15px/24px system-ui;max-width:40em;margin:4em auto;pad
 
 
 class LocalPages:
-    """ASGI middleware that lets no page of another site write: there is no login that would keep it out."""
+    """ASGI middleware that lets no page of another site write: no login would keep it out."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap an application."""

@@ -25,7 +25,7 @@ class Report:
     """Told what a move does; this one keeps it to itself."""
 
     def step(self, doing: str, rows: int = 0) -> None:
-        """Take note that something begins, with so many rows to do; 0 if it is not done by the row."""
+        """Take note that a step begins, and of the number of its rows; 0 if it is not done by the row."""
 
     def done(self, rows: int) -> None:
         """Take note of rows that are done."""

@@ -84,7 +84,7 @@ class Catalog:
     schema: str = "public"
 
     def types(self, table: str) -> dict[str, str]:
-        """Return the types of a table's columns; empty if there is no such table."""
+        """Return the types of a table's columns; empty if no such table exists."""
         return {name: column.type for name, column in self.tables.get(table, {}).items()}
 
 

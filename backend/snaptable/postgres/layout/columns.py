@@ -273,7 +273,7 @@ def stored_column(column: Column, dialect: Dialect, found: str | None = None) ->
 
 
 def _of_kind(column: Column, kind: Any, found: str | None, *, nullable: bool) -> StoredColumn | None:
-    """Return the typed column for the values of one class; None if there is no exact one."""
+    """Return the typed column for the values of one class; None if none is exact."""
     if kind is datetime:
         family, sql = _TIMES[column.time_kind]
         if family == "moment" and found == "timestamp":
@@ -320,7 +320,7 @@ class StoredColumns:
     """
 
     def __init__(self, codec: Codec, dialect: Dialect, found: Mapping[str, str]) -> None:
-        """Take the types that columns have in the database already, by name; empty if there is no table yet."""
+        """Take the types that columns have in the database already, by name; empty before the table is made."""
         self.codec = codec
         fields = codec.model.model_fields
         self.by_name = {

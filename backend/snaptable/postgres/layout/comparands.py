@@ -104,7 +104,7 @@ def bound(column: StoredColumn, operator: str, value: Any) -> tuple[str, Any] | 
     """Return a comparison with any value as one with a value of the column's own type, or what it says of every value.
 
     Raises:
-        OnlyInPython: there is no such value.
+        OnlyInPython: no such value exists.
     """
     match column.family:
         case "text":

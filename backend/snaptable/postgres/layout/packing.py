@@ -111,6 +111,7 @@ def _int(column: StoredColumn) -> Pack:
         return lambda number: numeric(Decimal(number))
 
     def pack(number: int) -> bytes:
+        """Return a number as COPY has it."""
         try:
             return _int8(8, number)
         except struct.error:
@@ -132,6 +133,7 @@ def _array(column: StoredColumn) -> Pack:
     empty = _bytes(struct.pack("!iii", 0, 0, oid))
 
     def pack_items(values: Iterable[object]) -> bytes:
+        """Return an array as COPY has it."""
         items = [pack(value) for value in values]
         if not items:
             return empty

@@ -165,7 +165,7 @@ class File:
         return Identity.of(os.fstat(self._descriptor))
 
     def lease(self) -> bool | None:
-        """Return whether nobody else has this file open, which must have no name any more; None if that can't be told.
+        """Return whether this file is open here alone, which must have no name any more; None if that can't be told.
 
         Whoever opens it, which only works by its number in this process, waits until it is closed here (fcntl(2),
         F_SETLEASE), and this returns False from then on. The signal that tells of that is one that is ignored unless

@@ -15,7 +15,7 @@ the rest. Until the last step nothing says that anything was purged.
 3. A new segment is begun: its header is written to a temporary file, synced, renamed, and the directory of the journal
    synced; then the room behind the last frame of the present segment is cut off. Its bytes needn't be
    synced: frames are, and the new segment bounds what counts of it. From here on all segments that hold
-   commits to be purged are written by nobody else (`GroupCommit.begin_segment`).
+   commits to be purged aren't written to any more (`GroupCommit.begin_segment`).
 4. Each segment that holds such commits is written anew, without what lies behind its last frame: to a temporary file,
    which is synced, then renamed over the old one, then the directory is synced, before the next segment is begun. The
    newest is the first: where keys are erased as well, a row whose insertion is gone, but not its deletion, would seem

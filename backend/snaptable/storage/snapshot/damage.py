@@ -218,7 +218,7 @@ def _text(name: bytes) -> str:
 def damaged_rows(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield the offset of each line of a file that should be a row and isn't strict JSON, and the reason; O(n).
 
-    Nothing of a file that is laid out otherwise than one row a line: there a line is no row.
+    Nothing of a file that is laid out otherwise than one row a line: there a line isn't a row.
     """
     if not data[: len(BOM) + 4].removeprefix(BOM).replace(b"\r", b"").startswith(b'{\n"'):
         return

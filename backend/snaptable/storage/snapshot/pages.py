@@ -242,7 +242,7 @@ class Pages:
         numbered: the last number given out, by table that numbers its keys.
         migrations: the names of those that were applied, in order.
         erased: by table, the digest of each key whose content was erased, and up to which commit.
-        marks: what the models say of the tables; None as long as nobody has said it.
+        marks: what the models say of the tables; None before they were asked.
         speller: what writes the rows, all of them; "" if they may have been written otherwise.
     """
 

@@ -3,7 +3,7 @@
 The kernel frees a file's blocks when its last name goes, within the rename, or when the last process that has it open
 closes it: 7 ms for 36 MB, 60 ms for 300 MB, in which its journal takes no commit. So a large file is cut to nothing in
 steps first, in the background. A reader who has it open must not find it cut: a write lease, which the kernel grants
-only where nobody else has the file open, tells. A copy under another name is safe too: a file that has a name is not
+only if no other process has the file open, tells. A copy under another name is safe too: a file that has a name is not
 cut.
 """
 
@@ -60,7 +60,7 @@ class ReplacedFiles:
             self.close()
 
     def _free(self) -> None:
-        """Free the files that nobody else has open; look at the others later."""
+        """Free the files that no other process has open; look at the others later."""
         for file, (_, due) in list(self._open.items()):
             if due <= time.monotonic():
                 self._look_at(file)
@@ -81,7 +81,7 @@ class ReplacedFiles:
         _close(file)
 
     def _cut(self, file: File) -> None:
-        """Cut a file to nothing in steps; unless somebody waits, or opens it by its number in this process."""
+        """Cut a file to nothing in steps; unless a writer waits, or opens it by its number in this process."""
         try:
             size = file.identity().size
             while size > 0 and not self._urgent() and file.lease():

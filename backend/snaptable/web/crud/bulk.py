@@ -28,7 +28,7 @@ class Bulk(Generic[M]):
         """Read the body.
 
         Raises:
-            Problem: 422, what is no list of rows, or a row to insert that is wrong; all such rows are named.
+            Problem: 422, what is not a list of rows, or a row to insert that is wrong; all such rows are named.
         """
         self._resource, self._allow = resource, allow
         lists = object_of(body)

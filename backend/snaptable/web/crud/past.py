@@ -14,7 +14,7 @@ MAX_SEQUENCE_DIGITS = 18
 
 
 def parameters(request: Request, names: Collection[str]) -> dict[str, str]:
-    """Return the query parameters of a request that is no list.
+    """Return the query parameters of a request that isn't for a list.
 
     Raises:
         Problem: 422, one that isn't known, comes twice, or is empty.

@@ -125,7 +125,7 @@ class Resource(Generic[M]):
         """Return the key that an address names.
 
         Raises:
-            Problem: 404, it is no key of this table.
+            Problem: 404, it is not a key of this table.
         """
         try:
             return self.schema.parse_key(text)

@@ -83,7 +83,7 @@ def crud_router(
         create: the model, or the TypedDict, of a body that adds or replaces a row; derived from the row's model unless
             said otherwise.
         update: that of a row after a change, its fields optional; derived likewise.
-        merge: whether a PATCH goes on inside of fields (RFC 7396); else a field that it names is replaced whole.
+        merge: whether a PATCH merges inside of fields (RFC 7396); else a field that it names is replaced whole.
         max_limit: most rows of a page.
         page_bytes: about the most bytes of a page, which ends before.
         require_if_match: whether changes of a row must say, by If-Match, as of which state: 428.

@@ -159,7 +159,7 @@ def _place_of(since: str | None, last_event_id: str | None) -> Place | None:
     """Return the place that a request names; the header wins: browsers come back to the same address with it.
 
     Raises:
-        Problem: 422, it is no place.
+        Problem: 422, it is not a place.
     """
     for text, name, where in ((last_event_id, "Last-Event-ID", "header"), (since, "since", "query")):
         if text:

@@ -1,4 +1,4 @@
-"""One stream of a feed: commits as they become durable, a bookmark now and then, until somebody has had enough.
+"""One stream of a feed: commits as they become durable, a bookmark now and then, until one of the two sides ends it.
 
 The stream asks for the next commit when the client has taken the last one: however slow a client is, there is one event
 of its own in memory, and the batch of commits that was read with it.
@@ -67,7 +67,7 @@ class EventStream(Response):
         self._handled: Place | None = None
 
     def init_headers(self, headers: dict[str, str] | None = None) -> None:  # type: ignore[override]
-        """Set the headers; there is no body whose length could be told."""
+        """Set the headers; a body without an end has no length."""
         names = {"Content-Type": f"{MEDIA_TYPE}; charset=utf-8", **(headers or {})}
         self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in names.items()]
 
@@ -91,6 +91,7 @@ class EventStream(Response):
         """Send events until there is a reason to end; `watched` is what is waited for beside commits."""
 
         async def emit(data: bytes, *, is_last: bool = False) -> None:
+            """Send some bytes of the stream."""
             await send({"type": "http.response.body", "body": data, "more_body": not is_last})
 
         loop, commits = asyncio.get_running_loop(), aiter(self._feed)

@@ -101,7 +101,7 @@ class Performance(BaseModel):
 
 
 async def _no_details() -> bool:
-    """Return that nobody may see more than the status."""
+    """Return that only the status may be seen."""
     return False
 
 
@@ -118,7 +118,7 @@ def monitoring_router(
     """Return the router of `/health`, `/api/monitoring/database/health`, `/api/monitoring/performance`, `/metrics`.
 
     Strangers see the status; performance and metrics are 401 to them. Who may see the rest brings the token, or is let
-    in by the dependency; without either it is nobody. From now on the database's slow queries are measured: 0.5 µs a
+    in by the dependency; without either none is. From now on the database's slow queries are measured: 0.5 µs a
     query. `app.add_middleware(RequestMeter, db=db)` counts requests.
 
     Args:
@@ -135,9 +135,11 @@ def monitoring_router(
     router = APIRouter(prefix=prefix, tags=["health"], generate_unique_id_function=_name_of)
 
     async def may_know(request: Request, allowed: Annotated[Any, Depends(details or _no_details)]) -> bool:
+        """Return whether the caller may see details."""
         return bool(allowed) or _has_token(request, token)
 
     async def require_details(known: Annotated[bool, Depends(may_know)]) -> None:
+        """Refuse a caller who may not."""
         if not known:
             raise Problem(401, "Send the monitor's token as `Authorization: Bearer …`.", headers=CHALLENGE)
 

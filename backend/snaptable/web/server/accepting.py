@@ -1,4 +1,4 @@
-"""The accepting of connections: paused while there is no room, where asyncio would log each failure and try again."""
+"""The accepting of connections: paused while all places are taken; asyncio would log each failure and try again."""
 
 import asyncio
 import errno

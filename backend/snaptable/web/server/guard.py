@@ -41,7 +41,7 @@ class GuardedConnection(Protocol):
         """End the connection if its time is up."""
 
     def give_way(self) -> None:
-        """End the connection, for there is no room for another."""
+        """End the connection, for all places are taken."""
 
 
 class ConnectionGuard:
@@ -103,7 +103,7 @@ class ConnectionGuard:
             notify()
 
     def address_of(self, host: str | None) -> Address | None:
-        """Return whom a connection counts for: an IPv4 address, the /64 of an IPv6 one, or nobody in particular."""
+        """Return whom a connection counts for: an IPv4 address, the /64 of an IPv6 one, or none in particular."""
         if host is None or not self._per_address:
             return None
         try:
@@ -144,7 +144,7 @@ class ConnectionGuard:
         return any(connection.waits_since() is not None for connection in self.connections)
 
     def keep_looking(self) -> None:
-        """Look at all connections regularly, as long as there are any or somebody waits for room."""
+        """Look at all connections regularly, as long as there are any, or one waits for room."""
         if self._timer is None:
             self._timer = self._loop.call_later(self.limits.sweep_seconds, self._look)
 

@@ -46,7 +46,7 @@ class ServerLimits:
     """Seconds that a stop waits for requests that are being answered."""
 
     def __post_init__(self) -> None:
-        """Refuse what would let nobody in, or everybody for ever."""
+        """Refuse limits that would let no client in, or any for ever."""
         for field in fields(self):
             value = getattr(self, field.name)
             may_be_zero = field.name in ("connections_per_address", "stop_seconds")

@@ -266,7 +266,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def _sweep_head(self, now: float) -> None:
-        """End the wait for a head that took too long; one that never began gets no answer, for nobody asked."""
+        """End the wait for a head that took too long; one that never began gets no answer, for nothing was asked."""
         if self.flow.read_paused:
             self._since = now
         elif now - self._since >= self.limits.head_seconds:

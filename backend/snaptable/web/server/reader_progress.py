@@ -16,7 +16,7 @@ and two of 64 stand before it."""
 def acknowledged_bytes(transport: asyncio.Transport) -> int | None:
     """Return how many bytes the other side has acknowledged; None where the system doesn't tell.
 
-    What the transport still holds is no measure: the system's own buffer of some megabytes lies between, and takes
+    What the transport still holds doesn't tell: the system's own buffer of some megabytes lies between, and takes
     nothing for minutes while a slow client reads from it.
     """
     if sys.platform != "linux":

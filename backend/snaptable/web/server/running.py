@@ -94,7 +94,7 @@ def serve(
 
 
 class GuardedServer(uvicorn.Server):
-    """Uvicorn that pauses accepting while there is no room, and whose stop is announced, and never cut short."""
+    """Uvicorn that pauses accepting while all places are taken, and whose stop is announced, and never cut short."""
 
     _stopping: asyncio.Event | None = None
     _control_sockets: Sequence[ControlSocket] = ()
@@ -140,6 +140,7 @@ class GuardedServer(uvicorn.Server):
         assert issubclass(protocol_class, GuardedProtocol)
 
         def make_protocol() -> GuardedProtocol:
+            """Return what speaks HTTP on a new connection."""
             return protocol_class(config, self.server_state, self.lifespan.state)
 
         guard = protocol_class.guard_of(self.server_state, asyncio.get_running_loop())
