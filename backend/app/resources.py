@@ -61,10 +61,11 @@ class Resources:
     backups: Backups | None
     """None if the settings name no folder for them."""
 
-    def __init__(self, settings: Settings, filesystem: Filesystem = Files, place: Place = ALONE) -> None:
-        """Take the settings, what gives the disk for the directory, and which process this is; no I/O is done yet."""
+    def __init__(self, settings: Settings, filesystem: Filesystem = Files) -> None:
+        """Take the settings, and what gives the disk for the directory; no I/O is done yet."""
         self.settings = settings
-        self.place = place
+        self.place: Place = ALONE
+        """Which of the processes this one is; set before it opens."""
         self.db = Library(
             settings.database_url or settings.data_dir,
             fsync=settings.fsync,

@@ -4,19 +4,21 @@ import gc
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.api.application import create_app
 from app.resources import Resources
 from app.settings import Settings
 from snaptable.admin import Site
 from snaptable.engines import shown_url
 from snaptable.web import RequestLog
+from snaptable.web.monitoring.requests import measurements_for
 from snaptable.web.server import GuardedServer, ServerLimits, server_settings
 
 COLLECTIONS = (5_000, 10, 1_000)
@@ -33,7 +35,8 @@ class Server(GuardedServer):
     """The server, with pauses so short that no request waits for them."""
 
     announcement = ""
-    """Written to standard output once it serves."""
+    """Told once it serves."""
+    tell: Callable[[str], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell where."""
@@ -41,8 +44,7 @@ class Server(GuardedServer):
         hide_from_collector()
         sys.setswitchinterval(SWITCH_SECONDS)
         if self.started:
-            sys.stdout.write(self.announcement)
-            sys.stdout.flush()
+            self.tell(self.announcement)
 
 
 def hide_from_collector() -> None:
@@ -57,10 +59,19 @@ def hide_from_collector() -> None:
     gc.set_threshold(*COLLECTIONS)
 
 
-def serve(resources: Resources, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; the resources are open, and closed afterwards."""
-    app = create_app(resources=resources)
+def serve(app: FastAPI, listener: socket.socket, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; the application's resources are open, and closed afterwards.
+
+    Args:
+        app: what is served.
+        listener: a bound socket.
+        tell: called, once it serves, with the words that say where.
+    """
+    resources: Resources = app.state.resources
+    if resources.place.of > 1:
+        measurements_for(resources.db).process = str(resources.place.number)
     server = Server(configuration(app, resources.settings))
+    server.tell = tell
     server.announcement = _announcement(resources, listener, app.state.admin)
     server.run(sockets=[listener])
 

@@ -1,5 +1,6 @@
 """The admin page: who may use it, and where it is."""
 
+import multiprocessing
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -16,7 +17,7 @@ from app.security.passwords import MAX_PASSWORD_BYTES
 from app.services import accounts, sessions, users
 from app.services.accounts import Credentials
 from snaptable.admin import Admin, Site, mount_admin
-from snaptable.admin.access import client_address
+from snaptable.admin.access import FIRST_ADMIN_SECONDS, LinkToken, client_address
 from snaptable.web import Problem
 
 PATH = "/admin"
@@ -96,6 +97,23 @@ def _busy(error: ServiceError) -> Problem:
     return Problem(503, "Too many wait for their password to be verified: try again.", headers={"Retry-After": "5"})
 
 
+class SharedLink(LinkToken):
+    """The link for the first admin that this process and its forks share: good once in all of them."""
+
+    def __post_init__(self) -> None:
+        """Note when it was made, and that nobody has used it, in memory that forks share."""
+        super().__post_init__()
+        self._flag = multiprocessing.get_context("fork").Value("b", 0)
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text is this token, and still good in every process."""
+        return super().fits(text) and not self._flag.value
+
+    def use(self) -> None:
+        """Use it up, for all of them."""
+        self._flag.value = 1
+
+
 def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
@@ -109,6 +127,8 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
         users=BackendUsers(resources.db),
         backups=BackendBackups(resources),
     )
+    if resources.settings.workers > 1:
+        site.access.link = SharedLink(once=True, seconds=FIRST_ADMIN_SECONDS)
     if resources.db.shared is not None:
         site.access.sessions = SharedAdminSessions(resources.db.shared)
     return site

@@ -1,6 +1,7 @@
 """Health, for probes and people."""
 
 import hmac
+import os
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -29,10 +30,19 @@ class BackupHealth(BaseModel):
     next_at: AwareDatetime
 
 
+class ProcessHealth(BaseModel):
+    """The process that answered, of those that serve the address: each counts requests and slow queries of its own."""
+
+    pid: int
+    number: int
+    of: int
+
+
 class BackendHealth(Health):
     """The store's health, and that of its backups: `degraded`, too, while the last one failed."""
 
     backup: BackupHealth | None
+    process: ProcessHealth
 
 
 async def may_see_details(request: Request, resources: ResourcesDep) -> bool:
@@ -61,7 +71,8 @@ async def get_health(
     if not details:
         plain = await resources.db.read(plain_health)
         return PlainHealth(status="degraded") if backup and backup.error else plain
-    report = BackendHealth(**(await resources.db.read(health)).model_dump(), backup=backup)
+    process = ProcessHealth(pid=os.getpid(), number=resources.place.number, of=resources.place.of)
+    report = BackendHealth(**(await resources.db.read(health)).model_dump(), backup=backup, process=process)
     return report.model_copy(update={"status": "degraded"}) if backup and backup.error else report
 
 

@@ -34,8 +34,12 @@ class _Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         yield from _of_store(self._status)
-        yield CounterMetricFamily("snaptable_slow_queries", "Queries that took long.", self._queries.count)
         measurements = request_measurements(self._db)
+        process = None if measurements is None else measurements.process
+        names, values = ([], []) if process is None else (["process"], [process])
+        slow = CounterMetricFamily("snaptable_slow_queries", "Queries that took long.", labels=names)
+        slow.add_metric(values, self._queries.count)
+        yield slow
         if measurements is not None:
             yield from _of_requests(measurements)
 
@@ -62,17 +66,17 @@ def _of_store(status: Status) -> Iterator[Metric]:
 
 
 def _of_requests(measurements: RequestMeasurements) -> Iterator[Metric]:
+    process = [] if measurements.process is None else [measurements.process]
+    names = ["method", "route", *(["process"] if process else [])]
     requests = CounterMetricFamily(
-        "snaptable_http_requests", "Requests, by how they were answered.", labels=["method", "route", "status"]
+        "snaptable_http_requests", "Requests, by how they were answered.", labels=[*names, "status"]
     )
-    seconds = HistogramMetricFamily(
-        "snaptable_http_request_seconds", "Time until the answer began.", labels=["method", "route"]
-    )
+    seconds = HistogramMetricFamily("snaptable_http_request_seconds", "Time until the answer began.", labels=names)
     for (method, route), measured in measurements.routes.items():
         for status, count in measured.statuses.items():
-            requests.add_metric([method, route, str(status)], count)
+            requests.add_metric([method, route, *process, str(status)], count)
         latencies = measured.latencies
         buckets = [(f"{bound:g}", float(count)) for bound, count in latencies.cumulative()]
-        seconds.add_metric([method, route], [*buckets, ("+Inf", float(latencies.count))], latencies.seconds)
+        seconds.add_metric([method, route, *process], [*buckets, ("+Inf", float(latencies.count))], latencies.seconds)
     yield requests
     yield seconds

@@ -39,7 +39,14 @@ class RouteMeasurements:
 
 
 class RequestMeasurements:
-    """The requests of an application, by method and route; at most `MOST_ROUTES`."""
+    """The requests of an application, by method and route; at most `MOST_ROUTES`.
+
+    Attributes:
+        process: what tells this process from others that serve the same address, a label of its metrics; None if it is
+            alone.
+    """
+
+    process: str | None = None
 
     def __init__(self) -> None:
         """Begin without any."""
