@@ -85,13 +85,15 @@ class Unpacked:
     def _swap(self, name: str, new: str, kept: str) -> None:
         """Swap two folders: in one step, so that at no instant a start would find neither, if the system has one.
 
-        The new one is given the name under which the old one is kept before that: whatever a crash leaves, no folder
-        of another name ever holds the old store.
+        The new one is given the name under which the old one is kept before that, and that name is on the disk before
+        it is swapped: whatever a crash leaves, no folder of another name ever holds the old store.
         """
         self._beside.replace(new, kept)
         try:
+            sync(self._beside.sync_directory)
             if not self._beside.exchange(kept, name):
                 self._beside.replace(kept, new)
+                sync(self._beside.sync_directory)
                 self._swap_in_two_steps(name, new, kept)
         except OSError:
             if self._beside.identity(new) is None:
@@ -102,6 +104,8 @@ class Unpacked:
     def _swap_in_two_steps(self, name: str, new: str, kept: str) -> None:
         self._beside.replace(name, kept)
         try:
+            # In this order on the disk too: else a power cut could leave the new store there, and the old one nowhere.
+            sync(self._beside.sync_directory)
             self._beside.replace(new, name)
         except OSError:
             self._beside.replace(kept, name)

@@ -27,8 +27,9 @@ ROOM = 1500
 _inode_numbers = itertools.count(1)
 
 Kind = Literal[
-    "mkdir", "create", "write", "zeros", "reserve", "truncate", "sync", "rename", "unlink", "syncdir", "sync failed"
-]
+    "mkdir", "create", "write", "zeros", "reserve", "truncate", "sync", "rename", "exchange", "unlink", "syncdir",
+    "sync failed"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,11 +359,28 @@ def apply_to_names(contents: Contents, operation: Operation) -> None:
             contents.directories.add(operation.name)
         case "create":
             contents.names[operation.name] = operation.inode
-        case "rename":
+        case "rename" if operation.name in contents.directories:
+            _move(contents, {operation.name: operation.target})
+        case "rename" if operation.inode:
             contents.names.pop(operation.name, None)
             contents.names[operation.target] = operation.inode
+        case "exchange":
+            _move(contents, {operation.name: operation.target, operation.target: operation.name})
         case "unlink":
             contents.names.pop(operation.name, None)
+
+
+def _move(contents: Contents, folders: dict[str, str]) -> None:
+    """Give folders other names, with all that is in them."""
+
+    def moved(path: str) -> str:
+        for old, new in folders.items():
+            if path == old or path.startswith(f"{old}/"):
+                return new + path[len(old) :]
+        return path
+
+    contents.directories = set(map(moved, contents.directories))
+    contents.names = {moved(name): inode for name, inode in contents.names.items()}
 
 
 def applied_to_bytes(before: bytes, operation: Operation) -> bytes:

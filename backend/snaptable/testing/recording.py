@@ -54,6 +54,12 @@ def disk_of(db: Database) -> SimulatedDisk:
     return _disks[db]
 
 
+def on_disk_of(db: Database, other: D) -> D:
+    """Let another closed database, such as a newer program's, run on the disk of a recorded one; return it."""
+    _disks[other] = _disks[db]
+    return other
+
+
 @dataclass
 class Candidate:
     """Rows that a crash may leave: those after some commit.

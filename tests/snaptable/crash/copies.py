@@ -10,10 +10,12 @@ import random
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.snaptable.crash.search import SHORTENED, WORKLOADS, Recording, Shelf, background
+from tests.snaptable.crash import migrating
+from tests.snaptable.crash.search import SHORTENED, WORKLOADS, Recording, Shelf, background, has_migrated
 
-from snaptable import OpenError, SnapshotEdited
+from snaptable import Database, OpenError, SnapshotEdited
 from snaptable.maintenance.acceptance import discard_edit
 from snaptable.maintenance.external_edit import examine_discarding
 from snaptable.maintenance.repair import carry_out
@@ -23,7 +25,11 @@ from snaptable.testing.disk import Contents, SimulatedDisk, apply
 from snaptable.testing.recording import rows_of
 
 COPIED = tuple(name for name in WORKLOADS if name not in SHORTENED)
-"""The workloads that are copied: those whose history is not shortened meanwhile, as 64 MiB of it never are."""
+"""The workloads whose copies lose nothing: those whose history is not shortened meanwhile, as 256 MiB of it are not.
+
+While history is forgotten, pruned or purged, a copy may have an older snapshot, and lack the files that went meanwhile:
+it is refused, or mended to an older state; what it shows is a state that was, all the same.
+"""
 
 
 @dataclass
@@ -34,16 +40,26 @@ class CopyReport:
     failures: list[str] = field(default_factory=list)
 
 
-def search(run: Recording[Shelf], report: CopyReport, seed: int, copies: int) -> None:
-    """Copy the store of a recorded run again and again, and open each copy."""
+def search(run: Recording[Shelf], report: CopyReport, seed: int, copies: int, *, shortened: bool = False) -> None:
+    """Copy the store of a recorded run again and again, and open each copy.
+
+    Args:
+        run: the recorded run.
+        report: told how it went.
+        seed: chooses the copies.
+        copies: how many.
+        shortened: whether a copy may be of an older state, or refused.
+    """
+    judged: Recording[Any] = migrating.as_newer_sees(run) if has_migrated(run) else run
     moments = _moments(run.disk)
     for number in range(copies):
         rng = random.Random(f"{seed}, {number}")
         began = rng.randrange(run.first_operation, len(moments))
         copy = _copied(moments, began, rng)
-        expected = max((sequence for sequence, at in run.acknowledged.items() if at <= began), default=0)
+        known = (sequence for sequence, at in judged.acknowledged.items() if at <= began)
+        expected = -1 if shortened else max(known, default=0)
         try:
-            report.outcomes[_opened(run, copy, expected)] += 1
+            report.outcomes[_opened(judged, copy, expected, may_be_refused=shortened)] += 1
         except Exception as error:
             report.failures.append(
                 f"seed {seed}, copy {number} from operation {began}: {type(error).__name__}: {error}"
@@ -87,24 +103,34 @@ def _copied(moments: list[Contents], began: int, rng: random.Random) -> Contents
     return copy
 
 
-def _opened(run: Recording[Shelf], contents: Contents, expected: int) -> str:
+def _opened(run: Recording[Any], contents: Contents, expected: int, *, may_be_refused: bool) -> str:
     """Open a copy, mending it if it is refused, and check what it holds; return how that went."""
     disk, outcome = SimulatedDisk(contents), "opened"
+    make = background if run.make is not migrating.newer else migrating.newer
+
+    def opened() -> Database:
+        return make(disk.root, filesystem=disk.mount).open()
+
     if not any(name == names.SNAPSHOT or name.startswith(names.JOURNAL) for name in contents.names):
         assert expected <= 0
         return "empty"
     try:
-        db = background(disk.root, filesystem=disk.mount).open()
+        db = opened()
     except SnapshotEdited:
         outcome, data = "discarded", disk.read(names.SNAPSHOT)
         store = examine_discarding(disk, data)
         assert store is not None
         discard_edit(disk, data, store)
-        db = background(disk.root, filesystem=disk.mount).open()
+        db = opened()
     except OpenError:
         outcome = "repaired"
-        carry_out(disk, plan_repair(disk))
-        db = background(disk.root, filesystem=disk.mount).open()
+        try:
+            carry_out(disk, plan_repair(disk))
+        except OpenError:
+            if may_be_refused:
+                return "refused"
+            raise
+        db = opened()
     with closing(db):
         sequence, rows = db.status().sequence, rows_of(db)
         assert db.check() == []

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.snaptable.crash import faults, search
 
+from snaptable.backup import making
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Replace
 from snaptable.clock import timestamp
 from snaptable.history import rewind
@@ -519,8 +520,35 @@ def torn_end_not_kept(patch: Patch) -> None:
     patch.setattr(recovery, "keep_bytes", lambda *_: "")
 
 
+def backup_not_synced(patch: Patch) -> None:
+    """Give a backup its name before its bytes are on the disk."""
+
+    class Unsynced(atomic_write.PendingFile):
+        def rename(self, name: str, *, new: bool = False) -> Identity:
+            identity = self.file.identity()
+            self.file.close()
+            (self._files.rename_new if new else self._files.replace)(self._temporary, name)
+            self._pending = False
+            return identity
+
+    patch.setattr(making, "PendingFile", Unsynced)
+    patch.setattr(making, "sync", lambda *_: None)
+
+
+def names_of_migrations_forgotten(patch: Patch) -> None:
+    """Commit what migrations changed without their names."""
+    original = Segment.begin
+
+    def begin(segment: Segment, commits: Sequence[CommitRecord] = ()) -> None:
+        original(segment, [replace(commit, migrations=()) for commit in commits])
+
+    patch.setattr(Segment, "begin", begin)
+
+
 MUTANTS = (
     Mutant("no sync of a frame", frame_not_synced, ("journal only",)),
+    Mutant("backup named before it is synced", backup_not_synced, ("backed up",), every=8),
+    Mutant("names of migrations forgotten", names_of_migrations_forgotten, ("migrated",), every=6),
     Mutant("retry of a failed sync", failed_sync_retried, ("failing sync",)),
     Mutant("frames synced together, one for each commit", frames_one_by_one, ("gathered",)),
     Mutant("unsalted frames", frames_unsalted, ("pruned",)),

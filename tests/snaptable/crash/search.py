@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.snaptable.crash import migrating
+from tests.snaptable.crash.backups import backed_up, check_backups
 from tests.snaptable.crash.oracle import MARK, SECRET, Author, Book, Shelf, check_files, check_past, purges
 
 from snaptable import Database, ReadOnlyStore, WriteFailed
@@ -50,21 +53,36 @@ def background(directory: Path, filesystem: Filesystem | None = None) -> Shelf:
 
 def record(workload: Workload, contents: Contents = EMPTY) -> Recording[Shelf]:
     """Run a workload on a simulated disk."""
+    if workload is migrating.migrated:
+        contents = migrating.left_behind()
     make = background if workload in JOURNAL_ONLY else Shelf
     with silenced_log():
         return record_run(make, workload, contents)
+
+
+def has_migrated(run: Recording[Shelf]) -> bool:
+    """Return whether a newer program opened the store of a recording."""
+    return any("works" in each.rows for states in run.states.values() for each in states)
 
 
 def search(
     run: Recording[Shelf], model: Model, tally: CrashReport, *, seed: int, most: int, every: int = 1, nested: int = 0
 ) -> None:
     """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
+    options: dict[str, Any] = {"seed": seed, "max_states": most, "nested": nested}
     with silenced_log():
-        check = partial(check_past, run, is_nested=nested > 0)
+        if has_migrated(run):
+            seen = migrating.as_newer_sees(run)
+            check_seen = partial(migrating.check_past, run, seen, is_nested=nested > 0)
+            CrashSearch(tally, follow_up=migrating.mark, check=check_seen, **options).run(seen, model, every=every)
+            return
+
+        def check(db: Shelf) -> None:
+            check_past(run, db, is_nested=nested > 0)
+            check_backups(run, db)
+
         follow_up = purge_again if purges(run) else mark
-        CrashSearch(tally, seed=seed, max_states=most, nested=nested, follow_up=follow_up, check=check).run(
-            run, model, every=every
-        )
+        CrashSearch(tally, follow_up=follow_up, check=check, **options).run(run, model, every=every)
 
 
 # ── workloads ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -275,6 +293,8 @@ WORKLOADS: dict[str, Workload] = {
     "merged": merged,
     "forgotten": forgotten,
     "erased": erased,
+    "backed up": backed_up,
+    "migrated": migrating.migrated,
 }
 JOURNAL_ONLY = (
     journal_only,
@@ -298,7 +318,7 @@ SEGMENT_BYTES = {
 }
 EVERY = {
     "undone": 3, "merged": 3, "forgotten": 5, "erased": 8, "rolling journal": 5, "rolled away": 5, "rolling": 4,
-    "pruned": 4, "gathered": 4,
+    "pruned": 4, "gathered": 4, "backed up": 9, "migrated": 4,
 }  # fmt: skip
 """After how many operations each the quick form looks at long workloads."""
 HISTORY_BYTES = {"pruned": 0, "rolled away": 0}

@@ -14,3 +14,13 @@ def test_no_copy_loses_a_commit(name: str) -> None:
     assert report.failures == []
     assert report.outcomes["opened"] > 20
     assert report.outcomes["repaired"] > 0
+
+
+@pytest.mark.parametrize("name", search.SHORTENED)
+def test_a_copy_while_history_goes_holds_what_was_or_is_refused(name: str) -> None:
+    """Ensure no copy shows what never was, also if it lacks files that were forgotten, pruned or purged meanwhile."""
+    report = copies.CopyReport()
+    with search.silenced_log(), search.configured(name) as workload:
+        copies.search(record(workload), report, seed=20261128, copies=60, shortened=True)
+    assert report.failures == []
+    assert report.outcomes["opened"] > 20
