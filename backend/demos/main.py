@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from demos.chat import application as chat
 from demos.chat import seed as chat_seed
@@ -18,7 +18,7 @@ from demos.chat.trials import between
 from demos.lesson import application as lesson
 from demos.lesson import seed as lesson_seed
 from demos.lesson.running import Runner, table_of
-from demos.serving import run
+from demos.serving import LOCAL, run
 from demos.supervisor import Stop, supervise
 from demos.tracker import application as tracker
 from demos.tracker import seed as tracker_seed
@@ -35,7 +35,7 @@ DESCRIPTION = "Small applications on snaptable, each with its page and its data,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status: 0 after a stop, 1 if it could not start."""
     parser = argparse.ArgumentParser(prog="demo", description=DESCRIPTION)
-    parser.add_argument("name", choices=DEMOS)
+    parser.add_argument("name_of_demo", metavar="NAME", choices=DEMOS, help=", ".join(DEMOS))
     parser.add_argument("command", nargs="?", choices=["seed"], help="fill the store, and end; left out: serve")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; a demo has no login")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any free one; default: 8000")
@@ -43,10 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=sys.stdout.isatty(),
                         help="open the page in a browser; default: if this is a terminal")  # fmt: skip
     parser.add_argument("--text", action="store_true", help="of the lesson: run all lanes, and write a table")
+    parser.add_argument("--visitors", action="store_true",
+                        help="of the tracker: give each visitor their own copy, for an hour")  # fmt: skip
+    parser.add_argument("--name", action="append", default=[], metavar="HOST",
+                        help="of the tracker: a name that it may be asked by, besides this machine's")  # fmt: skip
     options = parser.parse_args(arguments)
-    options.data_dir = options.data_dir or Path("data", "demos", options.name)
+    if (options.visitors or options.name) and options.name_of_demo != "tracker":
+        parser.error("--visitors and --name are of the tracker")
+    options.data_dir = options.data_dir or Path("data", "demos", options.name_of_demo)
     try:
-        return _COMMANDS[options.name](options)
+        return _COMMANDS[options.name_of_demo](options)
     except (OpenError, OSError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
@@ -90,7 +96,9 @@ def _tracker(options: argparse.Namespace) -> int:
     if options.command == "seed":
         sys.stdout.write(f"{options.data_dir}: {counts}\n")
         return 0
-    _serve(options, lambda: tracker.create_app(options.data_dir, banner=False), f"The tracker has {counts}")
+    create = tracker.visited_app if options.visitors else tracker.create_app
+    hosts = (*LOCAL, *options.name)
+    _serve(options, lambda: create(options.data_dir, hosts=hosts, banner=False), f"The tracker has {counts}")
     return 0
 
 
@@ -108,7 +116,7 @@ def _make_folder(folder: Path) -> None:
     folder.resolve().parent.mkdir(parents=True, exist_ok=True)
 
 
-def _serve(options: argparse.Namespace, create_app: Callable[[], FastAPI], what: str) -> None:
+def _serve(options: argparse.Namespace, create_app: Callable[[], ASGIApp], what: str) -> None:
     with bind(options.host, options.port) as listener:
         run(create_app(), listener, _announcement(options, listener, what))
 

@@ -16,7 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snaptable import Database
 from snaptable.admin import mount_admin
-from snaptable.web import BodyLimit, Problem, SecurityHeaders, install_problems, problem_response, server_settings
+from snaptable.web import (
+    BodyLimit,
+    Problem,
+    SecurityHeaders,
+    add_api_page,
+    install_problems,
+    problem_response,
+    server_settings,
+)
 from snaptable.web.server import GuardedServer
 
 SHARED: Final = Path(__file__).parent / "web"
@@ -81,7 +89,9 @@ def _file_route(file: Path) -> Callable[[], Response]:
     return answer
 
 
-def new_app(title: str, db: Database, routers: Iterable[APIRouter], *, hosts: Iterable[str] = LOCAL) -> FastAPI:
+def new_app(
+    title: str, db: Database, routers: Iterable[APIRouter], *, hosts: Iterable[str] = LOCAL, admin: bool = True
+) -> FastAPI:
     """Return an application that opens a database when it starts, and closes it when it stops; with its admin page.
 
     Args:
@@ -89,6 +99,7 @@ def new_app(title: str, db: Database, routers: Iterable[APIRouter], *, hosts: It
         db: a closed database.
         routers: what the application answers.
         hosts: the names that it may be asked by; `*` for any.
+        admin: whether it has its admin page.
     """
 
     @asynccontextmanager
@@ -101,7 +112,9 @@ def new_app(title: str, db: Database, routers: Iterable[APIRouter], *, hosts: It
     install_problems(app)
     for router in routers:
         app.include_router(router)
-    mount_admin(app, db, title=title)
+    add_api_page(app)
+    if admin:
+        mount_admin(app, db, title=title)
     app.add_middleware(BodyLimit, limit_of=lambda _scope: BODY_BYTES)
     app.add_middleware(OwnPages)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*hosts], www_redirect=False)

@@ -34,6 +34,19 @@ def test_the_tracker(page: "Page", tmp_path: Path) -> None:
         track.get_by_text("1 of 1").wait_for()
         page.get_by_text("2 rows changed back").wait_for()
 
+        asked, refused = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: refused.append(message.text))
+        page.goto(f"{address}/docs")
+        page.get_by_role("link", name="PATCH /api/users/{key}").click()
+        page.get_by_role("heading", name="PATCH /api/users/{key}").wait_for()
+        page.locator("details summary").first.click()
+        assert (
+            page.evaluate("getComputedStyle(document.querySelector('pre')).overflowX") == "auto"
+        )  # the style is taken
+        assert all(url.startswith(address) for url in asked)
+        assert not refused
+
 
 def test_the_chat(page: "Page", tmp_path: Path) -> None:
     """Ensure that a second window follows, that Undo brings a conversation back, and that the page survives a kill."""

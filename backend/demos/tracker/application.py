@@ -1,14 +1,16 @@
 """The tracker over HTTP: the four tables by `crud_router`, and the routes for what is more than a row."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from demos.serving import new_app, page_router
+from demos.serving import LOCAL, new_app, page_router
 from demos.tracker import learning
 from demos.tracker.tables import Difficulty, Progress, Text, Track, Tracker
+from demos.visitors import Visitors
 from snaptable import attribution
 from snaptable.web import ALL, Rules, StrictRoute, crud_router, feed_router, problems
 
@@ -38,15 +40,27 @@ class Undone(BaseModel):
     changes: int
 
 
-def create_app(directory: Path | str, **options: Any) -> FastAPI:
+def create_app(directory: Path | str, *, hosts: Iterable[str] = LOCAL, **options: Any) -> FastAPI:
     """Return the application over the store of a directory."""
-    db = Tracker(directory, **options)
+    return application(Tracker(directory, **options), hosts=hosts)
+
+
+def application(db: Tracker, *, hosts: Iterable[str] = LOCAL, admin: bool = True) -> FastAPI:
+    """Return the application over a database, which it opens when it starts."""
     # The own routes come first: those of tables take anything for a key.
     own = [track_routes(db), figures_routes(db), undo_routes(db)]
     routers = [page_router(Path(__file__).parent), *own, *tables(db), feed_router(db, prefix="/api")]
-    app = new_app("Tracker", db, routers)
+    app = new_app("Tracker", db, routers, hosts=hosts, admin=admin)
     app.state.db = db
     return app
+
+
+def visited_app(directory: Path | str, *, hosts: Iterable[str] = LOCAL, **options: Any) -> Visitors:
+    """Return the application that gives each visitor a copy of the store's rows, and never writes to it."""
+    db = Tracker(directory, **options)
+    return Visitors(
+        application(db, hosts=hosts), db, lambda fork: application(cast(Tracker, fork), hosts=hosts, admin=False)
+    )
 
 
 def tables(db: Tracker) -> list[APIRouter]:

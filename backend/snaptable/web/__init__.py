@@ -33,6 +33,7 @@ Responses
     `IF_MATCH`, `IF_NONE_MATCH`, `NOT_MODIFIED`: document it, for a route's `openapi_extra` and `responses`.
     `SecurityHeaders`: middleware that adds no-store, nosniff, and that pages may not be framed.
     `health(db)`, `Health`, `SnapshotHealth`: what a probe asks for; `plain_health(db)`, `PlainHealth`: for strangers.
+    `add_api_page(app)`: the page /docs without a script, and nothing of another host.
 Watching
     `feed_router(db, caller=…, rules=…)`: `GET /changes`, server-sent events of what callers may see, resumable;
     `current_place(db)`: where to begin behind a list.
@@ -47,6 +48,7 @@ Serving
 
 from typing import TYPE_CHECKING
 
+from snaptable.web.api_page import add_api_page
 from snaptable.web.body_limit import BodyLimit
 from snaptable.web.crud import ALL, OFFERS, Docs, Hooks, IdempotencyKey, Operation, crud_router
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, IfMatch, etag_of, is_known
@@ -114,6 +116,7 @@ __all__ = [
     "SnapshotHealth",
     "StrictRoute",
     "View",
+    "add_api_page",
     "crud_router",
     "current_place",
     "etag_of",

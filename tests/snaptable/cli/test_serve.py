@@ -266,3 +266,14 @@ def test_five_minutes_with_a_file(tmp_path: Path) -> None:
     assert saved.says("customers\t0").status == 0
     models = models_of((tmp_path / "shop_models.py").read_text(), "Served")
     assert issubclass(models, Database)
+
+
+def test_the_routes_are_shown_without_another_host(tmp_path: Path) -> None:
+    """Ensure that /docs holds every table's routes, and that its policy lets nothing be loaded."""
+    file = tmp_path / "db.json"
+    file.write_text(json.dumps({"posts": [{"id": 1, "title": "One"}]}))
+    with served(take_over(str(file), str(tmp_path / "store"))) as client:
+        page = client.get("/docs")
+        assert "PATCH /posts/{key}" in page.text
+        assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+        assert "//cdn" not in page.text

@@ -20,6 +20,7 @@ from snaptable.web import (
     Problem,
     Rules,
     SecurityHeaders,
+    add_api_page,
     crud_router,
     feed_router,
     install_problems,
@@ -75,7 +76,7 @@ def application(db: Database, *, title: str, hosts: Sequence[str], admin: bool) 
         with nullcontext() if db.is_open else db:
             yield
 
-    app = FastAPI(title=title, version="1", lifespan=lifespan)
+    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problems(app)
     entrance = _mount_admin(app, db, title) if admin else None
     app.add_api_route("/", _front_page(db, title, has_admin=entrance is not None), include_in_schema=False)
@@ -84,6 +85,7 @@ def application(db: Database, *, title: str, hosts: Sequence[str], admin: bool) 
     kept = {name: Rules() for name, table in db.tables.items() if not table.schema.transient}
     app.include_router(feed_router(db, rules=kept))
     app.include_router(monitoring_router(db, details=_anybody))
+    add_api_page(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: BODY_BYTES)
     app.add_middleware(LocalPages)
     app.add_middleware(

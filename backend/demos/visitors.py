@@ -1,0 +1,191 @@
+"""A demo that is open to the world: each visitor has a fork of its data, in memory, which is forgotten.
+
+A fork shares its rows with the store that it comes of, so that a visit costs little until it changes something; and
+nothing that a visitor does is ever written to the file.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from snaptable import Database
+from snaptable.web import Problem, problem_response
+
+COOKIE = "snaptable_visitor"
+MOST_VISITS = 50
+"""Visits at a time; one more ends the one that was away longest."""
+MOST_OF_ADDRESS = 10
+"""Those of one address: who keeps no cookie can't end everybody's."""
+IDLE_SECONDS = 3600.0
+"""How long a visit is kept that nobody uses."""
+MOST_BYTES = 1 << 20
+"""Bytes that a visitor may send."""
+MOST_ROWS = 5_000
+"""Rows that a visit may have beside those that it began with."""
+
+
+@dataclass
+class Visit:
+    """A visitor's copy.
+
+    Attributes:
+        address: where the visitor is.
+        db: the fork.
+        app: the application on it.
+        most_rows: rows that it may hold.
+        last_used: by the clock.
+        sent: bytes that the visitor sent.
+    """
+
+    address: str
+    db: Database
+    app: ASGIApp
+    most_rows: int
+    last_used: float
+    sent: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it may grow no further."""
+        return self.sent >= MOST_BYTES or sum(self.db.status().rows.values()) >= self.most_rows
+
+
+class Visitors:
+    """ASGI application that answers each visitor, known by a cookie, by an application on a fork of their own.
+
+    A visit begins with the page, at `/`; everything else belongs to one. What begins with `own` is answered by the
+    application on the store itself: its admin page, which has a login.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        db: Database,
+        create: Callable[[Database], ASGIApp],
+        *,
+        own: str = "/admin",
+        most: int = MOST_VISITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin without visitors.
+
+        Args:
+            app: the application on the store, which opens it when it starts.
+            db: the store.
+            create: makes the application of a fork, which is open.
+            own: the path below which the first application answers.
+            most: visits at a time.
+            clock: gives seconds.
+        """
+        self._app, self._db, self._create, self._own = app, db, create, own
+        self._most, self._clock = most, clock
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+        """By the cookie's text; the one that was away longest comes first."""
+
+    def __len__(self) -> int:
+        """Return how many visits there are."""
+        return len(self._visits)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                self._end_all()
+            return
+        path = scope["path"]
+        if path == self._own or path.startswith(f"{self._own}/"):
+            await self._app(scope, receive, send)
+            return
+        self._end_old()
+        key = _cookie_of(scope)
+        visit = self._visits.get(key)
+        if visit is None and path != "/":
+            if scope["method"] in ("GET", "HEAD") and "." in path.rpartition("/")[2]:
+                await self._app(scope, receive, send)  # a style or a script of the page, the same to all
+                return
+            problem = Problem(403, "Open the page first: a visit begins there, and ends after an hour without use.")
+            await problem_response(problem)(scope, receive, send)
+            return
+        if visit is None:
+            key, visit = await self._begin(scope)
+            send = _with_cookie(send, key, is_secure=scope["scheme"] == "https")
+        visit.last_used = self._clock()
+        self._visits.move_to_end(key)
+        if scope["method"] not in ("GET", "HEAD", "DELETE") and visit.is_full:
+            problem = Problem(507, "This visit has changed as much as one may. An hour without use ends it.")
+            await problem_response(problem)(scope, receive, send)
+            return
+        await visit.app(scope, _counted(receive, visit), send)
+
+    async def _begin(self, scope: Scope) -> tuple[str, Visit]:
+        """Begin a visit."""
+        fork = self._db.history.fork()
+        app = await asyncio.to_thread(self._create, fork)
+        address = scope["client"][0] if scope.get("client") else ""
+        of_address = [key for key, visit in self._visits.items() if visit.address == address]
+        if len(of_address) >= MOST_OF_ADDRESS:
+            self._end(of_address[0])
+        while len(self._visits) >= self._most:
+            self._end(next(iter(self._visits)))
+        key = secrets.token_urlsafe(24)
+        rows = sum(fork.status().rows.values())
+        self._visits[key] = Visit(address, fork, app, rows + MOST_ROWS, self._clock())
+        return key, self._visits[key]
+
+    def _end_old(self) -> None:
+        now = self._clock()
+        while self._visits:
+            key, visit = next(iter(self._visits.items()))
+            if now - visit.last_used < IDLE_SECONDS:
+                return
+            self._end(key)
+
+    def _end(self, key: str) -> None:
+        self._visits.pop(key).db.close()
+
+    def _end_all(self) -> None:
+        for key in list(self._visits):
+            self._end(key)
+
+
+def _cookie_of(scope: Scope) -> str:
+    """Return the cookie's text; "" if there is none."""
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            try:
+                found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+            except CookieError:
+                return ""
+            if found is not None:
+                return found.value
+    return ""
+
+
+def _with_cookie(send: Send, key: str, *, is_secure: bool) -> Send:
+    """Return a `send` that gives the visitor the cookie."""
+    cookie = f"{COOKIE}={key}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if is_secure else ''}"
+
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"set-cookie", cookie.encode())]
+        await send(message)
+
+    return send_with
+
+
+def _counted(receive: Receive, visit: Visit) -> Receive:
+    """Return a `receive` that counts what the visitor sends."""
+
+    async def receive_counted() -> Message:
+        message = await receive()
+        visit.sent += len(message.get("body", b""))
+        return message
+
+    return receive_counted
