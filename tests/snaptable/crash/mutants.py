@@ -27,7 +27,7 @@ from snaptable.memory.transaction import Transaction
 from snaptable.storage import past as past_module
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch
-from snaptable.storage.disk import atomic_write, files, names
+from snaptable.storage.disk import atomic_write, files, names, open_file
 from snaptable.storage.disk.files import Files, Identity
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
@@ -109,7 +109,7 @@ def failed_sync_retried(patch: Patch) -> None:
             step(*arguments)
 
     patch.setattr(segment_module, "sync", sync)
-    patch.setattr(files, "sync", sync)
+    patch.setattr(open_file, "sync", sync)
 
 
 def frames_one_by_one(patch: Patch) -> None:
@@ -118,7 +118,7 @@ def frames_one_by_one(patch: Patch) -> None:
     def append(segment: Segment, commits: Sequence[CommitRecord]) -> None:
         with Patch.context() as inner:
             inner.setattr(segment_module, "sync", lambda *_: None)
-            inner.setattr(files, "sync", lambda *_: None)
+            inner.setattr(open_file, "sync", lambda *_: None)
             for commit in commits[:-1]:
                 write_frame(segment, commit)
         write_frame(segment, commits[-1])
