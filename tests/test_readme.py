@@ -1,10 +1,12 @@
 """Run the code of the README: what a newcomer pastes works, in one folder, in order, and again after a restart."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,50 @@ def test_the_modules_that_a_page_names_are_there(page: str) -> None:
     for name in named:
         ends = tuple(f"/{name.removesuffix('/')}{ending}" for ending in ("", ".py"))
         assert any(path.endswith(ends) for path in known), f"{page}/README.md names {name}, which isn't there"
+
+
+FOREIGN = {
+    "_2", "ALTER", "B01", "CONSTRAINTS", "IMMEDIATE", "IN", "J", "MODE", "O_DIRECT", "O_DSYNC", "Space", "T14",
+    "ci", "connect_query", "cors", "div", "httpx2", "ignore_startup_parameters", "pem", "pydoc", "search_path",
+    "tls", "ulimit", "users_numbers", "validate_default",
+}  # fmt: skip
+"""What pages name of other programs: SQL, settings of servers and systems, keys of a keyboard, values in examples."""
+
+
+@cache
+def names_in_code() -> frozenset[str]:
+    """Return every name that the code defines, uses or spells, of modules and files too; O(files)."""
+    names: set[str] = set()
+    for top in (ROOT / "backend", ROOT / "tests", ROOT / ".ci"):
+        names.update(part for path in top.rglob("*") for part in path.relative_to(ROOT).with_suffix("").parts)
+    for path in (*(ROOT / "backend").rglob("*.html"), *(ROOT / "backend").rglob("*.js")):
+        names.update(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    for path in (ROOT / "backend").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    names.add(name)
+                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                    names.add(name)
+                case ast.alias(name=name):
+                    names.update(name.split("."))
+                case ast.Constant(value=str(text)):
+                    names.update(re.findall(r"\w+", text))
+    return frozenset(names)
+
+
+@pytest.mark.parametrize("page", ["", "admin", "cli", "postgres", "testing", "web", "../app", "../demos"])
+def test_the_names_that_a_page_gives_are_in_the_code(page: str) -> None:
+    """Every name between backticks is one of the code's, or of the few of other programs."""
+    text = (ROOT / "backend/snaptable" / page / "README.md").read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    named = {name for code in re.findall(r"`([^`\n]+)`", prose) for name in re.findall(r"(?<!\w)[^\W\d]\w*", code)}
+    known = names_in_code() | FOREIGN
+    assert named
+    for name in named - known:
+        # Settings are fields, filters are a field and a comparison.
+        parts = [name.removeprefix("BACKEND_").lower(), *name.split("__")]
+        assert parts[0] in known or ("__" in name and all(not part or part in known for part in parts[1:])), name
 
 
 def test_the_readme_names_the_two_commands_that_set_everything_up() -> None:
