@@ -117,7 +117,7 @@ class Resources:
         self.accounts = AccountResources(
             self._passwords(), _login_limits(settings, self.db), _session_terms(settings), SecurityEvents()
         )
-        self.erasure = Erasure(self.db, blobs)
+        self.erasure = Erasure(self.db, blobs, purge=settings.purge_deleted_accounts)
         if self._lease is not None and self._leads:
             self.erasure.look()
         self._is_open = True

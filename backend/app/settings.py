@@ -54,6 +54,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of deleted documents that are kept to undo deletions; the first deleted go first.",
     )
+    purge_deleted_accounts: bool = Field(
+        default=False,
+        description="Erase deleted accounts from history and every file too, so that no admin can take it back.",
+    )
     max_body: int = Field(MIB, gt=0, description="Largest request body in bytes, uploads aside.")
     max_login_body: int = Field(16 * 1024, gt=0, description="Largest request body at /api/auth, in bytes.")
     quota_documents: int = Field(Limits.documents, gt=0, description="Documents that a user may have.")

@@ -19,12 +19,13 @@ from app.api.application import create_app
 from app.files.blobs import Blobs
 from app.library import Library
 from app.resources import Resources
-from app.services import documents, erasure, users
+from app.services import documents, erasure, forgetting, removed, users
 from app.services.erasure import SLICE, Erasure
 from app.settings import Settings
 from app.tables import Annotation, Document, Session, User
 from snaptable import ReadOnlyStore
 from snaptable.engines.observers import observed_filesystem
+from snaptable.history import Commit
 from snaptable.storage.disk.files import Files
 from snaptable.testing import AppFixture
 
@@ -225,3 +226,106 @@ def test_a_crash_at_any_operation_leaves_the_account_whole_or_unusable(snaptable
         assert rows_of(db) == {"users": 1, "sessions": 1, "documents": 1, "extractions": 1, "annotations": 1}
     assert len(bob.get("/api/documents").json()["items"]) == 1
     assert db.check() == []
+
+
+# ── erased from history too, where the settings say so ──────────────────────────────────────────────────────────────
+
+
+def everything_below(directory: Path) -> bytes:
+    """Return the bytes, and the names, of every file of the store."""
+    return b"".join(str(path).encode() + path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def names_in(commit: Commit) -> set[str]:
+    """Return the names of the blobs of the documents that a commit added."""
+    return {str(each.after["sha256"]) for each in commit.changes if each.table == "documents" and each.after}
+
+
+def purged(db: Library) -> list[str | None]:
+    """Return the notes of the commits that record purges."""
+    return [commit.note for commit in db.history.commits() if commit.note and commit.note.startswith("purged")]
+
+
+def test_history_forgets_where_the_settings_say_so(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture, engine: str
+) -> None:
+    """Ensure no file has a value of the account, nor its bytes, others' are all there, and a receipt says so."""
+    client = start(purge_deleted_accounts=True)
+    ann, bob = Api(client).register(), Api(client, "bob@example.org").register()
+    fill(ann)
+    fill(bob)
+    secret = ann.upload(make_pdf(1, title="nobody else's"), "lovelace-secret.pdf")
+    assert ann.delete(f"/api/documents/{secret['id']}").status_code == 204
+    db = db_of(client)
+    (user_id,) = [user.id for user in db.users if user.email == ann.email]
+    owned = {row.sha256 for row in db.documents.where(user_id=user_id)} | {secret["sha256"]}
+    with caplog.at_level("INFO", "app.security"):
+        assert delete(ann).status_code == 204
+        wait_for(lambda: purged(db) != [])
+        wait_for(lambda: "account purged" in caplog.text)
+    assert rows_of(db)["documents"] == 2
+    assert f"account purged account={user_id} rows=users:1,documents:3" in caplog.text
+    assert ann.email not in caplog.text
+    (record,) = [commit for commit in db.history.commits() if commit.note in purged(db)]
+    assert (record.actor, record.via) == (user_id, "account deletion")
+    stored = {path.name for path in (tmp_path / "data" / "blobs").iterdir()}
+    assert not owned & stored
+    assert len(stored) == 2
+    start()
+    written = everything_below(tmp_path / "data")
+    for text in (ann.email, "lovelace-secret", *owned):
+        assert text.encode() not in written, text
+    assert engine == "postgres" or bob.email.encode() in written
+
+
+def test_by_default_a_deletion_can_be_taken_back(ann: Api, client: TestClient) -> None:
+    """Ensure that without the setting history keeps what was deleted."""
+    fill(ann, documents=1)
+    assert delete(ann).status_code == 204
+    db = db_of(client)
+    wait_for(lambda: db.users.count() == 0)
+    assert purged(db) == []
+    (stored,) = {name for commit in db.history.commits("documents") for name in names_in(commit)}
+    assert documents.named_in_history(db, {stored}) == {stored}
+
+
+def test_what_a_crash_left_and_what_was_deleted_before_is_forgotten(tmp_path: Path) -> None:
+    """Ensure that history tells which accounts are left to be purged, whatever ended the process, and no others."""
+    blobs = Blobs(Files(tmp_path), lambda _: False)
+    with Library(tmp_path / "data", banner=False, fsync=False) as db:
+        gone, kept, undone = (users.register(db, f"{name}@example.org", "x") for name in ("gone", "kept", "undone"))
+        for user in (gone, undone):
+            db.users.update(user.id, email=f"deleted:{user.id}", deleted_at=user.created_at)
+            db.users.delete(user.id)
+        db.history.undo(db.history.sequence)
+        holder = removed.hold(db, gone.id)
+        other = removed.hold(db, kept.id)
+        db.users.delete(holder.id)
+        db.users.delete(other.id)
+        assert set(forgetting.pending(db)) == {gone.id, holder.id}
+        forgetting.forget(db, blobs, gone.id)
+        assert forgetting.pending(db) == [holder.id]
+    with Library(tmp_path / "data", banner=False, fsync=False) as db:
+        db.users.update(undone.id, deleted_at=None)
+        asyncio.run(Erasure(db, blobs, purge=True).finish())
+        assert forgetting.pending(db) == []
+        assert {user.id for user in db.users} == {kept.id, undone.id}
+        assert len(purged(db)) == 2
+
+
+def test_a_purge_that_fails_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a store which takes no writes meanwhile loses no purge, and the other tasks go on."""
+    monkeypatch.setattr(erasure, "RETRY_SECONDS", 0.01)
+    forget, failures = forgetting.forget, iter(range(2))
+
+    def fail_first(*arguments: Any) -> Any:
+        if next(failures, None) is not None:
+            raise ReadOnlyStore("no writes")
+        return forget(*arguments)
+
+    monkeypatch.setattr(forgetting, "forget", fail_first)
+    client = start(purge_deleted_accounts=True)
+    ann = Api(client).register()
+    assert delete(ann).status_code == 204
+    wait_for(lambda: purged(db_of(client)) != [])
+    assert next(failures, None) is None

@@ -135,6 +135,21 @@ def named_in_history(db: Library, sha256s: Set[str]) -> Set[str]:
     return found
 
 
+def names_of(db: Library, user_id: str) -> Set[str]:
+    """Return the names of the blobs of all documents that history knows a user had; O(commits).
+
+    Raises:
+        SnaptableError: history can't be read.
+    """
+    found: set[str] = set()
+    for commit in db.history.commits("documents"):
+        for change in commit.changes:
+            if change.table == "documents":
+                rows = (row for row in (change.before, change.after) if row is not None)
+                found.update(str(row["sha256"]) for row in rows if row.get("user_id") == user_id)
+    return found
+
+
 def check_page(document: Document, page: int, field: str) -> None:
     """Refuse a page the document does not have.
 

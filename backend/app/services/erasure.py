@@ -3,7 +3,7 @@
 `users.close_account` marks the user, in one commit; from then on no login succeeds, and nothing of theirs is shown. The
 rows go in commits of some hundred, the user last; bytes stay as long as history names them. So a crash between any two
 leaves a marked user, with whom the next start goes on. A deleted document with many rows goes the same way: see
-`removed`.
+`removed`. Where the settings say so, history forgets the account then: see `forgetting`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from app.files.blobs import Blobs
 from app.library import Library
-from app.services import quotas
+from app.services import forgetting, quotas
 from app.tables import Annotation, Document, Extraction, Session, User
 from snaptable import SnaptableError
 
@@ -30,8 +30,17 @@ logger = logging.getLogger("app")
 class Erasure:
     """The task that removes what belongs to deleted accounts."""
 
-    def __init__(self, db: Library, blobs: Blobs) -> None:
-        """Find the accounts whose removal was begun before; O(users)."""
+    def __init__(self, db: Library, blobs: Blobs, *, purge: bool = False) -> None:
+        """Find the accounts whose removal was begun before; O(users).
+
+        Args:
+            db: whose rows.
+            blobs: the bytes of documents.
+            purge: whether accounts that are gone are erased from history, too.
+        """
+        self._purge = purge
+        self._has_purged = False
+        """Whether history was looked through since an account was gone last."""
         self._db = db
         self._blobs = blobs
         self._pending: deque[str] = deque()
@@ -45,11 +54,16 @@ class Erasure:
         """Find the accounts whose removal was begun, by this process or another that has ended; O(users)."""
         for user in self._db.users.where(User.deleted_at != None).all():  # noqa: E711
             self.begin(user.id)
+        if self._purge and not self._has_purged:
+            self._wake()
 
     def begin(self, user_id: str) -> None:
         """Remove what belongs to a user who is marked as deleted, or will be by the open transaction; in any thread."""
         if user_id not in self._pending:
             self._pending.append(user_id)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._loop is None or not self._db.is_on_server:
             self._is_wanted.set()
         else:
@@ -84,7 +98,20 @@ class Erasure:
                 raise
             if not is_gone:
                 self._pending.append(user_id)  # accounts in turn: a large one keeps none waiting
+            self._has_purged = False
             await asyncio.sleep(0)  # a commit that needs no sync never waits
+        if self._purge and not self._has_purged:
+            await self._forget()
+
+    async def _forget(self) -> None:
+        """Erase from history the accounts that are gone, one after another, beside the event loop."""
+        self._has_purged = True
+        try:
+            for user_id in await asyncio.to_thread(forgetting.pending, self._db):
+                await asyncio.to_thread(forgetting.forget, self._db, self._blobs, user_id)
+        except BaseException:
+            self._has_purged = False
+            raise
 
     async def _remove_some(self, user_id: str) -> bool:
         """Remove a slice of a user's rows, and return whether the user is gone."""

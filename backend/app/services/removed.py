@@ -8,6 +8,8 @@ from app.library import Library
 from app.tables import User
 from snaptable import utc_now
 
+_PREFIX = "removed:"
+
 
 def holder_of(db: Library, user_id: str) -> User | None:
     """Return the account that holds what a user deleted, as long as it is being removed; None if nothing is; O(1)."""
@@ -23,6 +25,12 @@ def hold(db: Library, user_id: str) -> User:
     return db.users.insert(User(email=_name(user_id), password_hash="", created_at=now, updated_at=now, deleted_at=now))
 
 
+def owner_of(email: str) -> str | None:
+    """Return the user whose deleted things an account holds, by its address; None for an account of a person."""
+    owner = email.removeprefix(_PREFIX)
+    return owner if owner != email else None
+
+
 def _name(user_id: str) -> str:
     """Return what stands in place of an address; no address that is registered or typed equals it."""
-    return f"removed:{user_id}"
+    return f"{_PREFIX}{user_id}"
