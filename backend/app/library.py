@@ -47,6 +47,11 @@ class Library(Database):
         return SharedTables(self) if self.is_on_server else None
 
     @cached_property
+    def session_keys(self) -> dict[str, str]:
+        """The keys of sessions by their tokens' digests, as far as they were asked for; see `services.sessions`."""
+        return {}
+
+    @cached_property
     def usages(self) -> dict[str, Usage]:
         """What users store, by their keys, as far as it is known; see `services.quotas`."""
         return {}

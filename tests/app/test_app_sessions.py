@@ -326,3 +326,39 @@ def test_a_session_that_was_ended_meanwhile_has_no_say() -> None:
             assert db.sessions.count() == 1
 
     asyncio.run(work())
+
+
+def test_what_is_remembered_of_a_token_never_outlives_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a token stops to work with its row at once, and follows it; and that few keys are kept."""
+    monkeypatch.setattr(sessions, "MOST_KEYS", 3)
+    terms = SessionTerms(timedelta(days=1), timedelta(days=1), 50)
+    with Library("memory:", banner=False) as db:
+        user = db.users.insert(User(email="ann@example.org", password_hash="x"))
+        tokens = [f"token {number}" for number in range(10)]
+        begun = {token: sessions.begin(db, user, token, terms) for token in tokens}
+        for _ in range(2):
+            assert [sessions.of_token(db, token) for token in tokens] == [(user, begun[token]) for token in tokens]
+            assert sessions.of_token(db, "unknown") is None
+            assert len(db.session_keys) <= 3
+        last, before = begun[tokens[-1]], begun[tokens[-2]]
+        # 1. Ended: at once.
+        sessions.log_out(db, last.id)
+        assert [sessions.of_token(db, tokens[-1]) for _ in range(2)] == [None, None]
+        # 2. The row is another token's.
+        db.sessions.update(before.id, token_sha256=last.token_sha256)
+        assert sessions.of_token(db, tokens[-2]) is None
+        assert sessions.of_token(db, tokens[-1]) == (user, db.sessions[before.id])
+        # 3. Over, or the account is.
+        db.sessions.update(before.id, expires_at=utc_now())
+        assert sessions.of_token(db, tokens[-1]) is None
+        db.users.update(user.id, deleted_at=utc_now())
+        assert all(sessions.of_token(db, token) is None for token in tokens)
+
+
+def test_strangers_are_refused_before_their_body_is_read(client: TestClient) -> None:
+    """Ensure that what a stranger sends is not even parsed, on every route that takes rows."""
+    for path in ("/api/annotations", "/api/extractions"):
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            sent = {"Content-Type": "application/json", **headers}
+            check_problem(client.post(path, content=b"{", headers=sent), 401)
+            check_problem(client.post(path, json={"unknown": 1}, headers=sent), 401)

@@ -13,7 +13,7 @@ from app.resources import Resources
 from app.services import quotas, sessions
 from app.tables import Session, User
 from snaptable import Query, Row, SnaptableError, utc_now
-from snaptable.web import FieldError, Listing, Problem, note_caller
+from snaptable.web import FieldError, Listing, Problem, StrictRequest, note_caller
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,3 +131,21 @@ def client_address(request: Request) -> str:
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
 LOGIN = Login(tokenUrl="/api/auth/login", scheme_name="OAuth2PasswordBearer", auto_error=False)
 CallerDep = Annotated[Caller, Depends(LOGIN)]
+
+
+class CallerRequest(StrictRequest):
+    """A request of somebody who is logged in.
+
+    Attributes:
+        caller: the user and the session of its token.
+    """
+
+    caller: Caller
+
+    async def admit(self) -> None:
+        """Find out who asks.
+
+        Raises:
+            Problem: 401, as `Login`.
+        """
+        self.caller = await LOGIN(self)

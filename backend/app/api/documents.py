@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.content import PdfResponse
-from app.api.dependencies import CallerDep
-from app.api.routing import new_router
+from app.api.dependencies import CallerRequest
+from app.api.routing import CallerRoute, new_router
 from app.api.schemas import DocumentOut, PageOut
 from app.errors import StorageFailed
 from app.services import documents, quotas, uploads
@@ -28,7 +28,7 @@ from snaptable.web import (
 )
 from snaptable.web.problems import MAX_POINTER
 
-router = new_router("documents", "/api/documents")
+router = new_router("documents", "/api/documents", route_class=CallerRoute)
 
 listing = ListParams(
     Document, ["id", "filename", "total_pages", "size", "sha256", "upload_date"], sort="-upload_date,id"
@@ -67,14 +67,14 @@ PDF_CONTENT: dict[int | str, dict[str, JsonValue]] = {
     openapi_extra=UPLOAD_FORM,
     summary="Upload a PDF",
 )
-async def upload_document(request: Request, caller: CallerDep) -> Response:
+async def upload_document(request: CallerRequest) -> Response:
     """Store it, synced, before the answer; its pages are counted from the file itself."""
     # The form is read here, not by FastAPI, which would take the whole upload before it looks at the token.
     _check_is_multipart(request)
     form = await _read_form(request)
     try:
         file, metadata = _parts(form)
-        resources = caller.resources.uploads
+        caller, resources = request.caller, request.caller.resources.uploads
         document = await uploads.receive(caller.db, resources, caller.user, file.filename, file.file, metadata)
     finally:
         await form.close()
@@ -88,9 +88,9 @@ async def upload_document(request: Request, caller: CallerDep) -> Response:
     openapi_extra=listing.openapi,
     summary="List your documents",
 )
-async def list_documents(request: Request, caller: CallerDep) -> Response:
+async def list_documents(request: CallerRequest) -> Response:
     """Return a page of them, the newest first."""
-    return respond.page(await caller.page(listing.read(request), documents.owned_by))
+    return respond.page(await request.caller.page(listing.read(request), documents.owned_by))
 
 
 @router.get(
@@ -100,9 +100,9 @@ async def list_documents(request: Request, caller: CallerDep) -> Response:
     openapi_extra=IF_NONE_MATCH,
     summary="Describe one of your documents",
 )
-async def get_document(request: Request, caller: CallerDep, document_id: str) -> Response:
+async def get_document(request: CallerRequest, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
-    return respond.one(await caller.read(documents.get, document_id), request=request)
+    return respond.one(await request.caller.read(documents.get, document_id), request=request)
 
 
 @router.get(
@@ -114,12 +114,12 @@ async def get_document(request: Request, caller: CallerDep, document_id: str) ->
     openapi_extra=IF_NONE_MATCH,
     summary="Download a document",
 )
-async def get_document_content(request: Request, caller: CallerDep, document_id: str) -> Response:
+async def get_document_content(request: CallerRequest, document_id: str) -> Response:
     """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
-    document = await caller.read(documents.get, document_id)
+    document = await request.caller.read(documents.get, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
-    return PdfResponse(caller.resources.uploads.blobs, document, request.headers.get("range"))
+    return PdfResponse(request.caller.resources.uploads.blobs, document, request.headers.get("range"))
 
 
 @router.delete(
@@ -129,13 +129,13 @@ async def get_document_content(request: Request, caller: CallerDep, document_id:
     openapi_extra=IF_MATCH,
     summary="Delete a document",
 )
-async def delete_document(request: Request, caller: CallerDep, document_id: str) -> None:
+async def delete_document(request: CallerRequest, document_id: str) -> None:
     """Delete it with its extractions, annotations and bytes.
 
     All is gone at once; where there is much of it, its space counts until it is free, some seconds behind the answer.
     """
     check = respond.if_match(request)
-    resources = caller.resources
+    caller, resources = request.caller, request.caller.resources
     await quotas.prepare(caller.db, caller.user)
     await uploads.remove(caller.db, resources.uploads, caller.user, document_id, check, resources.erasure.begin)
 

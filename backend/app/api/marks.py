@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter
 
 from app.api.dependencies import LOGIN, Caller
+from app.api.routing import CallerRoute
 from app.api.schemas import Output, PageOut
 from app.resources import Resources
 from app.services import documents, quotas
@@ -47,6 +48,7 @@ def mark_router(
         prefix=f"/api/{table.name}",
         allow=operations.keys(),
         caller=LOGIN,
+        route_class=CallerRoute,
         owner="user_id",
         filters=fields,
         sorts=fields,

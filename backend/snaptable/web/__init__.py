@@ -17,6 +17,7 @@ Errors
     `problems(404, 409)`: documents them, for a route's `responses`. `PROBLEM_MEDIA_TYPE`: their media type.
 Requests
     `StrictRoute`: a route class whose JSON bodies are parsed by `parse_json`: no duplicate keys, NaN, lone surrogates.
+    `StrictRequest`: what its endpoints are handed; a subclass may find out who asks before a body is read.
     `NotStrictJson`: what `parse_json` raises; its `pointer` leads to the value.
     `BodyLimit`: middleware that answers 413 to a body over a limit.
     `ListParams`, `Listing`: the query string of a list, as a query.
@@ -66,7 +67,7 @@ from snaptable.web.problems import (
     problems,
 )
 from snaptable.web.request_ids import RequestIdFilter, note_caller
-from snaptable.web.request_json import NotStrictJson, StrictRoute, parse_json
+from snaptable.web.request_json import NotStrictJson, StrictRequest, StrictRoute, parse_json
 from snaptable.web.request_log import RequestLog
 from snaptable.web.row_response import RowResponder
 from snaptable.web.rules import RuleBook, Rules, View, rule_book
@@ -114,6 +115,7 @@ __all__ = [
     "SecurityHeaders",
     "ServerLimits",
     "SnapshotHealth",
+    "StrictRequest",
     "StrictRoute",
     "View",
     "add_api_page",

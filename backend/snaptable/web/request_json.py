@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -31,47 +31,26 @@ MAX_CONTENT_TYPE = 1000
 _UTF8 = re.compile(rb"""charset *= *(?:utf-?8|"utf-?8") *(?=;|\Z)""", re.IGNORECASE)
 
 
-class StrictRoute(APIRoute):
-    """A route whose bodies are in UTF-8, and whose JSON is parsed by `parse_json`.
+class StrictRequest(Request):
+    """A request whose `json()` is strict.
 
-    `APIRouter(route_class=StrictRoute)`. A body of another charset is answered 415 before it is read: a form would be
-    decoded by whatever codec of Python's its sender names, and some of them take a time that grows with the square of
-    the size.
+    Attributes:
+        caller: who makes it, if a subclass finds that out when it is admitted.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, handed a request whose `json()` is strict."""
-        handler = super().get_route_handler()
-        errors = None if self.body_field is None else BodyErrors(self.body_field.field_info.annotation)
+    caller: Any = None
 
-        async def handle(request: Request) -> Response:
-            """Answer the request."""
-            _check_charset(request.scope)
-            return await handler(_StrictRequest(request.scope, request.receive, errors))
-
-        return handle
-
-
-def _check_charset(scope: Scope) -> None:
-    """Refuse a body that says it is not in UTF-8.
-
-    Raises:
-        Problem: 415.
-    """
-    for name, value in scope["headers"]:
-        # In whatever way a parameter is spelled, continued or encoded, its name stands there.
-        if name == b"content-type" and b"charset" in _UTF8.sub(b"", value).lower():
-            raise Problem(415, "Send the body in UTF-8: the header Content-Type names another charset.")
-        if name == b"content-type" and len(value) > MAX_CONTENT_TYPE:
-            raise Problem(415, f"The header Content-Type is longer than {MAX_CONTENT_TYPE} bytes.")
-
-
-class _StrictRequest(Request):
-    """A request whose `json()` is strict."""
-
-    def __init__(self, scope: Scope, receive: Receive, errors: BodyErrors | None) -> None:
+    def __init__(self, scope: Scope, receive: Receive, errors: BodyErrors | None = None) -> None:
+        """Take what the server gives, and what bounds the errors that are told of a body."""
         super().__init__(scope, receive)
         self._errors = errors
+
+    async def admit(self) -> None:
+        """Do nothing; a subclass may refuse the request here, before its body is read.
+
+        What a route needs to know of every request, such as who makes it, costs a third as much here as by a dependency
+        that does nothing else: FastAPI works out the parameters of each at every request.
+        """
 
     async def json(self) -> JsonValue:
         """Return the value of the body.
@@ -93,6 +72,50 @@ class _StrictRequest(Request):
         if self._errors is not None and len(body) >= LEAST_BYTES:
             self._errors.check(value)
         return value
+
+
+class StrictRoute(APIRoute):
+    """A route whose bodies are in UTF-8, and whose JSON is parsed by `parse_json`.
+
+    `APIRouter(route_class=StrictRoute)`. A body of another charset is answered 415 before it is read: a form would be
+    decoded by whatever codec of Python's its sender names, and some of them take a time that grows with the square of
+    the size.
+
+    A subclass may name another `request_class`, such as one that finds out who asks before the body is read.
+    """
+
+    request_class: ClassVar[type[StrictRequest]] = StrictRequest
+    """What endpoints are handed, as the parameter that is annotated as a request."""
+    finds_caller: ClassVar[bool] = False
+    """Whether these requests know their `caller`, so that routers don't have FastAPI work it out again."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, handed a request whose `json()` is strict."""
+        handler, make_request = super().get_route_handler(), self.request_class
+        errors = None if self.body_field is None else BodyErrors(self.body_field.field_info.annotation)
+
+        async def handle(request: Request) -> Response:
+            """Answer the request."""
+            _check_charset(request.scope)
+            strict = make_request(request.scope, request.receive, errors)
+            await strict.admit()
+            return await handler(strict)
+
+        return handle
+
+
+def _check_charset(scope: Scope) -> None:
+    """Refuse a body that says it is not in UTF-8.
+
+    Raises:
+        Problem: 415.
+    """
+    for name, value in scope["headers"]:
+        # In whatever way a parameter is spelled, continued or encoded, its name stands there.
+        if name == b"content-type" and b"charset" in _UTF8.sub(b"", value).lower():
+            raise Problem(415, "Send the body in UTF-8: the header Content-Type names another charset.")
+        if name == b"content-type" and len(value) > MAX_CONTENT_TYPE:
+            raise Problem(415, f"The header Content-Type is longer than {MAX_CONTENT_TYPE} bytes.")
 
 
 @cache
