@@ -1,6 +1,7 @@
 """The list of a router: filters, search, order, pages, counts, of now or as it was."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import reduce
@@ -33,6 +34,8 @@ MANY_CALLERS = 1_000
 """Callers of whom it is remembered whether a plain list takes long."""
 _IDENTITIES = (str, int, UUID, type(None))
 """Types of what callers are known by."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.,=&/-]*")
+"""What stands in an address as it is."""
 MAX_SEARCH = 200
 """Characters of a text that is searched for."""
 
@@ -125,9 +128,7 @@ class Lists(Generic[M]):
         body, cursor = found
         # 3. Where the next page is.
         if cursor is not None and self._has_tags:
-            parameters = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
-            address = f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
-            headers["Link"] = f'<{address}>; rel="next"'
+            headers["Link"] = f'<{_address_of_next(request, cursor)}>; rel="next"'
         return JsonResponse(body, 200, headers or None)
 
     def _rows(
@@ -179,7 +180,7 @@ class Lists(Generic[M]):
             return known[0]
         if len(self._plain) >= MANY_CALLERS:
             self._plain.clear()
-        is_slow = len(table) > listing.MANY_ROWS and asked.takes_long(query)
+        is_slow = asked.takes_long(query)
         self._plain[caller] = is_slow, LISTS_ALIKE
         return is_slow
 
@@ -205,6 +206,16 @@ class Lists(Generic[M]):
         columns: list[Any] = self._searched
         found: Any = [contains(column, search, ignore_case=True) for column in columns]
         return query.where(reduce(or_, found))
+
+
+def _address_of_next(request: Request, cursor: str) -> str:
+    """Return the address of the page behind one."""
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    if _PLAIN.fullmatch(path) and _PLAIN.fullmatch(query) and _PLAIN.fullmatch(cursor):  # at a tenth of the cost
+        kept = [part for part in query.split("&") if part and part.partition("=")[0] != "cursor"]
+        return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+    parameters = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
+    return f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
 
 
 def _is_on_event_loop() -> bool:
