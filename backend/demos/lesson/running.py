@@ -20,7 +20,7 @@ class Busy(Exception):
 
 
 class Runner:
-    """Runs lanes below a folder."""
+    """The runs of lanes below a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Take the folder, which is made when it is needed."""

@@ -180,7 +180,7 @@ class LinkToken:
 
 
 class Access:
-    """Lets admins in, and counts those that fail."""
+    """The way in for admins, and the count of attempts that fail."""
 
     def __init__(self, auth: AdminAuth | None) -> None:
         """Take what says who is an admin; None if the link is all that is asked for."""

@@ -30,19 +30,19 @@ def run(
     chosen = format_name or format_of(file) or ("json" if file == STANDARD_OUTPUT else None)
     if chosen is None:
         raise UsageError(f"the end of {file} names no format; say which by --format")
-    with looking_at(store, at) as found:
+    with looking_at(store, at) as contents:
         if of is not None:
-            check_table(found, of[0])
-            closure = closure_of(found, of[0], [key_in(found, *of)])
+            check_table(contents, of[0])
+            closure = closure_of(contents, of[0], [key_in(contents, *of)])
             tables: dict[str, dict[str, Fields]] = {name: rows for name, rows in closure.rows.items() if rows}
             for line in closure.missing:
                 say(f"  {line}")
         elif table is not None:
-            check_table(found, table)
-            tables = {table: dict(found.rows(table))}
+            check_table(contents, table)
+            tables = {table: dict(contents.rows(table))}
         else:
-            tables = {each.name: dict(found.rows(each.name)) for each in found.tables() if not each.transient}
-        sequence = found.sequence
+            tables = {each.name: dict(contents.rows(each.name)) for each in contents.tables() if not each.transient}
+        sequence = contents.sequence
     if chosen in SINGLE and len(tables) != 1:
         raise UsageError(f"{chosen} holds one table: name it, or choose json or sqlite")
     size = _write(file, chosen, tables, is_single=table is not None, overwrite=overwrite)

@@ -32,24 +32,24 @@ def run(
 ) -> int:
     """Write the rows; return 1 if there are none."""
     out, wanted = output(), [Filter.parse(text) for text in filters]
-    with looking_at(store, at) as found:
-        check_table(found, table)
-        _check_secrets(found, table, wanted, sort)
+    with looking_at(store, at) as contents:
+        check_table(contents, table)
+        _check_secrets(contents, table, wanted, sort)
         if explain:
             place = store_of(store)
             return _explain(out, place, schema_of(schema, place), table, wanted, sort, limit)
-        matching: Iterable[Row] = _matching(found, table, wanted)
+        matching: Iterable[Row] = _matching(contents, table, wanted)
         if only_count:
             return _write_count(out, sum(1 for _ in matching))
         if sort:
             matching = sorted_rows(list(matching), sort)
-        return _write(out, matching, _names(fields), limit, found.key_field(table))
+        return _write(out, matching, _names(fields), limit, contents.key_field(table))
 
 
-def _matching(found: RawStore, table: str, wanted: Sequence[Filter]) -> Iterator[Row]:
+def _matching(contents: RawStore, table: str, wanted: Sequence[Filter]) -> Iterator[Row]:
     """Yield the rows for which every filter holds; raises UsageError at the end if a field is in no row."""
     any_row: Row | None = None
-    for _, row in found.rows(table):
+    for _, row in contents.rows(table):
         any_row = row
         held = [each.holds(row) for each in wanted]  # every one is asked, so that each sees its field
         if all(held):
@@ -59,10 +59,10 @@ def _matching(found: RawStore, table: str, wanted: Sequence[Filter]) -> Iterator
             raise UsageError(f"{table} has no field {each.path[0]!r}; it has {', '.join(any_row)}")
 
 
-def _check_secrets(found: RawStore, table: str, wanted: Sequence[Filter], sort: str | None) -> None:
+def _check_secrets(contents: RawStore, table: str, wanted: Sequence[Filter], sort: str | None) -> None:
     names = [each.path[0] for each in wanted if each.path]
     names += [part.strip().removeprefix("-").partition(".")[0] for part in (sort or "").split(",")]
-    for name in found.schema(table).secrets.intersection(names):
+    for name in contents.schema(table).secrets.intersection(names):
         raise UsageError(f"{table}.{name} is secret: to look for its values would tell them")
 
 

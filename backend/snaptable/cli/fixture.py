@@ -47,13 +47,13 @@ def run(
     overwrite: bool,
 ) -> int:
     """Cut the rows, what they refer to and what refers to them; write them, and a test that opens them."""
-    with looking_at(store, at) as found:
-        check_table(found, table)
-        named = [key_in(found, table, key) for key in keys]
-        closure = closure_of(found, table, named, referring=referring)
-        data = found.snapshot_of(_told_apart(found, closure.rows))
-        is_numbered = found.schema(table).key_type is int
-        sequence = found.sequence
+    with looking_at(store, at) as contents:
+        check_table(contents, table)
+        named = [key_in(contents, table, key) for key in keys]
+        closure = closure_of(contents, table, named, referring=referring)
+        data = contents.snapshot_of(_told_apart(contents, closure.rows))
+        is_numbered = contents.schema(table).key_type is int
+        sequence = contents.sequence
     for line in closure.missing:
         say(f"  {line}")
     path = Path(file) if file else Path(FOLDER, f"{table}-{_safe(named[0], '-')}.json")

@@ -10,10 +10,10 @@ def run(*, table: str, key: str, store: str | None, at: WantedState | None) -> i
     import click
 
     out = output()
-    with looking_at(store, at) as found:
-        check_table(found, table)
-        name = key_in(found, table, key)
-        row = found.row(table, name)
+    with looking_at(store, at) as contents:
+        check_table(contents, table)
+        name = key_in(contents, table, key)
+        row = contents.row(table, name)
     if row is None:
         click.echo(f"snaptable: {table} has no row {key!r}", err=True)
         return EXIT_FAILED

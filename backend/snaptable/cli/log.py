@@ -29,12 +29,12 @@ def run(
     out = output()
     is_program = out.as_json or out.as_lines or not out.is_terminal
     most = limit if limit is not None else 0 if is_program else SHOWN
-    with looking_at(store) as found:
-        if table is not None and not found.has_table(table):
-            check_table(found, table)
-        name = key_in(found, table, key) if table is not None and key is not None else None
+    with looking_at(store) as contents:
+        if table is not None and not contents.has_table(table):
+            check_table(contents, table)
+        name = key_in(contents, table, key) if table is not None and key is not None else None
         try:
-            commits = found.commits(table, name, since=since, until=until, actor=actor)
+            commits = contents.commits(table, name, since=since, until=until, actor=actor)
         except NoHistory:
             raise
         except (ValueError, HistoryGone) as error:

@@ -16,7 +16,7 @@ from snaptable.progress import Progress
 
 
 class _Shown(Report):
-    """Shows each step, and how far it is if that takes long."""
+    """The steps of a move on the terminal, and how far each is if it takes long."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -39,7 +39,7 @@ class _Shown(Report):
 
 
 class _Followed(Report):
-    """Tells how many commits were applied."""
+    """The number of commits applied, on the terminal."""
 
     def done(self, rows: int) -> None:
         """Show that rows, or commits, are done."""

@@ -20,10 +20,10 @@ def run(
     yes: bool,
 ) -> int:
     """Say what would be erased, ask, erase it, and write the receipt."""
-    with looking_at(store) as found:
-        check_table(found, table)
-        is_there = found.row(table, key) is not None
-        commits = sum(1 for _ in found.commits(table, key))
+    with looking_at(store) as contents:
+        check_table(contents, table)
+        is_there = contents.row(table, key) is not None
+        commits = sum(1 for _ in contents.commits(table, key))
     if not is_there and not commits:
         say(f"{plain(table)} has no row {plain(key)}, and no commit that is kept changed one.")
     place = f"{plain(table)} {plain(key)}"

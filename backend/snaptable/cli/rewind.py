@@ -20,10 +20,10 @@ def run(
 ) -> int:
     """Go back: all rows, those of a table, or one; what was done since stays in the history."""
     # The moment is settled once: commits that are made meanwhile don't move it.
-    with looking_at(store) as found:
-        past = state_at(found, at)
+    with looking_at(store) as contents:
+        past = state_at(contents, at)
         if table is not None and not past.has_table(table):
-            check_table(found, table)
+            check_table(contents, table)
         sequence = past.sequence
     with changing(store, schema) as changer:
         return revert(

@@ -15,8 +15,8 @@ def run(*, store: str | None, schema: str | None, code: str | None) -> int:
     place = store_of(store)
     models = load_schema(schema_of(schema, place))
     if models is None:
-        with looking_at(store) as found:
-            return _run({"db": found}, f"db has the raw rows of {place}, commit {found.sequence}", code)
+        with looking_at(store) as contents:
+            return _run({"db": contents}, f"db has the raw rows of {place}, commit {contents.sequence}", code)
     with models(place, read_only=True, banner=False) as db:
         names = {name: getattr(snaptable, name) for name in snaptable.__all__}
         rows = {table.model.__name__: table.model for table in db.tables.values()}

@@ -16,12 +16,12 @@ def run(*, sequence: str | None, store: str | None) -> int:
     if match is None:
         raise UsageError(f"{sequence!r} is no commit: write its number (57), or how many commits before the last (~3)")
     out = output()
-    with looking_at(store) as found:
-        number = int(match[1]) if match[1] else found.source.sequence - int(match[2])
-        commit = found.commit(number) if number > 0 else None
-        first = found.source.first
+    with looking_at(store) as contents:
+        number = int(match[1]) if match[1] else contents.source.sequence - int(match[2])
+        commit = contents.commit(number) if number > 0 else None
+        first = contents.source.first
     if commit is None:
-        kept = f"kept are {first + 1} to {found.recovery.sequence}"
+        kept = f"kept are {first + 1} to {contents.recovery.sequence}"
         click.echo(f"snaptable: there is no commit {number}; {kept}", err=True)
         return EXIT_FAILED
     if out.as_json:

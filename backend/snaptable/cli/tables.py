@@ -12,8 +12,8 @@ def run(*, store: str | None, at: WantedState | None, advise: bool) -> int:
 
         return show_advice(store)
     out = output()
-    with looking_at(store, at) as found:
-        facts = found.tables()
+    with looking_at(store, at) as contents:
+        facts = contents.tables()
         if out.as_json:
             tables = [
                 {
@@ -25,7 +25,7 @@ def run(*, store: str | None, at: WantedState | None, advise: bool) -> int:
                 }
                 for each in facts
             ]
-            out.document({"store": found.recovery.store, "sequence": found.sequence, "tables": tables})
+            out.document({"store": contents.recovery.store, "sequence": contents.sequence, "tables": tables})
             return EXIT_SOUND
         columns = ["table", "rows", "bytes", "secret", "transient"]
         rows = [
@@ -42,5 +42,5 @@ def run(*, store: str | None, at: WantedState | None, advise: bool) -> int:
             columns = [*columns[:3], *(name for name in columns[3:] if any(row[name] for row in rows))]
         out.rows(columns, rows)
         if out.is_terminal:
-            out.say(out.styled(f"{plain(str(found.path))}, commit {found.sequence}", "dim"))
+            out.say(out.styled(f"{plain(str(contents.path))}, commit {contents.sequence}", "dim"))
     return EXIT_SOUND

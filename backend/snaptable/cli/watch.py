@@ -17,14 +17,14 @@ def run(*, tables: tuple[str, ...], store: str | None, limit: int | None) -> int
     import sys
 
     out = output()
-    with looking_at(store) as found:
-        check_table(found, *tables)
+    with looking_at(store) as contents:
+        check_table(contents, *tables)
         if out.is_terminal:
-            out.say(out.styled(f"{plain(str(found.path))} at commit {found.sequence}; Ctrl-C ends this", "dim"))
+            out.say(out.styled(f"{plain(str(contents.path))} at commit {contents.sequence}; Ctrl-C ends this", "dim"))
         count = 0
         gathered: list[dict[str, object]] = []
         try:
-            for commit in found.follow(lambda: time.sleep(PAUSE)):
+            for commit in contents.follow(lambda: time.sleep(PAUSE)):
                 if tables and not any(commit.touches(table) for table in tables):
                     continue
                 count += 1

@@ -81,11 +81,11 @@ class Opener:
             raise OpenError(f"PostgreSQL can't be reached: {_reason(error)}") from None
         try:
             self.codecs.update({name: schema.derive(Codec) for name, schema in self.schemas.items()})
-            found = catalog.read_catalog(session.ask)
+            present = catalog.read_catalog(session.ask)
             # 2. Make it what the models say.
-            if not self._fits(found):
-                found = self._make(session)
-            state = found.state
+            if not self._fits(present):
+                present = self._make(session)
+            state = present.state
             assert state is not None
         except Error as error:
             raise OpenError(f"the database can't be opened: {as_own(error)}") from None
@@ -97,7 +97,7 @@ class Opener:
         if standby is not None:
             standby.open()
         threads = Threads(self.options.pool_size)
-        rows = {name: self._rows(name, found) for name in self.schemas}
+        rows = {name: self._rows(name, present) for name in self.schemas}
         refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
         commits = CommitTable(self.dialect) if self.history else None
         core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby, self.writer_timeout)
@@ -130,37 +130,37 @@ class Opener:
 
     # ── what there is, and what there should be ─────────────────────────────────────────────────────────────────────
 
-    def _columns(self, name: str, found: Catalog) -> StoredColumns:
-        return StoredColumns(self.codecs[name], self.dialect, found.types(name_of(name)))
+    def _columns(self, name: str, present: Catalog) -> StoredColumns:
+        return StoredColumns(self.codecs[name], self.dialect, present.types(name_of(name)))
 
-    def _ddl(self, found: Catalog) -> dict[str, TableDdl]:
+    def _ddl(self, present: Catalog) -> dict[str, TableDdl]:
         return {
-            name: TableDdl(schema, self._columns(name, found), self.dialect) for name, schema in self.schemas.items()
+            name: TableDdl(schema, self._columns(name, present), self.dialect) for name, schema in self.schemas.items()
         }
 
-    def _rows(self, name: str, found: Catalog) -> TableRows:
-        columns = self._columns(name, found)
+    def _rows(self, name: str, present: Catalog) -> TableRows:
+        columns = self._columns(name, present)
         ddl = TableDdl(self.schemas[name], columns, self.dialect)
         return TableRows(self.codecs[name], columns, ddl, advisory_locks=self.dialect.advisory_locks)
 
-    def _fits(self, found: Catalog) -> bool:
+    def _fits(self, present: Catalog) -> bool:
         """Return whether nothing is to be made.
 
         Raises:
             OpenError: what is there is of another format, or of a newer version of the program.
         """
-        if found.state is None:
+        if present.state is None:
             return False
-        if found.state.format > FORMAT:
+        if present.state.format > FORMAT:
             raise UnsupportedFormat(
-                f"the database was written by a newer version (format {found.state.format}; this one reads {FORMAT})"
+                f"the database was written by a newer version (format {present.state.format}; this one reads {FORMAT})"
             )
-        if self.changes is not None and self.changes.pending(found.state.migrations, self.shown):
+        if self.changes is not None and self.changes.pending(present.state.migrations, self.shown):
             return False
-        tables = self._ddl(found)
+        tables = self._ddl(present)
         wanted = {name: _made(table) for name, table in tables.items()}
-        is_there = all(name_of(name) in found.tables for name in tables)
-        return is_there and wanted == found.state.made and not any(map(partial(_differs, found), tables.values()))
+        is_there = all(name_of(name) in present.tables for name in tables)
+        return is_there and wanted == present.state.made and not any(map(partial(_differs, present), tables.values()))
 
     # ── making ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,54 +172,54 @@ class Opener:
         try:
             if self.dialect.advisory_locks:
                 session.tell(f"select pg_advisory_xact_lock({_LOCK})")
-            found = catalog.read_catalog(session.ask)
-            if not self._fits(found):
-                self._change(session, found)
-                found = catalog.read_catalog(session.ask)
+            present = catalog.read_catalog(session.ask)
+            if not self._fits(present):
+                self._change(session, present)
+                present = catalog.read_catalog(session.ask)
             session.tell("commit")
         except BaseException:
             session.close()
             raise
-        return found
+        return present
 
-    def _change(self, session: Session, found: Catalog) -> None:
+    def _change(self, session: Session, present: Catalog) -> None:
         """Make the database what the models say, inside the opening's transaction."""
-        tables = self._ddl(found)
+        tables = self._ddl(present)
         differing = {
             name
             for name, table in tables.items()
-            if name_of(name) in found.tables
-            and (_differs(found, table) or (found.state is not None and _lost_columns(found.state, name, table)))
+            if name_of(name) in present.tables
+            and (_differs(present, table) or (present.state is not None and _lost_columns(present.state, name, table)))
         }
-        if found.state is None and differing:
+        if present.state is None and differing:
             raise SchemaMismatch(f"{self.shown}: there are tables {', '.join(sorted(differing))} of other makers")
         record = None
-        if found.state is not None:
-            migrating = Migrating(session, found, tables, self.codecs, self.changes, self.shown)
+        if present.state is not None:
+            migrating = Migrating(session, present, tables, self.codecs, self.changes, self.shown)
             if differing or migrating.pending:
                 record = migrating.run(differing)
-                found = catalog.read_catalog(session.ask)
-            migrating.refuse_left_tables(found)
+                present = catalog.read_catalog(session.ask)
+            migrating.refuse_left_tables(present)
         # A cursor without binary results takes many statements at once.
-        session.execute(";\n".join(self._statements(found, tables)))
+        session.execute(";\n".join(self._statements(present, tables)))
         if record is not None and self.history:
             CommitTable(self.dialect).add_record(session, record)
 
-    def _statements(self, found: Catalog, tables: dict[str, TableDdl]) -> Iterator[str]:
+    def _statements(self, present: Catalog, tables: dict[str, TableDdl]) -> Iterator[str]:
         """Yield what makes the tables and indexes that are missing, and takes note of it."""
         yield from create_own_tables(self.dialect)
-        missing = {name: None for name in tables if name_of(name) not in found.tables}
+        missing = {name: None for name in tables if name_of(name) not in present.tables}
         for name in missing:
             yield from tables[name].create()
         yield from create_references(tables, missing)
-        made = found.state.made if found.state is not None else {}
+        made = present.state.made if present.state is not None else {}
         for name, table in tables.items():
             if name not in missing:
                 known = set(made[name].indexes) if name in made else set()
-                yield from _changed_indexes(table, known, found)
+                yield from _changed_indexes(table, known, present)
         text = _literal(json.dumps(made_of(tables)))
         names = _literal(json.dumps(list(self.changes.names if self.changes is not None else ())))
-        if found.state is None:
+        if present.state is None:
             yield (
                 f"insert into {STATE} (store, format, migrations, made, erased) values "
                 f"('{uuid4()}', {FORMAT}, {names}, {text}, '{{}}') on conflict do nothing"
@@ -228,9 +228,9 @@ class Opener:
             yield f"update {STATE} set made = {text}, migrations = {names}"
 
 
-def _differs(found: Catalog, table: TableDdl) -> bool:
+def _differs(present: Catalog, table: TableDdl) -> bool:
     """Return whether a table's columns are not what its model says; more of them, of other makers, don't matter."""
-    there = found.tables.get(name_of(table.schema.name), {})
+    there = present.tables.get(name_of(table.schema.name), {})
     for column in table.columns.by_name.values():
         wanted = {column.stored_name: column.sql} | ({column.twin_name: "bool"} if column.twin else {})
         for stored, kind in wanted.items():
@@ -256,11 +256,11 @@ def made_of(tables: Mapping[str, TableDdl]) -> dict[str, dict[str, object]]:
     return {name: asdict(_made(table)) for name, table in tables.items()}
 
 
-def _changed_indexes(table: TableDdl, made: set[str], found: Catalog) -> Iterator[str]:
+def _changed_indexes(table: TableDdl, made: set[str], present: Catalog) -> Iterator[str]:
     """Yield what makes the indexes that are missing, and drops those that the engine made for marks that are gone."""
-    wanted, there = table.indexed_names(), found.indexes.get(name_of(table.schema.name), set())
+    wanted, there = table.indexed_names(), present.indexes.get(name_of(table.schema.name), set())
     for name in sorted((made & there) - wanted.keys()):
-        yield from table.drop_index(name, found.schema)
+        yield from table.drop_index(name, present.schema)
     for name, index in wanted.items():
         if name not in there:
             yield from table.create_index(index)

@@ -59,20 +59,20 @@ class RecordedCommits:
     def newest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
         """Yield the commits of a range, the last first, in batches."""
         while True:
-            found = self._batch(after, until, key, "desc")
-            yield from found
-            if len(found) < BATCH:
+            batch = self._batch(after, until, key, "desc")
+            yield from batch
+            if len(batch) < BATCH:
                 return
-            until = found[-1].record.sequence - 1
+            until = batch[-1].record.sequence - 1
 
     def oldest_first(self, after: int, until: int, key: Key | None = None) -> Iterator[TimedCommit]:
         """Yield the commits of a range in order, in batches."""
         while True:
-            found = self._batch(after, until, key, "asc")
-            yield from found
-            if len(found) < BATCH:
+            batch = self._batch(after, until, key, "asc")
+            yield from batch
+            if len(batch) < BATCH:
                 return
-            after = found[-1].record.sequence
+            after = batch[-1].record.sequence
 
     def _batch(self, after: int, until: int, key: Key | None, direction: str) -> list[TimedCommit]:
         params: dict[str, object] = {"after": after, "until": until}

@@ -104,7 +104,7 @@ def follow(
 
 
 class _Follower:
-    """Follows one directory into one database."""
+    """One directory, followed into one database."""
 
     def __init__(self, directory: StoreDirectory, url: str, models: type[Database], report: Report) -> None:
         self._directory, self._url, self._models, self._report = directory, url, models, report

@@ -22,7 +22,7 @@ class NotProved(SnaptableError):
 
 
 class Report:
-    """Told what a move does; this one keeps it to itself."""
+    """The listener to a move's steps; this one keeps them to itself."""
 
     def step(self, doing: str, rows: int = 0) -> None:
         """Take note that a step begins, and of the number of its rows; 0 if it is not done by the row."""

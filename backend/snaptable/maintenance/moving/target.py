@@ -87,25 +87,25 @@ class Target:
 
     def _look_for_rows(self) -> catalog.Catalog:
         ask = self.session.ask
-        found = catalog.read_catalog(ask)
-        there = [name for name in self._tables if name_of(name) in found.tables]
-        if there and found.state is None:
+        present = catalog.read_catalog(ask)
+        there = [name for name in self._tables if name_of(name) in present.tables]
+        if there and present.state is None:
             raise MoveRefused(f"the database has a table {there[0]} of another program; take an empty schema")
         for name in there:
             ((has_rows,),) = ask(f"select exists (select 1 from {self._tables[name].table})")
             if has_rows:
                 raise MoveRefused(f"the database is not empty: there are {name} in it")
-        if found.state is not None:
+        if present.state is not None:
             ((has_commits,),) = ask(f"select exists (select 1 from {COMMITS})")
-            if has_commits or SOURCE in found.tables:
+            if has_commits or SOURCE in present.tables:
                 raise MoveRefused("the database is not empty: it has been written to, or moved to")
-        return found
+        return present
 
     def lock_empty(self) -> None:
         """Within the transaction: look again, and take away what an opening made while there was nothing in it."""
-        found = self._look_for_rows()
-        there = [quoted(name_of(name)) for name in self._tables if name_of(name) in found.tables]
-        own = [name for name in (STATE, COMMITS) if name in found.tables]
+        present = self._look_for_rows()
+        there = [quoted(name_of(name)) for name in self._tables if name_of(name) in present.tables]
+        own = [name for name in (STATE, COMMITS) if name in present.tables]
         if there or own:
             self.session.tell(f"drop table {', '.join([*there, *own])}")
         for table in self._tables.values():

@@ -135,20 +135,20 @@ def _prove(beside: Beside, target: Target, name: str, table: SourceTable, size: 
     rows, count = iter(table.rows.values()), 0
     for page in target.pages(beside.session, name, len(table.rows), size):
         with beside.going_on():
-            found = page()
-            for place in range(0, len(found), COMPARED):
-                _compare(table, found[place : place + COMPARED], list(islice(rows, COMPARED)))
-                report.done(min(COMPARED, len(found) - place))
-            count += len(found)
+            read_back = page()
+            for place in range(0, len(read_back), COMPARED):
+                _compare(table, read_back[place : place + COMPARED], list(islice(rows, COMPARED)))
+                report.done(min(COMPARED, len(read_back) - place))
+            count += len(read_back)
     if count != len(table.rows):
         raise NotProved(f"{len(table.rows):,} rows of {name} were sent and {count:,} came back; nothing was moved")
 
 
-def _compare(table: SourceTable, found: list[BaseModel], sent: list[BaseModel]) -> None:
+def _compare(table: SourceTable, read_back: list[BaseModel], sent: list[BaseModel]) -> None:
     codec = table.codec
-    if len(found) == len(sent) and codec.dump_all(found) == codec.dump_all(sent):
+    if len(read_back) == len(sent) and codec.dump_all(read_back) == codec.dump_all(sent):
         return
-    for one, other in zip_longest(sent, found):
+    for one, other in zip_longest(sent, read_back):
         if one is None or other is None or codec.dump(one) != codec.dump(other):
             key = getattr(one or other, codec.key)
             raise NotProved(f"{codec.table}[{key!r}] came back otherwise than it was sent; nothing was moved")

@@ -59,18 +59,18 @@ class Migrating:
     def __init__(
         self,
         session: Session,
-        found: Catalog,
+        present: Catalog,
         ddl: Mapping[str, TableDdl],
         codecs: Mapping[str, Codec],
         changes: SchemaChanges | None,
         shown: str,
     ) -> None:
         """Take the connection, inside the opening's transaction, and what is there and what should be."""
-        self._session, self._found, self._ddl, self._codecs = session, found, ddl, codecs
+        self._session, self._found, self._ddl, self._codecs = session, present, ddl, codecs
         self._changes: SchemaChanges = changes or NoSchemaChanges()
         self._shown = shown
-        assert found.state is not None
-        self._state = found.state
+        assert present.state is not None
+        self._state = present.state
         self.pending = self._changes.pending(self._state.migrations, shown)
 
     def run(self, differing: set[str]) -> CommitRecord | None:
@@ -121,9 +121,9 @@ class Migrating:
             return None
         return CommitRecord(0, made, {}, VIA, (), (*self.pending, *automatic))
 
-    def refuse_left_tables(self, found: Catalog) -> None:
+    def refuse_left_tables(self, present: Catalog) -> None:
         """Raise SchemaMismatch for tables with rows that the engine made, and that the models don't have any more."""
-        names = [name for name in self._state.made if name not in self._ddl and name_of(name) in found.tables]
+        names = [name for name in self._state.made if name not in self._ddl and name_of(name) in present.tables]
         left = [name for name in names if self._session.ask(f"select 1 from {quoted(name_of(name))} limit 1")]
         if left:
             lines = [f'drop_table("{name}")' for name in left]

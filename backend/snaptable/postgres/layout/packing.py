@@ -143,7 +143,7 @@ def _array(column: StoredColumn) -> Pack:
 
 
 class Packer:
-    """Packs the rows of one table.
+    """What packs the rows of one table.
 
     Attributes:
         names: the columns that a packed row has, in SQL: all of the table's.

@@ -99,7 +99,7 @@ class Where:
             operator, negated = "==", not negated
         if operator == "in":
             return self._one_of(column, value, negated=negated)
-        return settled(column, self._test(column, operator, value), negated=negated)
+        return two_valued(column, self._test(column, operator, value), negated=negated)
 
     def _test(self, column: StoredColumn, operator: str, value: Any) -> Test:
         if column.family == "json" or operator.endswith("ignoring case"):
@@ -167,7 +167,7 @@ class Where:
             raise OnlyInPython
         test = self._equals_any(column, [value for value in chosen if value is not None])
         if None not in chosen or not column.nullable:
-            return settled(column, test, negated=negated)
+            return two_valued(column, test, negated=negated)
         if test is False:
             return _null_test(column, is_null=not negated)
         if test is True:
@@ -221,7 +221,7 @@ def _null_test(column: StoredColumn, *, is_null: bool) -> str:
     return f"{column.quoted} is {'' if is_null else 'not '}null"
 
 
-def settled(column: StoredColumn, test: Test, *, negated: bool) -> str:
+def two_valued(column: StoredColumn, test: Test, *, negated: bool) -> str:
     """Return what a test says of every value, NULL among them: false; or true, negated."""
     if test is True:
         return _null_test(column, is_null=negated)

@@ -11,7 +11,7 @@ from snaptable.columns import INSERTED
 from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.layout.names import PLACE, quoted
-from snaptable.postgres.queries.conditions import Test, Where, settled
+from snaptable.postgres.queries.conditions import Test, Where, two_valued
 from snaptable.predicates import Order
 
 UNSORTABLE = ("json", "array")
@@ -70,7 +70,7 @@ def after(where: Where, columns: StoredColumns, order: Sequence[Order], position
         if value is None:
             continue  # None is last: behind it lies nothing of this column
         same = [_same(where, other, value) for other, value in zip(sorted_by[:depth], position[:depth], strict=True)]
-        further = settled(column, where.compare(column, "<" if item.descending else ">", value), negated=False)
+        further = two_valued(column, where.compare(column, "<" if item.descending else ">", value), negated=False)
         if column.nullable:
             further = f"({further} or {column.quoted} is null)"
         tests.append(f"({' and '.join([*same, further])})")
@@ -78,7 +78,7 @@ def after(where: Where, columns: StoredColumns, order: Sequence[Order], position
     first, value = sorted_by[0], position[0]
     if value is None or first.nullable or len(tests) < 2:
         return spelled
-    enter = settled(first, where.compare(first, "<=" if order[0].descending else ">=", value), negated=False)
+    enter = two_valued(first, where.compare(first, "<=" if order[0].descending else ">=", value), negated=False)
     return f"({enter} and {spelled})"
 
 
@@ -97,4 +97,4 @@ def _row_comparison(
 def _same(where: Where, column: StoredColumn, value: object) -> str:
     if value is None:
         return f"{column.quoted} is null"
-    return settled(column, where.compare(column, "==", value), negated=False)
+    return two_valued(column, where.compare(column, "==", value), negated=False)

@@ -75,7 +75,7 @@ class _MomentLoader(Loader):
 
 
 class _QuickMoments:
-    """Makes psycopg's own loader of the same: three times as quick, but it raises DataError for a year Python has not.
+    """psycopg's own loader of the same: three times as quick, but it raises DataError for a year Python has not.
 
     It is told of no connection, whose zone it would take. (It can't be subclassed.)
     """
