@@ -7,13 +7,12 @@ order, give the same rows. Readers stop before numbers that are taken and not co
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.errors import OutcomeUnknown
 from snaptable.postgres.layout.names import BARRIER, COMMITS, STATE
-from snaptable.postgres.server.connections import Session
+from snaptable.postgres.server.connections import Fetch, Session
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.transaction import CommitMark, RowChange, RowId, Transaction, row_json
 
@@ -90,7 +89,7 @@ class CommitTable:
             0, changes, {}, transaction.attribution, transaction.undoes, transaction.migrations, transaction.erased
         )
 
-    def last(self, fetch: Callable[..., Any]) -> int:
+    def last(self, fetch: Fetch) -> int:
         """Return the number of the last commit; where none is kept, that after which they are."""
         ((last,),) = fetch(LAST)
         return int(last)

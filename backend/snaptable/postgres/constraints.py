@@ -1,8 +1,8 @@
 """What a delete takes with it, and which rows a constraint that the server named is about."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -10,6 +10,7 @@ from snaptable.changes import Key
 from snaptable.errors import ConstraintError, SnaptableError
 from snaptable.evaluation import violations
 from snaptable.postgres.layout.ddl import Constraint
+from snaptable.postgres.server.connections import Fetch
 from snaptable.postgres.transaction import RowId, Transaction
 from snaptable.schema import ReferenceSchema
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from snaptable.postgres.rows import TableRows
 
 Tables = Mapping[str, "TableRows"]
-Fetch = Callable[..., Any]
-"""Returns the records of a statement."""
 
 
 # ── deletion ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,7 +26,7 @@ from snaptable.postgres import constraints
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.rows import TableRows
-from snaptable.postgres.server.connections import Connections, Params, Records, Threads, refuse_on_loop
+from snaptable.postgres.server.connections import Connections, Fetch, Params, Records, Threads, refuse_on_loop
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.server.failures import ConnectionLost, as_own
 from snaptable.postgres.server.retry import Circuit, retried
@@ -66,7 +66,7 @@ class PostgresCore:
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
         )
-        self.prune: Callable[[Callable[..., Records]], None] | None = None
+        self.prune: Callable[[Fetch], None] | None = None
         """Forgets the commits that are not to be kept."""
         self._until_pruned = PRUNED_EVERY
         self._closed: str | None = None
@@ -120,7 +120,7 @@ class PostgresCore:
         return self.watch.last() if self.current is None else self.commits.last(self.fetch)
 
     @contextmanager
-    def state_behind_barrier(self) -> Iterator[Callable[..., Records]]:
+    def state_behind_barrier(self) -> Iterator[Fetch]:
         """Return the context of a connection that sees exactly the commits up to the last one there is."""
         self._check_open()
         barrier = self._connections.connect()
@@ -138,7 +138,7 @@ class PostgresCore:
         finally:
             barrier.close()
 
-    def aside(self, work: Callable[[Callable[..., Records]], None]) -> None:
+    def aside(self, work: Callable[[Fetch], None]) -> None:
         """Call a function in a transaction that nothing else loses against: what it does concerns no rows of tables."""
         with self._connections.session() as session:
             session.tell("begin isolation level read committed")

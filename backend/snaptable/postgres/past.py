@@ -8,14 +8,13 @@ from typing import Any
 from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
 from snaptable.postgres.commits import decoded
 from snaptable.postgres.layout.names import COMMITS, STATE
+from snaptable.postgres.server.connections import Fetch
 from snaptable.retention import HistoryStatus, Retention
 
 BATCH = 200
 """Commits that are read at once."""
 COMMIT_BYTES = 64
 """What a commit takes beside its record, about."""
-Fetch = Callable[..., Any]
-"""Returns the records of a statement: in the caller's transaction, or by itself."""
 
 
 class RecordedCommits:

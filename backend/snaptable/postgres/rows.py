@@ -15,10 +15,9 @@ from snaptable.postgres.layout import comparands
 from snaptable.postgres.layout.columns import StoredColumn, StoredColumns, Unstorable
 from snaptable.postgres.layout.ddl import TableDdl
 from snaptable.postgres.layout.names import PLACE, quoted
+from snaptable.postgres.server.connections import Fetch
 from snaptable.postgres.transaction import ConstraintBroken, Transaction
 
-Fetch = Callable[..., Any]
-"""Returns the records of a statement."""
 _PLACE = quoted(PLACE)
 MOST_COUNTED = 100_000
 """Rows of a table that are counted for its status; of larger ones the server's estimate is shown."""

@@ -1,11 +1,10 @@
 """What is in a database: tables and the types of their columns, indexes, the engine's own state."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from snaptable.postgres.layout.names import STATE
+from snaptable.postgres.server.connections import Fetch
 
 _COLUMNS = """
 select c.relname::text, a.attname::text, t.typname::text, a.attnotnull
@@ -88,7 +87,7 @@ class Catalog:
         return {name: column.type for name, column in self.tables.get(table, {}).items()}
 
 
-def read_catalog(fetch: Callable[..., Any]) -> Catalog:
+def read_catalog(fetch: Fetch) -> Catalog:
     """Return what is in the database, in the schema that new tables would go to."""
     tables: dict[str, dict[str, FoundColumn]] = {}
     for table, column, kind, is_required in fetch(_COLUMNS):
@@ -100,7 +99,7 @@ def read_catalog(fetch: Callable[..., Any]) -> Catalog:
     return Catalog(tables, indexes, read_state(fetch) if STATE in tables else None, schema)
 
 
-def read_state(fetch: Callable[..., Any]) -> State | None:
+def read_state(fetch: Fetch) -> State | None:
     """Return the engine's own row; None if there is none."""
     records = fetch(_STATE)
     if not records:

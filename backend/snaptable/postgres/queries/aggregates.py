@@ -21,9 +21,8 @@ from snaptable.evaluation.aggregation import (
 from snaptable.postgres.layout.columns import Family, StoredColumn, StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.queries.question import Question
-from snaptable.postgres.server.connections import Records
+from snaptable.postgres.server.connections import Fetch
 
-Fetch = Callable[..., Records]
 Finish = Callable[..., object]
 """Returns an aggregate for what its expressions gave."""
 

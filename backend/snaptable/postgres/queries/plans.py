@@ -1,17 +1,16 @@
 """The server's plans, as `explain()` shows them."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 from snaptable.columns import INSERTED
 from snaptable.contract import Plan
 from snaptable.postgres.layout.names import name_of
 from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
+from snaptable.postgres.server.connections import Fetch
 
 
-def explain(fetch: Callable[..., Any], rows: TableRows, sql: str, question: Question) -> Plan:
+def explain(fetch: Fetch, rows: TableRows, sql: str, question: Question) -> Plan:
     """Return the plan of a statement: the first access to the table, and how many rows it is expected to give."""
     ((answer,),) = fetch(f"explain (format json) {sql}", question.statement.params)
     node = (answer if isinstance(answer, list) else json.loads(answer))[0]["Plan"]

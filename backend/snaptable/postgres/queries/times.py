@@ -1,14 +1,12 @@
 """Comparisons of naive with aware times are errors, as in memory, where rows hold the other kind."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from snaptable.contract import Select
 from snaptable.evaluation.time_kinds import Kind, TimeKinds, check_times, holds_times, kinds_of, other
 from snaptable.postgres.rows import TableRows
+from snaptable.postgres.server.connections import Fetch
 from snaptable.predicates import Term, terms_of
-
-Fetch = Callable[..., Any]
 
 
 def check(fetch: Fetch, rows: TableRows, wanted: Select) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from psycopg import Connection, Cursor, DataError, Error
 from psycopg.conninfo import conninfo_to_dict
@@ -25,6 +25,15 @@ T = TypeVar("T")
 Records = list[tuple[Any, ...]]
 Params = Mapping[str, object] | None
 """Of a statement, by name."""
+
+
+class Fetch(Protocol):
+    """What returns the records of a statement: in a caller's transaction, or by itself."""
+
+    def __call__(self, sql: str, params: Params = None, /) -> Records:
+        """Return the records."""
+
+
 APPLICATION = "snaptable"
 CONNECT_TIMEOUT = 5
 """Seconds, for each host of the URL."""
