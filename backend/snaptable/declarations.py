@@ -46,7 +46,7 @@ class TableOptions:
         self.transient = transient
 
 
-def declared_tables(cls: type, base: type, hints: Mapping[str, Any]) -> dict[str, Declaration]:
+def declared_tables(cls: type, base: type, hints: Mapping[str, object]) -> dict[str, Declaration]:
     """Return what a Database class declares in its own body, by table name.
 
     Args:

@@ -42,7 +42,7 @@ DROP_A_COLUMN = (
 )
 
 
-def build(database: str, declared: Declarations, namespace: Mapping[str, Any]) -> dict[str, TableSchema]:
+def build(database: str, declared: Declarations, namespace: Mapping[str, object]) -> dict[str, TableSchema]:
     """Return the schemas of a database's tables, in declared order, after checking all of them.
 
     Args:

@@ -8,7 +8,7 @@ and feed, exports, pages.
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Final, get_args, get_origin, get_type_hints
 
 from typing_extensions import TypeAliasType, is_typeddict
 
@@ -49,7 +49,7 @@ class Masked:
 MASKED: Final = Masked()
 
 
-def masked(fields: Mapping[str, Any], secrets: Collection[str]) -> dict[str, Any]:
+def masked(fields: Mapping[str, object], secrets: Collection[str]) -> dict[str, object]:
     """Return a row's values by field name with `••••` in the place of its secrets; None stays None. O(fields).
 
     Args:

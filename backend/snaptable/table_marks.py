@@ -20,7 +20,7 @@ class TableMarks:
     transient: tuple[str, ...] = ()
     references: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
 
-    def members(self) -> dict[str, Any]:
+    def members(self) -> dict[str, object]:
         """Return the header's members; none if there is nothing to say."""
         members: dict[str, Any] = {}
         if self.secret:

@@ -17,7 +17,7 @@ class NaiveStore:
         """Take the file, which need not be there yet."""
         self.path = path
 
-    def load(self) -> list[dict[str, Any]]:
+    def load(self) -> list[dict[str, object]]:
         """Return all messages."""
         if not self.path.exists():
             return []
@@ -25,7 +25,7 @@ class NaiveStore:
             messages: list[dict[str, Any]] = json.load(file)
             return messages
 
-    def save(self, messages: list[dict[str, Any]]) -> None:
+    def save(self, messages: list[dict[str, object]]) -> None:
         """Write all messages."""
         with self.path.open("w", encoding="utf-8") as file:
             json.dump(messages, file, indent=0)

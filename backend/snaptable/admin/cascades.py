@@ -33,7 +33,7 @@ class Deletion:
         return {name: count for name, count in left.items() if count}
 
 
-def deletion_of(db: Database, table: str, keys: Iterable[Any]) -> Deletion:
+def deletion_of(db: Database, table: str, keys: Iterable[object]) -> Deletion:
     """Return what the deletion of rows would do; one look-up by index for each reference and each step of a cascade."""
     first = set(keys)
     deletion = Deletion({table: first})

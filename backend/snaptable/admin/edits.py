@@ -52,13 +52,13 @@ class Control:
         return [(json.dumps(each, ensure_ascii=False), str(each)) for each in self.field.choices]
 
 
-def control_of(field: FieldView, value: Any) -> Control:
+def control_of(field: FieldView, value: object) -> Control:
     """Return what a stored value is edited with; `value` is its JSON."""
     mode = mode_of(field, value)
     return Control(field, mode, text_of(mode, value), value is None, json.dumps(value, ensure_ascii=False))
 
 
-def mode_of(field: FieldView, value: Any = "") -> Mode:
+def mode_of(field: FieldView, value: object = "") -> Mode:
     """Return how a value of a field is typed."""
     if field.kind in ("bool", "choice"):
         return "select"
@@ -71,7 +71,7 @@ def mode_of(field: FieldView, value: Any = "") -> Mode:
     return "area" if len(value) > LONG_TEXT or "\n" in value else "line"
 
 
-def text_of(mode: Mode, value: Any) -> str:
+def text_of(mode: Mode, value: object) -> str:
     """Return a value, given as JSON, as the text that stands in its control."""
     if value is None:
         return ""
@@ -81,7 +81,7 @@ def text_of(mode: Mode, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) if mode == "json" and len(text) > LONG_TEXT else text
 
 
-def value_of(table: ShownTable, field: FieldView, mode: str, text: str) -> Any:
+def value_of(table: ShownTable, field: FieldView, mode: str, text: str) -> object:
     """Return the value that a text stands for.
 
     Raises:
@@ -189,7 +189,7 @@ def typed_control(field: FieldView, sent: Mapping[str, str]) -> Control:
     return Control(field, mode, text, sent.get(f"null:{name}") == "on", sent.get(f"seen:{name}"))
 
 
-def edited(table: ShownTable, key: Any, controls: Iterable[Control]) -> RowEdit:
+def edited(table: ShownTable, key: object, controls: Iterable[Control]) -> RowEdit:
     """Return the edit of a row: the fields whose control no longer has what was seen.
 
     Raises:
@@ -235,7 +235,7 @@ def save(db: Database, table: ShownTable, edits: Sequence[RowEdit], note: str | 
     return number.sequence
 
 
-def insert(db: Database, table: ShownTable, values: Mapping[str, Any], note: str | None) -> tuple[Any, int | None]:
+def insert(db: Database, table: ShownTable, values: Mapping[str, object], note: str | None) -> tuple[Any, int | None]:
     """Add a row, and return it with the number of its commit.
 
     Raises:
@@ -249,7 +249,7 @@ def insert(db: Database, table: ShownTable, values: Mapping[str, Any], note: str
     return row, number.sequence
 
 
-def delete(db: Database, table: ShownTable, keys: Iterable[Any], note: str | None) -> int | None:
+def delete(db: Database, table: ShownTable, keys: Iterable[object], note: str | None) -> int | None:
     """Delete rows, with what goes with them, in one commit, and return its number; rows that are gone are left out.
 
     Raises:

@@ -122,7 +122,7 @@ def _is_text(kind: type) -> bool:
     return not issubclass(kind, (dict, list, tuple, set, frozenset, BaseModel, int, float)) and kind is not object
 
 
-def json_of(row: BaseModel) -> dict[str, Any]:
+def json_of(row: BaseModel) -> dict[str, object]:
     """Return a row as the JSON object that the file has, secrets and all; O(its size)."""
     shown: dict[str, Any] = row.__pydantic_serializer__.to_python(row, mode="json")
     return shown
@@ -198,7 +198,7 @@ class Cells:
         self._addresses = {target: escape(row_url(target, "")) for target in targets if target is not None}
         """By table, what stands before a row's key in its address."""
 
-    def show(self, field: FieldView, value: Any, labels: Mapping[object, str] | None = None) -> Markup:
+    def show(self, field: FieldView, value: object, labels: Mapping[object, str] | None = None) -> Markup:
         """Return a value as it stands in a cell or in a row.
 
         Args:
@@ -208,7 +208,7 @@ class Cells:
         """
         return Markup(self.html(field, value, labels or {}))  # noqa: S704  # every value in it was escaped
 
-    def html(self, field: FieldView, value: Any, labels: Mapping[object, str]) -> str:
+    def html(self, field: FieldView, value: object, labels: Mapping[object, str]) -> str:
         """Return the same as a plain text."""
         if field.kind == "secret":
             return f'<span class="faint">{MASK if value is not None else "null"}</span>'

@@ -69,7 +69,7 @@ class Command(click.Command):
         )
         self.looks_after = looks_after
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Carry it out; what the library raises becomes an exit status."""
         from snaptable.silenced_log import silenced_log
 

@@ -98,7 +98,7 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def value_at(row: Row, path: Sequence[str]) -> Any:
+def value_at(row: Row, path: Sequence[str]) -> object:
     """Return the value of a field, or what is inside of it; None if it isn't there."""
     value: Any = row
     for part in path:

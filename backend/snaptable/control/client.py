@@ -27,12 +27,12 @@ class Refused(SnaptableError):
         pid: the server.
     """
 
-    def __init__(self, message: str, *, name: str, conflicts: list[dict[str, Any]], pid: int) -> None:
+    def __init__(self, message: str, *, name: str, conflicts: list[dict[str, object]], pid: int) -> None:
         super().__init__(message)
         self.name, self.conflicts, self.pid = name, conflicts, pid
 
 
-def ask(directory: Path, operation: str, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def ask(directory: Path, operation: str, given: dict[str, object]) -> tuple[dict[str, Any], int]:
     """Have the process that has a store open carry an operation out; return what it did, and its pid.
 
     Raises:

@@ -22,7 +22,7 @@ class InvalidRequest(ValueError):
     """A request that is none: an unknown operation, a member too many, or a value of another type."""
 
 
-def encode(message: dict[str, Any]) -> bytes:
+def encode(message: dict[str, object]) -> bytes:
     """Return a message as a line."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
 

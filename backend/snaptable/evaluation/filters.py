@@ -174,7 +174,7 @@ class _FilterSource:
         return f"(x{number} := p{number}(r))", f"x{number}"
 
 
-def compare_mixed(mine: Any, operator: str, value: Any) -> bool:
+def compare_mixed(mine: object, operator: str, value: object) -> bool:
     """Return whether a value is less, or greater, than another; False if they are of kinds that don't compare."""
     try:
         return bool(_COMPARISONS[operator](mine, value))

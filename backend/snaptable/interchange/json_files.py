@@ -37,7 +37,7 @@ def exact(text: str) -> float | Decimal:
 _decoder = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=refuse_constant, parse_float=exact)
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """Return the value of a JSON text, its numbers as they are written; O(size).
 
     Raises:

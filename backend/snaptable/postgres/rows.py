@@ -49,7 +49,7 @@ class TableRows:
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def own_key(self, key: object) -> Any:
+    def own_key(self, key: object) -> object:
         """Return the parameter of the key that equals what was given; None if no row's key can.
 
         Raises:

@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from demos.lesson.naive import NaiveStore
 from demos.lesson.steps import Lane, Step, snapshot_in, watched
@@ -33,7 +32,7 @@ def at_once(write: Callable[[int], object]) -> None:
 class CarefulStore(NaiveStore):
     """The stop-gap, written beside and renamed, so that no reader ever gets half a file. It does not help."""
 
-    def save(self, messages: list[dict[str, Any]]) -> None:
+    def save(self, messages: list[dict[str, object]]) -> None:
         """Write all messages to a file of this thread's own, and rename it."""
         path = self.path.with_name(f"{threading.get_ident()}.tmp")
         path.write_text(json.dumps(messages, indent=0), encoding="utf-8")

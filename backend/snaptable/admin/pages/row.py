@@ -103,7 +103,7 @@ def panel_of(
     troubles: Sequence[Trouble] = (),
     *,
     has_history: bool = True,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what the drawer of a row shows; a row that is gone has a history alone.
 
     Args:
@@ -173,7 +173,7 @@ def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[Any], b
     return found, len(commits) > COMMITS
 
 
-def shown_troubles(visit: Visit, troubles: Iterable[Trouble]) -> dict[str, Any]:
+def shown_troubles(visit: Visit, troubles: Iterable[Trouble]) -> dict[str, object]:
     """Return troubles as a script takes them."""
     return {
         "troubles": [

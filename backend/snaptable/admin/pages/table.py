@@ -243,7 +243,7 @@ class TablePages:
             parts.append("</tr>\n")
         return Markup("".join(parts))  # noqa: S704  # every value in it was escaped
 
-    def labels_of(self, table: ShownTable, rows: list[Any]) -> dict[str, Mapping[object, str]]:
+    def labels_of(self, table: ShownTable, rows: list[object]) -> dict[str, Mapping[object, str]]:
         """Return, for each field that refers to rows, what these are called."""
         labels: dict[str, Mapping[object, str]] = {}
         for field in table.fields:

@@ -85,7 +85,7 @@ class StoredColumn:
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def dump(self, value: Any) -> object:
+    def dump(self, value: object) -> object:
         """Return the parameter for a value.
 
         Raises:
@@ -125,7 +125,7 @@ class StoredColumn:
             return int
         return None
 
-    def loaded(self, raw: Any) -> Any:
+    def loaded(self, raw: object) -> object:
         """Return the value for what psycopg gives."""
         return raw if raw is None or self.load is None else self.load(raw)
 
@@ -163,7 +163,7 @@ class StoredColumn:
             self.adapter.serializer.to_json
         )  # without the adapter's own function around it, which costs as much again
 
-    def from_json(self, text: bytes | str) -> Any:
+    def from_json(self, text: bytes | str) -> object:
         """Return the value that a JSON text holds."""
         value = self._read_json(text, by_alias=False, by_name=True)
         return normal_datetime(value) if isinstance(value, datetime) else value

@@ -178,7 +178,7 @@ def items(column: StoredColumn, value: Any) -> list[object] | None:
     return None if None in own else own
 
 
-def equal_item(column: StoredColumn, value: Any) -> Any:
+def equal_item(column: StoredColumn, value: object) -> object:
     """Return the array's own item that equals a value; None if none can."""
     item = column.item
     assert item is not None
