@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from app.api.admin_pages import BackendBackups, BackendUsers
 from app.api.admin_sessions import SharedAdminSessions
+from app.api.admin_uploads import SharedUploads
 from app.errors import FieldRefused, NotFirst, ServiceError, TooManyAttempts, WrongPassword
 from app.resources import Resources
 from app.security.passwords import MAX_PASSWORD_BYTES
@@ -118,6 +119,7 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
         return None
+    shared = resources.db.shared
     site = mount_admin(
         app,
         resources.db,
@@ -126,9 +128,11 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
         announce=False,
         users=BackendUsers(resources.db),
         backups=BackendBackups(resources),
+        uploads=None if shared is None else SharedUploads(shared),
+        proposals=resources.settings.workers == 1,
     )
     if resources.settings.workers > 1:
         site.access.link = SharedLink(once=True, seconds=FIRST_ADMIN_SECONDS)
-    if resources.db.shared is not None:
-        site.access.sessions = SharedAdminSessions(resources.db.shared)
+    if shared is not None:
+        site.access.sessions = SharedAdminSessions(shared)
     return site

@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from typing import BinaryIO
 from urllib.parse import quote
@@ -34,13 +34,16 @@ class PdfResponse(Response):
 
     media_type = "application/pdf"
 
-    def __init__(self, blobs: Blobs, document: Document, wanted: str | None) -> None:
+    def __init__(
+        self, blobs: Blobs, document: Document, wanted: str | None, still: Callable[[], Awaitable[object]]
+    ) -> None:
         """Take what is asked for; the blob is opened, and the head made, when the response is sent.
 
         Args:
             blobs: where it is.
             document: whose bytes.
             wanted: the request's header Range, None without one.
+            still: raises NotFound if the document is gone: another process may delete it, and its bytes, meanwhile.
 
         Raises:
             Problem: 416, the range begins after the end.
@@ -49,6 +52,7 @@ class PdfResponse(Response):
         self._blobs = blobs
         self._document = document
         self._part = _part(wanted, document.size)
+        self._still = still
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes, verified; a Range we don't serve is ignored, as HTTP allows, and all of them are sent.
@@ -56,12 +60,20 @@ class PdfResponse(Response):
         Raises:
             ContentDamaged: the bytes are not those that were uploaded; nothing was sent.
             ContentMissing: the blob was removed from outside.
+            NotFound: the document was deleted just now.
             TooBusy: no more files can be opened; nothing was sent.
         """
         document = self._document
-        with self._blobs.pinned(document.sha256), await asyncio.to_thread(_open, self._blobs, document) as file:
+        with self._blobs.pinned(document.sha256), await self._opened() as file:
             response = self._response(file, scope)
             await response(scope, receive, send)
+
+    async def _opened(self) -> BinaryIO:
+        try:
+            return await asyncio.to_thread(_open, self._blobs, self._document)
+        except ContentMissing:
+            await self._still()
+            raise
 
     def _response(self, file: BinaryIO, scope: Scope) -> Response:
         """Return the response that sends a file, or the part of it that was asked for."""

@@ -1,5 +1,7 @@
 """Documents: upload, list, show, download, delete."""
 
+from functools import partial
+
 from fastapi import Request
 from pydantic import JsonValue
 from starlette.datastructures import FormData, UploadFile
@@ -119,7 +121,8 @@ async def get_document_content(request: CallerRequest, document_id: str) -> Resp
     document = await request.caller.read(documents.get, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
-    return PdfResponse(request.caller.resources.uploads.blobs, document, request.headers.get("range"))
+    still = partial(request.caller.read, documents.get, document_id)
+    return PdfResponse(request.caller.resources.uploads.blobs, document, request.headers.get("range"), still)
 
 
 @router.delete(

@@ -32,9 +32,11 @@ _TABLES = (
     " ends timestamptz not null)",
     "create table if not exists backend_admin_sessions (digest text primary key, name text not null,"
     " began timestamptz not null, used timestamptz not null)",
+    "create table if not exists backend_uploads (token text primary key, owner text not null, name text not null,"
+    " form text, data bytea not null, at timestamptz not null)",
     "create table if not exists backend_secrets (name text primary key, secret text not null)",
 )
-_IS_THERE = "select to_regclass('backend_secrets') is not null"
+_IS_THERE = "select to_regclass('backend_uploads') is not null"
 
 
 class SharedTables:

@@ -7,6 +7,11 @@ from typing import Literal
 from snaptable import Database, SnaptableError
 
 
+def is_on_server(db: Database) -> bool:
+    """Return whether the rows are on a PostgreSQL server."""
+    return db.url.startswith(("postgresql:", "postgres:"))
+
+
 @dataclass(frozen=True)
 class StoreState:
     """How the store is doing.
@@ -25,6 +30,7 @@ class StoreState:
     reason: str | None = None
     saved_at: datetime | None = None
     has_file: bool = False
+    is_on_server: bool = False
     rows: dict[str, int] | None = None
 
     @classmethod
@@ -43,13 +49,14 @@ class StoreState:
         elif has_file and status.snapshot_sequence != status.sequence:
             level = "behind"
         reason = status.reason or status.snapshot_error
-        return cls(level, status.sequence, reason, status.snapshot_saved_at, has_file, status.rows)
+        on_server = is_on_server(db)
+        return cls(level, status.sequence, reason, status.snapshot_saved_at, has_file, on_server, status.rows)
 
     @property
     def word(self) -> str:
         """What it is called."""
         words = {"behind": "Saving", "failing": "Not in the file", "refusing": "Read only", "closed": "Closed"}
-        return words.get(self.level, "Saved" if self.has_file else "In memory")
+        return words.get(self.level, "Saved" if self.has_file or self.is_on_server else "In memory")
 
     def count(self, table: str) -> int:
         """Return how many rows a table has; 0 while the store is closed."""

@@ -1,5 +1,6 @@
 """A small database, and its admin page as a browser without script sees it."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.testclient import TestClient
+from tests.snaptable.postgres import stores
 
 from snaptable import (
     Database,
@@ -145,9 +147,20 @@ def admin_of(db: Library, **options: Any) -> Iterator[tuple[TestClient, Site[Any
 
 
 @contextmanager
-def library(**options: Any) -> Iterator[tuple[Library, Browser]]:
+def empty_place(engine: str | None) -> Iterator[str]:
+    """Give the URL of an empty database: of the engine, else of that of SNAPTABLE_ADMIN_ENGINE, else in memory."""
+    if (engine or os.environ.get("SNAPTABLE_ADMIN_ENGINE", "memory")) == "memory":
+        yield "memory:"
+        return
+    url = stores.new_schema()
+    yield url
+    stores.drop_schemas([url])
+
+
+@contextmanager
+def library(*, engine: str | None = None, **options: Any) -> Iterator[tuple[Library, Browser]]:
     """Give the database, filled, and a browser whose admin came by the link."""
-    with Library("memory:") as db:
+    with empty_place(engine) as url, Library(url) as db:
         fill(db)
         with admin_of(db, **options) as (client, site):
             assert site.link is not None

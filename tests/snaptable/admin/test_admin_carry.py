@@ -16,7 +16,7 @@ from tests.snaptable.admin.test_admin_past import Auth
 
 from snaptable.admin.multipart import parse
 from snaptable.admin.pages.users import ListedUser
-from snaptable.admin.uploads import MOST, SECONDS, Uploads
+from snaptable.admin.uploads import MOST, SECONDS, SentUpload, Uploads
 from snaptable.interchange import read_bytes
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -109,8 +109,9 @@ def test_files_are_of_who_sent_them_and_go() -> None:
     """Ensure that nobody else sees a file, and that there are few of them, for half an hour."""
     now = [0.0]
     uploads = Uploads(lambda: now[0])
-    parsed = read_bytes(b"id\n1\n", "x.csv")
-    tokens = [uploads.keep(parsed, 10, "ada") for _ in range(MOST + 2)]
+    sent = SentUpload("x.csv", b"id\n1\n", None)
+    parsed = read_bytes(sent.data, sent.name)
+    tokens = [uploads.keep(parsed, sent, "ada") for _ in range(MOST + 2)]
     assert [uploads.of(token, "ada") is not None for token in tokens] == [False, False] + [True] * MOST
     assert uploads.of(tokens[-1], "ben") is None
     now[0] = SECONDS
@@ -222,13 +223,13 @@ def test_back_up_now_and_download(tmp_path: Path) -> None:
             assert "db_snapshot.json" in zipfile.ZipFile(io.BytesIO(data)).namelist()
 
 
-def test_a_backup_for_the_download_alone(there: tuple[Library, Browser]) -> None:
+def test_a_backup_for_the_download_alone() -> None:
     """Ensure that without a folder a backup is made, given, and kept nowhere."""
-    browser = there[1]
-    fields = {"admin_token": browser.token()}
-    data = browser.client.post("/admin/backups/for-download", data=fields, headers=SAME).content
-    assert "manifest.json" in zipfile.ZipFile(io.BytesIO(data)).namelist()
-    assert "download" in browser.post("/admin/backups/make")
+    with library(engine="memory") as (_, browser):  # a server's own tools back up what it has
+        fields = {"admin_token": browser.token()}
+        data = browser.client.post("/admin/backups/for-download", data=fields, headers=SAME).content
+        assert "manifest.json" in zipfile.ZipFile(io.BytesIO(data)).namelist()
+        assert "download" in browser.post("/admin/backups/make")
 
 
 # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,9 +19,11 @@ from snaptable import BackupError
 from snaptable.admin import words
 from snaptable.admin.pages.the_file import file_response
 from snaptable.admin.site import NavItem, Site, Visit
+from snaptable.admin.state import is_on_server
 from snaptable.backup.naming import backups_in, parsed
 from snaptable.storage.disk.files import Files
 
+ON_SERVER = "A database on PostgreSQL is backed up by pg_dump, or by the server's own archive: no backup is made here."
 MOST_SHOWN = 200
 
 
@@ -126,6 +128,7 @@ def _page(visit: Visit, status: int = 200, error: str | None = None, done: str |
         error=error or (scheduled.error if scheduled is not None else None),
         done=done or visit.query.get("made"),
         can_download=_may_download(visit),
+        on_server=ON_SERVER,
     )
 
 
@@ -136,6 +139,8 @@ def _may_download(visit: Visit) -> bool:
 def make(visit: Visit) -> Response:
     """Make a backup now; without a folder, lead on to the download."""
     folder, scheduled = _folder(visit), _scheduled(visit)
+    if is_on_server(visit.db):
+        return _page(visit, 409, ON_SERVER)
     if folder is None:
         return visit.redirect("/backups")
     if scheduled is not None:
@@ -169,6 +174,8 @@ async def make_for_download(visit: Visit) -> Response:
         raise HTTPException(403, "Some tables are not shown here, so that backups can't be downloaded.")
     if not await visit.confirmed():
         return await run_in_threadpool(_page, visit, 403, "This is not your password.")
+    if is_on_server(visit.db):
+        return await run_in_threadpool(_page, visit, 409, ON_SERVER)
     folder = tempfile.TemporaryDirectory(prefix="snaptable-backup-")
     try:
         backup = await run_in_threadpool(visit.db.backup, folder.name)

@@ -12,7 +12,7 @@ from snaptable.admin.filters import SEARCH, TableFilters
 from snaptable.admin.moments import sequence_at
 from snaptable.admin.rows import ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
-from snaptable.admin.uploads import Upload, Uploads
+from snaptable.admin.uploads import SentUpload, Upload, Uploads, UploadStore
 from snaptable.errors import ImportRefused, UnreadableFile
 from snaptable.interchange import FORMATS, ImportPlan, export_bytes, plan_import, read_bytes
 
@@ -34,7 +34,7 @@ def add_to(site: Site[Any]) -> None:
     site.add_nav(NavItem("import", "Import", "/import", "up", 110))
     site.add_nav(NavItem("export", "Export", "/export", "down", 120))
     site.table_links.append(("Export", "down", "/export"))
-    pages = ImportPages()
+    pages = ImportPages(site.options.get("uploads") or Uploads())
     site.get("/import", pages.show)
     site.post("/import", pages.take, max_body=MAX_FILE + (1 << 20))
     site.get("/import/{token}", pages.plan)
@@ -49,8 +49,8 @@ def add_to(site: Site[Any]) -> None:
 class ImportPages:
     """The pages of imports, and the files that wait."""
 
-    def __init__(self) -> None:
-        self._uploads = Uploads()
+    def __init__(self, uploads: UploadStore) -> None:
+        self._uploads = uploads
 
     def show(self, visit: Visit) -> Response:
         """Show where a file, or a text, is given."""
@@ -80,7 +80,7 @@ class ImportPages:
             parsed = read_bytes(data, name[-100:], asked)
         except (UnreadableFile, ValueError) as error:
             return self._form(visit, str(error), 422)
-        token = self._uploads.keep(parsed, len(data), visit.admin.name)
+        token = self._uploads.keep(parsed, SentUpload(name[-100:], data, asked), visit.admin.name)
         return visit.redirect(f"/import/{token}", table=visit.form.get("table") or None)
 
     def plan(self, visit: Visit) -> Response:

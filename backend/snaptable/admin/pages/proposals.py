@@ -147,8 +147,16 @@ class ProposalPages:
         )
 
 
+def _refuse(_visit: Visit) -> Response:
+    """Keep no proposal: the next request may come to another process."""
+    raise Problem(409, "Several processes serve this page, and a proposal is kept in the memory of one: save instead.")
+
+
 def add_to(site: Site[Any]) -> None:
-    """Add the pages."""
+    """Add the pages; none with the option `proposals=False`, for an application of several processes."""
+    if site.options.get("proposals") is False:
+        site.post("/tables/{table}/propose", _refuse)
+        return
     pages = ProposalPages()
     site.add_nav(NavItem("proposals", "Proposals", "/proposals", "fork", 105))
     site.get("/proposals", pages.show)
