@@ -1,11 +1,11 @@
 """Proposals: edits that wait in a fork of the database until another admin merges them, or discards them.
 
 A fork is a copy in memory that shares its rows with the database. It keeps what was seen when the edits were made, so
-a merge is by field, as an undo is, and names what was changed since. A restart of the process forgets proposals.
+a merge is by field, as an undo is, and names what was changed since. What was sent is kept beside the data, and with
+the history that is enough: after a restart the fork is made again, of the same commit.
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from snaptable import Database, UndoConflict
+from snaptable import Database, SnaptableError, UndoConflict
+from snaptable.admin import proposal_file
 from snaptable.admin.edits import Refused, save
 from snaptable.admin.pages.editing import sent_edits
 from snaptable.admin.pages.row import shown_troubles
+from snaptable.admin.proposal_file import KeptProposal
 from snaptable.admin.rows import ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
 from snaptable.history import Change
@@ -26,6 +28,7 @@ MOST = 20
 """Proposals at a time: each is a copy of the tables' dictionaries."""
 MOST_CHANGES = 200
 """Changes of a proposal that its page shows."""
+GONE = "It was made of rows that the history does not keep any more, or that have another shape now."
 
 
 @dataclass
@@ -33,66 +36,114 @@ class Proposal:
     """Edits that wait.
 
     Attributes:
-        number: its name.
-        author: who made them.
-        note: why.
-        at: when.
-        fork: the database with them.
+        kept: who sent what, when, and of which commit's rows.
+        fork: the database with them; None if it can't be made any more.
     """
 
-    number: int
-    author: str
-    note: str
-    at: datetime
-    fork: Database
+    kept: KeptProposal
+    fork: Database | None
 
     def changes(self, tables: list[str]) -> list[Change]:
         """Return what it changes, in tables that are shown."""
-        base = self.fork.fork_base or 0
-        return [each for each in self.fork.history.diff(base) if each.table in tables][:MOST_CHANGES]
+        if self.fork is None:
+            return []
+        return [each for each in self.fork.history.diff(self.kept["base"]) if each.table in tables][:MOST_CHANGES]
 
 
 @dataclass
 class Proposals:
-    """The proposals of a site, the newest first."""
+    """The proposals of a site, the newest first; they outlive the process where the database has a directory."""
 
-    _kept: dict[int, Proposal] = field(default_factory=dict)
+    _waiting: dict[int, Proposal] = field(default_factory=dict)
     _last: int = 0
-    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    _is_read: bool = False
+    _mutex: threading.RLock = field(default_factory=threading.RLock)
 
-    def __iter__(self) -> Iterator[Proposal]:
-        """Iterate over them."""
-        return iter([self._kept[number] for number in sorted(self._kept, reverse=True)])
+    def all(self, db: Database) -> list[Proposal]:
+        """Return them; the first time after a start, their forks are made again."""
+        with self._mutex:
+            self._read(db)
+            return [self._waiting[number] for number in sorted(self._waiting, reverse=True)]
 
-    def add(self, author: str, note: str, fork: Database) -> Proposal:
-        """Keep one.
+    def add(self, db: Database, proposal: Proposal) -> int:
+        """Keep one, and return its number.
 
         Raises:
-            Problem: 409, there are too many.
+            Problem: 409, there are too many; 503, it could not be kept.
         """
         with self._mutex:
-            if len(self._kept) >= MOST:
+            self._read(db)
+            if len(self._waiting) >= MOST:
                 raise Problem(409, f"{MOST} proposals wait already: merge or discard one first.")
             self._last += 1
-            self._kept[self._last] = Proposal(self._last, author, note, datetime.now(UTC), fork)
-            return self._kept[self._last]
+            proposal.kept["number"] = self._last
+            self._waiting[self._last] = proposal
+            try:
+                self._write(db)
+            except OSError as error:
+                del self._waiting[self._last]
+                raise Problem(503, f"The proposal could not be kept ({error.strerror}): nothing was done.") from None
+            return self._last
 
-    def named(self, text: str) -> Proposal:
+    def named(self, db: Database, text: str) -> Proposal:
         """Return the one of a number.
 
         Raises:
             HTTPException: 404.
         """
-        found = self._kept.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        with self._mutex:
+            self._read(db)
+            found = self._waiting.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
         if found is None:
             raise HTTPException(404, "This proposal was merged or discarded already.")
         return found
 
-    def end(self, proposal: Proposal) -> None:
+    def end(self, db: Database, proposal: Proposal) -> None:
         """Forget one."""
         with self._mutex:
-            self._kept.pop(proposal.number, None)
-        proposal.fork.close()
+            self._waiting.pop(proposal.kept["number"], None)
+            self._write(db)
+        if proposal.fork is not None:
+            proposal.fork.close()
+
+    def _read(self, db: Database) -> None:
+        if self._is_read:
+            return
+        if db.directory is not None:
+            kept = proposal_file.read(db.directory)
+            self._last = kept["last"]
+            self._waiting = {each["number"]: Proposal(each, _fork_again(db, each)) for each in kept["proposals"]}
+        self._is_read = True
+
+    def _write(self, db: Database) -> None:
+        if db.directory is not None:
+            proposal_file.write(db.directory, self._last, [each.kept for each in self._waiting.values()])
+
+
+def _fork_again(db: Database, kept: KeptProposal) -> Database | None:
+    """Return the fork of a proposal, made of what was sent; None if that is not possible any more."""
+    try:
+        fork = db.history.fork(kept["base"])
+    except (SnaptableError, ValueError):
+        return None
+    try:
+        if kept["table"] in fork.tables and _propose(fork, kept["table"], kept["sent"]) is not None:
+            return fork
+    except (Refused, Problem, SnaptableError):
+        pass
+    fork.close()
+    return None
+
+
+def _propose(fork: Database, table: str, sent: object) -> str | None:
+    """Make edits in a fork, and return their note; None if they change nothing.
+
+    Raises:
+        Refused, Problem: as `sent_edits` and `save`.
+    """
+    shown = ShownTable(fork.tables[table])
+    edits, note = sent_edits(shown, sent)
+    return None if save(fork, shown, edits, note) is None else note
 
 
 class ProposalPages:
@@ -104,20 +155,24 @@ class ProposalPages:
 
     def propose(self, visit: Visit) -> Response:
         """Keep staged edits of several rows as a proposal, instead of saving them."""
-        table = visit.site.table(visit.request.path_params["table"])
+        table = visit.site.table(visit.request.path_params["table"]).name
         fork = visit.db.history.fork()
         try:
-            edits, note = sent_edits(table, visit.sent_json)
-            if save(fork, ShownTable(fork.tables[table.name]), edits, note) is None:
+            note = _propose(fork, table, visit.sent_json)
+            if note is None:
                 raise Problem(422, "Nothing was changed, so nothing is proposed.")
-            proposal = self.proposals.add(visit.admin.name, note, fork)
+            kept: KeptProposal = {
+                "number": 0, "author": visit.admin.name, "note": note, "at": datetime.now(UTC),
+                "base": fork.fork_base or 0, "table": table, "sent": visit.sent_json,
+            }  # fmt: skip
+            number = self.proposals.add(visit.db, Proposal(kept, fork))
         except Refused as refused:
             fork.close()
             return visit.json(shown_troubles(visit, refused.troubles), refused.status)
         except BaseException:
             fork.close()
             raise
-        return visit.json({"proposal": proposal.number, "url": visit.url("/proposals")})
+        return visit.json({"proposal": number, "url": visit.url("/proposals")})
 
     def show(self, visit: Visit) -> Response:
         """Show them."""
@@ -125,25 +180,28 @@ class ProposalPages:
 
     def merge(self, visit: Visit) -> Response:
         """Bring one into the database, as a commit that names its author."""
-        proposal = self.proposals.named(visit.form.get("number", ""))
-        note = f"proposed by {proposal.author}" + (f": {proposal.note}" if proposal.note else "")
+        proposal = self.proposals.named(visit.db, visit.form.get("number", ""))
+        if proposal.fork is None:
+            raise Problem(409, GONE)
+        author, said = proposal.kept["author"], proposal.kept["note"]
+        note = f"proposed by {author}" + (f": {said}" if said else "")
         try:
             force = visit.form.get("force") == "on"
             revert = visit.db.history.merge(proposal.fork, note=note, force=force)
         except UndoConflict as error:
-            return self._page(visit, proposal.number, error.conflicts, 409)
-        self.proposals.end(proposal)
+            return self._page(visit, proposal.kept["number"], error.conflicts, 409)
+        self.proposals.end(visit.db, proposal)
         return visit.redirect("/proposals", done=revert.commit)
 
     def discard(self, visit: Visit) -> Response:
         """Forget one."""
-        self.proposals.end(self.proposals.named(visit.form.get("number", "")))
+        self.proposals.end(visit.db, self.proposals.named(visit.db, visit.form.get("number", "")))
         return visit.redirect("/proposals")
 
     def _page(self, visit: Visit, number: int = 0, conflicts: tuple[Any, ...] = (), status: int = 200) -> Response:
-        shown = [(each, each.changes(list(visit.site.shown))) for each in self.proposals]
+        shown = [(each, each.changes(list(visit.site.shown))) for each in self.proposals.all(visit.db)]
         return visit.render(
-            "proposals.html", status, active="proposals", proposals=shown, number=number, conflicts=conflicts
+            "proposals.html", status, active="proposals", proposals=shown, number=number, conflicts=conflicts, gone=GONE
         )
 
 

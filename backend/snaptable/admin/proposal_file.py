@@ -1,0 +1,72 @@
+"""What is proposed, kept beside the data: `admin_proposals.json`, readable by its owner alone, replaced in one step."""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from snaptable.storage.disk import names
+from snaptable.storage.disk.atomic_write import replace_durably
+from snaptable.storage.disk.files import Files
+
+NAME = "admin_proposals.json"
+MOST_BYTES = 32 << 20
+"""Of the file; twenty proposals can't be larger."""
+
+logger = logging.getLogger("snaptable.admin")
+
+
+class KeptProposal(TypedDict):
+    """A proposal as it is kept: what its author sent, and of which commit's rows."""
+
+    number: int
+    author: str
+    note: str
+    at: datetime
+    base: int
+    table: str
+    sent: Any
+
+
+class Kept(TypedDict):
+    """The file's content; `last` is the greatest number that was given."""
+
+    format: int
+    last: int
+    proposals: list[KeptProposal]
+
+
+_ADAPTER = TypeAdapter(Kept)
+
+
+def read(directory: Path) -> Kept:
+    """Return what is kept; nothing, if there is no such file. One that can't be read is set aside, and logged."""
+    path = directory / NAME
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is too large")
+        kept = _ADAPTER.validate_json(path.read_bytes())
+        if kept["format"] != 1:
+            raise ValueError("a newer version wrote it")
+    except FileNotFoundError:
+        return {"format": 1, "last": 0, "proposals": []}
+    except (OSError, ValueError) as error:
+        reason = "it is damaged" if isinstance(error, ValidationError) else str(error)
+        aside = path.with_name(f"{NAME}.set-aside")
+        logger.warning("The proposals in %s can't be read (%s); the file is now %s.", NAME, reason, aside.name)
+        path.replace(aside)
+        return {"format": 1, "last": 0, "proposals": []}
+    return kept
+
+
+def write(directory: Path, last: int, proposals: list[KeptProposal]) -> None:
+    """Keep proposals, durably, in the place of those before.
+
+    Raises:
+        OSError: they are not kept.
+    """
+    data = _ADAPTER.dump_json({"format": 1, "last": last, "proposals": proposals}, indent=1)
+    replace_durably(Files(directory), names.temporary(), NAME, [data, b"\n"])
