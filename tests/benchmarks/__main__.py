@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
         writing.journal,
         writing.insert,
         writing.peers,
+        writing.peers_as_they_come,
         reading.reads,
         reading.scan,
         asking.asking,
@@ -33,24 +34,35 @@ SCENARIOS: dict[str, Scenario] = {
         size.start_100k,
         size.start_1m,
         size.memory,
-        size.p99,
+        size.p99_100k,
+        size.p99_1m,
         size.size,
         writing.bulk,
         size.imports,
         growth.growth,
     )
 }
-FULL_ONLY = {"start-1m"}
+FULL_ONLY = {"start-1m", "p99-1m"}
+GOALS = (
+    "get", "mutation-1k", "mutation-10k", "mutation-100k", "journal", "insert", "peers", "reads", "start-100k",
+    "start-1m", "memory", "p99-100k", "p99-1m",
+)  # fmt: skip
+"""The groups of the one table of goals in README.md."""
+README = Path(__file__).parent / "README.md"
 
 
 def arguments() -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="within three minutes: fewer rounds, 100k rows at the most"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, 100k rows at the most")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help=f"scenarios, by their names or beginnings: {', '.join(SCENARIOS)}"
+    )
+    parser.add_argument(
+        "--goals", action="store_true", help="just what README.md has aims for, in one go, in less than 20 minutes"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="put the findings into the table of goals in README.md, in their rows"
     )
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="directory of the results")
     parser.add_argument("--stores", type=Path, help="keep filled stores there, and use them again: for many short runs")
@@ -67,7 +79,8 @@ def chosen(given: argparse.Namespace) -> list[str]:
         if not names + begun:
             sys.exit(f"no such scenario; there are {', '.join(SCENARIOS)}")
         return names + begun
-    return [name for name in SCENARIOS if not (given.quick and name in FULL_ONLY)]
+    names = list(GOALS if given.goals else SCENARIOS)
+    return [name for name in names if not (given.quick and name in FULL_ONLY)]
 
 
 def main() -> int:
@@ -96,6 +109,8 @@ def main() -> int:
     if bench.points and not plot.draw(bench.points, given.out / "growth.png", f"Costs over size; {report.machine()}"):
         bench.say("no plot: matplotlib is not installed")
     print(report.write(given.out, findings, bench.points))  # noqa: T201
+    if given.readme:
+        report.fill_in(README, findings)
     if failed:
         bench.say(f"failed, so missing above: {', '.join(failed)}")
     return 1 if failed else 0

@@ -14,7 +14,9 @@ from typing import Any
 from tests.benchmarks.bench import Finding, Point
 from tests.benchmarks.targets import Target
 
-HEAD = ("what", "against", "reach", "aim", "measured", "quartiles", "ours", "theirs", "")
+HEAD = ("what", "against", "reach", "aim", "today", "quartiles", "snaptable", "theirs", "")
+DATED = "Measured: "
+"""How the line below the table of goals begins that says on which machine, and when."""
 
 
 def shown(value: float, unit: str) -> str:
@@ -27,7 +29,8 @@ def shown(value: float, unit: str) -> str:
     return f"{value * 1e9:.3g} ns"
 
 
-def _ratio(value: float | None, target: Target) -> str:
+def ratio_shown(value: float | None, target: Target) -> str:
+    """Return a ratio as it is shown for a target."""
     if value is None:
         return ""
     if target.kind == "cost":
@@ -48,12 +51,12 @@ def verdict(finding: Finding) -> str:
 
 def _cells(finding: Finding) -> Sequence[str]:
     target, ratio = finding.target, finding.ratio
-    wanted = _ratio(target.reach, target), _ratio(target.aim, target)
+    wanted = ratio_shown(target.reach, target), ratio_shown(target.aim, target)
     if ratio is None:
         return target.what, target.against, *wanted, "", "", "", "", verdict(finding)
-    spread = f"{_ratio(ratio.low, target)} – {_ratio(ratio.high, target)}"
+    spread = f"{ratio_shown(ratio.low, target)} – {ratio_shown(ratio.high, target)}"
     values = shown(finding.ours, finding.unit), shown(finding.theirs, finding.unit)
-    return target.what, target.against, *wanted, _ratio(ratio.median, target), spread, *values, verdict(finding)
+    return target.what, target.against, *wanted, ratio_shown(ratio.median, target), spread, *values, verdict(finding)
 
 
 def machine() -> str:
@@ -83,6 +86,31 @@ def markdown(findings: Iterable[Finding]) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def fill_in(page: Path, findings: Iterable[Finding]) -> None:
+    """Put findings into the rows of a page's table that begin as theirs do; rows of others stay as they are.
+
+    Raises:
+        ValueError: the page has no row for one of them, or no line that says when it was measured.
+    """
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for finding in findings:
+        if finding.ratio is None:
+            continue
+        cells = _cells(finding)
+        places = [number for number, line in enumerate(lines) if line.startswith(f"| {cells[0]} | {cells[1]} |")]
+        if finding.target.reach is None and not places:
+            continue  # measured beside the others, for information
+        (place,) = places or [_missing(page, cells)]
+        lines[place] = f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    dated = [number for number, line in enumerate(lines) if line.startswith(DATED)]
+    lines[dated[0] if dated else _missing(page, [DATED])] = f"{DATED}{machine()}."
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _missing(page: Path, cells: Sequence[str]) -> int:
+    raise ValueError(f"{page} has no line that begins with {' | '.join(cells[:2])}")
 
 
 def write(out: Path, findings: Sequence[Finding], points: Sequence[Point]) -> str:

@@ -6,13 +6,13 @@ from typing import ParamSpec, Self, TypeVar
 
 import pytest
 from tests.benchmarks import report
-from tests.benchmarks.__main__ import SCENARIOS
+from tests.benchmarks.__main__ import GOALS, README, SCENARIOS
 from tests.benchmarks.bench import Bench, Finding, finding
 from tests.benchmarks.measure import Measured, Ratio
 from tests.benchmarks.peers.sqlite import SqliteWal
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios.size import growth_of_dictionaries, growth_of_ours
-from tests.benchmarks.targets import Kind, Target
+from tests.benchmarks.targets import TARGETS, Kind, Target
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     tiny.rest()
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("start-1m", "growth")])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("start-1m", "p99-1m", "growth")])
 def test_scenario_finds_something(bench: Bench, name: str) -> None:
     """Each scenario ends with ratios, and says of peers that are not there that they are not."""
     found = list(SCENARIOS[name](bench))
@@ -105,3 +105,36 @@ def test_results_are_written(bench: Bench, tmp_path: Path) -> None:
     assert "not installed" in text
     assert (tmp_path / "results.md").read_text(encoding="utf-8") == text
     assert (tmp_path / "results.json").exists()
+
+
+# ── the table of goals ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_findings_go_into_their_rows(tmp_path: Path) -> None:
+    """What was measured takes the place of what stood there, in the rows of its own; all others stay."""
+    page = tmp_path / "README.md"
+    before = README.read_text(encoding="utf-8")
+    page.write_text(before, encoding="utf-8")
+    journal = finding("journal", (Measured("ours", [1e-4]), Measured("theirs", [2e-4])))
+    unknown = Finding("x", Target("something", "else", "cost"), Ratio(1, 1, 1))
+    report.fill_in(page, [journal, unknown])
+    old, new = before.splitlines(), page.read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in new if line.startswith("| commit, one caller |")]
+    assert row == (
+        "| commit, one caller | append + fdatasync | 1.10 | 0.95 | 0.50 | 0.50 – 0.50 | 100 µs | 200 µs | aim |"
+    )
+    changed = [line for line, former in zip(new, old, strict=True) if line != former]
+    assert [line for line in changed if line != row] == [f"{report.DATED}{report.machine()}."]
+    report.fill_in(page, [journal])
+    assert page.read_text(encoding="utf-8").splitlines() == new
+
+
+def test_every_goal_has_a_row() -> None:
+    """The page has one row, with reach and aim as they are now, for all that a run of the goals has goals for."""
+    assert all(name in SCENARIOS for name in GOALS)
+    lines = README.read_text(encoding="utf-8").splitlines()
+    for target in TARGETS.values():
+        if target.reach is not None and target.what != "commit at 100k rows":
+            wanted = "".join(f" {report.ratio_shown(each, target)} |" for each in (target.reach, target.aim))
+            begin = f"| {target.what} | {target.against} |{wanted}".replace("|  |", "| |")
+            assert [line.startswith(begin) for line in lines].count(True) == 1, begin

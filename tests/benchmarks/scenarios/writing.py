@@ -3,14 +3,14 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier
 
 from tests.benchmarks.bench import Bench, Finding, finding
-from tests.benchmarks.measure import Counted, Run, Side, Work, each
+from tests.benchmarks.measure import Counted, Measured, Side, Work, each
 from tests.benchmarks.peers.ours import Ours
 from tests.benchmarks.peers.peer import Peer
 from tests.benchmarks.rows import Annotation, Library, Rows
@@ -112,13 +112,19 @@ def journal(bench: Bench) -> Iterator[Finding]:
     with bench.filled("snaptable", "1k") as ours, ThreadPoolExecutor(64) as pool:
         raw = RawLog(bench.directory(), _frame_bytes(ours, rows))
         alone = Side("one by one", each(raw.append, range))
-        for key, side in (
-            ("journal", Side("one", each(ours.insert, rows.more), ours.settle)),
-            ("threads 64", Side("threads", _threads(ours, rows, pool, 64), ours.settle)),
-            ("asyncio 64", Side("asyncio", _tasks(ours, rows, 64), ours.settle)),
+        yield finding("journal", bench.interleave([Side("one", each(ours.insert, rows.more), ours.settle), alone]))
+        for key, callers in (
+            ("threads 64", _threads(ours, rows, pool, 64)),
+            ("asyncio 64", _tasks(ours, rows, 64)),
         ):
-            yield finding(key, bench.interleave([side, alone]))
+            yield finding(key, bench.interleave([Side(key, callers, ours.settle), alone]))
+            processor = Measured("processor", callers.processor_seconds[1:])  # but for the round that warms up
+            yield finding(f"{key} CPU", (processor, Measured("aim", [CPU_AIMS[key]] * len(processor.rounds))))
         raw.close()
+
+
+CPU_AIMS = {"threads 64": 35e-6, "asyncio 64": 18e-6}
+"""Seconds of processor time a commit."""
 
 
 def _frame_bytes(ours: Ours, rows: Rows) -> int:
@@ -161,6 +167,11 @@ class Callers:
             if self._done[-1] > self._until:
                 return
 
+    @property
+    def count(self) -> int:
+        """How many rows are done."""
+        return len(self._done)
+
     def seconds_each(self) -> float:
         """Return what one row took, all callers together."""
         last = max(self._done)
@@ -169,11 +180,31 @@ class Callers:
         return self._seconds / max(1, sum(when <= self._until for when in self._done))
 
 
+class Run:
+    """Many callers at once, round by round.
+
+    Attributes:
+        processor_seconds: of each round, what a row took of all threads' processor time.
+    """
+
+    def __init__(self, rows: Rows, insert_all: Callable[[Callers], object]) -> None:
+        """Take the rows, and what has callers insert those that they are given."""
+        self._rows, self._insert_all = rows, insert_all
+        self.processor_seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> float:
+        """Return what a row took, for about so many seconds."""
+        given = Callers(self._rows, seconds)
+        began = time.process_time()
+        self._insert_all(given)
+        self.processor_seconds.append((time.process_time() - began) / given.count)
+        return given.seconds_each()
+
+
 def _threads(peer: Peer, rows: Rows, pool: ThreadPoolExecutor, callers: int) -> Run:
     """Insert from so many threads at once; they live on from round to round, and so do their connections."""
 
-    def run(seconds: float) -> float:
-        given = Callers(rows, seconds)
+    def insert_all(given: Callers) -> None:
         start = Barrier(callers, given.begin)
 
         def call(_: int) -> None:
@@ -182,9 +213,8 @@ def _threads(peer: Peer, rows: Rows, pool: ThreadPoolExecutor, callers: int) -> 
                 peer.insert(row)
 
         list(pool.map(call, range(callers)))
-        return given.seconds_each()
 
-    return run
+    return Run(rows, insert_all)
 
 
 def _tasks(ours: Ours, rows: Rows, callers: int) -> Run:
@@ -193,9 +223,7 @@ def _tasks(ours: Ours, rows: Rows, callers: int) -> Run:
     def insert(db: Library, row: Annotation) -> Annotation:
         return db.annotations.insert(row)
 
-    def run(seconds: float) -> float:
-        given = Callers(rows, seconds)
-
+    def insert_all(given: Callers) -> None:
         async def call() -> None:
             for row in given.each():
                 await ours.db.run(insert, row)
@@ -205,9 +233,8 @@ def _tasks(ours: Ours, rows: Rows, callers: int) -> Run:
             await asyncio.gather(*(call() for _ in range(callers)))
 
         asyncio.run(all_of_them())
-        return given.seconds_each()
 
-    return run
+    return Run(rows, insert_all)
 
 
 # ── durable inserts ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,11 +256,20 @@ def insert(bench: Bench) -> Iterator[Finding]:
 
 
 def peers(bench: Bench) -> Iterator[Finding]:
-    """Insert durably, and get typed, from one caller, against each of the other peers."""
+    """Insert durably, and get typed, from one caller, against those that are as durable."""
+    yield from _peers(bench, ("SQLModel, WAL FULL", "LMDB", "ZODB"))
+
+
+def peers_as_they_come(bench: Bench) -> Iterator[Finding]:
+    """Do the same against those that nobody has configured, and against one in a process of its own."""
+    yield from _peers(bench, ("sqlite, default", "SQLModel, default", "Redis, always"))
+
+
+def _peers(bench: Bench, names: tuple[str, ...]) -> Iterator[Finding]:
     size = "10k" if bench.quick else ROWS
     rows = bench.rows(size)
     with bench.filled("snaptable", size) as ours:
-        for name in ("sqlite, default", "SQLModel, WAL FULL", "SQLModel, default", "LMDB", "ZODB", "Redis, always"):
+        for name in names:
             if not bench.installed(name):
                 yield from (bench.missing(f"insert {name}"), bench.missing(f"get {name}"))
                 continue
