@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import date, datetime
 from functools import cached_property
 from itertools import repeat
+from operator import ne
 from typing import cast
 from uuid import UUID
 
@@ -40,6 +41,10 @@ _set_attribute = object.__setattr__
 
 FieldValues = dict[str, object]
 """Values by field name."""
+
+
+def _values_differ(first: BaseModel, second: BaseModel) -> bool:
+    return first.__dict__ != second.__dict__
 
 
 FIRST_ROWS = 4
@@ -72,6 +77,7 @@ class Codec:
             for name, member in vars(base).items()
             if isinstance(member, cached_property)
         }
+        self._differ = _values_differ if self._compares_by_values() else ne
         annotations = {name: column.annotation for name, column in schema.columns.items()}
         self.plain = not has_own_code(schema.model)
         """Whether the model has no code or configuration of its own that reads or writes its fields."""
@@ -102,6 +108,10 @@ class Codec:
             if screen is not None:
                 screens.append((name, screen))
         return screens
+
+    def _compares_by_values(self) -> bool:
+        """Return whether two stored rows are equal if, and only if, their dictionaries are: four times as quick."""
+        return self.model.__eq__ is BaseModel.__eq__ and self.model.__ne__ is object.__ne__ and not self._cached
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -280,7 +290,7 @@ class Codec:
 
         Equal is not enough: the same instant can be written with another offset, and that is a change.
         """
-        if before != after:
+        if self._differ(before, after):
             return False
         return after_json == self.dump(before) or self.former_values(before, after) == b"{}"
 
@@ -297,9 +307,10 @@ class Codec:
 
         Both are stored rows. O(fields), 2 µs for most.
         """
-        old, new = before.__dict__, after.__dict__
-        names = {name for name in self._names if old[name] is not new[name]}
-        names = {name for name in names if not self._is_stored_alike(name, before, after)}
+        old, new, names = before.__dict__, after.__dict__, set()
+        for name in self._names:
+            if old[name] is not new[name] and not self._is_stored_alike(name, before, after):
+                names.add(name)
         return self._to_json(before, include=names, round_trip=True, by_alias=False) if names else b"{}"
 
     def is_written_alike(self, name: str, first: object, second: object) -> bool:

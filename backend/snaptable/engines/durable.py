@@ -26,11 +26,11 @@ from snaptable.progress import Progress
 from snaptable.retention import FoundText
 from snaptable.schema import marks_of
 from snaptable.storage.capture import capture
-from snaptable.storage.commit_batch import CommitBatch
+from snaptable.storage.commit_batch import CommitBatch, CommitCallbacks
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.safety import denied
-from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
+from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal.commits import JournalCommits
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
 from snaptable.storage.journal.format import Frame
@@ -89,7 +89,7 @@ class DurableEngine(InMemory):
         engine._commits.store = engine.store.recovery.store or ""
         if engine.store.group_commit is not None:
             engine._commits.store = engine.store.group_commit.checkpointer.store
-            engine._commits.segments.marks = engine.store.group_commit.marks
+            engine._commits.segments.marks = engine.store.group_commit.journal.marks
             engine.memory.begin_at(engine.store.group_commit.sequence)
             engine.memory.log = engine.store.group_commit
         else:

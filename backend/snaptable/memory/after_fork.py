@@ -48,7 +48,7 @@ def refuse(engine: MemoryEngine, tables: Iterable[MemoryTable], reason: str) -> 
     for table in tables:
         rows: RowsByKey = table._rows
         rows._latch, rows.version, rows.__class__ = refusing, None, VersionedRows
-        table._latch = table._write = table._commits_alone = table._commit_alone = refusing
+        table._latch = table._write = table._joined = table._commits_alone = table._commit_alone = refusing
     # 2. A transaction that the fork happened in: its block is left without a commit.
     transaction, engine.open_transaction = engine.open_transaction, None
     if transaction is not None:

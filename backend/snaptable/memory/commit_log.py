@@ -1,8 +1,8 @@
 """What the engine needs of whatever makes commits durable, and the log of a database that keeps nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from snaptable.changes import CommitRecord, TimedCommit
@@ -12,6 +12,9 @@ from snaptable.memory.rows import TableRows
 from snaptable.recent_commits import RecentCommits
 from snaptable.retention import USUAL, HistoryStatus, Retention
 from snaptable.values.row_lines import Key
+
+if TYPE_CHECKING:
+    import asyncio
 
 UndoRecords = dict[TableRows, BeforeImages]
 """For each table that changed, the rows it had before."""
@@ -26,6 +29,9 @@ class CommitBatch(Protocol):
 
     undo: UndoRecords
     """What readers are shown, and a failure restores, until the batch is durable. Belongs to the engine."""
+
+    def result(self) -> None:
+        """Return if it became durable; raise its error if it failed."""
 
 
 B = TypeVar("B", bound=CommitBatch)
@@ -61,8 +67,11 @@ class CommitLog(Protocol[B]):
     def wait(self, batch: B) -> None:
         """Return when a batch is durable, writing it if no other thread does; raise its error if it failed."""
 
-    async def wait_async(self, batch: B) -> None:
-        """Return when a batch is durable, without blocking the event loop; raise its error if it failed."""
+    def wait_async(self, batch: B, loop: "asyncio.AbstractEventLoop | None") -> Awaitable[object] | None:
+        """Return what a task of a loop awaits until a batch is durable or failed, which its `result` tells.
+
+        None if it is durable already.
+        """
 
     def try_resume(self) -> None:
         """Try to accept writes again after a full disk; leaves `refusal` as it is if that fails."""
@@ -144,6 +153,9 @@ class VolatileBatch:
         self.last_sequence = commit.sequence
         self.undo: UndoRecords = {}
 
+    def result(self) -> None:
+        """Return."""
+
 
 class VolatileLog:
     """The log of a database that keeps nothing: every commit counts as durable at once."""
@@ -193,8 +205,8 @@ class VolatileLog:
     def wait(self, batch: VolatileBatch) -> None:
         """Return at once."""
 
-    async def wait_async(self, batch: VolatileBatch) -> None:
-        """Return at once."""
+    def wait_async(self, batch: VolatileBatch, loop: "asyncio.AbstractEventLoop | None") -> None:
+        """Return None: there is nothing to wait for."""
 
     def finish_failure(self) -> None:
         """Do nothing: no commit is ever taken back."""

@@ -95,6 +95,19 @@ class MemoryEngine:
         """Return the context of `with db.transaction()`."""
         return UserTransaction(self, attribution)
 
+    def joined(self) -> Transaction | None:
+        """Return the caller's open transaction, which a single write joins; None outside of any. O(1).
+
+        Raises:
+            ReadOnlyStore: writes are refused.
+        """
+        transaction = self.open_transaction
+        if transaction is None or not self.in_transaction():
+            return None
+        if self.log is None or self.log.refusal is not None:
+            self.check_writable()
+        return transaction
+
     def savepoint(self) -> TransactionBlock:
         """Return the context of a part of the caller's transaction that is rolled back by itself."""
         return TransactionBlock(self)
@@ -181,7 +194,7 @@ class MemoryEngine:
             with self.savepoint():
                 return not_awaitable(call())
         log = self._opened_log()
-        owner = await self._writer_lock.acquire_async()
+        owner = self._writer_lock.try_acquire() or await self._writer_lock.acquire_async()
         transaction = Transaction(self.latch)
         try:
             self._open(transaction)
@@ -191,7 +204,10 @@ class MemoryEngine:
             self.end_failed(transaction)
             raise
         if batch is not None:
-            await log.wait_async(batch)
+            durable = log.wait_async(batch, owner.loop)
+            if durable is not None:
+                await durable
+                batch.result()
         return result
 
     def begin(self, transaction: Transaction, place: Place | None = None) -> None:
@@ -265,10 +281,10 @@ class MemoryEngine:
             constraints.check(self.tables, net)
             # 4. The next sequence.
             changes = tuple([transaction.as_change(*change) for change in net])
-            numbered = {table.name: table.last_number for table, *_ in net if table.schema.numbered}
+            numbered = {change[0].name: change[0].last_number for change in net if change[0].schema.numbered}
             by, undoes = transaction.attribution, transaction.undoes
             commit = transaction.record = CommitRecord(
-                self.sequence + 1, changes, numbered, by, undoes, erased=transaction.erased
+                self.sequence + 1, changes, numbered, by, undoes, (), transaction.erased
             )
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)

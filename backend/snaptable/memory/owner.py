@@ -37,11 +37,13 @@ def place_of_caller(frame: FrameType | None) -> Place | None:
 class Owner:
     """The thread, and on an event loop the task, that a transaction belongs to."""
 
-    __slots__ = ("in_sync_call", "place", "started", "task", "thread")
+    __slots__ = ("in_sync_call", "loop", "place", "started", "task", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
-        self.task = current_task()
+        self.loop = running_loop()
+        """The event loop that the task belongs to; None without one."""
+        self.task = None if self.loop is None else _task_of(self.loop)
         self.started = False
         """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
         self.in_sync_call = False
@@ -72,18 +74,25 @@ class Owner:
             self.in_sync_call = False
 
 
-def on_event_loop() -> bool:
-    """Return whether an event loop runs in the calling thread."""
+def running_loop() -> "asyncio.AbstractEventLoop | None":
+    """Return the event loop that runs in the calling thread, None without one."""
     # If no module imported asyncio, no loop runs; importing it here would cost every program without tasks 60 ms.
     module: ModuleType | None = sys.modules.get("asyncio")
-    return module is not None and module._get_running_loop() is not None
+    loop: asyncio.AbstractEventLoop | None = None if module is None else module._get_running_loop()
+    return loop
+
+
+def on_event_loop() -> bool:
+    """Return whether an event loop runs in the calling thread."""
+    return running_loop() is not None
+
+
+def _task_of(loop: "asyncio.AbstractEventLoop") -> "asyncio.Task[object] | None":
+    task: asyncio.Task[object] | None = sys.modules["asyncio"].current_task(loop)
+    return task
 
 
 def current_task() -> "asyncio.Task[object] | None":
     """Return the asyncio task that is running, None outside an event loop."""
-    module: ModuleType | None = sys.modules.get("asyncio")
-    loop = None if module is None else module._get_running_loop()
-    if module is None or loop is None:
-        return None
-    task: asyncio.Task[object] | None = module.current_task(loop)
-    return task
+    loop = running_loop()
+    return None if loop is None else _task_of(loop)

@@ -14,7 +14,7 @@ Invariants:
    writer.
 4. A UUID is hashed and compared in Python, so the writer may run in between. Lookups of UUIDs compare the version token
    before and after: it is None while an undo record is attached, and another object after each time. So do queries that
-   one entry of a hash index answers (`MemoryTable._without_latch`).
+   one entry of a hash index answers (`TableReader._without_latch`).
 5. Callers get the `[]` of a mapping proxy, which looks the method up on the class of the rows at each call. The bound
    method of the dictionary would be quicker, and show rows that are not durable to whoever kept it.
 6. A row that holds something mutable is copied before it is handed out.
@@ -70,8 +70,10 @@ class RowsByKey(dict[Key, BaseModel | None]):
         """Answer readers from an undo record, also for keys that are entered in it later; can be done twice."""
         self.version = None
         self.__class__ = VersionedRows
-        if not any(other is images for other in self.undo_records):
-            self.undo_records = (*self.undo_records, images)
+        for other in self.undo_records:
+            if other is images:
+                return
+        self.undo_records = (*self.undo_records, images)
 
     def release(self, images: BeforeImages) -> None:
         """Answer readers from an undo record no more; nothing if that is so already."""

@@ -125,7 +125,10 @@ class TableRows:
         """Return whether rows share a value that must be unique; O(indexes)."""
         if not self.intact:
             self.build(self.unique)
-        return any(index.clashes for index in self.unique)
+        for index in self.unique:  # noqa: SIM110 - asked at every commit, where a generator costs more than its loop
+            if index.clashes:
+                return True
+        return False
 
     def column_cache(self) -> ColumnCache:
         """Return what scans have kept of the rows since the last change."""
@@ -227,8 +230,7 @@ class TableRows:
 
     def free_slots(self, images: BeforeImages) -> None:
         """Free the slots of the rows that a commit deleted: a later row of such a key goes to the end."""
-        if self.tombstones:
-            self.freed_slots.update(key for key in images if self._is_tombstone(key))
+        self.freed_slots.update(key for key in images if self._is_tombstone(key))
 
     def release_undo(self, images: BeforeImages) -> None:
         """Release an undo record: its changes are visible to every reader, and its tombstones are removed."""

@@ -83,7 +83,7 @@ class Transaction:
             if not table.intact:
                 table.build(table.indexes)
             images.setdefault(key, before)
-            self._changes.append((table, key, before, key in table.rows))
+            self._changes.append((table, key, before, before is not None or key in table.rows))
             table.put(key, before, after)
             if row_json is not None:
                 self._row_json[table, key] = row_json
@@ -162,7 +162,8 @@ class Transaction:
     def pass_undo_to(self, batch: CommitBatch) -> None:
         """Pass the undo records to the batch that will make the changes durable; can be done again if interrupted."""
         for table, images in self.undo.items():
-            table.free_slots(images)
+            if table.tombstones:
+                table.free_slots(images)
             older = batch.undo.setdefault(table, images)
             if older is not images:
                 for key, before in images.items():

@@ -87,6 +87,18 @@ class WriterLock:
             raise
         return me
 
+    def try_acquire(self) -> Owner | None:
+        """Take the lock if it is free, and return the owner, the caller; None if it isn't. O(1)."""
+        if self.owner is not None:
+            return None
+        me = Owner()
+        with self._mutex:
+            if self.owner is not None:
+                return None
+            self.owner = me
+        me.started = True
+        return me
+
     async def acquire_async(self) -> Owner:
         """Take the lock without blocking the event loop while a thread holds it; return the owner, the present task.
 
@@ -95,12 +107,7 @@ class WriterLock:
                 did not release the lock in time.
         """
         me = Owner()
-        with self._mutex:
-            free = self.owner is None
-            if free:
-                self.owner = me
-        if not free:
-            await self._wait_async(me)
+        await self._wait_async(me)
         me.started = True
         return me
 

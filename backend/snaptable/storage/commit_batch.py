@@ -6,9 +6,11 @@ lock, and the leader behind them.
 
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from snaptable.changes import CommitRecord
+from snaptable.changes import CommitRecord, Key
 
 if TYPE_CHECKING:
     import asyncio
@@ -132,3 +134,20 @@ def _resolve(futures: "list[asyncio.Future[None]]") -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
+
+
+@dataclass(frozen=True)
+class CommitCallbacks(Generic[U]):
+    """What the engine is told about batches, and asked for.
+
+    Attributes:
+        durable: called with each batch that became durable, in order.
+        failed: called with the batches that must be taken back, newest first; the last durable sequence; the error.
+        new_undo: called for each new batch; returns what the engine keeps in it until it is durable.
+        durable_rows: gives table, key and JSON of every row as of the last batch that became durable.
+    """
+
+    durable: Callable[[CommitBatch[U]], None]
+    failed: Callable[[Iterable[CommitBatch[U]], int, Exception], None]
+    new_undo: Callable[[], U]
+    durable_rows: Callable[[], Iterable[tuple[str, Key, bytes]]]

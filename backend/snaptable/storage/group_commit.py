@@ -8,25 +8,26 @@ A batch is `open → closed → durable`, or `→ failed` with every batch behin
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic
+from typing import TYPE_CHECKING
 
-from snaptable.changes import CommitRecord, Key
 from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, WriteFailed
 from snaptable.retention import Retention
 from snaptable.storage.background import BackgroundThread
-from snaptable.storage.commit_batch import CommitBatch, U
+from snaptable.storage.batch_queue import BatchQueue
+from snaptable.storage.commit_batch import CommitBatch, CommitCallbacks, U
 from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.journal import directory as journal_directory
-from snaptable.storage.journal.marks import FrameMarks
 from snaptable.storage.journal.segment import Segment
+from snaptable.storage.journal.writer import JournalWriter
 from snaptable.storage.snapshot.checkpointer import Checkpointer
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("snaptable")
 
@@ -38,32 +39,15 @@ LEADER_TIMEOUT = 1.0
 """Seconds after which a waiting thread checks whether its leader was lost (an exception between two steps)."""
 
 
-@dataclass(frozen=True)
-class CommitCallbacks(Generic[U]):
-    """What the engine is told about batches, and asked for.
-
-    Attributes:
-        durable: called with each batch that became durable, in order.
-        failed: called with the batches that must be taken back, newest first; the last durable sequence; the error.
-        new_undo: called for each new batch; returns what the engine keeps in it until it is durable.
-        durable_rows: gives table, key and JSON of every row as of the last batch that became durable.
-    """
-
-    durable: Callable[[CommitBatch[U]], None]
-    failed: Callable[[Iterable[CommitBatch[U]], int, Exception], None]
-    new_undo: Callable[[], U]
-    durable_rows: Callable[[], Iterable[tuple[str, Key, bytes]]]
-
-
-class GroupCommit(Generic[U]):
+class GroupCommit(BatchQueue[U]):
     """The log that makes commits durable, in order.
 
     Attributes:
         sequence: the last durable commit.
-        refusal: why writes are refused; None while they are accepted.
         checkpointer: makes the snapshot follow.
-        failure: the batches that are being taken back, and why; not None for long, unless that was interrupted.
-        marks: where frames begin that were written here.
+        journal: what frames are written to.
+        leader_lock: held while a batch is written. A lock, not a block that a generator makes: one that is interrupted
+            as it is entered would keep it for ever.
     """
 
     def __init__(
@@ -75,20 +59,13 @@ class GroupCommit(Generic[U]):
         callbacks: CommitCallbacks[U],
         retention: Retention,
     ) -> None:
+        super().__init__(callbacks.new_undo)
         self.sequence = checkpointer.sequence
-        self.refusal: Exception | None = None
-        self.failure: tuple[list[CommitBatch[U]], Exception] | None = None
         self.checkpointer = checkpointer
-        checkpointer.check_ownership = self.check_ownership
-        self._files, self._lock, self._callbacks, self._retention = files, lock, callbacks, retention
-        self.marks = FrameMarks()
-        self._segment = self._marked(segment)
+        self.check_ownership = checkpointer.check_ownership = lock.check_ownership
+        self.journal = JournalWriter(files, segment)
         self.leader_lock = threading.Lock()
-        """Held while a batch is written. A lock, not a block that a generator makes: one that is interrupted as it is
-        entered would keep it for ever."""
-        self._mutex = threading.Lock()
-        self._open: CommitBatch[U] | None = None
-        self._in_flight: CommitBatch[U] | None = None
+        self._callbacks, self._retention = callbacks, retention
         self._transient = False
         """Whether what made writes fail may pass, as a full disk does."""
         self._unfinished: CommitBatch[U] | None = None
@@ -97,44 +74,9 @@ class GroupCommit(Generic[U]):
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
         self._closed = False
-        self._pid = os.getpid()
         self._leader_thread = BackgroundThread("snaptable-commit")
 
-    # ── commits arrive ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def enqueue(self, commit: CommitRecord, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U]:
-        """Add a commit to the open batch, and return that.
-
-        Args:
-            commit: the next in sequence.
-            join: called with the batch before it can close.
-
-        Raises:
-            ReadOnlyStore, WriteFailed: writes are refused; nothing was added.
-        """
-        with self._mutex:
-            if self.refusal is not None:
-                raise self.refusal
-            batch = self._open
-            if batch is None:
-                batch = self._open = CommitBatch(self._callbacks.new_undo())
-            batch.commits.append(commit)
-            join(batch)
-            return batch
-
-    def resume_enqueue(self, commit: CommitRecord, join: Callable[[CommitBatch[U]], None]) -> CommitBatch[U] | None:
-        """Finish an `enqueue` that was interrupted; return the batch, or None if the commit was not added."""
-        with self._mutex:
-            for batch in (self._open, self._in_flight):
-                if batch is not None and any(each is commit for each in batch.commits):
-                    join(batch)
-                    return batch
-        return None
-
-    def last_pending(self) -> CommitBatch[U] | None:
-        """Return the newest batch that isn't durable yet; None if all are."""
-        with self._mutex:
-            return self._open or self._in_flight
+    # ── commits wait ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def wait(self, batch: CommitBatch[U]) -> None:
         """Return when a batch is durable, leading it if no other thread does.
@@ -155,21 +97,19 @@ class GroupCommit(Generic[U]):
             self._lead(batch)
         batch.result()
 
-    async def wait_async(self, batch: CommitBatch[U]) -> None:
-        """Return when a batch is durable; the background thread leads it, from the end of this tick.
+    def wait_async(
+        self, batch: CommitBatch[U], loop: "asyncio.AbstractEventLoop | None"
+    ) -> "asyncio.Future[None] | None":
+        """Return what is done when a batch is durable or failed, which its `result` tells; None if it is already.
 
-        Raises:
-            WriteFailed: it could not be made durable and was rolled back.
+        The background thread leads it, from the end of this tick of the loop, which is the caller's.
         """
-        import asyncio  # a program without tasks doesn't pay for it at its start
-
-        loop = asyncio.get_running_loop()
+        assert loop is not None
         future = batch.future(loop)
         if not batch.scheduled:
             batch.scheduled = True
             loop.call_soon(self._lead_in_background, batch)
-        await future
-        batch.result()
+        return future
 
     def _lead_in_background(self, batch: CommitBatch[U]) -> None:
         if batch.claim():
@@ -199,12 +139,12 @@ class GroupCommit(Generic[U]):
             # 1. Still the owner? A lock file that was removed or replaced excludes no other process.
             self.check_ownership()
             # 2. One frame with all commits, on the disk.
-            batch.at = self._current_segment().append(batch.commits)
+            batch.at = self._current_journal().append(batch.commits)
             durable = True
             # 3. Durable from here on.
             self.sequence = batch.commits[-1].sequence
             # 4. The snapshot's pages.
-            self.checkpointer.apply(batch.commits, self._segment.head_digest)
+            self.checkpointer.apply(batch.commits, self.journal.head_digest)
             # 5. Every reader may see it.
             self._callbacks.durable(batch)
             # 6. The snapshot, if a write waits for it. Its failure takes nothing back: the frame is durable.
@@ -224,17 +164,12 @@ class GroupCommit(Generic[U]):
             # 7. The acknowledgement.
             self._acknowledge(batch)
 
-    def _acknowledge(self, batch: CommitBatch[U]) -> None:
-        if self._in_flight is batch:
-            self._in_flight = None
-        batch.finish()
-
     def _finish_durable(self, batch: CommitBatch[U]) -> None:
         """Do what is left to do for a batch whose frame is durable, after an interruption; O(n) if pages were torn."""
         try:
             self.sequence = max(self.sequence, batch.last_sequence)
             self._callbacks.durable(batch)
-            self.checkpointer.resume(batch.commits, self._segment.head_digest, self._callbacks.durable_rows)
+            self.checkpointer.resume(batch.commits, self.journal.head_digest, self._callbacks.durable_rows)
             self._unfinished = None
         except BaseException as error:
             # Interrupted once more: the next write tries again.
@@ -245,36 +180,29 @@ class GroupCommit(Generic[U]):
             self._acknowledge(batch)
 
     def _close_batch(self, batch: CommitBatch[U]) -> None:
-        with self._mutex:
-            self._in_flight = batch
-            if self._open is batch:
-                self._open = None
+        self._close_open(batch)
         if self.refusal is not None:
             raise self.refusal
         if batch.commits[0].sequence != self.sequence + 1:
             raise ReadOnlyStore("writes are refused until the store is reopened: an interrupted commit left a gap")
 
-    def _current_segment(self) -> Segment:
-        """Return the segment to write to: a new one if the present one is large."""
-        if self._segment.size >= SEGMENT_BYTES:
-            self._segment.finish()
-            self._segment = self._new_segment(self._segment.head_digest)
+    def _current_journal(self) -> JournalWriter:
+        """Return what to write to: a new segment if the present one is large."""
+        if self.journal.size >= SEGMENT_BYTES:
+            self.journal.continue_with(self._new_segment(self.journal.head_digest))
             self._prune()
-        return self._segment
+        return self.journal
 
     def _new_segment(self, previous_digest: str) -> Segment:
-        store, clock = self.checkpointer.store, self.checkpointer.clock
-        migrations = self.checkpointer.pages.migrations
-        return self._marked(Segment(self._files, store, self.sequence + 1, previous_digest, clock, migrations))
-
-    def _marked(self, segment: Segment) -> Segment:
-        """Return a segment whose frames will be found from now on."""
-        self.marks.put(segment.first, segment.marks)
-        return segment
+        """Return the segment of the commits behind the last durable one; its file is made with the first write."""
+        checkpointer = self.checkpointer
+        return self.journal.new_segment(
+            checkpointer.store, self.sequence + 1, previous_digest, checkpointer.clock, checkpointer.pages.migrations
+        )
 
     def _prune(self) -> None:
         try:
-            journal_directory.prune(self._files, self.checkpointer.saved.sequence, self._retention)
+            journal_directory.prune(self.checkpointer.files, self.checkpointer.saved.sequence, self._retention)
         except (OSError, SnaptableError) as error:
             # Old history that stays costs room on the disk, not data: not worth failing a write.
             logger.warning("Old journal files could not be removed: %s", error)
@@ -298,26 +226,10 @@ class GroupCommit(Generic[U]):
         Raises:
             OSError, SyncFailed: it is not on the disk for certain; the next write begins it once more.
         """
-        if self._segment.first <= self.sequence:
-            # From here on nothing is written to the present one: behind the beginning of the next it would not count.
-            present, self._segment = self._segment, self._new_segment(self._segment.head_digest)
-            present.finish()
-        if not self._segment.size:
-            self._segment.begin()
-
-    def check_ownership(self) -> None:
-        """Check that no other process can be writing here.
-
-        Raises:
-            ReadOnlyStore: this is a fork, or the lock file is not the one that was locked.
-        """
-        if os.getpid() != self._pid:
-            raise ReadOnlyStore(
-                "this process is a fork of the one that opened the store; open it after the fork instead"
-            )
-        problem = self._lock.problem()
-        if problem is not None:
-            raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
+        if self.journal.segment.first <= self.sequence:
+            self.journal.continue_with(self._new_segment(self.journal.head_digest))
+        if not self.journal.size:
+            self.journal.segment.begin()
 
     # ── when it fails ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -328,14 +240,10 @@ class GroupCommit(Generic[U]):
         failure: Exception = WriteFailed(f"the write could not be made durable and was rolled back: {error}")
         failure.__cause__ = error.__cause__ if isinstance(error, SyncFailed) else error
         # 1. Nothing may be built on what is being taken back.
-        with self._mutex:
-            if self.failure is None:
-                failed = [batch] if self._open is None else [self._open, batch]
-                self._open, self._in_flight, self.failure = None, None, (failed, failure)
-            failed, failure = self.failure
-            self.refusal, self._transient = failure, True
-            if not isinstance(error, OSError):
-                self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
+        failed, failure = self._take_all(batch, failure)
+        self._transient = True
+        if not isinstance(error, OSError):
+            self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
         # 2. Memory, the newest batch first.
         self._callbacks.failed(failed, self.sequence, failure)
         # 3. Whether the next write may be tried.
@@ -364,12 +272,16 @@ class GroupCommit(Generic[U]):
         """Return why writes are refused from now on; None if the segment is as it was before."""
         if isinstance(error, ReadOnlyStore):
             return error
-        if isinstance(error, OSError) and not isinstance(error, SyncFailed) and self._segment.truncate_to_last_frame():
+        if (
+            isinstance(error, OSError)
+            and not isinstance(error, SyncFailed)
+            and self.journal.segment.truncate_to_last_frame()
+        ):
             return None
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
         # A full disk passes once there is room; a disk that failed needs a person.
         self._transient = not isinstance(cause, OSError) or cause.errno in DISK_FULL
-        self._segment.drop()
+        self.journal.segment.drop()
         return ReadOnlyStore(
             f"writes are refused since a write to the journal failed ({cause}); rows can still be read. "
             f"persist() tries to write everything to a new file, reopening the store does too"
@@ -421,13 +333,8 @@ class GroupCommit(Generic[U]):
             return True
         # 1. All that is durable, in a new snapshot.
         self.checkpointer.checkpoint()
-        # 2. If the new segment needs the name of the one whose end is in doubt: a copy of that.
-        if self._segment.first == self.sequence + 1:
-            journal_directory.keep_copy(self._files, self._segment.first)
-        # 3. A new segment; recovery ignores what the old one holds behind its beginning.
-        segment = self._new_segment(self.checkpointer.head_digest)
-        segment.begin()
-        self._segment = segment
+        # 2. A new segment; recovery ignores what the old one holds behind its beginning.
+        self.journal.replace_doubtful(self._new_segment(self.checkpointer.head_digest))
         self._transient, self.refusal = False, None
         return True
 
@@ -467,11 +374,11 @@ class GroupCommit(Generic[U]):
                 self._switch_files()
                 self.checkpointer.checkpoint_if_behind()
                 # 3. The mark.
-                self._segment.close(self.sequence)
+                self.journal.segment.close(self.sequence)
                 self._prune()
             finally:
                 self._closed = True
-                self._segment.drop()
+                self.journal.segment.drop()
 
     def _gives_up_start(self) -> bool:
         """Return whether the disk is full since the start: this process wrote nothing, and has nothing to save."""

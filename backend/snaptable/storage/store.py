@@ -14,13 +14,13 @@ from snaptable.clock import StoreClock
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
 from snaptable.retention import USUAL, Retention
 from snaptable.storage import fill_ins, legacy
-from snaptable.storage.commit_batch import U
+from snaptable.storage.commit_batch import CommitCallbacks, U
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import DISK_FULL, Files
 from snaptable.storage.disk.lock import Lock
 from snaptable.storage.disk.safety import denied
-from snaptable.storage.group_commit import CommitCallbacks, GroupCommit
+from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.legacy import LegacySnapshot

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -20,6 +20,9 @@ from snaptable.memory.commit_log import CommitLog, UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.storage.commit_batch import CommitBatch
 from snaptable.testing.disk import EMPTY, Contents, Operation, SimulatedDisk
+
+if TYPE_CHECKING:
+    import asyncio
 
 D = TypeVar("D", bound=Database, default=Database)
 Batch = CommitBatch[UndoRecords]
@@ -238,9 +241,12 @@ class RecordingLog:
         self._log.wait(batch)
         self._record_acknowledged(batch)
 
-    async def wait_async(self, batch: Batch) -> None:
+    async def wait_async(self, batch: Batch, loop: "asyncio.AbstractEventLoop | None") -> None:
         """Wait for a batch, and record its commits as acknowledged."""
-        await self._log.wait_async(batch)
+        durable = self._log.wait_async(batch, loop)
+        if durable is not None:
+            await durable
+            batch.result()
         self._record_acknowledged(batch)
 
     def try_resume(self) -> None:

@@ -46,11 +46,14 @@ class HashIndex:
 
     def add(self, row: BaseModel) -> None:
         """Enter a row; O(1), O(items) for an `each` index."""
-        if not self._each:
-            self._add(self.value_of(row), row)
+        if self._each:
+            for value in self._values(row):
+                self._add(value, row)
             return
-        for value in self._values(row):
-            self._add(value, row)
+        value = self.value_of(row)
+        entry = self.entries.setdefault(value, row)
+        if entry is not row:
+            self._join(value, entry, row)
 
     def remove(self, row: BaseModel) -> None:
         """Remove a row's entries; O(1), O(items) for an `each` index."""
@@ -111,8 +114,11 @@ class HashIndex:
 
     def _add(self, value: object, row: BaseModel) -> None:
         entry = self.entries.setdefault(value, row)
-        if entry is row:
-            return
+        if entry is not row:
+            self._join(value, entry, row)
+
+    def _join(self, value: object, entry: Any, row: BaseModel) -> None:
+        """Enter a row beside what its value has already."""
         group = self._group_of(value, entry)
         if group is None:
             group = self.entries[value] = {self.key_of(entry): entry}

@@ -79,6 +79,9 @@ class SortedEntries(Generic[R]):
         if not self._lasts:
             self._entries, self._rows, self._lasts = [[entry]], [[row]], [entry]
             return
+        if entry > self._lasts[-1]:
+            self._append(entry, row)
+            return
         chunk = min(bisect_left(self._lasts, entry), len(self._lasts) - 1)
         entries, rows = self._entries[chunk], self._rows[chunk]
         place = self._place(chunk, entry)
@@ -89,6 +92,16 @@ class SortedEntries(Generic[R]):
             self._lasts[chunk] = entry
         if len(rows) > 2 * CHUNK:
             self._split(chunk)
+
+    def _append(self, entry: Entry, row: R) -> None:
+        """Put a row behind all others, as most are that are sorted by a time or a number; O(1)."""
+        entries, rows = self._entries[-1], self._rows[-1]
+        if entries is not None:
+            entries.append(entry)
+        rows.append(row)
+        self._lasts[-1] = entry
+        if len(rows) > 2 * CHUNK:
+            self._split(len(self._rows) - 1)
 
     def _split(self, chunk: int) -> None:
         entries, rows = self._entries_of(chunk), self._rows[chunk]

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 from snaptable.callers import frame_of_caller
-from snaptable.errors import OpenError, StoreLocked, UnsafeDirectory
+from snaptable.errors import OpenError, ReadOnlyStore, StoreLocked, UnsafeDirectory
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, HeldLock
 
@@ -39,6 +39,7 @@ class Lock:
         self._files = files
         self._held: HeldLock | None = None
         self._inode: tuple[int, int] | None = None
+        self._pid = os.getpid()
         if cleanup is not None:
             cleanup.callback(self.release)
         try:
@@ -75,6 +76,20 @@ class Lock:
             # The disk is full: the lock excludes others all the same, only its text can't tell who holds it.
             with suppress(OSError):
                 self._files.overwrite(names.LOCK, b"")
+
+    def check_ownership(self) -> None:
+        """Check that no other process can be writing here; one lstat.
+
+        Raises:
+            ReadOnlyStore: this is a fork, or the lock file is not the one that was locked.
+        """
+        if os.getpid() != self._pid:
+            raise ReadOnlyStore(
+                "this process is a fork of the one that opened the store; open it after the fork instead"
+            )
+        problem = self.problem()
+        if problem is not None:
+            raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
 
     def problem(self) -> str | None:
         """Return why the lock excludes others no longer, None while it does; one lstat."""
