@@ -7,6 +7,7 @@ could be a secret: a line is shown if it is one of a table that is shown, parses
 
 import json
 import mmap
+import os
 import time
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +21,8 @@ from snaptable.values.row_lines import key_json, line_key, row_json
 
 NAME = "db_snapshot.json"
 CHUNK = 1 << 20
+KEPT = 4
+"""Files whose index is kept."""
 LONGEST = 4_000
 """Characters of a line that are shown."""
 FIND_SECONDS = 0.5
@@ -68,35 +71,73 @@ def opened(directory: Path, shown: Mapping[str, Collection[str]]) -> "Iterator[F
         OSError: there is none, or it can't be read.
     """
     with (directory / NAME).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield FileLines(data, shown)
+        about = os.fstat(file.fileno())
+        identity = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, *sorted(shown))
+        yield FileLines(data, shown, _index_of(identity, data, shown))
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where things are in a file: half a millisecond a megabyte, so it is kept for as long as the file is the same.
+
+    Attributes:
+        before: line breaks before each chunk.
+        sections: begin, end and name of each table's lines, in order.
+    """
+
+    before: list[int]
+    sections: list[tuple[int, int, str]]
+
+    @classmethod
+    def of(cls, data: Any, shown: Mapping[str, Collection[str]]) -> "Index":
+        """Look through a file; O(its size)."""
+        before = [0]
+        for begin in range(0, len(data), CHUNK):
+            before.append(before[-1] + data[begin : begin + CHUNK].count(b"\n"))
+        return cls(before, sorted(_find_sections(data, shown)))
+
+
+_known: dict[tuple[Any, ...], Index] = {}
+
+
+def _index_of(identity: tuple[Any, ...], data: Any, shown: Mapping[str, Collection[str]]) -> Index:
+    """Return the index of a file, that of the last few from memory."""
+    found = _known.get(identity)
+    if found is None:
+        found = Index.of(data, shown)
+        if len(_known) >= KEPT:
+            _known.clear()
+        _known[identity] = found
+    return found
+
+
+def _find_sections(data: Any, shown: Mapping[str, Collection[str]]) -> Iterator[tuple[int, int, str]]:
+    """Yield begin, end and name of each table's lines; each is looked for behind the one before it first."""
+    place = 0
+    for table in shown:
+        head = b"\n%b: {\n" % key_json(table)
+        begin = data.find(head, place)
+        begin = data.find(head) if begin < 0 else begin
+        if begin >= 0:
+            end = data.find(b"\n}", begin + len(head) - 1)
+            place = end if end >= 0 else len(data)
+            yield begin + len(head), place, table
 
 
 class FileLines:
-    """The lines of a file, by number; made once a request, for what it costs is less than a millisecond a megabyte."""
+    """The lines of a file, by number."""
 
-    def __init__(self, data: Any, shown: Mapping[str, Collection[str]]) -> None:
-        """Take the bytes, and the secrets of each table that may be shown."""
+    def __init__(self, data: Any, shown: Mapping[str, Collection[str]], index: Index | None = None) -> None:
+        """Take the bytes, the secrets of each table that may be shown, and where things are, if that is known."""
         self._data, self._shown = data, shown
         self.size = len(data)
-        self._before = [0]
-        """Line breaks before each chunk."""
-        for begin in range(0, self.size, CHUNK):
-            self._before.append(self._before[-1] + data[begin : begin + CHUNK].count(b"\n"))
-        self._sections = sorted(self._find_sections())
+        index = index or Index.of(data, shown)
+        self._before, self._sections = index.before, index.sections
 
     @property
     def count(self) -> int:
         """The number of lines."""
         return self._before[-1] + (self.size > 0 and self._data[self.size - 1 : self.size] != b"\n")
-
-    def _find_sections(self) -> Iterator[tuple[int, int, str]]:
-        """Yield begin, end and name of each table's lines."""
-        for table in self._shown:
-            head = b"\n%b: {\n" % key_json(table)
-            begin = self._data.find(head)
-            if begin >= 0:
-                end = self._data.find(b"\n}", begin + len(head) - 1)
-                yield begin + len(head), end if end >= 0 else self.size, table
 
     # ── where ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, pairwise
 from math import log1p
+from time import thread_time
 
 from snaptable import Database, SnaptableError
+from snaptable.history import Commit
 
 MOST = 10_000
 """Commits that the bars are drawn from, the newest; older ones are drawn flat."""
+LOOK_SECONDS = 0.03
+"""Processor time for which a page reads older commits than those that are known; the next one goes on from there."""
 BARS = 120
 
 
@@ -40,7 +44,7 @@ class Timeline:
         self._times: list[datetime] = []
 
     def bars(self, db: Database) -> list[Bar]:
-        """Return the bars from the first commit that is kept to the last; O(new commits)."""
+        """Return the bars from the first commit that is kept to the last; O(new commits), and some older ones."""
         with self._lock:
             self._catch_up(db)
             first, last = db.history.first, db.history.sequence
@@ -68,16 +72,35 @@ class Timeline:
         if last > db.history.sequence:  # another store, or one that was put back
             self._sequences, self._weights, self._times, last = [], [], [], 0
         try:
-            since = max(last, db.history.first)
-            found = list(islice(db.history.commits(since=since), MOST))
+            if last:
+                found = list(islice(db.history.commits(since=max(last, db.history.first)), MOST))
+                if len(found) == MOST:
+                    self._sequences, self._weights, self._times = [], [], []
+                self._add(found, at=len(self._sequences))
+            self._add(self._older(db), at=0)
         except SnaptableError:
             return
-        if len(found) == MOST:
-            self._sequences, self._weights, self._times = [], [], []
-        for commit in reversed(found):
-            self._sequences.append(commit.sequence)
-            self._weights.append(max(1, len(commit.places)))
-            self._times.append(commit.at)
         surplus = len(self._sequences) - 2 * MOST
         if surplus > 0:
             del self._sequences[:surplus], self._weights[:surplus], self._times[:surplus]
+
+    def _older(self, db: Database) -> list[Commit]:
+        """Return commits before the oldest that is known, the newest first, as many as a page may take the time for."""
+        found: list[Commit] = []
+        oldest = self._sequences[0] if self._sequences else db.history.sequence + 1
+        if oldest <= db.history.first + 1 or len(self._sequences) >= MOST:
+            return found
+        end = thread_time() + LOOK_SECONDS
+        for commit in db.history.commits(since=db.history.first, until=oldest - 1):
+            found.append(commit)
+            len(commit.places)  # which are read now
+            if thread_time() > end or len(found) + len(self._sequences) >= MOST:
+                break
+        return found
+
+    def _add(self, commits: list[Commit], at: int) -> None:
+        """Add commits, given newest first, at a place among those that are known."""
+        commits = commits[::-1]
+        self._sequences[at:at] = [commit.sequence for commit in commits]
+        self._weights[at:at] = [max(1, len(commit.places)) for commit in commits]
+        self._times[at:at] = [commit.at for commit in commits]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.snaptable.admin.library import SECRET, Browser, Library, admin_of, fill, library
 
 from snaptable import attribution
-from snaptable.admin import Admin
+from snaptable.admin import Admin, timeline
 from snaptable.admin.file_lines import opened, shown_row
 from snaptable.admin.moments import moment_of
 from snaptable.admin.timeline import Timeline
@@ -412,3 +412,43 @@ def test_pages_of_an_empty_store_and_a_pruned_one() -> None:
         assert "back to #6" in browser.get("/admin/history").replace("<span", "")
         assert "is not kept any more" in browser.get("/admin/time?from=2")
         browser.get("/admin/time/restore?at=2")
+
+
+# ── what is read once ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_bar_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a page reads some of what is older, that all is known in the end, and new commits at once."""
+    with library() as (db, _):
+        for number in range(20):
+            db.documents.update("d1", pages=number + 100)
+        whole = Timeline()
+        bars = whole.bars(db)
+        monkeypatch.setattr(timeline, "LOOK_SECONDS", -1.0)  # one commit a page
+        parts = Timeline()
+        parts.bars(db)
+        assert sum(bar.weight > 0 for bar in parts.bars(db)) == 2
+        db.documents.update("d1", pages=1)
+        assert parts.bars(db)[-1].weight == 1
+        for _ in range(db.history.sequence):
+            parts.bars(db)
+        assert len(parts.bars(db)) == len(bars) + 1
+        monkeypatch.undo()
+        assert parts.bars(db) == whole.bars(db) == Timeline().bars(db)
+
+
+def test_a_file_that_is_another_is_looked_through_anew(tmp_path: Path) -> None:
+    """Ensure that what is kept of a file is not used for the one that replaces it, nor for other tables of it."""
+    shown: dict[str, frozenset[str]] = {"users": frozenset(), "documents": frozenset()}
+    with Library(tmp_path, banner=False) as db:
+        fill(db)
+        for number in range(4):
+            with opened(tmp_path, shown) as file:
+                count, lines = file.count, file.lines(1, 200)
+            assert len(lines) == count == len((tmp_path / "db_snapshot.json").read_text().splitlines())
+            with opened(tmp_path, {"documents": frozenset()}) as file:
+                assert {line.table for line in file.lines(1, count)} == {"documents", None}
+            db.users.create(id=f"new{number}", email=f"new{number}@example.org")
+            with opened(tmp_path, shown) as file:
+                assert file.count == count + 1
+                assert file.find_key(f"new{number}") is not None

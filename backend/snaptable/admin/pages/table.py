@@ -17,6 +17,8 @@ from snaptable.admin.site import Site, Visit
 
 PAGE = 50
 """Rows of a page."""
+LOOKED_AROUND = 200
+"""Rows around where a page should begin, among which the last row of the page before is looked for."""
 NOTHING: Mapping[str, str] = {}
 MOST_COUNTED = 100_000
 """Rows that match a filter, up to which they are counted."""
@@ -37,6 +39,7 @@ class Asked:
         sort: the order, as the REST lists take it; "" for newest first.
         cursor: where a sorted page begins; "" for the first.
         skip: how many rows came before, of `of` that there were; newest first.
+        after: the key of the last of them.
         begin: the number of the first row of the page, counted from 1, as far as it is known.
     """
 
@@ -46,18 +49,27 @@ class Asked:
     skip: int
     of: int
     begin: int
+    after: str = ""
 
     @classmethod
     def in_address(cls, visit: Visit, filters: TableFilters) -> "Asked":
         """Read an address; numbers that are none are 0."""
         query = visit.query
         skip, of, begin = (_number(query.get(name, "")) for name in ("skip", "of", "begin"))
-        return cls(filters.given(query), query.get("sort", ""), query.get("cursor", ""), skip, of, begin)
+        return cls(
+            filters.given(query),
+            query.get("sort", ""),
+            query.get("cursor", ""),
+            skip,
+            of,
+            begin,
+            query.get("after", ""),
+        )
 
     @property
     def page(self) -> dict[str, str]:
         """The parameters that lead to the page that is shown."""
-        kept = {"cursor": self.cursor, "begin": self.begin, "skip": self.skip, "of": self.of}
+        kept = {"cursor": self.cursor, "begin": self.begin, "skip": self.skip, "of": self.of, "after": self.after}
         return {name: str(value) for name, value in kept.items() if value}
 
     @property
@@ -120,6 +132,21 @@ def _cell_of(field: FieldView) -> str:
     """Return how a cell of a column begins."""
     kinds = [field.kind, *(["right"] if field.is_right else []), *(["key"] if field.is_key else [])]
     return f'<td data-column="{escape(field.name)}" class="{" ".join(kinds)}"'
+
+
+def _place_behind(ordered: Query[Any], key: str, asked: Asked, total: int) -> int:
+    """Return how many rows, newest first, there are up to the one that a page begins behind.
+
+    It is looked for around where it should be, as rows came and went. If it went too, all that went is taken for rows
+    before it: some may be shown twice then, and none is left out.
+    """
+    expected = max(0, asked.skip + total - asked.of)
+    begin = max(0, expected - LOOKED_AROUND)
+    around = ordered.offset(begin).limit(abs(total - asked.of) + 2 * LOOKED_AROUND).all()
+    for place, row in enumerate(around, begin + 1):
+        if str(getattr(row, key)) == asked.after:
+            return place
+    return expected
 
 
 class TablePages:
@@ -187,7 +214,7 @@ class TablePages:
             total = self._total(table, query, is_filtered=bool(asked.given))
             if listing.has_sort:
                 return self._sorted_page(query.order_by(*listing.order), asked, total), errors
-            return self._newest_page(query, asked, total), errors
+            return self._newest_page(query, asked, total, table.schema.key), errors
         except InvalidCursor:
             return nothing, {"cursor": "This page belongs to another list: go to the first page."}
         except InvalidQuery as error:
@@ -210,13 +237,17 @@ class TablePages:
         return Found(page.items, total, str(query.limit(PAGE).explain()), begin, following)
 
     @staticmethod
-    def _newest_page(query: Query[Any], asked: Asked, total: int) -> Found:
-        """Return a page of the newest rows; rows that came since the first page was read move it on."""
+    def _newest_page(query: Query[Any], asked: Asked, total: int, key: str) -> Found:
+        """Return a page of the newest rows: behind the last row of the page before, wherever that stands now."""
         ordered = query.order_by(desc(inserted()))
-        skip = asked.skip + (max(0, total - asked.of) if asked.of else 0)
+        skip = asked.skip
+        if asked.of and (total != asked.of or asked.after):
+            skip = _place_behind(ordered, key, asked, total)
         rows = ordered.offset(skip).limit(PAGE).all()
         plan = str(ordered.limit(PAGE).explain())
-        following = {"skip": str(skip + PAGE), "of": str(total)} if skip + PAGE < total else None
+        following = None
+        if skip + PAGE < total and rows:
+            following = {"skip": str(skip + PAGE), "of": str(total), "after": str(getattr(rows[-1], key))}
         return Found(rows, total, plan, skip + 1, following)
 
     # ── how it is shown ─────────────────────────────────────────────────────────────────────────────────────────────
