@@ -5,7 +5,7 @@ Never today's models: those change with the code, and a migration must mean the 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
@@ -48,7 +48,7 @@ def plain(value: Any, table: str, key: str | None) -> Any:
     Raises:
         StepError: it can't be written as JSON.
     """
-    if type(value) in _ATOMS:
+    if type(value) in _ATOMS or (type(value) is str and value.isascii()):
         return value
     try:
         data = to_json(value, bytes_mode="base64", by_alias=False, round_trip=True)
@@ -58,6 +58,31 @@ def plain(value: Any, table: str, key: str | None) -> Any:
     except (ValueError, TypeError, RecursionError) as error:
         raise StepError(f"a value of type {type(value).__name__} can't be written as JSON", table, key) from error
     return made
+
+
+def called_for_all(function: Callable[[Any], object], arguments: Mapping[str, Any], table: str) -> list[Any]:
+    """Return what the application's function makes of each argument, as `called`; they are by the keys of their rows.
+
+    All results are brought into plain JSON in one go, which costs a fraction of one by one.
+
+    Raises:
+        StepError: naming the first row for which it raised something, or gave what is none of JSON's.
+    """
+    results: list[Any] = []
+    for key, argument in arguments.items():
+        try:
+            results.append(function(argument))
+        except Exception as error:
+            for done, result in zip(arguments, results, strict=False):
+                plain(result, table, done)  # what was wrong before that is told first
+            raise StepError(f"the function raised {type(error).__name__}", table, key) from error
+    try:
+        data = to_json(results, bytes_mode="base64", by_alias=False, round_trip=True)
+        if b"NaN" not in data and b"Infinity" not in data:
+            return cast("list[Any]", from_json(data))
+    except (ValueError, TypeError, RecursionError):
+        pass  # one of them; which one is found below
+    return [plain(result, table, key) for key, result in zip(arguments, results, strict=True)]
 
 
 def holders(row: RawRow, path: tuple[str, ...]) -> Iterator[RawRow]:

@@ -11,10 +11,21 @@ that was carried out; a table without rows may lack the field.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, Final
 
 from snaptable.errors import SchemaError
-from snaptable.migrations.raw import RawDatabase, RawRow, RawTable, StepError, called, holders, key_field, plain
+from snaptable.migrations.raw import (
+    RawDatabase,
+    RawRow,
+    RawTable,
+    StepError,
+    called,
+    called_for_all,
+    holders,
+    key_field,
+    plain,
+)
 from snaptable.migrations.shape import Shape
 
 RowFunction = Callable[[RawRow], object]
@@ -64,11 +75,8 @@ class Path:
             raise SchemaError(f'a migration names a field as "table.field", or deeper; not {text!r}')
         self.text = text
         self.table, self.names = parts[0], tuple(parts[1:])
-
-    @property
-    def name(self) -> str:
+        self.name = parts[-1]
         """The field's own name."""
-        return self.names[-1]
 
     def __repr__(self) -> str:
         return f'"{self.text}"'
@@ -88,8 +96,7 @@ class FieldStep(Step):
         rows, has_any = table_of(db, shape, self.path.table), False
         if len(self.path.names) == 1:
             has_any = any(self.path.name in row for row in rows.values())
-            for key, row in rows.items():
-                self.change(row, row, key)
+            self.change_rows(rows)
         else:
             for key, row in rows.items():
                 for holder in holders(row, self.path.names):
@@ -97,6 +104,21 @@ class FieldStep(Step):
                     self.change(holder, row, key)
         if rows and self.must_exist and not has_any:
             raise StepError(f"no row of {self.path.table} has {'.'.join(self.path.names)}", self.path.table)
+
+    def change_rows(self, rows: RawTable) -> None:
+        """Change the field in every row of a table, where the rows themselves hold it."""
+        for key, row in rows.items():
+            self.change(row, row, key)
+
+    def set_all(self, rows: RawTable, value: object) -> None:
+        """Set the field in some rows to a value as given, or to what a function gives for each."""
+        name = self.path.name
+        if callable(value):
+            for row, made in zip(rows.values(), called_for_all(value, rows, self.path.table), strict=True):
+                row[name] = made
+            return
+        for key, row in rows.items():
+            row[name] = plain(value, self.path.table, key)
 
     @abstractmethod
     def change(self, holder: RawRow, row: RawRow, key: str) -> None:
@@ -126,6 +148,14 @@ class Add(FieldStep):
             raise self.error(f"{self.path.name} is there already; fill() sets it where it is missing or null", key)
         holder[self.path.name] = self.value_of(self.value, row, key)
 
+    def change_rows(self, rows: RawTable) -> None:
+        """Set the field in every row."""
+        key = next((key for key, row in rows.items() if self.path.name in row), None)
+        before = rows if key is None else dict(takewhile(lambda item: item[0] != key, rows.items()))
+        self.set_all(before, self.value)
+        if key is not None:
+            self.change(rows[key], rows[key], key)
+
     def __str__(self) -> str:
         return f"add({self.path!r}, {shown(self.value)})"
 
@@ -144,6 +174,10 @@ class Fill(FieldStep):
         if holder.get(self.path.name) is None:
             holder[self.path.name] = self.value_of(self.value, row, key)
 
+    def change_rows(self, rows: RawTable) -> None:
+        """Set the field in every row where it has no value."""
+        self.set_all({key: row for key, row in rows.items() if row.get(self.path.name) is None}, self.value)
+
     def __str__(self) -> str:
         return f"fill({self.path!r}, {shown(self.value)})"
 
@@ -154,6 +188,7 @@ class Rename(FieldStep):
     def __init__(self, path: str, to: str) -> None:
         super().__init__(path)
         self.to: Final = to
+        self._renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
         if not (isinstance(to, str) and to) or "." in to:
             raise SchemaError(
                 f'rename({self.path!r}, to=…) takes the bare new name of the field, as "name"; not {to!r}'
@@ -167,9 +202,14 @@ class Rename(FieldStep):
             return
         if self.to in holder:
             raise self.error(f"{self.path.name} can't be renamed: {self.to} is there too", key)
-        items = [(self.to if name == self.path.name else name, value) for name, value in holder.items()]
+        names, values = tuple(holder), list(holder.values())
+        renamed = self._renamed.get(names)
+        if renamed is None:
+            renamed = tuple([self.to if name == self.path.name else name for name in names])
+            self._renamed = {names: renamed}  # the rows of a table mostly have the same fields
+        # In place: whoever follows the row, follows the object.
         holder.clear()
-        holder.update(items)
+        holder.update(zip(renamed, values, strict=True))
 
     def shape_before(self, shape: Shape) -> Shape:
         """Return the shape in which the field had its old name."""
@@ -193,6 +233,13 @@ class Retype(FieldStep):
         value = holder.get(self.path.name)
         if value is not None:
             holder[self.path.name] = called(self.using, value, self.path.table, key)
+
+    def change_rows(self, rows: RawTable) -> None:
+        """Make the value of every row anew."""
+        name = self.path.name
+        values = {key: value for key, row in rows.items() if (value := row.get(name)) is not None}
+        for key, made in zip(values, called_for_all(self.using, values, self.path.table), strict=True):
+            rows[key][name] = made
 
     def __str__(self) -> str:
         return f"retype({self.path!r}, using={shown(self.using)})"

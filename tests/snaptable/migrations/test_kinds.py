@@ -16,7 +16,7 @@ from tests.snaptable.migrations.support import library, rows_in
 
 from snaptable import Database, ForeignKey, PrimaryKey, Row, Table, Unique
 from snaptable.errors import MigrationFailed
-from snaptable.migrations import Migration, add, each, fill, rekey, rename, rename_table, retype, run
+from snaptable.migrations import Migration, Step, add, each, fill, rekey, rename, rename_table, retype, run
 
 ODD_KEYS = [
     'a": b',
@@ -257,3 +257,34 @@ def test_a_name_that_is_free_again_is_taken(tmp_path: Path) -> None:
     with new(tmp_path / "s", banner=False) as db, db.history.at(2) as past:
         assert {name: [dict(row) for row in table] for name, table in past.tables.items()} == wanted
         assert past.raw("two") == {"5": {"id": 5, "c": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (retype("docs.n", using=lambda n: 1 // (n - 3)), "the function raised ZeroDivisionError"),
+        (retype("docs.n", using=lambda n: float("nan") if n == 3 else n), "type float can't be written as JSON"),
+        (retype("docs.n", using=lambda n: [n, object()] if n >= 3 else n), "type list can't be written as JSON"),
+        (add("docs.new", lambda row: "\ud800" if row["n"] >= 3 else row["n"]), "type str can't be written as JSON"),
+        (fill("docs.old", lambda row: {1: 2}[row["n"] - 2]), "the function raised KeyError"),
+    ],
+)
+def test_a_value_among_many_is_named(tmp_path: Path, step: Step, reason: str) -> None:
+    """Ensure that the first row whose value can't be had is named, though values are brought into JSON together."""
+    old, new = library(docs={"n": (int, ...)}), library([Migration("it", step)], docs={"n": (Any, ...)})
+    fill_store(tmp_path / "s", old, docs=[{"id": key, "n": 3 if key in (7, 8) else 2} for key in range(200)])
+    with pytest.raises(MigrationFailed, match=reason) as caught:
+        new(tmp_path / "s", banner=False, fsync=False).open()
+    assert (caught.value.table, caught.value.key) == ("docs", "0" if "KeyError" in reason else "7")
+
+
+def test_each_row_has_a_value_of_its_own(tmp_path: Path) -> None:
+    """Ensure that a list given to every row is not one list: a later step changes one row's alone."""
+
+    def change_one(db: Any) -> None:
+        db["docs"]["1"]["tags"].append("mine")
+
+    steps = (add("docs.tags", []), fill("docs.more", {"a": 1}), run(change_one))
+    old, new = library(docs={}), library([Migration("it", *steps)], docs={"tags": (list, ...), "more": (dict, ...)})
+    fill_store(tmp_path / "s", old, docs=[{"id": 1}, {"id": 2}])
+    assert [row["tags"] for row in rows_in(tmp_path / "s", new)["docs"]] == [["mine"], []]

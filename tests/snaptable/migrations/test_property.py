@@ -22,6 +22,7 @@ VALUES = st.one_of(
     st.sampled_from([0.5, -0.0, 1e300, "", "x", "ü\n", '"', "\u2028"]),
     st.lists(st.integers(0, 2), max_size=2),
     st.dictionaries(st.sampled_from(["k", "l"]), st.integers(0, 2), max_size=2),
+    st.sampled_from([[{"id": 1}], {"k": [{"id": 1}, {"id": 2}]}]),  # what looks like the beginning of a row
 )
 FUNCTIONS: list[Callable[[Any], Any]] = [str, repr, lambda value: [value], lambda value: {"was": value}, lambda _: None]
 

@@ -224,7 +224,7 @@ def encode_change(change: ChangeRecord) -> bytes:
     before = b"" if change.before is None else b',"before":%b' % change.before
     if isinstance(change, Delete):
         return b"%b%b%b}" % (opening, key, before)
-    added = b',"added":%b' % row_json(change.added) if change.added else b""
+    added = _added(change.added) if change.added else b""
     return b'%b%b,"row":%b%b%b}' % (opening, key, change.row, before, added)
 
 
@@ -232,6 +232,11 @@ def encode_change(change: ChangeRecord) -> bytes:
 def _opening(verb: bytes, table: str) -> bytes:
     """Return how a change to a table begins, up to its key."""
     return b'{"%b":%b,"key":' % (verb, json.dumps(table).encode())
+
+
+@lru_cache(maxsize=64)
+def _added(names: tuple[str, ...]) -> bytes:
+    return b',"added":%b' % row_json(names)
 
 
 def key_member(key: Key) -> bytes:
