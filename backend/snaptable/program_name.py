@@ -1,16 +1,27 @@
 """What to type for the command `snaptable`: it need not be on the PATH."""
 
 import os
-import shlex
-import shutil
+import sys
 
 
 def program() -> str:
     """Return what to type for the command `snaptable`, where this process was started."""
     if "UV_RUN_RECURSION_DEPTH" in os.environ:  # a child of `uv run`, which has put the command on our PATH only
-        uv = "uv" if shutil.which("uv") else os.environ.get("UV", "uv")
+        import shlex
+
+        uv = "uv" if _is_on_path("uv") else os.environ.get("UV", "uv")
         return f"{shlex.quote(_below_here(uv))} run snaptable"
-    return "snaptable" if shutil.which("snaptable") else "python -m snaptable"
+    return "snaptable" if _is_on_path("snaptable") else "python -m snaptable"
+
+
+def _is_on_path(command: str) -> bool:
+    """Return whether a shell finds a command; importing `shutil` for it would be a tenth of what `--help` takes."""
+    if sys.platform == "win32":
+        import shutil
+
+        return shutil.which(command) is not None
+    places = (os.path.join(folder, command) for folder in os.get_exec_path() if folder)  # noqa: PTH118
+    return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)  # noqa: PTH113
 
 
 def _below_here(path: str) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -65,6 +64,8 @@ class MomentType(_ParamType):
         if not isinstance(value, str):
             return value
         if self._files and value.startswith(FILE):
+            from pathlib import Path  # not for help
+
             return Path(value.removeprefix(FILE))
         try:
             return wanted_moment(value)

@@ -1,6 +1,5 @@
 """What a command writes: for people on a terminal, in columns and colours; for programs as JSON or between tabs."""
 
-import json
 import os
 import re
 import sys
@@ -67,11 +66,11 @@ class Output:
 
     def document(self, value: object) -> None:
         """Write the one JSON document."""
-        self.write(json.dumps(value, indent=2, ensure_ascii=False))
+        self.write(_json(value, indent=2))
 
     def line(self, value: object) -> None:
         """Write a JSON document on a line of its own, at once."""
-        self.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        self.write(_json(value, separators=(",", ":")))
         sys.stdout.flush()
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,17 +132,23 @@ def in_words(text: str) -> str:
     return f"{moment.day} {moment:%b %Y, %H:%M}"
 
 
+def _json(value: object, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
+    import json  # not for help
+
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+
+
 def plain(value: object) -> str:
     """Return a value on one line without control characters: a text as it is, None as nothing, the rest as JSON."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else _json(value)
     return text.translate(_CONTROL)
 
 
 def quoted(value: object, width: int = 60) -> str:
     """Return a value as JSON, cut, without control characters: keys and fields in the text of a change."""
-    text = json.dumps(value, ensure_ascii=False).translate(_CONTROL)
+    text = _json(value).translate(_CONTROL)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 

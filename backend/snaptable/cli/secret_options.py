@@ -1,9 +1,7 @@
 """The options for keys and passphrases. No secret is an argument: those are seen by every user of the machine."""
 
-import getpass
 import os
 import sys
-from pathlib import Path
 
 from snaptable.cli.common import UsageError
 
@@ -22,6 +20,8 @@ def read_passphrase(*, wanted: bool, twice: bool = False) -> str | None:
     if passphrase is None:
         if not (sys.stdin and sys.stdin.isatty()):
             raise UsageError(f"--passphrase: there is no terminal to ask on; set {VARIABLE}")
+        import getpass  # not for help
+
         passphrase = getpass.getpass("Passphrase: ")
         if twice and getpass.getpass("Again: ") != passphrase:
             raise UsageError("--passphrase: the two differ")
@@ -36,6 +36,8 @@ def read_keys(paths: list[str]) -> list[bytes]:
     Raises:
         UsageError: one can't be read.
     """
+    from pathlib import Path
+
     try:
         return [Path(path).read_bytes() for path in paths]
     except OSError as error:

@@ -1,5 +1,7 @@
-"""The command as a whole: its version, and the name that its texts call it by."""
+"""The command as a whole: its version, the name that its texts call it by, and what its help costs."""
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,3 +41,13 @@ def test_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("uv")
     assert names.command("check", "data") == "uv run snaptable check data"
     assert command("--help").says("usage: uv run snaptable").status == 0
+
+
+def test_help_needs_little() -> None:
+    """Ensure that `--help` imports click and a few modules of ours, and none that only a command needs."""
+    code = "import sys, click; before = set(sys.modules); import snaptable.cli.root; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    needed = set(done.stdout.split())
+    slow = {"pydantic", "rich", "json", "shutil", "pathlib", "urllib.parse", "asyncio", "sqlite3", "snaptable.database"}
+    assert not needed & slow
+    assert len(needed) <= 30
