@@ -12,7 +12,7 @@ from app.library import Library
 from app.logs import log_to_standard_error
 from app.place import ALONE, Place
 from app.resources import Resources
-from app.server import check_tls, serve
+from app.server import check_tls, serve, write
 from app.settings import Settings
 from app.workers import Workers
 from snaptable import BackupError, OpenError, StoreLocked
@@ -33,7 +33,7 @@ def run_server(settings: Settings) -> int:
         with bind(settings.host, settings.port) as listener:
             resources = Resources(settings)
             if settings.workers == 1:
-                return _serve(resources, None, ALONE, listener, _write)
+                return _serve(resources, None, ALONE, listener, write)
             # Made once: workers are forks, and another one is there within a tenth of a second.
             app = create_app(resources=resources)
             seconds = settings.shutdown_seconds
@@ -82,12 +82,6 @@ def run_check(settings: Settings) -> int:
     lines = [f"{settings.data_dir}: {summary}; {documents} documents verified", *(f"  {line}" for line in problems)]
     sys.stdout.write("\n".join(lines) + "\n")
     return EXIT_FAILED if problems else 0
-
-
-def _write(announcement: str) -> None:
-    """Tell where the server serves."""
-    sys.stdout.write(announcement)
-    sys.stdout.flush()
 
 
 def _fail(reason: str) -> int:

@@ -1,5 +1,6 @@
 """The server of the library on a socket: says where it serves, and never pauses for long."""
 
+import asyncio
 import gc
 import socket
 import ssl
@@ -26,9 +27,17 @@ COLLECTIONS = (5_000, 10, 1_000)
 full collection looks through all of them every thousand writes, which takes 50 ms at 20,000 rows; with these, 8 ms."""
 
 
+LINGER_SECONDS = 0.25
+"""How long a worker that ends waits for the request of a client who has just connected: others would have taken it."""
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while another waits for it: with Python's own 5 ms, every read or write of
 a socket beside a thread that parses a large body would cost a request as much."""
+
+
+def write(announcement: str) -> None:
+    """Write where the server serves to standard output."""
+    sys.stdout.write(announcement)
+    sys.stdout.flush()
 
 
 class Server(GuardedServer):
@@ -36,7 +45,10 @@ class Server(GuardedServer):
 
     announcement = ""
     """Told once it serves."""
-    tell: Callable[[str], None]
+    tell: Callable[[str], None] = staticmethod(write)
+
+    linger = 0.0
+    """Seconds between the last connection that is accepted and the end of those that are idle."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell where."""
@@ -45,6 +57,14 @@ class Server(GuardedServer):
         sys.setswitchinterval(SWITCH_SECONDS)
         if self.started:
             self.tell(self.announcement)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, answer what was sent on connections that have just been accepted, then stop."""
+        if self.linger:
+            for acceptor in self.servers:
+                acceptor.close()
+            await asyncio.sleep(self.linger)
+        await super().shutdown(sockets)
 
 
 def hide_from_collector() -> None:
@@ -72,6 +92,7 @@ def serve(app: FastAPI, listener: socket.socket, tell: Callable[[str], None]) ->
         measurements_for(resources.db).process = str(resources.place.number)
     server = Server(configuration(app, resources.settings))
     server.tell = tell
+    server.linger = LINGER_SECONDS if resources.place.of > 1 else 0.0
     server.announcement = _announcement(resources, listener, app.state.admin)
     server.run(sockets=[listener])
 

@@ -1,5 +1,6 @@
 """Server processes: the backend without an access log, the peers with its settings of uvicorn and the collector."""
 
+import os
 import re
 import subprocess
 import sys
@@ -22,11 +23,12 @@ NOTHING = ["-m", f"{HERE}.serving"]
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[int]:
+def running(*arguments: str, **environment: str) -> Iterator[int]:
     """Run Python on what serves, in a process of its own, and give the port."""
     process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         lines = (re.search(r"http://[^/]*:(\d+)/", line) for line in process.stdout)

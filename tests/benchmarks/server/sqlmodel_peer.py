@@ -1,5 +1,6 @@
-"""The three routes on FastAPI and SQLModel over sqlite (WAL, synchronous=FULL), written as SQLModel's docs do it."""
+"""The three routes on FastAPI and SQLModel, as its docs do it: on sqlite (synchronous=FULL), or PEER_DATABASE_URL."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -41,14 +42,19 @@ class Annotation(SQLModel, table=True):
 
 
 directory = tempfile.TemporaryDirectory()
-engine = create_engine(f"sqlite:///{directory.name}/peer.db", connect_args={"check_same_thread": False})
+ON_SERVER = os.environ.get("PEER_DATABASE_URL", "").replace("postgresql://", "postgresql+psycopg://", 1)
+ON_FILE = {"url": f"sqlite:///{directory.name}/peer.db", "connect_args": {"check_same_thread": False}}
+engine = create_engine(ON_SERVER, pool_size=16) if ON_SERVER else create_engine(**ON_FILE)
 
 
-@event.listens_for(engine, "connect")
 def configure(connection: Any, _record: Any) -> None:
     """Ask for what the backend does: durable writes, foreign keys."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+if not ON_SERVER:
+    event.listen(engine, "connect", configure)
 
 
 def get_session() -> Iterator[Session]:
