@@ -103,7 +103,8 @@ class ApiPage:
         if body is not None:
             yield from self._fields(body)
         yield f"<pre><code>{escape(self._curl(method, path, operation, body))}</code></pre>"
-        statuses = ", ".join(f"{code} {said.get('description', '')}" for code, said in operation["responses"].items())
+        answers = sorted(operation["responses"].items())
+        statuses = ", ".join(f"{code} {said.get('description', '').rstrip('.')}" for code, said in answers)
         yield f'<p class="dim">Answers: {escape(statuses)}.</p>'
 
     def _body(self, operation: Json) -> Json | None:

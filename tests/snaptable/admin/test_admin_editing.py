@@ -422,3 +422,17 @@ def test_a_store_that_takes_no_writes_says_so_on_every_page() -> None:
         assert "Try again" in answer.text
         browser.client.post("/admin/try-again", data={"admin_token": token}, headers={"Sec-Fetch-Site": "same-origin"})
         assert db.is_open
+
+
+def test_a_commit_that_was_taken_back_offers_no_undo() -> None:
+    """Ensure that its page says that nothing is left to take back, and offers it anew when that was taken back too."""
+    with library() as (db, browser):
+        db.documents.update("d1", pages=90)
+        path = f"/admin/commits/{db.history.sequence}"
+        assert 'action="/admin/undo"' in browser.get(path)
+        db.history.undo(db.history.sequence)
+        page = browser.get(path)
+        assert 'action="/admin/undo"' not in page
+        assert "There is nothing to take back" in page
+        db.history.undo(db.history.sequence)
+        assert 'action="/admin/undo"' in browser.get(path)
