@@ -1,6 +1,7 @@
 """Aggregates of a query's rows: by an index where that has the answer, else over the rows."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -97,16 +98,37 @@ class AggregatedQuery:
         if self._before is None and not self._is_cut and prepared.is_whole_scan:
             rows: Collection[BaseModel] = self._table.scan()
             return self._cached(rows), len(rows)
+        if self._before is None and not self._is_cut and (places := prepared.places(self._wanted)) is not None:
+            return self._picked(places), len(places)
         found = prepared.run(self._wanted, self._before)
         return reader(found), len(found)
 
+    def _picked(self, places: list[int]) -> ReadColumn:
+        """Return what reads columns of the rows at some places of a scan: out of the cache, where they are there."""
+        rows, columns_of = self._table.scan(), self._table.column_cache().get_or_read
+        picked: dict[str, Sequence[Any]] = {}
+
+        @cache
+        def chosen() -> ReadColumn:
+            return reader(list(map(list(rows).__getitem__, places)))
+
+        def read(column: Column) -> Sequence[Any]:
+            """Return the values of a column, each column once."""
+            if column.name not in picked:
+                columns = None if column.is_part else columns_of((column.name,), rows)
+                values = None if columns is None else list(map(columns[0].__getitem__, places))
+                picked[column.name] = chosen()(column) if values is None else values
+            return picked[column.name]
+
+        return read
+
     def _cached(self, rows: Collection[BaseModel]) -> ReadColumn:
         """Return what reads columns of the whole table: out of the cache of scans, where they are there."""
-        cache, read_off = self._table.column_cache(), reader(rows)
+        columns_of, read_off = self._table.column_cache().get_or_read, reader(rows)
 
         def read(column: Column) -> Sequence[Any]:
             """Return the values of a column."""
-            columns = None if column.is_part else cache.get_or_read((column.name,), rows)
+            columns = None if column.is_part else columns_of((column.name,), rows)
             return read_off(column) if columns is None else columns[0]
 
         return read

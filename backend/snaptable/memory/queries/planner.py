@@ -102,6 +102,20 @@ class PreparedQuery:
                 sorts, after_cursor = bool(self.order), False
         return rows, sorts, after is not None and not after_cursor
 
+    def places(self, wanted: Select) -> list[int] | None:
+        """Return the places of all rows wanted in a scan of the table, unordered; None unless that is how to find them.
+
+        That is: no index would be used, and an earlier scan left the columns of the conditions in the cache.
+        """
+        if not self.table.intact:
+            self.table.build(self._indexes)
+        path = self._only or self._choose(wanted, None)
+        if type(path) is not FullScan:
+            return None
+        if self._times:
+            self._check_times(wanted.values, None)
+        return path.places(wanted.values)
+
     def arrange(self, wanted: Select, rows: list[BaseModel], sorts: bool, cuts: bool) -> list[BaseModel]:  # noqa: FBT001
         """Return the rows that `find` gave, sorted and cut; needs no latch unless the order is that of insertion."""
         limit, offset = wanted.limit, wanted.offset
