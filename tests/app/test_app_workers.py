@@ -9,12 +9,13 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -27,7 +28,6 @@ from tests.app.support import (
     check_problem,
     make_pdf,
     run_in_process,
-    run_to_end,
     wait_for,
 )
 from tests.snaptable.postgres import stores
@@ -355,31 +355,47 @@ def test_what_can_not_be_is_refused_and_explained(options: list[str], words: lis
     assert all(word in output for word in words), output
 
 
-def test_a_first_worker_that_can_not_start_ends_it_all(tmp_path: Path) -> None:
-    """Ensure exit status 1 and one reason, and no attempt without end."""
-    away = f"postgresql://nobody@/nowhere?host={tmp_path}"
-    options = ["--port=0", f"--data-dir={tmp_path / 'data'}", f"--database-url={away}", "--workers=2"]
-    status, output = run_to_end(options, seconds=60)
-    assert status == 1
-    assert output.count("backend: cannot open the store: PostgreSQL can't be reached") == 1
-    assert "Traceback" not in output
+SCRIPT = """
+import os, socket, sys, time
+from app.workers import Workers
+
+def serve(place, listener, tell):
+    sys.stderr.write(f"{place.number} {os.getpid()}\\n")
+    if sys.argv[1] == "fails":
+        return 3
+    tell("all serve")
+    time.sleep(60)
+
+raise SystemExit(Workers(2, serve, socket.create_server(("127.0.0.1", 0)), stop_seconds=1).run())
+"""
+"""Two workers that serve nothing: what their parent does needs no backend."""
 
 
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    """Ensure that none is left if the process is killed that would look after them."""
-    made = stores.new_schema()
-    server = Process(tmp_path / "data", f"--database-url={made}", "--workers=2", "--health-token=monitor")
-    try:
-        server.start()
-        with server.client() as http:
-            process_of(http)
-        server.signal(signal.SIGKILL)
-        server.errors()  # its output ends when the last of them does
-        with pytest.raises(httpx2.TransportError), server.client() as http:
-            process_of(http)
-    finally:
-        server.end()
-        stores.drop_schemas([made])
+def two_workers(how: str) -> "subprocess.Popen[str]":
+    """Start the script."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_first_worker_that_can_not_start_ends_it_all() -> None:
+    """Ensure its exit status, and no attempt by another, nor a second one."""
+    with two_workers("fails") as parent:
+        _, begun = parent.communicate(timeout=30)
+    assert parent.returncode == 3
+    assert [line.split()[0] for line in begun.splitlines()] == ["1"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)])
+def test_workers_end_with_their_parent(number: signal.Signals, status: int) -> None:
+    """Ensure that none is left, whether the process is told to stop that looks after them, or killed."""
+    with two_workers("serves") as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.read(9) == "all serve"
+        parent.send_signal(number)
+        _, begun = parent.communicate(timeout=30)  # its output ends when that of the last worker does
+    assert parent.returncode == status
+    assert len(begun.splitlines()) == 2
 
 
 def test_one_process_has_a_lease_until_it_gives_it_back_or_ends() -> None:
