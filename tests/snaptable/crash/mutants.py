@@ -36,6 +36,7 @@ from snaptable.storage.journal import rewriting
 from snaptable.storage.journal import segment as segment_module
 from snaptable.storage.journal.reader import Ending
 from snaptable.storage.journal.segment import Segment
+from snaptable.storage.journal.writer import JournalWriter
 from snaptable.storage.past import StorePast
 from snaptable.storage.snapshot import checkpointer
 from snaptable.storage.snapshot.checkpointer import Checkpointer
@@ -353,6 +354,11 @@ def segment_not_written_anew(patch: Patch) -> None:
     patch.setattr(journal_directory, "rewrite", lambda *_: None)
 
 
+def written_on_in_doubt(patch: Patch) -> None:
+    """Begin the segment whose end is in doubt once more, in the place of the next one."""
+    patch.setattr(JournalWriter, "replace_doubtful", lambda writer, _: writer.segment.begin())
+
+
 # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -573,6 +579,7 @@ MUTANTS = (
     Mutant("shown before durable", shown_before_durable, ("small commits",)),
     Mutant("a failed write stays in memory", failed_write_not_rolled_back, ("ENOSPC",)),
     Mutant("a full disk is final", full_disk_final, ("ENOSPC",)),
+    Mutant("written on where the end is in doubt", written_on_in_doubt, ("failing sync",)),
     Mutant("last segment not written anew", segment_not_written_anew, ("journal only",), nested=1),
     Mutant("before-image of what is there after", before_image_of_after, ("undone",)),
     Mutant("the newest change counts, not the oldest", newest_change_counts, ("undone",)),

@@ -7,6 +7,7 @@ file that does not verify, and where, is `damage.py`'s.
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -96,23 +97,27 @@ def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedByte
 
     Args:
         header: the header.
-        tables: the lines of each table, in parts; asked for one by one while the content is yielded.
+        tables: the lines of each table, in parts. They are asked for one by one while the content is yielded; all at
+            once for a seal, which stands before them, and let go of one by one.
     """
-    parts, rows_checksum = _parts(tables), 0
+    parts, rows_checksum, length = _parts(tables), 0, 0
     if header.speller:
-        parts = list(parts)  # the seal stands before them
-        for part in parts:
+        waiting = deque(parts)
+        for part in waiting:
             rows_checksum = part.after(rows_checksum)
+        length = sum(part.size for part in waiting)
+        parts = (waiting.popleft() for _ in range(len(waiting)))
     head = _START + header.encode(rows_checksum)
     checksum, size, gathered = zlib.crc32(head), 0, [head]
     if header.speller:
-        checksum = times(checksum, shift(sum(part.size for part in parts))) ^ rows_checksum
+        checksum = times(checksum, shift(length)) ^ rows_checksum
     for part in parts:
         if not header.speller:
             checksum = part.after(checksum)
         gathered += part.buffers
         size += part.size
         if size >= CHUNK:
+            del part
             yield gathered
             size, gathered = 0, []
     gathered.append(b'"checksum": "crc32:%08x"\n}\n' % checksum)

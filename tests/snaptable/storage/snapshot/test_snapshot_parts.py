@@ -2,6 +2,7 @@
 
 import os
 import random
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from snaptable.storage.disk.files import Files
 from snaptable.storage.group_commit import GroupCommit
 from snaptable.storage.snapshot import replaced_files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
+from snaptable.storage.snapshot.format import SnapshotHeader, chunks
 from snaptable.storage.snapshot.pages import Pages
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -74,6 +76,22 @@ def test_a_file_of_many_parts_verifies(open_store: Open) -> None:
         data = (db.directory / SNAPSHOT).read_bytes()
         assert checksum(data[: data.index(b'"checksum": ')]).encode() in data[-40:]
         assert read_snapshot(db.directory)[1] == rows_of(db)
+
+
+def test_a_sealed_snapshot_lets_go_of_what_is_written() -> None:
+    """Ensure old bytes of rows that change meanwhile are kept until they are written, not until all of the file is."""
+    size, count = 1 << 18, 40
+    header = SnapshotHeader("s", 1, "2026-11-28T00:00:00.000000Z", {"t": count}, "0" * 32, {}, speller="5" * 32)
+    tracemalloc.start()
+    try:
+        parts = (ChecksummedBytes([b"x" * (size + number)]) for number in range(count))
+        kept = [tracemalloc.get_traced_memory()[0] for _ in chunks(header, {"t": parts})]
+    finally:
+        tracemalloc.stop()
+    total, behind = kept[0], kept[len(kept) // 2]
+    assert total > size * count  # all of them: the seal stands before them
+    assert behind < 0.6 * total
+    assert kept[-1] < 0.1 * total
 
 
 @pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="descriptors can't be counted here")
