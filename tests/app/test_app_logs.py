@@ -51,7 +51,7 @@ def requests(http: httpx2.Client) -> dict[str, Any]:
     user = ann.get("/api/auth/me").json()
     document = ann.upload(name="private-name.pdf")
     found = ann.get(f"/api/documents/{document['id']}", headers={"X-Request-ID": "front-17.a"})
-    missing = ann.get("/api/annotations/no-such-row?content=private-words", headers={"X-Request-ID": "x y\tz"})
+    missing = ann.get("/api/documents/no-such-row?content=private-words", headers={"X-Request-ID": "x y\tz"})
     head = http.head(f"/api/documents/{document['id']}", headers=ann.headers)
     refused = http.get("/api/documents", headers={"Authorization": "Bearer private-token"})
     forwarded = http.get("/health", headers={"X-Forwarded-For": "192.0.2.77"})

@@ -12,6 +12,9 @@ from tests.benchmarks.measure import Measured, Ratio
 from tests.benchmarks.peers.sqlite import SqliteWal
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios.size import growth_of_dictionaries, growth_of_ours
+from tests.benchmarks.server import serving
+from tests.benchmarks.server.load import load
+from tests.benchmarks.server.scenarios import Subject, client
 from tests.benchmarks.targets import TARGETS, Kind, Target
 
 P = ParamSpec("P")
@@ -138,3 +141,16 @@ def test_every_goal_has_a_row() -> None:
             wanted = "".join(f" {report.ratio_shown(each, target)} |" for each in (target.reach, target.aim))
             begin = f"| {target.what} | {target.against} |{wanted}".replace("|  |", "| |")
             assert [line.startswith(begin) for line in lines].count(True) == 1, begin
+
+
+def test_the_server_is_measured_beside_a_floor_that_answers() -> None:
+    """Ensure that the peer which needs no other package starts as the backend does, and answers what is asked of it."""
+    with serving.running("-m", "tests.benchmarks.server.floor", "secret", "document") as port:
+        headers = {"Authorization": "Bearer secret"}
+        http = client(port, headers)
+        floor = Subject(http, ["document"], ["document"]).fill()
+        http.http.close()
+        for scenario, requests in (("read", 60), ("list of 50", 1), ("write", 1)):
+            asked = floor.requests(scenario)
+            assert len(asked) == requests
+            assert load(port, asked, 0.05).rate > 0

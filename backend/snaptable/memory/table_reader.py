@@ -50,15 +50,23 @@ class TableReader:
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def count(self, wanted: Select) -> int:
-        """Return how many rows a query gives; O(1) for the whole table, else O(rows looked at)."""
+        """Return how many rows a query gives; O(1) of the whole table or an index's value, else O(rows looked at)."""
         if wanted.keep is not None:
             return len(TableReader._select(self, wanted))
         entry = self._entries.get(wanted.where)
-        rows = None if entry is None else self._without_latch(entry, wanted.values)
-        total = self._count(wanted) if rows is None else len(rows)
+        number = None if entry is None else self._number_without_latch(entry, wanted.values)
+        total = self._count(wanted) if number is None else number
         if wanted.offset:
             total = max(0, total - wanted.offset)
         return total if wanted.limit is None else min(total, wanted.limit)
+
+    def _number_without_latch(self, entry: Entry, values: Values) -> int | None:
+        """Return how many rows a hash table has at one place; None if only the latch tells, as in `_without_latch`."""
+        version = self._rows.version
+        if version is None or not self._table.intact:
+            return None
+        number = len(entry(values))
+        return number if self._rows.version is version else None
 
     def _count(self, wanted: Select) -> int:
         with self._latch:

@@ -1,7 +1,7 @@
 """`RequestLog`: an id for each request, and one line in the log for it."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,15 +46,15 @@ class RequestLog:
         header = (HEADER, record.id.encode("ascii"))
         status, size = NO_ANSWER, 0
 
-        async def send_with_id(message: Message) -> None:
-            """Send a part of the answer."""
+        def send_with_id(message: Message) -> Awaitable[None]:
+            """Return what sends a part of the answer."""
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], header]
             else:
                 size += len(message.get("body", b""))
-            await send(message)
+            return send(message)
 
         method, begun = scope["method"], perf_counter()
         try:

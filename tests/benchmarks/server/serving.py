@@ -43,8 +43,14 @@ def serve_peer(app: ASGIApp) -> None:
     listener = bind("127.0.0.1", 0)
     settings = server_settings(limits(Settings(_env_file=None)))
     server = Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, **settings))
+    server.tell = _say
     server.announcement = f"http://127.0.0.1:{listener.getsockname()[1]}/\n"
     server.run(sockets=[listener])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 async def _do_nothing(scope: Scope, receive: Receive, send: Send) -> None:

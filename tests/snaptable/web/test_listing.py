@@ -14,7 +14,7 @@ from pydantic import Field
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from snaptable import Database, Row, Table
+from snaptable import Database, Index, Query, Row, Table, table
 from snaptable.web import ListParams, RowResponder, install_problems
 
 FIELDS = ["id", "text", "size", "price", "at", "done"]
@@ -321,3 +321,34 @@ def test_what_may_be_sorted_by_is_an_enum() -> None:
     assert sort["schema"]["items"]["enum"] == [*FIELDS, *(f"-{name}" for name in FIELDS)]  # type: ignore[index,call-overload]
     assert sort["schema"]["default"] == ["-size", "id"]  # type: ignore[index,call-overload]
     assert (sort["style"], sort["explode"]) == ("form", False)  # type: ignore[index,call-overload]
+
+
+class Log(Row):
+    id: int
+    kind: str
+    at: datetime
+    size: int
+
+
+class Logs(Database):
+    logs: Table[Log] = table(Index("kind", "at", ordered=True))
+
+
+def test_what_takes_long_is_known_of_each_list_however_often_others_are_asked() -> None:
+    """Ensure that lists in the order of an index never do, and that sorts, filters and functions still do."""
+    params = ListParams(Log, ["id", "kind", "size", "at"], sort="at,id")
+
+    def asked(query: str, rows: Query[Log]) -> bool:
+        return params.read(Request({"type": "http", "query_string": query.encode()})).is_slow(rows)
+
+    with Logs("memory:") as db:
+        first = datetime(2026, 1, 1, tzinfo=UTC)
+        db.logs.insert_many(Log(id=n, kind="a", at=first + timedelta(seconds=n), size=n % 7) for n in range(5_100))
+        every, kept = db.logs.where(), db.logs.where().filter(lambda row: row.size == 3)
+        for _ in range(3):
+            assert not asked("kind=a", every)
+            assert not asked("kind=b", every)
+            assert asked("kind=a&sort=size", every)
+            assert asked("kind=a&size=3", every)
+            assert asked("kind=a", kept)
+            assert asked("size=3&sort=size", every)
