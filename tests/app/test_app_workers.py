@@ -5,6 +5,8 @@ where one process stores what another removes, that a feed tells what another pr
 admin is good once, and that a worker that is killed loses no write that was acknowledged, and repeats none.
 """
 
+import asyncio
+import io
 import json
 import os
 import re
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -32,9 +35,13 @@ from tests.app.support import (
 )
 from tests.snaptable.postgres import stores
 
+from app.files.shared_blobs import SharedBlobs
+from app.library import Library
+from app.shared.blob_uses import SharedBlobUses
 from app.shared.lease import Lease
 from app.shared.tables import SharedTables
 from snaptable import Database
+from snaptable.storage.disk.files import Files
 
 WORKERS = 3
 FAILURES = 6
@@ -194,6 +201,31 @@ def test_bytes_that_one_process_removes_and_another_stores_are_never_lost(
     wait_for(lambda: kept["sha256"] not in {path.name for path in (backend.directory / "blobs").iterdir()})
 
 
+def test_no_process_removes_what_another_is_storing(tmp_path: Path) -> None:
+    """Ensure that bytes stay from before they get their name until their row is committed, and go if there is none."""
+    made = stores.new_schema()
+    with Library(made) as db:
+        tables = SharedTables(db)
+        tables.make()
+        first, second = (SharedBlobs(Files(tmp_path), SharedBlobUses(tables), keep_bytes=0) for _ in range(2))
+
+        async def store() -> Path:
+            with first.stage(io.BytesIO(b"bytes"), 100) as staged:
+                async with first.storing(staged.sha256):
+                    staged.publish()
+                    for remove in (second.collect, second.release):
+                        await second.aside(remove, staged.sha256)
+                        assert first.path(staged.sha256).exists()
+                return first.path(staged.sha256)
+
+        path = asyncio.run(store())
+        second.collect(path.name)
+        assert path.exists(), "history may name it"
+        second.release(path.name)
+        assert not path.exists()
+    stores.drop_schemas([made])
+
+
 def events_of(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
     """Yield the kind and the data of each event of a feed."""
     kind = ""
@@ -286,7 +318,7 @@ class Writer:
 
 def test_a_killed_worker_loses_nothing_and_is_replaced(backend: Process) -> None:
     """Ensure under load, for each of two kills: all that was acknowledged is there once, and there are three again."""
-    writers = [Writer(backend, number) for number in range(6)]
+    writers = [Writer(backend, number) for number in range(4)]
     stop = threading.Event()
     threads = [threading.Thread(target=writer.run, args=(stop,)) for writer in writers]
     for thread in threads:
