@@ -66,7 +66,7 @@ def machine() -> str:
         platform.processor(),
     )
     versions = f"Python {platform.python_version()}, sqlite {sqlite3.sqlite_version}"
-    system = f"{platform.system()} {platform.release()}"
+    system = f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
     return f"{os.cpu_count()} × {model}, {system}, {versions}; {datetime.now(UTC):%Y-%m-%d}"
 
 
