@@ -19,12 +19,10 @@ Start = Callable[..., TestClient]
 Stored = Callable[[str], list[Json]]
 """Returns the rows of a table as they are kept."""
 ON_BOTH = (
-    "test_app_account_deletion",
     "test_app_admin",
     "test_app_admin_pages",
     "test_app_auth",
     "test_app_documents",
-    "test_app_large_deletes",
     "test_app_quotas",
     "test_app_sessions",
 )
