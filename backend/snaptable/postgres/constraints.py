@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from snaptable.postgres.rows import TableRows
 
 Tables = Mapping[str, "TableRows"]
+MOST_LOOKED_AT = 100
+"""Changes of a transaction up to which it is seen whether it broke a reference too: a look-up each."""
 
 
 # ── deletion ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +77,9 @@ def violation(
         return SnaptableError(f"PostgreSQL refused the transaction: {name}, a constraint of other makers, doesn't hold")
     table = tables[constraint.table]
     if constraint.reference is None:
-        found = _taken(table, fetch, transaction, constraint.fields)
+        # Of both, memory names the broken reference.
+        found = _first_broken_reference(tables, fetch, transaction)
+        found = found or _taken(table, fetch, transaction, constraint.fields)
     else:
         found = _broken_reference(tables, fetch, transaction, constraint.reference)
     if found is not None:
@@ -120,6 +124,16 @@ def _taken(
             other = (table.key_of(rows[0]), rows[0])
         return violations.unique_taken(table.schema, fields, value, key, table.codec.share(other[1]))
     return None
+
+
+def _first_broken_reference(tables: Tables, fetch: Fetch, transaction: Transaction) -> ConstraintError | None:
+    """Return the error for a reference that a transaction broke too; None if there is none, or too much to look at."""
+    if len(transaction.changes) > MOST_LOOKED_AT:
+        return None
+    schemas = [tables[name].schema for name in dict.fromkeys(name for name, _ in transaction.changes)]
+    references = dict.fromkeys(each for schema in schemas for each in (*schema.references, *schema.referenced_by))
+    found = (_broken_reference(tables, fetch, transaction, reference) for reference in references)
+    return next((error for error in found if error is not None), None)
 
 
 def _broken_reference(

@@ -81,10 +81,6 @@ class Stores(ABC):
     def content(self, db: Database) -> dict[str, Any]:
         """Return all that a store keeps: its files, or the rows of its server's tables."""
 
-    def is_next(self, before: int, after: int) -> bool:
-        """Return whether one commit was made between two sequences, which a server may leave some out of."""
-        return after > before if self.on_postgres else after == before + 1
-
     @abstractmethod
     def remove(self) -> None:
         """Remove every store."""

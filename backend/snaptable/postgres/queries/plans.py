@@ -20,12 +20,14 @@ def explain(fetch: Fetch, rows: TableRows, sql: str, question: Question) -> Plan
         node = node["Plans"][0]
         nodes.append(node)
     sorts |= any("Sort" in each["Node Type"] for each in nodes) and bool(question.order)
-    # The least and the greatest by an index: a plan of its own for the one row.
-    ends = [each["Plan Rows"] for each in nodes if each.get("Parent Relationship") == "InitPlan"]
+    # What an index gives in order is read up to the limit; the least and the greatest are plans of their own for that.
+    is_read_in_order = not any("Filter" in each or "Sort" in each["Node Type"] for each in nodes)
+    ends = [each["Plan Rows"] for each in nodes if each["Node Type"] == "Limit" and is_read_in_order]
     access = next((each for each in reversed(nodes) if "Scan" in each["Node Type"]), node)
     filtered = sum("Filter" in each for each in nodes) and max(1, len(question.where.tests) - ("Index Cond" in access))
     filters = len(question.where.residual) + filtered + (question.wanted.keep is not None)
     expected = int(min([node["Plan Rows"], *ends]))
+    sorts &= expected > 1
     return Plan(rows.name, _index_name(rows, access.get("Index Name"), question), expected, sorts, filters)
 
 
