@@ -36,6 +36,17 @@ class Library(Database):
         """Whether the rows are on a PostgreSQL server, which code on the event loop asks by `read` and `run` alone."""
         return self.url.startswith(("postgresql:", "postgres:"))
 
+    @property
+    def cache_secret(self) -> str | None:
+        """What seals what is kept outside of the database; None where no revisions say how long it is right."""
+        core = getattr(self._opened(), "core", None)
+        return None if core is None or core.revisions is None else str(core.revisions.secret)
+
+    def revision(self, user_id: str) -> str | None:
+        """Return what names the state of a user's rows, as the caller's transaction sees it; None without revisions."""
+        ask = getattr(self._opened(), "revision", None)
+        return None if ask is None else ask(user_id)
+
     @cached_property
     def files_directory(self) -> Path | None:
         """Where the documents' bytes are, unless that was set: beside the rows."""

@@ -1,6 +1,7 @@
 """What a running backend owns: the database, the blobs beside it, the pools; opened and closed in order."""
 
 import asyncio
+import json
 import logging
 import tempfile
 import time
@@ -9,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from app.cache import Cache, RedisStore, Store
 from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.files.shared_blobs import SharedBlobs
@@ -28,6 +30,7 @@ from app.settings import Settings
 from app.shared.blob_uses import SharedBlobUses
 from app.shared.counts import SharedCounts
 from app.shared.lease import Lease
+from app.tables import Annotation, Document, Extraction
 from app.usage import Limits
 from snaptable import PostgresOptions, SnaptableError, WriteFailed
 from snaptable.backup import Keep
@@ -58,6 +61,8 @@ class Resources:
     accounts: AccountResources
     uploads: UploadResources
     erasure: Erasure
+    cache: Cache | None = None
+    """None if the settings name none."""
     backups: Backups | None
     """None if the settings name no folder for them."""
 
@@ -71,7 +76,10 @@ class Resources:
             fsync=settings.fsync,
             snapshot=settings.snapshot,
             filesystem=filesystem,
-            postgres=PostgresOptions(pool_size=max(LEAST_CONNECTIONS, CONNECTIONS // settings.workers)),
+            postgres=PostgresOptions(
+                pool_size=max(LEAST_CONNECTIONS, CONNECTIONS // settings.workers),
+                revisions="user_id" if settings.cache_url else None,
+            ),
         )
         self.db.limits = Limits(
             documents=settings.quota_documents,
@@ -102,8 +110,9 @@ class Resources:
         """
         if self._is_open:
             return
-        self.db.open()
         settings = self.settings
+        store = RedisStore(settings.cache_url) if settings.cache_url else None
+        self.db.open()
         try:
             blobs = self._open_blobs()
             self.backups = Backups(self.db, blobs, _backup_terms(settings)) if settings.backup_dir else None
@@ -120,6 +129,7 @@ class Resources:
         self.erasure = Erasure(self.db, blobs, purge=settings.purge_deleted_accounts)
         if self._lease is not None and self._leads:
             self.erasure.look()
+        self.cache = _cache(settings, self.db, store)
         self._is_open = True
 
     def _open_blobs(self) -> Blobs:
@@ -217,6 +227,8 @@ class Resources:
             return
         await self.uploads.finish()
         await self.uploads.pages.close()
+        if self.cache is not None:
+            await self.cache.close()
         self.close_sync()
 
     def close_sync(self) -> None:
@@ -251,6 +263,15 @@ class Resources:
             patience=settings.password_wait,
             bcrypt_cost=bcrypt_cost_of(user.password_hash for user in self.db.users.where().all()),
         )
+
+
+def _cache(settings: Settings, db: Library, store: Store | None) -> Cache | None:
+    """Return the cache of reads that the settings name; None for none."""
+    secret = db.cache_secret
+    if store is None or secret is None:
+        return None
+    shape = json.dumps([model.model_json_schema() for model in (Document, Extraction, Annotation)], sort_keys=True)
+    return Cache(store, secret, settings.cache_seconds, shape=shape)
 
 
 def _backup_terms(settings: Settings) -> BackupTerms:

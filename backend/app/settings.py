@@ -12,6 +12,7 @@ from app.usage import MIB, Limits
 
 _PERIOD = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(s|min|h|d)")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+_CACHE = re.compile(r"(redis|rediss|valkey|valkeys|unix)://.")
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -34,6 +35,15 @@ class Settings(BaseSettings):
         le=64,
         description="Processes that serve, if database_url names a server; limits on passwords hashed and PDFs read at"
         " the same time are shared out among them, those on connections and streams hold for each.",
+    )
+    cache_url: str = Field(
+        "",
+        repr=False,
+        description="redis://…, rediss://…, valkey://… or unix:///… of a cache for hot reads, on top of database_url;"
+        " the same for all servers of one database. None is used without.",
+    )
+    cache_seconds: float = Field(
+        60.0, gt=0, le=86_400, description="How long an answer is kept there; changes by psql are seen as late."
     )
     fsync: bool = Field(default=True, description="Sync every write to the disk; without, writes survive a kill only.")
     snapshot: Literal["auto", "always", "background"] = Field(
@@ -171,6 +181,15 @@ class Settings(BaseSettings):
                 "backup_dir: a database on PostgreSQL is backed up by pg_dump, or by the server's own archive, and the"
                 " documents' files by any tool that copies a folder; leave backup_dir out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_cache(self) -> Self:
+        """Refuse a cache of what is in memory anyway, and what is no URL of one."""
+        if self.cache_url and not self.database_url:
+            raise ValueError("cache_url is for database_url alone: a store of files answers reads from memory itself")
+        if self.cache_url and not _CACHE.match(self.cache_url):
+            raise ValueError("cache_url begins with redis://, rediss://, valkey:// or unix://")
         return self
 
     @property

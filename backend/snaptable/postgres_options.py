@@ -17,6 +17,9 @@ class PostgresOptions:
         statement_timeout: seconds that a statement may take; None for as long as it likes.
         prepare: whether statements are prepared on the server; False for poolers that can't (PgBouncer before 1.21).
         server: what the server is.
+        revisions: the field of tables for whose values a cache asks what is committed of their rows, such as
+            "user_id": once asked for, each commit costs a statement more. None for no field, unless it was asked for
+            before.
 
     >>> PostgresOptions(pool_size=4).server
     'postgresql'
@@ -26,6 +29,7 @@ class PostgresOptions:
     statement_timeout: float | None = None
     prepare: bool = True
     server: ServerKind = "postgresql"
+    revisions: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is none."""

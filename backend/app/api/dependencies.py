@@ -7,7 +7,9 @@ from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, TypeV
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from pydantic_core import from_json, to_json
 
+from app.cache import Cache, Loaded
 from app.library import Library
 from app.resources import Resources
 from app.services import quotas, sessions
@@ -19,6 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 RowT = TypeVar("RowT", bound=Row)
+Page = tuple[bytes, str | None]
+"""The rows of a page as JSON, and where the next one begins."""
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -30,6 +34,10 @@ class Caller(NamedTuple):
     resources: Resources
     user: User
     session: Session
+    revision: str | None = None
+    """Of the user's rows, as of the state that they were found in; None without a cache."""
+    query: str = ""
+    """Of the request's address, as it was sent."""
 
     @property
     def id(self) -> str:
@@ -45,9 +53,35 @@ class Caller(NamedTuple):
         """Return what is found of the user's, as of one state."""
         return await self.db.read(find, self.user, *args)
 
+    async def row(self, model: type[RowT], find: "Callable[[Library, User, str], RowT]", key: str) -> RowT:
+        """Return a row of the user's, as of one state; from the cache if that has it."""
+        cache = self.resources.cache
+        if cache is None or self.revision is None:
+            return await self.db.read(find, self.user, key)
+        read: RowT | None = None
+
+        async def load() -> Loaded:
+            nonlocal read
+            revision, read = await self.db.read(lambda db: (db.revision(self.user.id), find(db, self.user, key)))
+            return revision, model.__pydantic_serializer__.to_json(read)
+
+        answer = await cache.through(self.user.id, self.revision, f"{model.__name__}/{key}", load)
+        return model.model_validate_json(answer) if read is None else read
+
+    async def _kept_page(self, cache: Cache, find: Callable[..., object], read: "Callable[[Library], Page]") -> Page:
+        """Return a page of a list: from the cache if that has it."""
+
+        async def load() -> Loaded:
+            revision, (items, cursor) = await self.db.read(lambda db: (db.revision(self.user.id), read(db)))
+            return revision, to_json(cursor) + b"\n" + items
+
+        question = f"{find.__module__}.{find.__qualname__}?{self.resources.settings.page_bytes}&{self.query}"
+        cursor, _, items = (await cache.through(self.user.id, self.revision, question, load)).partition(b"\n")
+        return items, from_json(cursor)
+
     async def page(
         self, wanted: Listing[RowT], find: "Callable[[Library, User, *Ts], Query[RowT]]", *args: *Ts
-    ) -> tuple[bytes, str | None]:
+    ) -> Page:
         """Return the page of a list that was asked for; users take turns with those that take a sort of many rows.
 
         Raises:
@@ -55,7 +89,12 @@ class Caller(NamedTuple):
         """
         max_bytes = self.resources.settings.page_bytes
         if self.db.is_on_server:
-            return await self.db.read(lambda db: wanted.page_json(find(db, self.user, *args), max_bytes))
+
+            def read(db: Library) -> Page:
+                return wanted.page_json(find(db, self.user, *args), max_bytes)
+
+            cache = self.resources.cache
+            return await (self.db.read(read) if cache is None else self._kept_page(cache, find, read))
         query = find(self.db, self.user, *args)
         if not wanted.is_slow(query):
             return wanted.page_json(query, max_bytes)
@@ -94,8 +133,11 @@ class Login(OAuth2PasswordBearer):
         token = _bearer_token(request)
         resources: Resources = request.app.state.resources
         db = resources.db
+        revision = None
         if not token:
             login = None
+        elif resources.cache is not None:
+            login, revision = await _found(resources, token)
         elif db.is_on_server:
             login = await db.read(sessions.of_token, token)
         else:
@@ -108,7 +150,17 @@ class Login(OAuth2PasswordBearer):
         note_caller(user.id)
         if resources.accounts.terms.is_renewed_by(session, utc_now()):
             await _keep_alive(resources, session)
-        return Caller(resources, user, session)
+        return Caller(resources, user, session, revision, request.url.query if revision is not None else "")
+
+
+async def _found(resources: Resources, token: str) -> tuple[tuple[User, Session] | None, str | None]:
+    """Return the login of a token, and the revision of its user's rows, as of one state."""
+
+    def find(db: Library) -> tuple[tuple[User, Session] | None, str | None]:
+        login = sessions.of_token(db, token)
+        return login, None if login is None else db.revision(login[0].id)
+
+    return await resources.db.read(find)
 
 
 def _bearer_token(request: Request) -> str | None:

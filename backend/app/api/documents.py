@@ -104,7 +104,7 @@ async def list_documents(request: CallerRequest) -> Response:
 )
 async def get_document(request: CallerRequest, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
-    return respond.one(await request.caller.read(documents.get, document_id), request=request)
+    return respond.one(await request.caller.row(Document, documents.get, document_id), request=request)
 
 
 @router.get(
@@ -118,7 +118,7 @@ async def get_document(request: CallerRequest, document_id: str) -> Response:
 )
 async def get_document_content(request: CallerRequest, document_id: str) -> Response:
     """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
-    document = await request.caller.read(documents.get, document_id)
+    document = await request.caller.row(Document, documents.get, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
     still = partial(request.caller.read, documents.get, document_id)

@@ -179,6 +179,14 @@ class PostgresEngine:
             rows={name: rows.count(self.core.fetch) for name, rows in self.core.rows.items()},
         )
 
+    def revision(self, value: str) -> str | None:
+        """Return what names the state of the rows of a value of the field that has revisions, as the caller sees it.
+
+        None if `PostgresOptions(revisions=…)` was never said of the database.
+        """
+        revisions = self.core.revisions
+        return None if revisions is None else revisions.read(self.core.fetch, value)
+
     def stop(self) -> None:
         """Refuse further transactions, and wait for those that are open."""
         self.core.stop()

@@ -25,6 +25,7 @@ from snaptable.errors import (
 from snaptable.postgres import constraints
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
+from snaptable.postgres.revisions import Revisions
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Connections, Fetch, Params, Records, Threads, refuse_on_loop
 from snaptable.postgres.server.dialect import Dialect
@@ -66,6 +67,8 @@ class PostgresCore:
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
         )
+        self.revisions: Revisions | None = None
+        """What caches go by; None if nobody has asked for it."""
         self.prune: Callable[[Fetch], None] | None = None
         """Forgets the commits that are not to be kept."""
         self._until_pruned = PRUNED_EVERY
@@ -277,6 +280,8 @@ class PostgresCore:
             raise self.explained(transaction, failure)
         try:
             net = transaction.net_changes()
+            if self.revisions is not None:
+                self.revisions.renew(transaction, net)
             if self.commits is not None:
                 self.commits.add(transaction, net)
             transaction.is_committing = bool(transaction.changes)

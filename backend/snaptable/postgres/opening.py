@@ -23,8 +23,9 @@ from snaptable.postgres.layout.catalog import FORMAT, Catalog, MadeTable, State
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_references
 from snaptable.postgres.layout.migrating import Migrating
-from snaptable.postgres.layout.names import STATE, name_of
+from snaptable.postgres.layout.names import REVISIONS, STATE, name_of
 from snaptable.postgres.past import RecordedCommits
+from snaptable.postgres.revisions import Revisions
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Connections, Session, Threads
 from snaptable.postgres.server.dialect import DIALECTS, Dialect
@@ -85,8 +86,12 @@ class Opener:
             # 2. Make it what the models say.
             if not self._fits(present):
                 present = self._make(session)
+            if self.options.revisions is not None and REVISIONS not in present.tables and not self.read_only:
+                present = self._make_revisions(session, self.options.revisions)
             state = present.state
             assert state is not None
+            rows = {name: self._rows(name, present) for name in self.schemas}
+            revisions = Revisions.of(session, rows) if REVISIONS in present.tables else None
         except Error as error:
             raise OpenError(f"the database can't be opened: {as_own(error)}") from None
         finally:
@@ -97,10 +102,10 @@ class Opener:
         if standby is not None:
             standby.open()
         threads = Threads(self.options.pool_size)
-        rows = {name: self._rows(name, present) for name in self.schemas}
         refusal = ReadOnlyStore("the database was opened with read_only=True") if self.read_only else None
         commits = CommitTable(self.dialect) if self.history else None
         core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby, self.writer_timeout)
+        core.revisions = revisions
         past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
         if self.history and not self.read_only:
             core.prune = lambda ask: past.prune(ask, self.retention)
@@ -182,6 +187,15 @@ class Opener:
             raise
         return present
 
+    def _make_revisions(self, session: Session, field: str) -> Catalog:
+        """Make the table of revisions, alone; return what is there then."""
+        session.tell("begin isolation level read committed")
+        if self.dialect.advisory_locks:
+            session.tell(f"select pg_advisory_xact_lock({_LOCK})")
+        Revisions.make(session, field)
+        session.tell("commit")
+        return catalog.read_catalog(session.ask)
+
     def _change(self, session: Session, present: Catalog) -> None:
         """Make the database what the models say, inside the opening's transaction."""
         tables = self._ddl(present)
@@ -202,6 +216,8 @@ class Opener:
             migrating.refuse_left_tables(present)
         # A cursor without binary results takes many statements at once.
         session.execute(";\n".join(self._statements(present, tables)))
+        if REVISIONS in present.tables:
+            Revisions.renew_all(session)  # rows may be others now, by code that this is not told of
         if record is not None and self.history:
             CommitTable(self.dialect).add_record(session, record)
 

@@ -8,7 +8,8 @@ STATE = "snaptable_state"
 COMMITS = "snaptable_commits"
 BARRIER = "snaptable_barrier"
 SOURCE = "snaptable_source"
-RESERVED = frozenset({STATE, COMMITS, BARRIER, SOURCE})
+REVISIONS = "snaptable_revisions"
+RESERVED = frozenset({STATE, COMMITS, BARRIER, SOURCE, REVISIONS})
 """The engine's own tables."""
 PLACE = "_place"
 """The hidden column of each table that has the order of insertion."""
