@@ -7,22 +7,20 @@ from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, TypeV
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
-from pydantic_core import from_json, to_json
+from starlette.responses import Response
 
-from app.cache import Cache, Loaded
+from app.cache import Loaded
 from app.library import Library
 from app.resources import Resources
 from app.services import quotas, sessions
 from app.tables import Session, User
 from snaptable import Query, Row, SnaptableError, utc_now
-from snaptable.web import FieldError, Listing, Problem, StrictRequest, note_caller
+from snaptable.web import FieldError, Listing, Problem, StrictRequest, is_known, note_caller
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 RowT = TypeVar("RowT", bound=Row)
-Page = tuple[bytes, str | None]
-"""The rows of a page as JSON, and where the next one begins."""
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -36,8 +34,6 @@ class Caller(NamedTuple):
     session: Session
     revision: str | None = None
     """Of the user's rows, as of the state that they were found in; None without a cache."""
-    query: str = ""
-    """Of the request's address, as it was sent."""
 
     @property
     def id(self) -> str:
@@ -53,35 +49,38 @@ class Caller(NamedTuple):
         """Return what is found of the user's, as of one state."""
         return await self.db.read(find, self.user, *args)
 
-    async def row(self, model: type[RowT], find: "Callable[[Library, User, str], RowT]", key: str) -> RowT:
-        """Return a row of the user's, as of one state; from the cache if that has it."""
-        cache = self.resources.cache
+    async def answer(self, request: Request, read: Callable[[], Response]) -> Response:
+        """Return the answer to a GET, read as of one state: from the cache, if that has it; 304 to who knows it.
+
+        Args:
+            request: whose address, with the caller's rows, is all that the answer depends on.
+            read: makes it of the rows, with the `ETag` of a single one.
+        """
+        response = await self._kept(f"{request.url.path}?{request.url.query}", read)
+        tag = response.headers.get("etag")
+        return Response(None, 304, {"ETag": tag}) if tag and is_known(request.scope, tag) else response
+
+    async def _kept(self, question: str, read: Callable[[], Response]) -> Response:
+        """Return the answer to a question, from the cache if that has it; only a 200 is kept."""
+        cache, made = self.resources.cache, list[Response]()
         if cache is None or self.revision is None:
-            return await self.db.read(find, self.user, key)
-        read: RowT | None = None
+            return await self.db.read(lambda _db: read())
 
         async def load() -> Loaded:
-            nonlocal read
-            revision, read = await self.db.read(lambda db: (db.revision(self.user.id), find(db, self.user, key)))
-            return revision, model.__pydantic_serializer__.to_json(read)
+            revision, response = await self.db.read(lambda db: (db.revision(self.user.id), read()))
+            made.append(response)
+            kept = response.headers.get("etag", "").encode() + b"\n" + bytes(response.body)
+            return (revision if response.status_code == 200 else None), kept
 
-        answer = await cache.through(self.user.id, self.revision, f"{model.__name__}/{key}", load)
-        return model.model_validate_json(answer) if read is None else read
-
-    async def _kept_page(self, cache: Cache, find: Callable[..., object], read: "Callable[[Library], Page]") -> Page:
-        """Return a page of a list: from the cache if that has it."""
-
-        async def load() -> Loaded:
-            revision, (items, cursor) = await self.db.read(lambda db: (db.revision(self.user.id), read(db)))
-            return revision, to_json(cursor) + b"\n" + items
-
-        question = f"{find.__module__}.{find.__qualname__}?{self.resources.settings.page_bytes}&{self.query}"
-        cursor, _, items = (await cache.through(self.user.id, self.revision, question, load)).partition(b"\n")
-        return items, from_json(cursor)
+        kept = await cache.through(self.user.id, self.revision, question, load)
+        if made:
+            return made[0]
+        tag, _, body = kept.partition(b"\n")
+        return Response(body, 200, {"ETag": tag.decode()} if tag else None, "application/json")
 
     async def page(
         self, wanted: Listing[RowT], find: "Callable[[Library, User, *Ts], Query[RowT]]", *args: *Ts
-    ) -> Page:
+    ) -> tuple[bytes, str | None]:
         """Return the page of a list that was asked for; users take turns with those that take a sort of many rows.
 
         Raises:
@@ -89,12 +88,7 @@ class Caller(NamedTuple):
         """
         max_bytes = self.resources.settings.page_bytes
         if self.db.is_on_server:
-
-            def read(db: Library) -> Page:
-                return wanted.page_json(find(db, self.user, *args), max_bytes)
-
-            cache = self.resources.cache
-            return await (self.db.read(read) if cache is None else self._kept_page(cache, find, read))
+            return await self.db.read(lambda db: wanted.page_json(find(db, self.user, *args), max_bytes))
         query = find(self.db, self.user, *args)
         if not wanted.is_slow(query):
             return wanted.page_json(query, max_bytes)
@@ -150,7 +144,7 @@ class Login(OAuth2PasswordBearer):
         note_caller(user.id)
         if resources.accounts.terms.is_renewed_by(session, utc_now()):
             await _keep_alive(resources, session)
-        return Caller(resources, user, session, revision, request.url.query if revision is not None else "")
+        return Caller(resources, user, session, revision)
 
 
 async def _found(resources: Resources, token: str) -> tuple[tuple[User, Session] | None, str | None]:

@@ -92,7 +92,12 @@ async def upload_document(request: CallerRequest) -> Response:
 )
 async def list_documents(request: CallerRequest) -> Response:
     """Return a page of them, the newest first."""
-    return respond.page(await request.caller.page(listing.read(request), documents.owned_by))
+    caller, wanted = request.caller, listing.read(request)
+    if caller.revision is None:
+        return respond.page(await caller.page(wanted, documents.owned_by))
+    max_bytes = caller.resources.settings.page_bytes
+    query = partial(documents.owned_by, caller.db, caller.user)
+    return await caller.answer(request, lambda: respond.page(wanted.page_json(query(), max_bytes)))
 
 
 @router.get(
@@ -104,7 +109,10 @@ async def list_documents(request: CallerRequest) -> Response:
 )
 async def get_document(request: CallerRequest, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
-    return respond.one(await request.caller.row(Document, documents.get, document_id), request=request)
+    caller = request.caller
+    if caller.revision is None:
+        return respond.one(await caller.read(documents.get, document_id), request=request)
+    return await caller.answer(request, lambda: respond.one(documents.get(caller.db, caller.user, document_id)))
 
 
 @router.get(
@@ -118,7 +126,7 @@ async def get_document(request: CallerRequest, document_id: str) -> Response:
 )
 async def get_document_content(request: CallerRequest, document_id: str) -> Response:
     """Return the very bytes that were uploaded, or the part of them that a Range asks for."""
-    document = await request.caller.row(Document, documents.get, document_id)
+    document = await request.caller.read(documents.get, document_id)
     if is_known(request.scope, f'"{document.sha256}"'):
         return Response(None, 304, {"ETag": f'"{document.sha256}"'})
     still = partial(request.caller.read, documents.get, document_id)

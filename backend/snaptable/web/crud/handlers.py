@@ -57,6 +57,8 @@ class Handlers(Generic[M]):
         place, given = resource.key_of(key), parameters(request, self.of_row)
         if given:
             return await resource.database.read(lambda _db: self._chosen(request, me, place, given))
+        if (read := resource.options.hooks.read) is not None:
+            return await read(me, request, lambda: self._row(resource.get(me, place)))
         return self._row(await resource.database.read(lambda _db: resource.get(me, place)), request=request)
 
     def _chosen(self, request: Request, me: object, key: object, given: dict[str, str]) -> Response:

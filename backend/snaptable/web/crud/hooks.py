@@ -5,6 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from fastapi import Request
+from starlette.responses import Response
+
 from snaptable import Query
 from snaptable.contract import M
 from snaptable.web.listing import Listing
@@ -15,6 +18,8 @@ class Hooks(Generic[M]):
     """What an application does where a router writes: to count quotas, to check what no constraint says, to add rows.
 
     Attributes:
+        read: awaited in the place of `db.read`, for a row or a list, with the caller, the request, and what makes the
+            answer of one state's rows, in a thread or wherever it likes: for a cache. It answers If-None-Match too.
         prepare: awaited with the caller before the transaction: for what takes long, or waits.
         create: adds a row, called with the caller and all its values; in the place of `table.create(**values)`.
         update: changes a row, called with the caller, the row as it is, and what is to change.
@@ -37,6 +42,7 @@ class Hooks(Generic[M]):
     True
     """
 
+    read: Callable[[Any, Request, Callable[[], Response]], Awaitable[Response]] | None = None
     prepare: Callable[[Any], Awaitable[object]] | None = None
     create: Callable[[Any, dict[str, Any]], M] | None = None
     update: Callable[[Any, M, dict[str, Any]], M] | None = None

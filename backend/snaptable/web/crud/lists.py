@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, Generic
 from urllib.parse import urlencode
@@ -100,6 +100,9 @@ class Lists(Generic[M]):
         selection = selection_of(asked.others, resource.options.expand) if self.others else EVERYTHING
         if self.others and asked.others.get("count", "") not in ("", "exact"):
             raise Problem.invalid(FieldError("/count", "This must be `exact`.", "query"))
+        if (read := resource.options.hooks.read) is not None and not self._has_tags:
+            made = partial(self._page, request, me, asked, selection)
+            return await read(me, request, made)  # type: ignore[arg-type]  # put off on an event loop alone
         response = await resource.database.read(lambda _db: self._page(request, me, asked, selection))
         if response is not None:
             return response
