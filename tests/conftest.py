@@ -26,8 +26,8 @@ settings.load_profile(os.environ.get("SNAPTABLE_HYPOTHESIS", "quick"))
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run the tests: two a processor, since a test waits half of its time for the disk."""
-    return 2 * (os.cpu_count() or 1)
+    """Return how many processes run the tests: three a processor, since tests wait for disks, servers and clocks."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
