@@ -96,6 +96,7 @@ def test_a_read_is_answered_from_the_cache_and_right_at_once_after_a_write(both:
     hits = sum(server.cache.counts.hits for server in both)
     again = [[user.get(path) for path in paths] for user in users]
     assert sum(server.cache.counts.hits for server in both) == hits + 6
+    assert f"backend_cache_hits_total {float(both[0].cache.counts.hits)}" in ann.get("/metrics").text
     for one, other in zip(first[0] + first[1], again[1] + again[0], strict=True):
         assert (one.status_code, one.content) == (200, other.content)
         assert one.headers.get("etag") == other.headers.get("etag")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -90,7 +91,11 @@ def _routers(resources: Resources) -> list[APIRouter]:
     """Return the routers, in the order in which their routes are tried: the busiest first."""
     logged = resources.settings.slow_query_ms / 1000 or None
     monitoring = monitoring_router(
-        resources.db, details=health.may_see_details, health_path=None, log_slow_seconds=logged
+        resources.db,
+        details=health.may_see_details,
+        health_path=None,
+        log_slow_seconds=logged,
+        measures=partial(_cache_measures, resources),
     )
     return [
         annotations_router(resources),
@@ -101,6 +106,12 @@ def _routers(resources: Resources) -> list[APIRouter]:
         changes_router(resources),
         monitoring,
     ]
+
+
+def _cache_measures(resources: Resources) -> dict[str, float]:
+    """Return what became of reads that the cache might have answered, by the names of metrics."""
+    measures = {} if resources.cache is None else resources.cache.measures()
+    return {f"backend_cache_{name}": value for name, value in measures.items()}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ sentence here means; it runs on both.
 """
 
 from snaptable.contract.commits import CommitNumber, CommitSource, RowState
-from snaptable.contract.engine import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
+from snaptable.contract.engine import WRITER_TIMEOUT, Engine, ServerStatus, SnapshotPolicy, Status
 from snaptable.contract.questions import EVERYTHING, Join, M, Page, Plan, QueryObserver, Select
 from snaptable.contract.tables import TableEngine
 
@@ -22,6 +22,7 @@ __all__ = [
     "QueryObserver",
     "RowState",
     "Select",
+    "ServerStatus",
     "SnapshotPolicy",
     "Status",
     "TableEngine",

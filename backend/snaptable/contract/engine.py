@@ -28,6 +28,22 @@ WRITER_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
+class ServerStatus:
+    """How an engine reaches its server: its pool of connections, and the standby that `stale=True` reads from."""
+
+    connections: int
+    """Open ones of this process."""
+    idle: int
+    """Open ones that nobody uses."""
+    waiting: int
+    """Calls that wait for one."""
+    most: int
+    has_standby: bool = False
+    lag_seconds: float | None = None
+    """How far the standby's state is behind; None if there is none, or it doesn't say."""
+
+
+@dataclass(frozen=True)
 class Status:
     """How a database is doing: what `/health` shows."""
 
@@ -45,6 +61,8 @@ class Status:
     rows: dict[str, int] = field(default_factory=dict)
     """Number of rows by table."""
     history: HistoryStatus | None = None
+    server: ServerStatus | None = None
+    """None for an engine without a server."""
 
 
 class Engine(Protocol):

@@ -177,6 +177,7 @@ class PostgresEngine:
             reason=None if refusal is None else str(refusal),
             history=None if self.core.commits is None else self._past.status(),
             rows={name: rows.count(self.core.fetch) for name, rows in self.core.rows.items()},
+            server=self.core.server_status(),
         )
 
     def revision(self, value: str) -> str | None:

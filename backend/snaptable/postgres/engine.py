@@ -14,7 +14,7 @@ from psycopg import Error
 
 from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
-from snaptable.contract import WRITER_TIMEOUT
+from snaptable.contract import WRITER_TIMEOUT, ServerStatus
 from snaptable.errors import (
     DatabaseClosed,
     OutcomeUnknown,
@@ -115,6 +115,12 @@ class PostgresCore:
         self._check_open()
         refuse_on_loop()
         return retried(lambda: self._in_transaction(lambda _: call(), read_only=True), self.circuit)
+
+    def server_status(self) -> ServerStatus:
+        """Return how the server is reached, and how far behind a standby is; one round to that."""
+        stats, standby = self._connections.stats, self._standby
+        lag = None if standby is None else _lag_seconds(standby)
+        return ServerStatus(*stats, has_standby=standby is not None, lag_seconds=lag)
 
     def last_commit(self) -> int:
         """Return the last commit that readers see: inside a transaction, that it sees."""
@@ -399,6 +405,21 @@ class PostgresCore:
                 connections.abandon()
 
 
+def _lag_seconds(standby: Connections) -> float | None:
+    """Return how many seconds the state of stale reads is old; 0 for a primary's, None if that isn't known."""
+    try:
+        with standby.session() as session:
+            ((lag,),) = session.ask(_LAG)
+    except SnaptableError:
+        return None
+    return None if lag is None else max(0.0, float(lag))
+
+
+_LAG = """
+    select case when not pg_is_in_recovery() or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0.0
+    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end
+"""
+"""A standby that has applied all that it received is not behind, however long nothing was written."""
 _UNKNOWN = (
     "PostgreSQL went away during the commit: the write may have happened, or not. Read what it wrote before writing it "
     "again"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from tests.snaptable.postgres import failover
 from tests.snaptable.postgres.load import Counter, Entry, Store, Writers, engine_of, insert, wait_for
 from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
@@ -16,6 +18,9 @@ from snaptable.changes import CommitRecord
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.server.connections import Session
 from snaptable.postgres.transaction import CommitMark
+from snaptable.web import install_problems, monitoring_router
+
+HEALTH = "/api/monitoring/database/health"
 
 
 @pytest.fixture(name="server", scope="module")
@@ -35,6 +40,14 @@ def open_store(server: Server) -> Iterator[Store]:
         db.counters.where().delete()
         db.counters.insert(Counter(id="a"))
         yield db
+
+
+def monitor_of(db: Store) -> TestClient:
+    """Return a client of an application that shows how a store is doing."""
+    app = FastAPI()
+    app.include_router(monitoring_router(db, details=lambda: True))
+    install_problems(app)
+    return TestClient(app, raise_server_exceptions=False)
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(db: Store, server: Server) -> None:
@@ -112,6 +125,9 @@ def test_connections_cut_at_any_moment(db: Store) -> None:
 def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server: Server) -> None:
     """Calls wait for it so long, then fail at once, saying when to try again; they work again once it is back."""
     wait_for(db, 1.0)
+    monitor = monitor_of(db)
+    assert monitor.get(HEALTH).json()["circuit"] == "closed"
+    assert "snaptable_reachable 1.0" in monitor.get("/metrics").text
     server.kill()
     try:
         begun = time.monotonic()
@@ -130,6 +146,10 @@ def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server:
             asyncio.run(db.read(lambda db: db.counters.get("a")))
         with pytest.raises(OpenError, match="can't be reached"):
             Store(db.url).open()
+        assert monitor.get(HEALTH).status_code == 503
+        away = monitor.get("/metrics").text
+        assert "snaptable_reachable 0.0" in away
+        assert "snaptable_sequence" not in away
     finally:
         server.start()
     end = time.monotonic() + 15
@@ -181,6 +201,11 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
             end = time.monotonic() + 10
             while asyncio.run(db.read(lambda db: db.counters.get("s"), stale=True)) is None and time.monotonic() < end:
                 time.sleep(0.05)
+            monitor = monitor_of(db)
+            health = monitor.get(HEALTH).json()
+            assert 0 <= health["replica"]["lag_seconds"] < 10
+            assert 0 <= health["pool"]["idle"] <= health["pool"]["connections"] <= health["pool"]["most"]
+            assert "snaptable_replica_lag_seconds" in monitor.get("/metrics").text
             server.kill()
             standby.promote()
             assert db.counters.update("s", value=2).value == 2

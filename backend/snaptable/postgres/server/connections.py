@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from psycopg import Connection, Cursor, DataError, Error
 from psycopg.conninfo import conninfo_to_dict
@@ -81,6 +81,15 @@ def records_of(cursor: Cursor[tuple[Any, ...]]) -> Records:
         return adapt.reread(cursor)
 
 
+class PoolStats(NamedTuple):
+    """Connections that are open, of these idle ones, calls that wait for one, and how many may be open."""
+
+    open: int
+    idle: int
+    waiting: int
+    most: int
+
+
 class Connections:
     """The pool of connections to one database."""
 
@@ -135,6 +144,13 @@ class Connections:
             self._url, connection_class=Session, kwargs=self._kwargs, min_size=0, max_size=self._size, open=True,
             configure=_configure, reconnect_timeout=_LOOK_EVERY, num_workers=2, name=APPLICATION,
         )  # fmt: skip
+
+    @property
+    def stats(self) -> PoolStats:
+        """How many connections there are, and calls that wait for one; O(1)."""
+        stats = {} if self._pool is None else self._pool.get_stats()
+        open_, idle, waiting = (stats.get(name, 0) for name in ("pool_size", "pool_available", "requests_waiting"))
+        return PoolStats(open_, idle, waiting, self._size)
 
     def take(self) -> Session:
         """Return a connection, which is given back by `give_back`.

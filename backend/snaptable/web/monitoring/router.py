@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -12,8 +12,8 @@ from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import AwareDatetime, BaseModel
 from starlette.responses import Response
 
-from snaptable import Database, Query
-from snaptable.contract import Status
+from snaptable import Database, Query, Unavailable
+from snaptable.contract import ServerStatus, Status
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health, without_paths
 from snaptable.web.monitoring.latencies import Latencies
 from snaptable.web.monitoring.queries import SlowQueries, SlowQuery
@@ -41,6 +41,21 @@ class HistoryHealth(BaseModel):
     bytes: int
 
 
+class PoolHealth(BaseModel):
+    """The connections of this process to the server: open, of these idle, calls that wait for one, and the most."""
+
+    connections: int
+    idle: int
+    waiting: int
+    most: int
+
+
+class ReplicaHealth(BaseModel):
+    """The standby that reads with `stale=True` go to: how many seconds it is behind, null if it doesn't say."""
+
+    lag_seconds: float | None
+
+
 class DatabaseStatus(BaseModel):
     """Whether the database is well: `ok`, `degraded` without a fresh snapshot, `read-only` when writes are refused."""
 
@@ -57,9 +72,10 @@ class DatabaseHealth(DatabaseStatus):
     snapshot: SnapshotHealth | None
     journal: JournalHealth | None
     history: HistoryHealth | None
-    pool: None = None
-    replica: None = None
-    circuit: None = None
+    pool: PoolHealth | None = None
+    replica: ReplicaHealth | None = None
+    circuit: Literal["closed"] | None = None
+    """That of a server which answers is closed; while it is open, this answer is a 503."""
 
 
 class LatencyMs(BaseModel):
@@ -114,6 +130,7 @@ def monitoring_router(
     health_path: str | None = "/health",
     slow_seconds: float = SLOW_SECONDS,
     log_slow_seconds: float | None = None,
+    measures: Callable[[], Mapping[str, float]] | None = None,
 ) -> APIRouter:
     """Return the router of `/health`, `/api/monitoring/database/health`, `/api/monitoring/performance`, `/metrics`.
 
@@ -128,6 +145,7 @@ def monitoring_router(
         prefix: before all paths.
         health_path: where a probe asks; None leaves it to a route of the application's own.
         slow_seconds: how long a query takes at least to be listed.
+        measures: returns figures of the application for `/metrics`, by name: counters end in `_total`.
         log_slow_seconds: how long to be written to the log as well, without its values, once a minute for each shape.
     """
     queries = SlowQueries(db.__schemas__, slow_seconds, log_slow_seconds, partial(_log_slow, db))
@@ -144,7 +162,7 @@ def monitoring_router(
             raise Problem(401, "Send the monitor's token as `Authorization: Bearer …`.", headers=CHALLENGE)
 
     _add_health(router, db, may_know, health_path)
-    _add_measurements(router, db, queries, require_details)
+    _add_measurements(router, db, queries, require_details, measures or dict)
     return router
 
 
@@ -168,7 +186,11 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
 
 
 def _add_measurements(
-    router: APIRouter, db: Database, queries: SlowQueries, require_details: Callable[..., Any]
+    router: APIRouter,
+    db: Database,
+    queries: SlowQueries,
+    require_details: Callable[..., Any],
+    measures: Callable[[], Mapping[str, float]],
 ) -> None:
     """Add the routes that only who may know the details may ask."""
     text = {"text/plain": {"schema": {"type": "string"}}}
@@ -192,12 +214,18 @@ def _add_measurements(
         summary="Give Prometheus its metrics",
     )
     async def get_metrics() -> Response:
-        """Return the same, and the store's state, in the text format of Prometheus."""
+        """Return the same, and the store's state, in the text format of Prometheus.
+
+        Without the store's state while its server is away: `snaptable_reachable` is 0 then.
+        """
         from snaptable.web.monitoring.metrics import CONTENT_TYPE_LATEST, metrics_text  # 30 ms that not all need
 
-        return Response(
-            metrics_text(db, await db.read(Database.status), queries), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        try:
+            status = await db.read(Database.status)
+        except Unavailable:
+            status = None
+        text = metrics_text(db, status, queries, measures())
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _has_token(request: Request, token: str | None) -> bool:
@@ -209,7 +237,7 @@ def _has_token(request: Request, token: str | None) -> bool:
 
 
 def _database_health(status: Status, *, has_journal: bool) -> DatabaseHealth:
-    history = status.history
+    history, server = status.history, status.server
     behind = status.sequence - (status.snapshot_sequence or 0)
     snapshot = SnapshotHealth(
         sequence=status.snapshot_sequence,
@@ -226,7 +254,14 @@ def _database_health(status: Status, *, has_journal: bool) -> DatabaseHealth:
         snapshot=snapshot if has_journal else None,
         journal=JournalHealth(bytes=history.bytes, behind=behind) if has_journal and history is not None else None,
         history=None if history is None else HistoryHealth(**vars(history)),
+        pool=None if server is None else PoolHealth(**_members(server, PoolHealth)),
+        replica=None if server is None or not server.has_standby else ReplicaHealth(lag_seconds=server.lag_seconds),
+        circuit=None if server is None else "closed",
     )
+
+
+def _members(server: ServerStatus, model: type[BaseModel]) -> dict[str, int]:
+    return {name: getattr(server, name) for name in model.model_fields}
 
 
 def _performance(db: Database, measured: RequestMeasurements | None, slow: list[SlowQuery]) -> Performance:
