@@ -79,6 +79,7 @@ def test_the_time_machines_handle_and_a_restore(admin: "Page", place: tuple[Libr
     admin.keyboard.press("End")
     admin.keyboard.press("ArrowLeft")
     admin.wait_for_url(re.compile(rf"from=%23{then}"))
+    assert handle.evaluate("handle => handle === document.activeElement"), "the handle was lost with the page"
     row = admin.locator(".change-row", has_text="invoice-31.pdf")
     row.hover()
     row.get_by_role("link", name=re.compile("^Restore")).click()

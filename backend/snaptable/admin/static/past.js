@@ -79,7 +79,19 @@ if (bar) {
       if (name === "now" && +range.value < +other.value) range.value = other.value;
       fields[name].value = name === "now" && range.value === range.max ? "now" : `#${range.value}`;
     });
-    range.addEventListener("change", () => fields[name].form.requestSubmit());
+    // Several keys are one move; and the page that answers gives the handle back to who moves it by keys.
+    let pause;
+    range.addEventListener("change", () => {
+      clearTimeout(pause);
+      pause = setTimeout(() => {
+        if (document.activeElement === range) sessionStorage.setItem("handle", name);
+        fields[name].form.requestSubmit();
+      }, 300);
+    });
+    if (sessionStorage.getItem("handle") === name) {
+      sessionStorage.removeItem("handle");
+      range.focus();
+    }
   }
 }
 
