@@ -14,9 +14,7 @@ from snaptable.web.monitoring.requests import RequestMeasurements, request_measu
 __all__ = ["CONTENT_TYPE_LATEST", "metrics_text"]
 
 
-def metrics_text(
-    db: Database, status: Status | None, queries: SlowQueries, measures: Mapping[str, float] | None = None
-) -> bytes:
+def metrics_text(db: Database, status: Status | None, queries: SlowQueries, measures: Mapping[str, float]) -> bytes:
     """Return all metrics in Prometheus' text format; O(tables + routes).
 
     Args:
@@ -26,7 +24,7 @@ def metrics_text(
         measures: figures of the application, by name: counters end in `_total`.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics(db, status, queries, measures or {}))
+    registry.register(_Metrics(db, status, queries, measures))
     return generate_latest(registry)
 
 
