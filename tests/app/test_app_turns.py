@@ -82,7 +82,7 @@ def test_users_are_served_in_turn(workers: int) -> None:
 
     async def work() -> None:
         world = World(workers)
-        world.go.clear()  # Nobody is answered before all have asked: otherwise a slow machine has two of ann's done first.
+        world.go.clear()  # Nobody is answered before all have asked, however slow the machine is.
         await world.ask(*["ann"] * 10, "bob", "carl", "bob")
         world.go.set()
         assert await world.outcomes() == [1] * 13
