@@ -2,15 +2,18 @@
 
 One round looks at every workload, and at restores, after every operation, under every model, with a sample of the
 states where there are many; and, after some operations, crashes again in the recovery. Rounds follow, each with another
-seed, until as many states were looked at as are wanted, or the time is up. Two processes share the work.
+seed, until as many states were looked at as are wanted, or the time is up: then the tasks that run end as well, and
+those that the first round never came to are named. Two processes share the work, and a line tells each half minute how
+far they are.
 """
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count, product
@@ -23,6 +26,8 @@ from tests.snaptable.crash.search import WORKLOADS, CrashReport, record
 MODELS: tuple[search.Model, ...] = ("kill", "ordered", "weak")
 COPIES = 100
 """Copies of each workload's running store that a round makes."""
+TELL_EVERY = 30.0
+"""Seconds between two lines that tell how far the search is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Task:
     most: int
     every: int = 1
 
+    @property
+    def title(self) -> str:
+        """What it looks at, in words."""
+        return f"{self.kind}, {self.name}, {self.model}"
+
 
 @dataclass
 class Tally:
@@ -53,12 +63,62 @@ class Tally:
     states: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    cut_short: bool = False
 
     def add(self, other: "Tally") -> None:
         """Add what another one has."""
         self.states += other.states
         self.seconds += other.seconds
         self.failures += other.failures
+        self.cut_short |= other.cut_short
+
+
+class TimeIsUp(Exception):
+    """The search shall have ended by now."""
+
+
+class Watch:
+    """What all processes of a search share: the time when it ends, and the number of states that were looked at."""
+
+    def __init__(self, minutes: float) -> None:
+        """Let the search end in so many minutes."""
+        self._deadline = time.time() + 60 * minutes  # which other processes' clocks tell alike
+        self._seen = multiprocessing.Value("q")
+
+    @property
+    def seen(self) -> int:
+        """The states that were looked at by now, by tasks that have not ended too."""
+        return int(self._seen.value)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the time is."""
+        return time.time() > self._deadline
+
+    def count(self, states: int = 1) -> None:
+        """Count states."""
+        with self._seen:
+            self._seen.value += states
+
+
+class WatchedStates(Counter[str]):
+    """A count of states that all processes see, and that ends its task when the time is up."""
+
+    def __init__(self, watch: Watch) -> None:
+        """Count for a watch."""
+        super().__init__()
+        self._watch = watch
+
+    def __setitem__(self, kind: str, count: int) -> None:
+        """Count a state that is about to be looked at.
+
+        Raises:
+            TimeIsUp: it shall not be any more.
+        """
+        if self._watch.is_up:
+            raise TimeIsUp
+        self._watch.count(count - self[kind])
+        super().__setitem__(kind, count)
 
 
 def round_of(number: int, given: argparse.Namespace) -> Iterator[Task]:
@@ -76,54 +136,62 @@ def round_of(number: int, given: argparse.Namespace) -> Iterator[Task]:
         yield Task("crashes again", name, model, seed, given.nested_most, given.nested_every)
 
 
-def look(task: Task) -> Tally:
+def look(task: Task, watch: Watch | None = None) -> Tally:
     """Carry out a task."""
-    began, tally = time.process_time(), Tally()
+    watch = watch or _watches[0]
+    began, tally = time.process_time(), Tally(WatchedStates(watch))
     with search.silenced_log():
         try:
-            _LOOKS[task.kind](task, tally)
+            _LOOKS[task.kind](task, tally, watch)
+        except TimeIsUp:
+            tally.cut_short = True
         except Exception as error:
             tally.failures.append(f"{type(error).__name__}: {error}")
-    tally.failures = [f"{task.kind}, {task.name}, {failure}" for failure in tally.failures]
+    tally.states = Counter(dict(tally.states))
+    tally.failures = [f"{task.title}: {failure}" for failure in tally.failures]
     tally.seconds = time.process_time() - began
     return tally
 
 
-def _crashes(task: Task, tally: Tally) -> None:
-    report, nested = CrashReport(), int(task.kind == "crashes again")
+def _crashes(task: Task, tally: Tally, _: Watch) -> None:
+    report, nested = CrashReport(tally.states, tally.failures), int(task.kind == "crashes again")
     with search.configured(task.name) as workload:
         run = record(workload)
         search.search(run, task.model, report, seed=task.seed, most=task.most, every=task.every, nested=nested)
-    tally.states, tally.failures = report.states, report.failures
 
 
-def _restores(task: Task, tally: Tally) -> None:
-    report = restores.RestoreReport()
-    with tempfile.TemporaryDirectory() as folder:
-        run = restores.restored(Path(folder).resolve(), **restores.WAYS[task.name])
-    restores.search(run, report, task.model, seed=task.seed, most=task.most, every=task.every)
-    tally.states, tally.failures = Counter({f"{task.model}, restore": report.states.total()}), report.failures
+def _restores(task: Task, tally: Tally, watch: Watch) -> None:
+    report = restores.RestoreReport(WatchedStates(watch), failures=tally.failures)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run = restores.restored(Path(folder).resolve(), **restores.WAYS[task.name])
+        restores.search(run, report, task.model, seed=task.seed, most=task.most, every=task.every)
+    finally:
+        tally.states = Counter({f"{task.model}, restore": report.states.total()})
 
 
-def _copies(task: Task, tally: Tally) -> None:
-    report, shortened = copies.CopyReport(), task.name in search.SHORTENED
+def _copies(task: Task, tally: Tally, watch: Watch) -> None:
+    report, shortened = copies.CopyReport(failures=tally.failures), task.name in search.SHORTENED
     with search.configured(task.name) as workload:
         copies.search(record(workload), report, task.seed, task.most, shortened=shortened)
-    tally.states, tally.failures = Counter({"copies": task.most}), report.failures
+    tally.states = Counter({"copies": task.most})
+    watch.count(task.most)
 
 
 _LOOKS: dict[str, Any] = {
     "crashes": _crashes, "crashes again": _crashes, "restores": _restores, "copies": _copies
 }  # fmt: skip
+_watches: list[Watch] = []
+"""The watch of the search that this process works for."""
 
 
-def main() -> int:
-    """Search, print what was looked at, and return 1 where anything was wrong, or less was looked at than wanted."""
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.snaptable.crash", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--states", type=int, default=100_000, help="states to look at (default 100,000)")
-    parser.add_argument("--minutes", type=float, default=25, help="time after which no task begins (default 25)")
+    parser.add_argument("--minutes", type=float, default=25, help="time after which the search ends (default 25)")
     parser.add_argument("--most", type=int, default=40, help="states after one operation, at the most (default 40)")
     parser.add_argument("--every", type=int, default=1, help="look after every so many operations (default 1)")
     parser.add_argument("--nested-most", type=int, default=2, help="the same, of those that crash again (default 2)")
@@ -131,43 +199,82 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="chooses the samples of the first round (default 1)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--only", default="", help="workloads, or ways of restoring, with this in their names")
-    given = parser.parse_args()
-    began, total, by_name = time.monotonic(), Tally(), dict[str, Tally]()
-    deadline = began + 60 * given.minutes
-    with ProcessPoolExecutor(given.jobs) as pool:
-        for number in count():
-            tasks = (task for task in round_of(number, given) if given.only in task.name)
-            for task, tally in _looked(pool, tasks, given, total, deadline):
-                total.add(tally)
-                by_name.setdefault(f"{task.kind}, {task.name}", Tally()).add(tally)
-            _say(f"round {number + 1}, seed {given.seed + number}: {_told(total)} so far")
-            if total.states.total() >= given.states or time.monotonic() > deadline or total.failures:
-                break
-    for name, tally in sorted(by_name.items()):
-        _say(f"  {name}: {_told(tally)}")
-    _say(f"{_told(total)}, in {time.monotonic() - began:.0f} s: {dict(total.states)}")
+    return parser.parse_args(given)
+
+
+class Search:
+    """A search: rounds of tasks, shared by processes, until enough was looked at."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        """Search as the command line says."""
+        self.given, self.watch, self.total = given, Watch(given.minutes), Tally()
+        self.by_name: dict[str, Tally] = {}
+        self.begun: set[str] = set()
+        self.never_begun: list[str] = []
+        self._began = self._told = time.monotonic()
+
+    @property
+    def found_enough(self) -> bool:
+        """Whether no further task is to begin."""
+        return self.total.states.total() >= self.given.states or self.watch.is_up
+
+    def run(self) -> None:
+        """Go through rounds until enough was looked at, the time is up, or something is wrong."""
+        with ProcessPoolExecutor(self.given.jobs, initializer=_watches.append, initargs=(self.watch,)) as pool:
+            for number in count():
+                tasks = [task for task in round_of(number, self.given) if self.given.only in task.name]
+                self._look_at_all(pool, iter(tasks))
+                if number == 0:
+                    self.never_begun = [task.title for task in tasks if task.title not in self.begun]
+                self.say(f"round {number + 1}, seed {self.given.seed + number}: {_told(self.total)} so far")
+                if self.found_enough or self.total.failures or not tasks:
+                    return
+
+    def _look_at_all(self, pool: ProcessPoolExecutor, tasks: Iterator[Task]) -> None:
+        """Carry out tasks, and take in what they find as they end; begin no more of them once there is enough."""
+        pending: dict[Future[Tally], Task] = {}
+        while True:
+            while len(pending) < self.given.jobs and not self.found_enough:
+                task = next(tasks, None)
+                if task is None:
+                    break
+                pending[pool.submit(look, task)] = task
+                self.begun.add(task.title)
+            if not pending:
+                return
+            done = wait(pending, timeout=TELL_EVERY / 10, return_when=FIRST_COMPLETED).done
+            for future in done:
+                task, tally = pending.pop(future), future.result()
+                self.total.add(tally)
+                self.by_name.setdefault(f"{task.kind}, {task.name}", Tally()).add(tally)
+            self._tell(pending.values())
+
+    def _tell(self, running: Iterable[Task]) -> None:
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            titles = "; ".join(task.title for task in running)
+            self.say(f"{self.watch.seen:,} states, {len(self.total.failures)} wrong; now {titles or 'nothing'}")
+
+    def say(self, text: str) -> None:
+        """Print a line that begins with the seconds since the start."""
+        _say(f"{time.monotonic() - self._began:5.0f} s  {text}")
+
+
+def main() -> int:
+    """Search, print what was looked at, and return 1 where anything was wrong, or less was looked at than wanted."""
+    searching = Search(arguments())
+    searching.run()
+    total, wanted = searching.total, searching.given.states
+    for name, tally in sorted(searching.by_name.items()):
+        _say(f"  {name}: {_told(tally)}{', cut short' if tally.cut_short else ''}")
+    searching.say(f"{_told(total)}: {dict(total.states)}")
     _say("\n".join(total.failures[:20]) or "nothing lost")
-    enough = total.states.total() >= given.states
+    enough = total.states.total() >= wanted
     if not enough:
-        _say(f"fewer than the {given.states:,} states that were wanted")
+        _say(f"fewer than the {wanted:,} states that were wanted")
+    if searching.never_begun:
+        _say(f"never begun: {'; '.join(searching.never_begun)}")
     return 1 if total.failures or not enough else 0
-
-
-def _looked(
-    pool: ProcessPoolExecutor, tasks: Iterator[Task], given: argparse.Namespace, total: Tally, deadline: float
-) -> Iterator[tuple[Task, Tally]]:
-    """Yield what tasks find, as they end; begin no more of them once enough was looked at, or the time is up."""
-    pending: dict[Future[Tally], Task] = {}
-    while True:
-        while len(pending) < given.jobs and total.states.total() < given.states and time.monotonic() < deadline:
-            task = next(tasks, None)
-            if task is None:
-                break
-            pending[pool.submit(look, task)] = task
-        if not pending:
-            return
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            yield pending.pop(future), future.result()
 
 
 def _told(tally: Tally) -> str:
