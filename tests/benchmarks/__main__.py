@@ -6,11 +6,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks import plot, report
 from tests.benchmarks.bench import Bench, Finding
+from tests.benchmarks.results import OtherRun, Results
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios import asking, backups, growth, past, reading, size, writing
 
@@ -51,22 +52,28 @@ GOALS = (
 README = Path(__file__).parent / "README.md"
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, 100k rows at the most")
     parser.add_argument(
+        "--tiny", action="store_true", help="500 rows at the most, one round: to see that all of it runs"
+    )
+    parser.add_argument(
         "--only", nargs="+", metavar="NAME", help=f"scenarios, by their names or beginnings: {', '.join(SCENARIOS)}"
     )
     parser.add_argument(
-        "--goals", action="store_true", help="just what README.md has aims for, in one go, in less than 20 minutes"
+        "--goals", action="store_true", help="just what README.md has aims for, in one go, in some 15 minutes"
+    )
+    parser.add_argument(
+        "--continue", dest="goes_on", action="store_true", help="leave out what an interrupted run has found in --out"
     )
     parser.add_argument(
         "--readme", action="store_true", help="put the findings into the table of goals in README.md, in their rows"
     )
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="directory of the results")
     parser.add_argument("--stores", type=Path, help="keep filled stores there, and use them again: for many short runs")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def chosen(given: argparse.Namespace) -> list[str]:
@@ -83,38 +90,54 @@ def chosen(given: argparse.Namespace) -> list[str]:
     return [name for name in names if not (given.quick and name in FULL_ONLY)]
 
 
-def main() -> int:
-    """Run the scenarios, print the table and write the results."""
-    given = arguments()
+def main(given: argparse.Namespace, readme: Path = README) -> int:
+    """Run the scenarios, tell each finding as it is there, keep them in a file, and print the table."""
     given.out.mkdir(parents=True, exist_ok=True)
+    (given.stores or given.out).mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=given.out))
-    if given.stores:
-        given.stores.mkdir(parents=True, exist_ok=True)
-    bench, findings, began = Bench(work, stores=given.stores, quick=given.quick), list[Finding](), time.monotonic()
-    failed: list[str] = []
+    bench, began = (
+        Bench.tiny(work) if given.tiny else Bench(work, stores=given.stores, quick=given.quick),
+        time.monotonic(),
+    )
+    settings = "tiny" if given.tiny else "quick" if given.quick else "full"
     try:
+        results = Results.continued(given.out, settings) if given.goes_on else Results(given.out, settings)
+        bench.points = results.points
         bench.say(f"equal answers: {'; '.join(check_answers(bench))}")
         for name in chosen(given):
-            bench.say(f"{time.monotonic() - began:4.0f} s  {name}")
-            try:
-                findings += SCENARIOS[name](bench)
-            except Exception:
-                failed.append(name)
-                traceback.print_exc()  # the others are worth having all the same
-            report.write(given.out, findings, bench.points)
-            bench.rest()
+            if name not in results.done:
+                bench.say(f"{time.monotonic() - began:4.0f} s  {name}")
+                measure(bench, name, results)
+    except OtherRun as error:
+        sys.exit(str(error))
     finally:
         shutil.rmtree(work)
     bench.say(f"{time.monotonic() - began:4.0f} s  done")
     if bench.points and not plot.draw(bench.points, given.out / "growth.png", f"Costs over size; {report.machine()}"):
         bench.say("no plot: matplotlib is not installed")
-    print(report.write(given.out, findings, bench.points))  # noqa: T201
+    print(results.write())  # noqa: T201
     if given.readme:
-        report.fill_in(README, findings)
-    if failed:
-        bench.say(f"failed, so missing above: {', '.join(failed)}")
-    return 1 if failed else 0
+        report.fill_in(readme, results.findings)
+    if results.failed:
+        bench.say(f"failed, so missing above: {', '.join(results.failed)}")
+    return 1 if results.failed else 0
+
+
+def measure(bench: Bench, name: str, results: Results) -> None:
+    """Run a scenario, and keep what it finds; one that fails is noted, for the others are worth having all the same."""
+    try:
+        for found in SCENARIOS[name](bench):
+            bench.say(f"        {report.line(found)}")
+            results.add(name, found)
+    except Exception:
+        results.failed.append(name)
+        results.forget(name)
+        traceback.print_exc()
+    else:
+        results.done.append(name)
+    results.write()
+    bench.rest()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(arguments()))

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,27 +70,45 @@ class Bench:
     """Be one run of the benchmarks."""
 
     def __init__(
-        self, work: Path, *, stores: Path | None = None, quick: bool = False, rounds: int = 9, seconds: float = 0.3
+        self,
+        work: Path,
+        *,
+        stores: Path | None = None,
+        quick: bool = False,
+        rounds: int = 9,
+        seconds: float = 0.3,
+        most: int | None = None,
     ) -> None:
-        """Measure in `work`, `rounds` times about `seconds` each side; filled stores are kept in `stores`."""
+        """Measure in `work`, `rounds` times about `seconds` each side; filled stores are kept in `stores`.
+
+        No size has more than `most` rows.
+        """
         self.work, self.stores, self.quick = work, stores or work, quick
         self.rounds, self.seconds = (3, 0.1) if quick else (rounds, seconds)
+        self.most = most
         self.few = max(1, self.rounds // 3)
         """Rounds of what takes long, or hardly varies."""
         self.points: list[Point] = []
         self._rows: dict[str, Rows] = {}
 
+    @classmethod
+    def tiny(cls, work: Path) -> Self:
+        """Return the shortest run that has everything in it; its figures mean nothing."""
+        return cls(work, rounds=1, seconds=0.001, most=500)
+
     def again(self, *, rounds: int | None = None, seconds: float) -> Self:
         """Return a run in the same place that measures otherwise; nothing is loaded yet, so it can be sent `apart`."""
-        return type(self)(self.work, stores=self.stores, rounds=rounds or self.rounds, seconds=seconds)
+        if self.most is not None:
+            rounds, seconds = self.rounds, self.seconds
+        return type(self)(self.work, stores=self.stores, rounds=rounds or self.rounds, seconds=seconds, most=self.most)
 
     def say(self, text: str) -> None:
         """Tell how far it is."""
         print(f"  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def total(self, size: str) -> int:
-        """Return how many rows a size has; a test has few whatever the size."""
-        return SIZES[size]
+        """Return how many rows a size has."""
+        return min(SIZES[size], self.most or SIZES[size])
 
     def installed(self, name: str) -> bool:
         """Return whether a peer can be measured on this machine."""
@@ -111,16 +129,22 @@ class Bench:
 
     def built(self, name: str, size: str) -> Path:
         """Return the directory of a closed store of a size, filled the first time it is asked for."""
-        directory = self.stores / f"{name.replace(', ', '-').replace(' ', '-')}-{size}"
-        if not directory.exists():
-            self.say(f"filling {name} with {size} rows")
-            fresh = self.directory()
-            if size == "1M":
-                self.apart(fill, name, fresh, Rows, self.total(size))  # that many rows would stay in this process
-            else:
-                fill(name, fresh, self.rows, size)
-            fresh.rename(directory)
+        (directory,) = self.all_built([name], size)
         return directory
+
+    def all_built(self, names: Sequence[str], size: str) -> list[Path]:
+        """Return the directories of closed stores of a size, and fill those that are not there yet."""
+        directories = {name: self.stores / f"{name.replace(', ', '-').replace(' ', '-')}-{size}" for name in names}
+        missing = {name: self.directory() for name, directory in directories.items() if not directory.exists()}
+        if missing:
+            self.say(f"        filling {' and '.join(missing)} with {size} rows")
+            if size == "1M":
+                self.apart(fill, missing, Rows, self.total(size))  # that many rows would stay in this process
+            else:
+                fill(missing, self.rows, size)
+        for name, fresh in missing.items():
+            fresh.rename(directories[name])
+        return list(directories.values())
 
     @contextmanager
     def filled(self, name: str, size: str, **options: Any) -> Iterator[Any]:
@@ -168,9 +192,11 @@ def _class_of(name: str) -> type[Peer]:
     return peer
 
 
-def fill(name: str, directory: Path, rows: Callable[[T], Rows], size: T) -> None:
-    """Fill a store with the rows of a size and close it."""
-    peer = make(name, directory)
-    peer.open()
-    peer.fill(rows(size).tables())
-    peer.close()
+def fill(directories: Mapping[str, Path], rows: Callable[[T], Rows], size: T) -> None:
+    """Fill stores with the rows of a size and close them; the directories are by the names of the peers."""
+    made = rows(size).tables()
+    for name, directory in directories.items():
+        peer = make(name, directory)
+        peer.open()
+        peer.fill(made)
+        peer.close()

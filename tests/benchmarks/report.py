@@ -1,17 +1,13 @@
 """The table of results: printed, and kept as Markdown and JSON."""
 
-import json
 import os
 import platform
 import sqlite3
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from tests.benchmarks.bench import Finding, Point
+from tests.benchmarks.bench import Finding
 from tests.benchmarks.targets import Target
 
 HEAD = ("what", "against", "reach", "aim", "today", "quartiles", "snaptable", "theirs", "")
@@ -57,6 +53,13 @@ def _cells(finding: Finding) -> Sequence[str]:
     spread = f"{ratio_shown(ratio.low, target)} – {ratio_shown(ratio.high, target)}"
     values = shown(finding.ours, finding.unit), shown(finding.theirs, finding.unit)
     return target.what, target.against, *wanted, ratio_shown(ratio.median, target), spread, *values, verdict(finding)
+
+
+def line(finding: Finding) -> str:
+    """Return a finding as one line: what was measured, the ratio, and what it means."""
+    what, against, _, aim, ratio, spread, ours, theirs, says = _cells(finding)
+    found = f"{ratio} ({spread}), {ours} against {theirs}, aim {aim or 'none'}: " if ratio else ""
+    return f"{what} ÷ {against}: {found}{says or 'for information'}"
 
 
 def machine() -> str:
@@ -111,17 +114,3 @@ def fill_in(page: Path, findings: Iterable[Finding]) -> None:
 
 def _missing(page: Path, cells: Sequence[str]) -> int:
     raise ValueError(f"{page} has no line that begins with {' | '.join(cells[:2])}")
-
-
-def write(out: Path, findings: Sequence[Finding], points: Sequence[Point]) -> str:
-    """Write results.md and results.json; return the Markdown."""
-    title = f"`{' '.join(('python -m tests.benchmarks', *sys.argv[1:]))}`"
-    text = f"{title}\n\n{machine()}\n\n{markdown(findings)}\n"
-    (out / "results.md").write_text(text, encoding="utf-8")
-    plain: dict[str, Any] = {
-        "machine": machine(),
-        "findings": [{**asdict(one), "verdict": verdict(one)} for one in findings],
-    }
-    plain["growth"] = [asdict(point) for point in points]
-    (out / "results.json").write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return text

@@ -1,15 +1,18 @@
 """The benchmarks run and say what they mean: each scenario once, on a few rows, with what needs no other package."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import pytest
+from tests.benchmarks import __main__ as command
 from tests.benchmarks import report
 from tests.benchmarks.__main__ import GOALS, README, SCENARIOS
 from tests.benchmarks.bench import Bench, Finding, finding
 from tests.benchmarks.measure import Measured, Ratio
 from tests.benchmarks.peers.sqlite import SqliteWal
+from tests.benchmarks.results import OtherRun, Results
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios.size import growth_of_dictionaries, growth_of_ours
 from tests.benchmarks.server import serving
@@ -26,9 +29,6 @@ BUILT_IN = ("snaptable", "sqlite, WAL FULL", "sqlite, default", "stop-gap")
 class Tiny(Bench):
     """Be a run on a few rows of every size, against what Python brings along, in this process but for memory."""
 
-    def total(self, size: str) -> int:
-        return 500
-
     def again(self, *, rounds: int | None = None, seconds: float) -> Self:
         return self
 
@@ -43,7 +43,7 @@ class Tiny(Bench):
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """Return a run of one round, as short as can be."""
-    tiny = Tiny(tmp_path, rounds=1, seconds=0.001)
+    tiny = Tiny.tiny(tmp_path)
     yield tiny
     tiny.rest()
 
@@ -102,12 +102,58 @@ def test_ratio_is_taken_within_each_round(key: str, expected: float) -> None:
 
 def test_results_are_written(bench: Bench, tmp_path: Path) -> None:
     """The table that is printed is the one in the file, with what could not be measured in its place."""
-    journal = finding("journal", (Measured("ours", [2e-4]), Measured("theirs", [1e-4])))
-    text = report.write(tmp_path, [journal, bench.missing("insert LMDB")], [])
+    results = Results(tmp_path, "tiny")
+    results.add("journal", finding("journal", (Measured("ours", [2e-4]), Measured("theirs", [1e-4]))))
+    results.add("peers", bench.missing("insert LMDB"))
+    text = results.write()
     assert "| 2.00 " in text
     assert "not installed" in text
     assert (tmp_path / "results.md").read_text(encoding="utf-8") == text
     assert (tmp_path / "results.json").exists()
+
+
+def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
+    """What ended stays as it was found; what was cut short, or failed, is measured again; other runs are refused."""
+    results = Results(tmp_path, "tiny")
+    journal = finding("journal", (Measured("ours", [2e-4, 3e-4]), Measured("theirs", [1e-4, 1e-4])))
+    results.add("journal", journal)
+    results.done.append("journal")
+    results.add("peers", Finding("insert LMDB", TARGETS["insert LMDB"], note="not installed"))
+    kept = Results.continued(tmp_path, "tiny")
+    assert kept.findings == [journal]
+    assert kept.done == ["journal"]
+    with pytest.raises(OtherRun, match="begin anew"):
+        Results.continued(tmp_path, "full")
+    with pytest.raises(OtherRun, match="no run to continue"):
+        Results.continued(tmp_path / "elsewhere", "tiny")
+
+
+def test_the_command_tells_each_finding_and_goes_on_where_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failure of one scenario leaves the others; a second call does only what is missing, and fills in the page."""
+    page = tmp_path / "README.md"
+    page.write_text(README.read_text(encoding="utf-8"), encoding="utf-8")
+
+    def broken(bench: Bench) -> Iterator[Finding]:
+        yield bench.missing("insert LMDB")
+        raise OSError("no room")
+
+    monkeypatch.setitem(SCENARIOS, "peers", broken)
+    monkeypatch.setattr(command, "check_answers", lambda bench: ["snaptable"])
+    given = ["--tiny", "--only", "journal", "peers", "--readme", "--out", str(tmp_path / "out")]
+    assert command.main(command.arguments(given), page) == 1
+    told = capsys.readouterr()
+    assert "commits, 64 threads ÷ append + fdatasync, one by one: " in told.err
+    assert "no room" in told.err
+    assert "not installed" not in told.out
+    monkeypatch.setitem(SCENARIOS, "peers", lambda bench: iter([bench.missing("insert LMDB")]))
+    assert command.main(command.arguments([*given, "--continue"]), page) == 0
+    again = capsys.readouterr()
+    assert "commits, 64 threads" in again.out
+    assert "commits, 64 threads" not in again.err
+    row = next(line for line in again.out.splitlines() if line.startswith("| commits, 64 tasks"))
+    assert re.sub(" +", " ", row) in page.read_text(encoding="utf-8").replace("| |", "| |")
 
 
 # ── the table of goals ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -146,7 +146,7 @@ class Callers:
     database locked sleep up to 0.1 s: it would be judged by its slowest caller.
     """
 
-    MOST = 100_000
+    MOST = 50_000
     """Rows that are made ready for each second; who needs more is timed until they are used up."""
 
     def __init__(self, rows: Rows, seconds: float) -> None:
