@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.snaptable.admin.browsing import chromium_path
 from tests.snaptable.admin.library import Library
 
-from snaptable import attribution
+from snaptable import Database, attribution
 from snaptable.admin import mount_admin
 
 SIZES = {"light": (1440, 900), "dark": (1440, 900), "phone": (500, 900)}
@@ -68,26 +68,33 @@ def edit_outside(db: Library) -> None:
 
 
 @contextmanager
+def serving(db: Database, **options: Any) -> Iterator[str]:
+    """Serve the admin of a database that is open, and give the address that lets in."""
+    app = FastAPI()
+    site = mount_admin(app, db, announce=False, **options)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{site.link}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
 def served(**options: Any) -> Iterator[tuple[Library, str]]:
     """Serve the admin of a store that is filled, and give the address that lets in."""
     with tempfile.TemporaryDirectory() as folder, Library(Path(folder) / "data", fsync=False, banner=False) as db:
         fill(db)
         edit_outside(db)
-        app = FastAPI()
-        site = mount_admin(app, db, announce=False, backup_dir=str(Path(folder) / "backups"), **options)
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.02)
-            yield db, f"http://127.0.0.1:{listener.getsockname()[1]}{site.link}"
-        finally:
-            server.should_exit = True
-            thread.join()
-            listener.close()
+        with serving(db, backup_dir=str(Path(folder) / "backups"), **options) as link:
+            yield db, link
 
 
 def pages_of(db: Library) -> dict[str, str]:
