@@ -26,7 +26,9 @@ class StoreClock:
     def timestamp(self) -> str:
         """Return the present time, or the last one given if the machine's clock was set back; O(1)."""
         with self._mutex:
-            self._last = max(self._last, timestamp())
+            now = timestamp()
+            if now > self._last:
+                self._last = now
             return self._last
 
 

@@ -112,13 +112,15 @@ class CommitBatch(Generic[U]):
         with self._mutex:
             self.error = error
             self.done = True
-        self._wake_next()
-        for loop, futures in self._tasks.items():
-            try:
-                loop.call_soon_threadsafe(_resolve, futures)
-            except RuntimeError:
-                continue  # the loop was closed while its tasks waited, so none of them is left
-        self._tasks = {}
+        if self._threads:
+            self._wake_next()
+        if self._tasks:
+            for loop, futures in self._tasks.items():
+                try:
+                    loop.call_soon_threadsafe(_resolve, futures)
+                except RuntimeError:
+                    continue  # the loop was closed while its tasks waited, so none of them is left
+            self._tasks = {}
 
     def result(self) -> None:
         """Return if the batch became durable.

@@ -88,14 +88,16 @@ class GroupCommit(BatchQueue[U]):
         try:
             claimed = batch.claim()
             if claimed:
-                self._lead(batch)
+                with self.leader_lock:
+                    self._write_batch(batch)
         except BaseException:
             if claimed and not batch.done:
                 batch.unclaim()
             raise
         while not (batch.done or batch.wait(LEADER_TIMEOUT)):
             self._lead(batch)
-        batch.result()
+        if batch.error is not None:
+            batch.result()
 
     def wait_async(
         self, batch: CommitBatch[U], loop: "asyncio.AbstractEventLoop | None"
@@ -127,7 +129,8 @@ class GroupCommit(BatchQueue[U]):
         An exception may come between any two steps (Ctrl-C). Before the frame is known to be on the disk it counts as
         a failed write; after that the steps that are left are done all the same, each so that it can be done twice.
         """
-        self._finish_failure()
+        if self.failure is not None:
+            self._finish_failure()
         if batch.done:
             return
         if batch.last_sequence <= self.sequence:

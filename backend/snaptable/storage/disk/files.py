@@ -262,9 +262,12 @@ class Files:
         return None if status is None else Identity.of(status)
 
     def inode(self, name: str) -> tuple[int, int] | None:
-        """Return device and inode of whatever has a name, None if nothing has it; one lstat."""
-        status = self._lstat(name)
-        return None if status is None else (status.st_dev, status.st_ino)
+        """Return device and inode of whatever has a name, None if nothing has it; one lstat, before every frame."""
+        try:
+            status = os.lstat(self._prefix + name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_dev, status.st_ino
 
     def inspect(self, name: str) -> Identity | None:
         """Return the identity of a file without opening it, None if there is none.

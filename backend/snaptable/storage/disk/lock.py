@@ -87,8 +87,7 @@ class Lock:
             raise ReadOnlyStore(
                 "this process is a fork of the one that opened the store; open it after the fork instead"
             )
-        problem = self.problem()
-        if problem is not None:
+        if (problem := self.problem()) is not None:
             raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
 
     def problem(self) -> str | None:

@@ -132,7 +132,8 @@ class Segment:
         if self._file is None:
             self.begin()
         assert self._file is not None
-        if not last and self._make_room(self._file, len(line)):
+        fits = self.size + len(line) <= self._end_of_room
+        if not last and (fits or self._make_room(self._file, len(line))):
             self._file.write_synced(line, self.size)
         else:
             self._file.seek(self.size)
@@ -144,13 +145,13 @@ class Segment:
         self.head_digest = digest
 
     def _make_room(self, file: File, count: int) -> bool:
-        """Return whether `count` bytes fit into the zeros behind the last frame, which are written first if need be.
+        """Write zeros behind the last frame, into which `count` bytes fit; return whether they do.
 
         Raises:
             SyncFailed: it is unknown whether the zeros are on the disk.
         """
         least = self._files.room
-        if self.size + count > self._end_of_room and least:
+        if least:
             start = self._end_of_room
             self._end_of_room = self.size + max(count, least, min(self.size, MOST_ROOM * least))
             try:

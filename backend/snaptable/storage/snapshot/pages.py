@@ -67,18 +67,25 @@ class RowPage:
             data = SEPARATOR.join((data, *self._added) if data else self._added)
         return data
 
-    def append(self, line: bytes) -> None:
-        """Add a line at the end; O(1)."""
+    def append(self, line: bytes) -> int:
+        """Add a line at the end; O(1). Return how many bytes the page grew."""
         self._added.append(line)
-        self.size += len(line) + (len(SEPARATOR) if self.rows else 0)
+        grown = len(line) + (len(SEPARATOR) if self.rows else 0)
+        self.size += grown
         self.rows += 1
+        return grown
 
-    def replace(self, start: bytes, line: bytes) -> None:
-        """Put a line in the place of the one that begins with `start`; O(size) to find it, nothing is copied."""
+    def replace(self, start: bytes, line: bytes) -> int:
+        """Put a line in the place of the one that begins with `start`; O(size) to find it, nothing is copied.
+
+        Return how many bytes the page grew.
+        """
         begin, end = find_line(self._joined, start) or self._find(start)
         _, former = self._replaced.get(begin, (end, None))
         self._replaced[begin] = (end, line)
-        self.size += len(line) - (end - begin if former is None else len(former))
+        grown = len(line) - (end - begin if former is None else len(former))
+        self.size += grown
+        return grown
 
     def remove(self, start: bytes) -> None:
         """Take out the line that begins with `start`, and one separator; O(size)."""
@@ -116,10 +123,11 @@ class PageGroup:
 
     def before_write(self) -> None:
         """Prepare for a change of a page: keep the bytes that the snapshot being written still needs; O(pages)."""
-        if self._marked:
-            self._kept = self.render()
-            self._marked = False
-        self._bytes = None
+        if self._bytes is not None or self._marked:
+            if self._marked:
+                self._kept = self.render()
+                self._marked = False
+            self._bytes = None
 
     def collect(self) -> ChecksummedBytes:
         """Return the content it had when it was marked, once."""
@@ -178,18 +186,17 @@ class TablePages:
 
     def apply(self, change: ChangeRecord) -> None:
         """Apply a change of one row; O(page)."""
-        start = line_start(change.key)
-        page = self._page_of.get(change.key)
+        key = change.key
+        start = line_start(key)
+        page = self._page_of.get(key)
         if isinstance(change, Delete):
             assert page is not None
-            self._remove(page, change.key, start)
+            self._remove(page, key, start)
         elif page is None:
-            self._append(change.key, start + change.row)
+            self._append(key, start + change.row)
         else:
-            before = page.size
             page.group.before_write()
-            page.replace(start, start + change.row)
-            self.size += page.size - before
+            self.size += page.replace(start, start + change.row)
 
     def _append(self, key: Key, line: bytes) -> None:
         page = self._last
@@ -198,9 +205,7 @@ class TablePages:
             self._add(page)
         else:
             page.group.before_write()
-        before = page.size
-        page.append(line)
-        self.size += page.size - before
+        self.size += page.append(line)
         self._page_of[key] = page
 
     def _add(self, page: RowPage) -> None:
@@ -261,8 +266,10 @@ class Pages:
 
     def apply(self, commit: CommitRecord) -> None:
         """Apply a commit; O(page) a change."""
-        self.apply_changes(commit.changes)
-        self.numbered.update(commit.numbered)
+        for change in commit.changes:
+            self.tables[change.table].apply(change)
+        if commit.numbered:
+            self.numbered.update(commit.numbered)
         if commit.migrations:
             self.take_note(commit.named_migrations)
         if commit.erased:
