@@ -6,6 +6,7 @@ the tests of pages, the system's Chromium, which is required where CI=true, as .
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+# A run starts hundreds of processes, its workers among them. Where the environment forbids bytecode, as images of
+# containers do, each would compile the library, the backend and what they import anew: half of all that it costs.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile(
