@@ -8,9 +8,12 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from tests.snaptable.postgres.shared import SESSION, Session
 
@@ -23,6 +26,14 @@ SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 # containers do, each would compile the library, the backend and what they import anew: half of all that it costs.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Tests keep their stores in memory where there is room: on a disk each of their thousands of commits waits some
+# milliseconds for it, and for those of the other workers. Tests of the disk itself take the fixture `on_disk`.
+MEMORY = Path("/dev/shm")
+ROOM = 2 * 2**30
+CHOSEN = {"TMPDIR", "PYTEST_DEBUG_TEMPROOT"} & set(os.environ)
+if not CHOSEN and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile(
@@ -40,6 +51,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin a run; its workers, and test runs inside of it, share its server."""
     if SESSION not in os.environ:
         config.add_cleanup(Session().end)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Let as many workers collect at a time as there are processors: the first ones leave bytecode to the others."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return (yield)
+    with FileLock(f"{os.environ[SESSION]}.collecting-{int(worker.removeprefix('gw')) % (os.cpu_count() or 1)}"):
+        return (yield)
+
+
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """Give a folder on the disk, where `tmp_path` may be in memory; removed afterwards."""
+    with TemporaryDirectory(prefix="snaptable-tests-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,12 @@ WRITES = (20, 80)
 """How many writes a round has at least and at most before the kill; the instant within a write is left to chance."""
 
 
+@pytest.fixture
+def tmp_path(on_disk: Path) -> Path:
+    """Give a folder on the disk, as servers have."""
+    return on_disk
+
+
 @dataclass
 class Client:
     """A user who writes, and remembers what the server acknowledged and what it was asked last."""

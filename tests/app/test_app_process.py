@@ -20,6 +20,12 @@ from app.settings import Settings
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.fixture
+def tmp_path(on_disk: Path) -> Path:
+    """Give a folder on the disk, as servers have."""
+    return on_disk
+
+
 def test_the_main_job(tmp_path: Path) -> None:
     """Ensure that everything acknowledged is there after a stop, and after a kill, and can be read in the file."""
     store = tmp_path / "data"

@@ -43,7 +43,7 @@ class Session:
         end = time.monotonic() + STOP_SECONDS
         while _url_file(self.path).exists() and time.monotonic() < end:
             time.sleep(0.01)
-        for path in (self.path, _failure_file(self.path), _lock_file(self.path)):
+        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):
             path.unlink(missing_ok=True)
 
 

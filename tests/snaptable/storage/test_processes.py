@@ -17,6 +17,12 @@ KILLS = int(os.environ.get("SNAPTABLE_KILLS", "3"))
 """Kills for each way of writing and each policy."""
 
 
+@pytest.fixture
+def tmp_path(on_disk: Path) -> Path:
+    """Give a folder on the disk."""
+    return on_disk
+
+
 @contextmanager
 def child(directory: Path, mode: str, policy: str = "auto") -> Iterator[subprocess.Popen[bytes]]:
     """Run a writing process; it is killed at the end."""
