@@ -55,4 +55,4 @@ def refuse(engine: MemoryEngine, tables: Iterable[MemoryTable], reason: str) -> 
         transaction.failure, transaction.latch = DatabaseClosed(reason), nullcontext()
     # 3. Writes. What ends a block finds nothing open, and nobody that it would wait for.
     engine.latch = nullcontext()  # type: ignore[assignment]
-    engine._writer_lock = engine.log = refusing
+    engine.writer_lock = engine.log = refusing

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import ref
 
-from pydantic import BaseModel
-
 from snaptable.attribution import Attribution
 from snaptable.callers import left_elsewhere, not_awaitable
 from snaptable.changes import CommitRecord
@@ -56,11 +54,11 @@ class MemoryEngine:
         """The last commit that every reader sees."""
         self.log: AnyCommitLog | None = None
         self.open_transaction: Transaction | None = None
-        self._taking_back: tuple[Sequence[CommitBatch], int, Exception] | None = None
+        self.taking_back: tuple[Sequence[CommitBatch], int, Exception] | None = None
         """What `failed` is doing; not None for long, unless it was interrupted."""
         self._on_durable: tuple[Callable[[], None], ...] = ()
         self.writer_timeout = writer_timeout
-        self._writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
+        self.writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
 
     def begin_at(self, sequence: int) -> None:
         """Begin behind a commit: the rows that were loaded hold it."""
@@ -75,7 +73,7 @@ class MemoryEngine:
         the block alive: its transaction is rolled back here, so that nothing that follows joins it.
         """
         transaction = self.open_transaction
-        if transaction is None or transaction.ending or not self._writer_lock.held_by_me():
+        if transaction is None or transaction.ending or not self.writer_lock.held_by_me():
             return False
         if was_left(transaction):
             self.roll_back(transaction)
@@ -112,74 +110,16 @@ class MemoryEngine:
         """Return the context of a part of the caller's transaction that is rolled back by itself."""
         return TransactionBlock(self)
 
-    def commits_alone(self) -> bool:
-        """Return whether a single write may take the short path, as far as can be told without a lock; O(1)."""
-        log = self.log
-        return self.open_transaction is None and log is not None and log.refusal is None
-
-    def commit_alone(self, table: TableRows, before: BaseModel | None, row: BaseModel, row_json: bytes) -> bool:
-        """Commit one row, which is ready to be stored, and return when it is durable: the short path of a single write.
-
-        It takes no writer lock: that can't be taken while its gate is held. Whatever is not plain is left to a
-        transaction.
-
-        Args:
-            table: the row's.
-            before: the row that has its key; None if there must be none.
-            row: the new row.
-            row_json: its JSON.
-
-        Returns:
-            False if nothing was done: a transaction is open, writes are refused, or the present row is not `before`.
-
-        Raises:
-            ConstraintError, WriteFailed: as `commit`.
-        """
-        log = self._opened_log()
-        with self._writer_lock.gate:
-            if self._writer_lock.owner is not None or self.open_transaction is not None or self.log is not log:
-                return False
-            with self.latch:
-                batch = self._commit_alone(log, table, before, row, row_json)
-        if batch is not None:
-            log.wait(batch)
-        return batch is not None
-
-    def _commit_alone(
-        self, log: AnyCommitLog, table: TableRows, before: BaseModel | None, row: BaseModel, row_json: bytes
-    ) -> CommitBatch | None:
-        """Do the steps of `_commit` for one row, with the gate and the latch held; None if they are not plain."""
-        key = table.key_of(row)
-        interrupted = log.refusal is not None or log.failure is not None or self._taking_back is not None
-        if interrupted or not table.intact or table.tombstones or table.get(key) is not before:
-            return None
-        transaction = Transaction(self.latch)
-        try:
-            self.open_transaction = transaction
-            if table.schema.numbered and isinstance(key, int):
-                table.use_number(key)
-            transaction.change(table, key, before, row, row_json)
-            constraints.check(self.tables, [(table, key, before, row)])
-            changes = (transaction.as_change(table, key, before, row),)
-            numbered = {table.name: table.last_number} if table.schema.numbered else {}
-            commit = transaction.record = CommitRecord(self.sequence + 1, changes, numbered, transaction.attribution)
-            batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
-            self.sequence, self.open_transaction = commit.sequence, None
-        except BaseException:
-            transaction.ending = True
-            self._end(transaction)
-            raise
-        return batch
-
     def check_writable(self) -> None:
         """Raise DatabaseClosed or ReadOnlyStore unless writes are accepted; tries to resume after a full disk."""
-        log = self._opened_log()
+        log = self.opened_log()
         if log.refusal is not None:
             log.try_resume()
         if log.refusal is not None:
             raise log.refusal
 
-    def _opened_log(self) -> AnyCommitLog:
+    def opened_log(self) -> AnyCommitLog:
+        """Return the log; raises DatabaseClosed if the database is not open."""
         if self.log is None:
             raise DatabaseClosed("the database is not open")
         return self.log
@@ -193,8 +133,8 @@ class MemoryEngine:
         if self.in_transaction():
             with self.savepoint():
                 return not_awaitable(call())
-        log = self._opened_log()
-        owner = self._writer_lock.try_acquire() or await self._writer_lock.acquire_async()
+        log = self.opened_log()
+        owner = self.writer_lock.try_acquire() or await self.writer_lock.acquire_async()
         transaction = Transaction(self.latch)
         try:
             self._open(transaction)
@@ -222,20 +162,20 @@ class MemoryEngine:
         """
         owner: Owner | None = None
         try:
-            owner = self._writer_lock.acquire()
+            owner = self.writer_lock.acquire()
             if place is not None:
                 owner.place = place
             self._open(transaction)
         except BaseException:
             if self.open_transaction is not transaction:
-                self._writer_lock.release_from(owner)
+                self.writer_lock.release_from(owner)
             raise
 
     def _open(self, transaction: Transaction) -> None:
-        log = self._opened_log()
+        log = self.opened_log()
         if log.failure is not None:
             log.finish_failure()
-        if self.open_transaction is not None or self._taking_back is not None:
+        if self.open_transaction is not None or self.taking_back is not None:
             self._finish_interrupted()
         self.open_transaction = transaction
 
@@ -245,7 +185,7 @@ class MemoryEngine:
         Raises:
             TransactionError: it is not; the transaction was rolled back, and the next writer can go on.
         """
-        if self.open_transaction is transaction and not self._writer_lock.held_by_me():
+        if self.open_transaction is transaction and not self.writer_lock.held_by_me():
             self.roll_back(transaction)
             raise TransactionError(left_elsewhere("thread or task"))
 
@@ -257,7 +197,7 @@ class MemoryEngine:
             WriteFailed: it could not be made durable; it was rolled back.
         """
         try:
-            log = self._opened_log()
+            log = self.opened_log()
             batch = self._commit(transaction, log)
         except BaseException:
             self.end_failed(transaction)
@@ -291,14 +231,14 @@ class MemoryEngine:
             self.sequence = transaction.sequence = commit.sequence
             # 6. The next writer.
             self.open_transaction = transaction.block = None
-        self._writer_lock.release()
+        self.writer_lock.release()
         return batch
 
     def end_failed(self, transaction: Transaction) -> None:
         """End a transaction that an error keeps from its end: rolled back, or committed if the log has it already."""
         self.roll_back(transaction)
-        if self._writer_lock.held_by_me():
-            self._writer_lock.release()  # it was committed, and interrupted before this
+        if self.writer_lock.held_by_me():
+            self.writer_lock.release()  # it was committed, and interrupted before this
 
     def _check_open(self, transaction: Transaction) -> None:
         if transaction.failure is not None:
@@ -319,13 +259,13 @@ class MemoryEngine:
                 is_open = self.open_transaction is transaction
                 if is_open:
                     transaction.ending = True
-                    self._end(transaction)
+                    self.end(transaction)
         finally:
             # Without the latch, which is taken behind the lock's own mutex elsewhere.
             if is_open:
-                self._writer_lock.release()
+                self.writer_lock.release()
 
-    def _end(self, transaction: Transaction) -> None:
+    def end(self, transaction: Transaction) -> None:
         """End the open transaction, under the latch; can be done again if interrupted."""
         if transaction.record is not None and self._has_logged(transaction, transaction.record):
             self.sequence = transaction.sequence = max(self.sequence, transaction.record.sequence)
@@ -339,7 +279,7 @@ class MemoryEngine:
             # Nobody else can have used that number: the transaction is still the open one.
             transaction.release_undo()
             return True
-        return self._opened_log().resume_enqueue(record, transaction.pass_undo_to) is not None
+        return self.opened_log().resume_enqueue(record, transaction.pass_undo_to) is not None
 
     def roll_back_abandoned(self, block: ref[object]) -> None:
         """Roll back what an interruption, in the instant before `__exit__` or behind `__enter__`, left open."""
@@ -351,7 +291,7 @@ class MemoryEngine:
         """End what a thread or task that ended, or was interrupted, left open; the writer lock passes itself on."""
         with self.latch:
             if self.open_transaction is not None:
-                self._end(self.open_transaction)
+                self.end(self.open_transaction)
 
     def close_writer(self) -> None:
         """Let the open transaction end, then refuse every further one: for closing.
@@ -361,11 +301,11 @@ class MemoryEngine:
         """
         if self.in_transaction():
             raise TransactionError("the database can't be closed inside a transaction")
-        owner = self._writer_lock.acquire()
+        owner = self.writer_lock.acquire()
         try:
             self.log = None
         finally:
-            self._writer_lock.release_from(owner)
+            self.writer_lock.release_from(owner)
 
     def show(self, transaction: Transaction, batch: CommitBatch) -> None:
         """End a transaction whose changes are durable elsewhere: every reader sees them, as those of a batch."""
@@ -375,7 +315,7 @@ class MemoryEngine:
             self._hand_over(transaction, batch)  # it was interrupted; each step can be done twice
             raise
         finally:
-            self._writer_lock.release()
+            self.writer_lock.release()
 
     def _hand_over(self, transaction: Transaction, batch: CommitBatch) -> None:
         with self.latch:
@@ -424,8 +364,8 @@ class MemoryEngine:
             error: what the owner of the open transaction is told.
         """
         with self.latch:
-            self._taking_back = list(batches), sequence, error
-            self._take_back(*self._taking_back)
+            self.taking_back = list(batches), sequence, error
+            self._take_back(*self.taking_back)
 
     def _take_back(self, batches: Sequence[CommitBatch], sequence: int, error: Exception) -> None:
         if self.open_transaction is not None:
@@ -434,15 +374,15 @@ class MemoryEngine:
             for table, images in batch.undo.items():
                 table.undo(images)
         self.sequence = sequence
-        self._taking_back = None
+        self.taking_back = None
 
     def _finish_interrupted(self) -> None:
         """Do what interruptions left undone of a rollback."""
         with self.latch:
-            if self._taking_back is not None:
-                self._take_back(*self._taking_back)
+            if self.taking_back is not None:
+                self._take_back(*self.taking_back)
             if self.open_transaction is not None:
-                self._end(self.open_transaction)
+                self.end(self.open_transaction)
 
     def durable_rows(self) -> Iterator[tuple[str, Key, bytes]]:
         """Yield table, key and JSON of every row that every reader sees; O(n)."""
@@ -455,7 +395,7 @@ class MemoryEngine:
     def problems(self) -> list[str]:
         """Return what is wrong with indexes and constraints; empty if all is well. O(n log n)."""
         with self.latch:
-            if self._taking_back is not None or (self.open_transaction is not None and self.open_transaction.ending):
+            if self.taking_back is not None or (self.open_transaction is not None and self.open_transaction.ending):
                 self._finish_interrupted()
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))

@@ -1,7 +1,7 @@
 """The operations of one table on the engine in memory; `snaptable.table.Table` is what users see of it.
 
 A single write goes one of three ways: it joins the caller's open transaction (`MemoryEngine.joined`), is a commit of
-its own by the short path (`MemoryEngine.commit_alone`), or a transaction of its own, where that path is not plain.
+its own by the short path (`single_commit`), or a transaction of its own, where that path is not plain.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -17,6 +17,7 @@ from snaptable.evaluation.expressions import evaluated
 from snaptable.memory import constraints
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
+from snaptable.memory.single_commit import SingleCommits
 from snaptable.memory.table_reader import TableReader
 from snaptable.memory.transaction import Transaction
 
@@ -32,7 +33,8 @@ class MemoryTable(TableReader):
         """Take an engine and the rows of one of its tables."""
         super().__init__(engine, table)
         self._write, self._joined, self._tables = engine.write, engine.joined, engine.tables
-        self._commits_alone, self._commit_alone = engine.commits_alone, engine.commit_alone
+        alone = SingleCommits(engine, table)
+        self._commits_alone, self._commit_alone = alone.may_begin, alone.commit
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +137,7 @@ class MemoryTable(TableReader):
 
     def _add_alone(self, row: BaseModel, row_json: bytes) -> BaseModel:
         """Add a row that is ready to be stored, outside of any transaction."""
-        if not self._commit_alone(self._table, None, row, row_json):
+        if not self._commit_alone(None, row, row_json):
             with self._write() as transaction:
                 self._add(transaction, row, row_json)
         return self._share(row)
@@ -155,7 +157,7 @@ class MemoryTable(TableReader):
         if before is None or codec.on_update:
             return None
         after, row_json = codec.store(values_from(before))
-        if codec.is_same_row(before, after, row_json) or not self._commit_alone(self._table, before, after, row_json):
+        if codec.is_same_row(before, after, row_json) or not self._commit_alone(before, after, row_json):
             return None
         return self._share(after)
 
