@@ -4,7 +4,8 @@ Engine-neutral: a row is its JSON, on one line, as the codec wrote it. None of t
 are not frozen because a frozen dataclass takes three times as long to make, and each commit makes two.
 """
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -71,6 +72,10 @@ class PurgedChange(Delete):
 ChangeRecord = Insert | Replace | Delete
 
 
+PlainChange = Mapping[str, Any]
+"""A change as the journal has it, parsed: `{"replace": table, "key": …, "row": {…}, "before": {…}, "added": […]}`."""
+
+
 class Place(NamedTuple):
     """Which row a change is of, and what happened to it; not what is in the row."""
 
@@ -78,6 +83,8 @@ class Place(NamedTuple):
     table: str
     key: str
     """The key's text."""
+    purged: bool = False
+    """Whether only that it happened is known."""
 
 
 ErasedKeys = Mapping[str, Mapping[str, int]]
@@ -168,7 +175,20 @@ class CommitRecord:
     @property
     def places(self) -> tuple[Place, ...]:
         """Which rows it changed, and how."""
-        return tuple([Place(_kind_of(change), change.table, str(change.key)) for change in self.changes])
+        return tuple(
+            [
+                Place(_kind_of(change), change.table, str(change.key), isinstance(change, PurgedChange))
+                for change in self.changes
+            ]
+        )
+
+    def rows(self) -> Iterator[tuple[Kind, str, str, bool]]:
+        """Yield `places` one by one, as plain tuples: quicker, where there are very many."""
+        return map(tuple, self.places)  # type: ignore[arg-type]
+
+    def plain_at(self, numbers: Sequence[int]) -> list[PlainChange]:
+        """Return some of its changes as JSON objects, by their numbers in `places`; O(their bytes)."""
+        return [_plain(self.changes[number]) for number in numbers]
 
     def first_changes(self, tables: Collection[str], most: int) -> tuple[ChangeRecord, ...]:
         """Return its first changes to rows of some tables, a number of them at most."""
@@ -183,6 +203,19 @@ class CommitRecord:
     def is_automatic(self) -> bool:
         """Whether it is what an opening filled in by itself."""
         return bool(self.migrations) and not self.named_migrations
+
+
+def _plain(change: ChangeRecord) -> PlainChange:
+    plain: dict[str, Any] = {_kind_of(change): change.table, "key": change.key}
+    if isinstance(change, PurgedChange):
+        return plain | {"row": None, "purged": True}
+    if not isinstance(change, Delete):
+        plain["row"] = json.loads(change.row)
+    if not isinstance(change, Insert) and change.before is not None:
+        plain["before"] = json.loads(change.before)
+    if isinstance(change, Replace) and change.added:
+        plain["added"] = change.added
+    return plain
 
 
 def _kind_of(change: ChangeRecord) -> Kind:

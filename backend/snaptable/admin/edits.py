@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from snaptable import ConstraintError, Database, ForeignKeyViolation, InvalidRow, SnaptableError, UniqueViolation
 from snaptable.admin.rows import FieldView, ShownTable, json_of
-from snaptable.history.records import same_json
+from snaptable.history.fields import same_json
 from snaptable.web.request_json import NotStrictJson, parse_json
 
 Mode = Literal["line", "area", "json", "select"]

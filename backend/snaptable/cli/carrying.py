@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from snaptable.cli.common import UsageError
-from snaptable.history.records import Fields
+from snaptable.history.fields import Fields
 from snaptable.maintenance.raw_store import RawStore
 
 Place = tuple[str, str]

@@ -7,7 +7,7 @@ from pathlib import Path
 from snaptable.cli.carrying import closure_of
 from snaptable.cli.common import EXIT_SOUND, UsageError, describe_counts, describe_number, output, say
 from snaptable.cli.looking import WantedState, check_table, key_in, looking_at
-from snaptable.history.records import Fields
+from snaptable.history.fields import Fields
 from snaptable.interchange import format_of
 from snaptable.interchange.untyped_rows import UntypedRows
 from snaptable.interchange.writing import SINGLE, file_lines, write_file

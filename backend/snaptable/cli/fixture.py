@@ -8,7 +8,7 @@ from snaptable.cli.carrying import closure_of
 from snaptable.cli.common import EXIT_SOUND, UsageError, describe_counts, output, say
 from snaptable.cli.looking import WantedState, check_table, key_in, looking_at
 from snaptable.cli.settings import schema_of, store_of
-from snaptable.history.records import Fields
+from snaptable.history.fields import Fields
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.raw_store import RawStore
 from snaptable.secrets import MASK

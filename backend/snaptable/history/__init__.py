@@ -6,6 +6,7 @@ of the data.
 
     moments   a sequence or a time, as a sequence
     rewind    what rows were at an earlier commit
+    net_changes, fields   what happened to rows all in all, and what differs in one
     lifting   the same through today's models, over migrations
     three_way a change taken back, or merged, beside later ones
     revert    undo, restore and merge, in one transaction

@@ -11,7 +11,7 @@ from snaptable.errors import HistoryError, TransactionError
 from snaptable.history.feed import Feed
 from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.purge import Purge, Purged
-from snaptable.history.records import Commit, Diff, Revert
+from snaptable.history.records import Commit, Diff, ReadDifferences, Revert
 from snaptable.history.revert import Manner, Reverter, Steps
 from snaptable.history.states import RowsOf, compared, rows_of_engine, rows_of_file
 from snaptable.history.timeline import Subject, Timeline
@@ -168,7 +168,8 @@ class History(Generic[D]):
             b: the second one; None for now.
             tables: only these.
 
-        O(commits between) for two moments of this database, O(n) otherwise.
+        O(changes between) for two moments of this database, O(n) otherwise. The rows are read when they are looked at:
+        to count them, or to look at the `first` few, costs a fraction of all.
 
         Raises:
             ValueError, HistoryGone: as `at`.
@@ -180,12 +181,12 @@ class History(Generic[D]):
             self._timeline.checked(table)
         names = [name for name in self._timeline.schemas if tables is None or name in tables]
         if b is None and isinstance(a, Subject) and a.fork_base is not None:
-            return Diff(Timeline(a).between(a.fork_base, a._opened().commits.sequence, names))
+            return Timeline(a).between(a.fork_base, a._opened().commits.sequence, names)
         if isinstance(a, (int, datetime)) and (b is None or isinstance(b, (int, datetime))):
             last = self.sequence if b is None else sequence_of(b, self._timeline.source)
-            return Diff(self._timeline.between(sequence_of(a, self._timeline.source), last, names))
+            return self._timeline.between(sequence_of(a, self._timeline.source), last, names)
         schemas = {name: self._database.__schemas__[name] for name in names}
-        return Diff(tuple(compared(schemas, self._rows_of(a), self._rows_of(b))))
+        return Diff(ReadDifferences(compared(schemas, self._rows_of(a), self._rows_of(b))))
 
     def _rows_of(self, state: "Moment | Subject | Path | None") -> RowsOf:
         if isinstance(state, Path):

@@ -1,19 +1,22 @@
 """Commit, Change, Diff, Revert: the past as people are shown it."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
+from typing import Protocol
 
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, Key, Kind, Place, PurgedChange, TimedCommit
 from snaptable.errors import Conflict
+from snaptable.history.fields import Fields, differing
+from snaptable.history.net_changes import NetChanges
 from snaptable.history.rewind import former_row
 from snaptable.schema import TableSchema
 from snaptable.secrets import masked
 
-Fields = dict[str, object]
-"""A row as a JSON object."""
 SIGNS: dict[str, str] = {"insert": "+", "replace": "~", "delete": "-"}
 
 
@@ -45,7 +48,7 @@ class Change:
             return None
         old = None if before is None else json.loads(before)
         new = None if after is None else json.loads(after)
-        if old is not None and new is not None and not _differing(old, new):
+        if old is not None and new is not None and not differing(old, new):
             return None
         return cls.of(schema, key, old, new)
 
@@ -53,7 +56,7 @@ class Change:
     def of(cls, schema: TableSchema, key: Key, old: Fields | None, new: Fields | None) -> "Change":
         """Return the change from one state of a row to another."""
         kind: Kind = "insert" if old is None else "delete" if new is None else "replace"
-        changed = tuple(_differing(old or {}, new or {}))
+        changed = tuple(differing(old or {}, new or {}))
         before, after = (None if row is None else masked(row, schema.secrets) for row in (old, new))
         return cls(schema.name, key, kind, before, after, changed)
 
@@ -63,27 +66,11 @@ class Change:
         old, new = self.before or {}, self.after or {}
         return {name: (old.get(name), new.get(name)) for name in self.changed}
 
-    @property
-    def inverse(self) -> "Change":
-        """The change that takes this one back."""
-        kind: Kind = "insert" if self.kind == "delete" else "delete" if self.kind == "insert" else "replace"
-        return Change(self.table, self.key, kind, self.after, self.before, self.changed)
-
     def __str__(self) -> str:
         line = f"{SIGNS[self.kind]} {self.table} {self.key}{'   (purged)' * self.purged}"
         if self.kind != "replace":
             return line
         return line + "".join(f"   {name} {_shown(old)} → {_shown(new)}" for name, (old, new) in self.fields.items())
-
-
-def _differing(old: Fields, new: Fields) -> list[str]:
-    names = dict.fromkeys((*old, *new))
-    return [name for name in names if (name in old) != (name in new) or not same_json(old[name], new[name])]
-
-
-def same_json(first: object, second: object) -> bool:
-    """Return whether two parsed JSON values are the same: 1, 1.0 and true are three values."""
-    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
 
 def _shown(value: object) -> str:
@@ -208,31 +195,92 @@ def typed_key(schema: TableSchema, key: Key) -> Key:
         return key
 
 
-@dataclass(frozen=True)
-class Diff:
-    """The rows in which two states differ; iterates over changes, from the first state to the second."""
+class Differences(Protocol):
+    """Rows that differ, of which some may not be read yet."""
 
-    changes: tuple[Change, ...]
+    def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Change]:
-        """Iterate over the changes, by table."""
-        return iter(self.changes)
+    def counts(self) -> Mapping[tuple[str, Kind], int]:
+        """Return how many there are by table and kind."""
+
+    def changes(self, most: int | None = None, tables: Collection[str] | None = None) -> Iterator[Change]:
+        """Read them; the first ones only, or those of some tables."""
+
+
+class ReadDifferences(tuple[Change, ...]):
+    """Differences that were read already."""
+
+    __slots__ = ()
+
+    def counts(self) -> Mapping[tuple[str, Kind], int]:
+        """Return how many there are by table and kind; O(n)."""
+        return Counter((change.table, change.kind) for change in self)
+
+    def changes(self, most: int | None = None, tables: Collection[str] | None = None) -> Iterator[Change]:
+        """Yield them."""
+        return islice((change for change in self if tables is None or change.table in tables), most)
+
+
+class NetDifferences:
+    """Differences that are read from commits when they are asked for."""
+
+    def __init__(self, nets: NetChanges, schemas: Mapping[str, TableSchema]) -> None:
+        self._nets, self._schemas, self.counts = nets, schemas, nets.counts
 
     def __len__(self) -> int:
-        """Return the number of rows that differ."""
-        return len(self.changes)
+        return len(self._nets)
 
-    @property
+    def changes(self, most: int | None = None, tables: Collection[str] | None = None) -> Iterator[Change]:
+        """Yield them, some read at a time."""
+        for table, key, old, new in self._nets.states(most, tables):
+            schema = self._schemas[table]
+            yield Change.of(schema, typed_key(schema, key), old, new)
+
+
+class Diff:
+    """The rows in which two states differ; iterates over changes, from the first state to the second.
+
+    Which rows they are, and what happened to them, is known at once. What was in them is read as it is asked for: once
+    for all of `changes`, each time by an iteration and by `first`.
+    """
+
+    def __init__(self, differences: Differences) -> None:
+        self._differences = differences
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes; O(their bytes) at the first use."""
+        return tuple(self._differences.changes())
+
+    def __iter__(self) -> Iterator[Change]:
+        """Iterate over the changes; as many are read as are asked for, some at a time."""
+        return iter(vars(self).get("changes") or self._differences.changes())
+
+    def __len__(self) -> int:
+        """Return the number of rows that differ; O(1)."""
+        return len(self._differences)
+
+    def first(self, most: int, tables: Collection[str] | None = None) -> tuple[Change, ...]:
+        """Return the first changes, of rows of some tables if these are named; they alone are read.
+
+        >>> db.history.diff(0).first(1)[0].key
+        'ann'
+        """
+        return tuple(self._differences.changes(most, tables))
+
+    @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many rows differ, by table and kind; tables without any are left out."""
+        """How many rows differ, by table and kind; tables without any are left out. O(rows), none of which is read."""
         counts: dict[str, dict[str, int]] = {}
-        for change in self.changes:
-            of_table = counts.setdefault(change.table, {"insert": 0, "replace": 0, "delete": 0})
-            of_table[change.kind] += 1
+        for (table, kind), count in self._differences.counts().items():
+            counts.setdefault(table, {"insert": 0, "replace": 0, "delete": 0})[kind] = count
         return counts
 
+    def __repr__(self) -> str:
+        return f"<Diff: {len(self)} row{'s' * (len(self) != 1)}>"
+
     def __str__(self) -> str:
-        return "\n".join(map(str, self.changes)) or "no differences"
+        return "\n".join(map(str, self)) or "no differences"
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,19 @@ def former_row(change: ChangeRecord) -> dict[str, object] | None:
     if isinstance(change, Insert | PurgedChange):
         return None
     if change.before is None:
-        raise HistoryGone(
-            f"what {change.table} {change.key} was before is not known: it was changed by a version of the library "
-            f"that did not keep it"
-        )
+        raise before_unknown(change.table, change.key)
     before = cast("dict[str, object]", json.loads(change.before))
     if isinstance(change, Delete):
         return before
     now = cast("dict[str, object]", json.loads(change.row))
     return {name: before.get(name, value) for name, value in now.items() if name not in change.added} | before
+
+
+def before_unknown(table: str, key: Key) -> HistoryGone:
+    """Return the error for a change that does not say what there was before it."""
+    return HistoryGone(
+        f"what {table} {key} was before is not known: it was changed by a version of the library that did not keep it"
+    )
 
 
 def former_json(change: ChangeRecord) -> bytes | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from snaptable.changes import Key
 from snaptable.contract import RowState
 from snaptable.errors import Conflict
-from snaptable.history.records import Fields, same_json
+from snaptable.history.fields import Fields, same_json
 from snaptable.schema import TableSchema
 from snaptable.secrets import masked
 from snaptable.values.row_lines import row_json

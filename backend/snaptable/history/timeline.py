@@ -8,8 +8,9 @@ from snaptable.contract import CommitSource, Engine, RowState
 from snaptable.errors import HistoryError, HistoryPurged
 from snaptable.history.lifting import Lifting, Present, RawRows
 from snaptable.history.moments import sequence_of
-from snaptable.history.records import Change, typed_key
-from snaptable.history.rewind import RowKey, former_json, gone, later_json, touched
+from snaptable.history.net_changes import NetChanges
+from snaptable.history.records import Diff, NetDifferences, ReadDifferences, typed_key
+from snaptable.history.rewind import RowKey, complete, former_json, gone, later_json, touched
 from snaptable.history.states import compared
 from snaptable.history.three_way import Step
 from snaptable.migrations.plan import SchemaMigrations
@@ -111,23 +112,15 @@ class Timeline:
 
     # ── differences ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def between(self, first: int, second: int, names: Collection[str]) -> tuple[Change, ...]:
+    def between(self, first: int, second: int, names: Collection[str]) -> Diff:
         """Return what changed from one commit to another, which may be the earlier one, in some tables."""
         lifting = self._lifting_if_migrated()
         if lifting is not None and lifting.migrations_since(min(first, second)):
             states = [lifting.rows(at, lifting.migrations_since(at)) for at in (first, second)]
             schemas = {name: self.schemas[name] for name in names}
-            return tuple(compared(schemas, states[0].__getitem__, states[1].__getitem__))
-        changes = self._net(min(first, second), max(first, second), names)
-        return tuple(change if first <= second else change.inverse for change in changes)
-
-    def _net(self, after: int, until: int, names: Collection[str]) -> Iterator[Change]:
-        schemas = self.schemas
-        for (table, text), (oldest, newest) in touched(self.source, after, until, names).items():
-            key = typed_key(schemas[table], text)
-            change = Change.between(schemas[table], key, former_json(oldest), later_json(newest))
-            if change is not None:
-                yield change
+            return Diff(ReadDifferences(compared(schemas, states[0].__getitem__, states[1].__getitem__)))
+        commits = complete(self.source, min(first, second), max(first, second))
+        return Diff(NetDifferences(NetChanges(commits, names, backward=first > second), self.schemas))
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

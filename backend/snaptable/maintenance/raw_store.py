@@ -18,9 +18,11 @@ from snaptable.changes import TimedCommit
 from snaptable.clock import timestamp
 from snaptable.contract import CommitSource
 from snaptable.errors import HistoryGone
+from snaptable.history.fields import Fields
 from snaptable.history.moments import Moment, sequence_of
-from snaptable.history.records import Change, Commit, Fields, typed_key
-from snaptable.history.rewind import former_json, later_json, touched
+from snaptable.history.net_changes import NetChanges
+from snaptable.history.records import Change, Commit, NetDifferences, typed_key
+from snaptable.history.rewind import complete, former_json, touched
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.untyped import pages_of
 from snaptable.schema import TableSchema
@@ -279,11 +281,9 @@ class RawStore:
 
     def _changes_between(self, other: "RawStore", names: Collection[str]) -> Iterator[Change]:
         first, last = sorted((self.sequence, other.sequence))
-        for (table, key), (oldest, newest) in touched(self.source, first, last, names, as_written=True).items():
-            schema = self.schema(table)
-            change = Change.between(schema, typed_key(schema, key), former_json(oldest), later_json(newest))
-            if change is not None:
-                yield change if self.sequence <= other.sequence else change.inverse
+        commits, backward = complete(self.source, first, last), self.sequence > other.sequence
+        nets = NetChanges(commits, names, backward=backward, as_written=True)
+        return NetDifferences(nets, {name: self.schema(name) for name in names}).changes()
 
     def snapshot_of(self, rows: Mapping[str, Mapping[str, Fields]]) -> bytes:
         """Return some rows, as they are given, as a snapshot that their program opens; it has no past. O(rows).

@@ -138,6 +138,11 @@ class TestExactly:
                 assert record.first_changes([name], 2) == whole.first_changes([name], 2)
             assert record.first_changes(["docs", "visits"], 9) == whole.first_changes(["docs", "visits"], 9)
             assert (record.first_table, record.places) == (whole.first_table, whole.places)
+            assert list(record.rows()) == [tuple(place) for place in whole.places] == list(map(tuple, record.places))
+            numbers = list(range(len(whole.changes)))
+            for wanted in (numbers, numbers[1::2], numbers[::-1]):
+                read, expected = ([dict(plain) for plain in each.plain_at(wanted)] for each in (record, whole))
+                assert json.loads(json.dumps(read)) == json.loads(json.dumps(expected))
             assert record.changes == whole.changes
             assert record.changes_to("docs", "k") == whole.changes_to("docs", "k")
 
@@ -172,6 +177,8 @@ class TestExactly:
             record.first_changes(["docs"], 1)
         with pytest.raises(ValueError, match="not a change"):
             record.changes_to("docs", "k")
+        with pytest.raises(ValueError, match="not a change"):
+            record.plain_at([0])
         with pytest.raises(ValueError, match="not a change"):
             assert record.changes
 
@@ -236,6 +243,61 @@ def test_only_what_is_asked_for_is_decoded(db: Library, decoded: list[object]) -
         True,
         False,
     )
+
+
+def test_a_difference_is_counted_without_reading_rows(db: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure counts read no row, the first differences the bytes of these, and rows changed twice their own alone."""
+    sizes: list[int] = []
+    real = module._parsed
+
+    def parsed(data: bytes) -> Any:
+        sizes.append(len(data))
+        return real(data)
+
+    monkeypatch.setattr(module, "_parsed", parsed)
+    diff = db.history.diff(0)
+    assert diff.counts == {"docs": {"insert": 3001, "replace": 0, "delete": 0}}
+    assert db.history.diff(2, 1).counts == {"docs": {"insert": 0, "replace": 0, "delete": 3000}}
+    assert sum(sizes) == 0
+    (first,) = diff.first(1, ["docs"])
+    assert first.after == {"id": "doc-1500", "name": "another", "meta": {"n": [1500]}}
+    assert 0 < sum(sizes) < 2_000
+    sizes.clear()
+    db.docs.update("doc-1500", name="x" * 40)
+    assert len(db.history.diff(2)) == 0
+    assert 0 < sum(sizes) < 2_000
+    assert [change.key for change in db.history.diff(2, 1).first(2)] == ["doc-0", "doc-1"]
+    assert sum(sizes) < 3_000
+    assert len(diff.changes) == len(list(diff)) == len(diff) == 3001
+
+
+def test_what_lies_behind_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a question about an early commit decodes none of those behind it, the first time a segment is read too."""
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        for number in range(5):
+            db.docs.insert(Doc(id=f"doc-{number}"))
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        monkeypatch.setattr(Frame, "commits", property(lambda frame: pytest.fail(f"{frame.first} was decoded")))
+        assert [commit.sequence for commit in db.history.commits(until=2)] == [2, 1]
+        assert db.history.undo(2, dry_run=True).changes[0].key == "doc-1"
+        assert len(db.history.diff(3)) == 2
+
+
+def test_where_changes_begin_is_proved_once(db: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure the second row that is asked for of a giant commit needs no parser pass over it."""
+    passes: list[int] = []
+    real = StoredCommit._count
+
+    def count(commit: StoredCommit) -> int | None:
+        passes.append(commit.sequence)
+        return real(commit)
+
+    monkeypatch.setattr(StoredCommit, "_count", count)
+    monkeypatch.setattr(module, "_STARTS", module._Starts())
+    for key in ("doc-7", "doc-2999", "doc-8", "nobody"):
+        assert [commit.sequence for commit in db.history.commits("docs", key)] == [2] * (key != "nobody")
+    assert db.history.undo(2, dry_run=True, force=True).changes
+    assert passes == [2]
 
 
 def test_what_a_row_costs_of_a_giant_commit(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from snaptable import (
 )
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
+from snaptable.storage.journal import stored_commits
 
 
 class Author(Row):
@@ -59,6 +61,20 @@ histories = st.lists(st.lists(operation, min_size=1, max_size=3), max_size=8)
 def state_of(db: Shelf) -> State:
     """Return every row, by table and key; the order is not promised of a past."""
     return {name: {row.id: json.loads(row.model_dump_json()) for row in table} for name, table in db.tables.items()}
+
+
+def counted(old: State, new: State) -> tuple[dict[str, dict[str, int]], int]:
+    """Return how many rows of each table were inserted, replaced and deleted from one state to another, and in all."""
+    counts = {
+        name: {
+            "insert": len(new[name].keys() - old[name]),
+            "replace": sum(old[name][key] != new[name][key] for key in old[name].keys() & new[name]),
+            "delete": len(old[name].keys() - new[name]),
+        }
+        for name in old
+    }
+    counts = {name: of_table for name, of_table in counts.items() if any(of_table.values())}
+    return counts, sum(sum(of_table.values()) for of_table in counts.values())
 
 
 def carry_out(db: Shelf, transaction: list[Any]) -> None:
@@ -127,16 +143,19 @@ def test_every_moment_is_as_it_was(place: Callable[[], str], history: list[list[
         assert state_of(db) == states[-1]
 
 
-@given(history=histories, data=st.data())
+@given(history=histories, data=st.data(), in_part=st.booleans())
 def test_a_difference_leads_from_one_state_to_another(
-    place: Callable[[], str], history: list[list[Any]], data: st.DataObject
+    place: Callable[[], str], history: list[list[Any]], data: st.DataObject, *, in_part: bool
 ) -> None:
-    """Ensure a diff, carried out on the first state by hand, gives the second, however it is made."""
-    with lived(place(), history) as (db, states):
+    """Ensure a diff, carried out on the first state by hand, gives the second, however it is made and read."""
+    window = 1 if in_part else stored_commits._WINDOW  # how small a commit is to be decoded whole
+    with patch.object(stored_commits, "_WINDOW", window), lived(place(), history) as (db, states):
         first = data.draw(st.integers(0, len(states) - 1))
         second = data.draw(st.integers(0, len(states) - 1))
         with db.history.at(first) as one, db.history.at(second) as other:
             for diff in (db.history.diff(first, second), db.history.diff(one, other), db.history.diff(first, other)):
+                assert (diff.counts, len(diff)) == counted(states[first], states[second])
+                assert diff.first(1, ["books"]) == tuple(each for each in diff if each.table == "books")[:1]
                 rows: State = {name: dict(of_table) for name, of_table in states[first].items()}
                 for change in diff:
                     assert rows[change.table].get(change.key) == change.before

@@ -13,7 +13,7 @@ from snaptable.admin.past_shown import counts_of, in_words, label_of, visible
 from snaptable.admin.rows import Cells, ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
 from snaptable.admin.timeline import Bar, Timeline
-from snaptable.history import Change, Revert
+from snaptable.history import Revert
 
 DEFAULT_BACK = 50
 """Commits between then and now, until somebody moves a handle."""
@@ -108,23 +108,21 @@ class TimePages:
 
     @staticmethod
     def _differences(visit: Visit, span: Span) -> dict[str, Any]:
-        only = visit.query.get("only")
+        """Return the first differences of each table, and how many there are: the others aren't read."""
+        only, counts, groups = visit.query.get("only"), {"insert": 0, "replace": 0, "delete": 0}, []
+        tables = [name for name, table in visit.site.tables.items() if not table.schema.transient]
         try:
             with visit.timed("diff"):
-                changes = visible(visit.site, visit.db.history.diff(span.then, span.now))
+                diff = visit.db.history.diff(span.then, span.now, tables=tables)
+                for name, of_table in diff.counts.items():
+                    counts = {kind: count + of_table[kind] for kind, count in counts.items()}
+                    if only in (None, name):
+                        found = diff.first(SHOWN * (10 if only else 1), [name])
+                        shown = [(change, label_of(visit.site, change)) for change in found]
+                        groups.append((name, sum(of_table.values()), shown))
         except (SnaptableError, ValueError) as error:
             span.errors["from"] = str(error)
-            changes = []
-        by_table: dict[str, list[Change]] = {}
-        for change in changes:
-            by_table.setdefault(change.table, []).append(change)
-        most = SHOWN * (10 if only else 1)
-        shown = [
-            (name, found, [(change, label_of(visit.site, change)) for change in found[:most]])
-            for name, found in by_table.items()
-            if only in (None, name)
-        ]
-        return {"groups": shown, "counts": counts_of(changes), "only": only, "past": None}
+        return {"groups": groups, "counts": counts, "only": only, "past": None}
 
     @staticmethod
     def _as_it_was(visit: Visit, span: Span, table: ShownTable) -> dict[str, Any]:

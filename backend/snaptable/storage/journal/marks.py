@@ -21,6 +21,8 @@ MARK_BYTES = 1 << 15
 """How far marks are apart, in bytes, unless a frame is longer."""
 MOST_SEGMENTS = 64
 """Segments whose marks are kept, those that were asked for last: 64 of 8 MiB have 16,384 marks, about 3 MB."""
+_NOT_DECODED = 1 << 63
+"""Beyond any sequence: the commits of no frame are decoded."""
 LONGEST_HEADER = 1 << 16
 """Bytes of a first line that is looked for; a segment with a longer one is read whole."""
 
@@ -119,7 +121,7 @@ class MarkedSegments:
         try:
             frames = self._read_from(first, marks[-1], last) if marks else None
             if frames is None:
-                frames = self._read_whole(first, following, until)
+                frames = self._read_whole(first, following)
         except FileNotFoundError:
             return []
         return [frame for frame in frames if frame.last > after and frame.first <= until]
@@ -140,11 +142,11 @@ class MarkedSegments:
         if last > after:
             yield from reversed(self.frames(first, following, after, last))
 
-    def _read_whole(self, first: int, following: int | None, until: int) -> list[Frame]:
-        """Return all frames of a segment, and mark them; those up to a commit are durable, and not looked into."""
+    def _read_whole(self, first: int, following: int | None) -> list[Frame]:
+        """Return all frames of a segment, and mark them; whoever asks for commits decodes those that are asked for."""
         data = journal_directory.read(self._files, first)
         path = str(self._files.path(journal_directory.path_of(first)))
-        segment = SegmentReader(path, data, first, following, checkpoint_sequence=until)
+        segment = SegmentReader(path, data, first, following, checkpoint_sequence=_NOT_DECODED)
         frames = list(segment.frames())
         self.marks.of(first).mark_anew(frames)
         return frames

@@ -2,22 +2,26 @@
 
 A commit may hold the rows of a whole import, and most questions are about its head, or about one row. As `format`
 writes it, a commit is `{"sequence":57,"changes":[…],"actor":"…"}`: what stands behind the changes is short, is in a
-known order, and none of it is a list of objects. So it is read backward from the commit's end. The changes of a row are
-found by the bytes of their table and key; that they stand there as changes, and not inside of a row, is proved by the
-number of such changes that a parser finds.
+known order, and none of it is a list of objects. So it is read backward from the commit's end. Changes are found by the
+bytes that they begin with; that these stand there as changes, and not inside of a row, is proved by their number: a
+parser counts as many. Where the changes of a large commit begin is remembered, so that it is proved once.
 
 Whatever is not as `format` writes it (another version may write otherwise) is decoded whole.
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
 
-from pydantic_core import SchemaValidator, ValidationError, core_schema
+from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
-from snaptable.changes import ChangeRecord, CommitRecord, Kind, Place
+from snaptable.changes import ChangeRecord, CommitRecord, Kind, Place, PlainChange
 from snaptable.storage.journal.format import (
     DIGEST_MARK,
     SEAL_MARK,
@@ -54,14 +58,23 @@ _TAIL = re.compile(
 )
 """The end of a commit, read backward: what stands behind its changes, in the order in which it is written."""
 
+MOST_REMEMBERED = 4
+"""Commits of which it is remembered where their changes begin: 8 bytes a change."""
+
 _PLACES = SchemaValidator(
     core_schema.list_schema(
         core_schema.typed_dict_schema(
-            {name: core_schema.typed_dict_field(core_schema.any_schema(), required=False) for name in (*_VERBS, "key")}
+            {
+                name: core_schema.typed_dict_field(core_schema.any_schema(), required=False)
+                for name in (*_VERBS, "key", "purged")
+            }
         )
     )
 )
-"""Table and key of each change of a list; it parses the rows without making anything of them."""
+"""What each change of a list is of; it parses the rows without making anything of them."""
+
+_CHANGES = SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema({})))
+"""Nothing of each change of a list: to count them."""
 
 
 def stored_commits(frame: Frame) -> tuple[CommitRecord, ...]:
@@ -70,19 +83,23 @@ def stored_commits(frame: Frame) -> tuple[CommitRecord, ...]:
     Raises:
         ValueError: a commit can't be decoded.
     """
-    spans = list(_spans(frame))
-    commits = [_stored(frame.line, *span) for span in spans]
+    end = _end_of_commits(frame.line)
+    spans = list(_spans(frame.line, end))
+    commits = [_stored(frame.line, *span, frame.line[end:]) for span in spans]
     if None in commits or [span[0] for span in spans] != list(range(frame.first, frame.last + 1)):
         return frame.commits
     return tuple(cast("list[CommitRecord]", commits))
 
 
-def _spans(frame: Frame) -> Iterator[tuple[int, int, int]]:
-    """Yield what looks like a commit: its sequence, where its changes begin, and where it ends."""
-    line = frame.line
+def _end_of_commits(line: bytes) -> int:
+    """Return where the list of a line's commits ends: before its seal, if it has one, or its digest."""
     end = line.rfind(DIGEST_MARK)
     sealed = line.rfind(SEAL_MARK, 0, end)
-    end = end if sealed < 0 or sealed + len(SEAL_MARK) + 33 != end else sealed
+    return end if sealed < 0 or sealed + len(SEAL_MARK) + 33 != end else sealed
+
+
+def _spans(line: bytes, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield what looks like a commit: its sequence, where its changes begin, and where it ends."""
     starts: list[tuple[int, int, int]] = []
     at = line.find(_COMMIT)
     while 0 <= at < end:
@@ -95,8 +112,11 @@ def _spans(frame: Frame) -> Iterator[tuple[int, int, int]]:
         yield sequence, changes, (starts[number + 1][1] if number + 1 < len(starts) else end) - 1
 
 
-def _stored(line: bytes, sequence: int, start: int, end: int) -> CommitRecord | None:
-    """Return the commit whose changes begin at `start` and which ends at `end`; None if it is written otherwise."""
+def _stored(line: bytes, sequence: int, start: int, end: int, mark: bytes) -> CommitRecord | None:
+    """Return the commit whose changes begin at `start` and which ends at `end`; None if it is written otherwise.
+
+    `mark` is how the line ends: its digest, and its seal, which no other line has.
+    """
     match = _TAIL.match(line[max(start, end - _TAIL_BYTES) : end][::-1])
     if match is None:
         return None
@@ -105,25 +125,50 @@ def _stored(line: bytes, sequence: int, start: int, end: int) -> CommitRecord | 
         head = decode_commit({**json.loads(b"{%b}" % tail[1:]), "sequence": sequence, "changes": ()})
     except ValueError:
         return None
-    return StoredCommit.of(head, line, start, end - match.end() + 1)
+    return StoredCommit.of(head, line, start, end - match.end() + 1, mark)
+
+
+class _Starts:
+    """Where the changes of commits begin in their lines, for the few large ones that were asked for last."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, int], array[int]] = {}
+        self._mutex = threading.Lock()
+
+    def get(self, mark: bytes, start: int) -> "array[int] | None":
+        """Return where the changes of a commit begin; None if it isn't known."""
+        return self._known.get((mark, start))
+
+    def put(self, mark: bytes, start: int, starts: "array[int]") -> None:
+        """Remember where they begin, and forget what was put first."""
+        with self._mutex:
+            self._known.pop((mark, start), None)
+            self._known[mark, start] = starts
+            while len(self._known) > MOST_REMEMBERED:
+                del self._known[next(iter(self._known))]
+
+
+_STARTS = _Starts()
 
 
 class StoredCommit(CommitRecord):
     """A commit as it stands in a frame; its changes are decoded when they are asked for."""
 
-    __slots__ = ("_decoded", "_end", "_line", "_start")
+    __slots__ = ("_decoded", "_end", "_line", "_mark", "_places", "_start")
 
     _decoded: tuple[ChangeRecord, ...] | None
+    _places: tuple[Place, ...] | None
     _line: bytes
+    _mark: bytes
     _start: int
     _end: int
 
     @classmethod
-    def of(cls, head: CommitRecord, line: bytes, start: int, end: int) -> "StoredCommit":
+    def of(cls, head: CommitRecord, line: bytes, start: int, end: int, mark: bytes) -> "StoredCommit":
         """Return the commit of a head, and of the place in a line where the list of its changes stands."""
         commit = cls(head.sequence, (), head.numbered, head.attribution, head.undoes, head.migrations, head.erased)
-        commit._line, commit._start, commit._end = line, start, end
-        commit._decoded = None
+        commit._line, commit._start, commit._end, commit._mark = line, start, end, mark
+        commit._decoded = commit._places = None
         return commit
 
     @property
@@ -134,7 +179,7 @@ class StoredCommit(CommitRecord):
             ValueError: they can't be decoded.
         """
         if self._decoded is None:
-            self._decoded = tuple(map(_decoded, _parsed(self._line[self._start : self._end].decode())))
+            self._decoded = tuple(map(_decoded, _parsed(self._line[self._start : self._end])))
         return self._decoded
 
     @changes.setter
@@ -147,24 +192,19 @@ class StoredCommit(CommitRecord):
         return self._decoded is not None or self._end - self._start < _WINDOW
 
     def changes_to(self, table: str, key: str) -> tuple[ChangeRecord, ...]:
-        """Return the changes to one row, which alone are decoded; O(bytes) of a search, and of a parser if it is in."""
+        """Return the changes to one row, which alone are decoded; O(bytes) of a search.
+
+        And, if the row is in it, of a parser, unless that was asked for before.
+        """
         if self._is_at_hand:
-            return super().changes_to(table, key)
+            return CommitRecord.changes_to(self, table, key)
         found = list(self._openings(table, key))
         if not found:
             return ()
-        if self._count(table, key) != len(found):  # rows hold what looks like changes
-            return super().changes_to(table, key)
-        return tuple([self._change_at(at)[0] for at in found])
-
-    def _count(self, table: str, key: str) -> int | None:
-        """Return how many changes to a row there are; None if a parser can't tell."""
-        try:
-            found = _PLACES.validate_json(self._line[self._start : self._end])
-        except ValidationError:
-            return None
-        with_key = [each for each in found if each.get("key") == key]
-        return sum(table in (each.get("insert"), each.get("replace"), each.get("delete")) for each in with_key)
+        starts = self._starts()
+        if starts is None:
+            return CommitRecord.changes_to(self, table, key)
+        return tuple([self._change_at(at)[0] for at in found if _is_among(at, starts)])
 
     def _openings(self, table: str, key: str) -> Iterator[int]:
         """Yield where what looks like a change to a row begins."""
@@ -177,10 +217,28 @@ class StoredCommit(CommitRecord):
                     yield at - len(opening)
             at = self._line.find(ending, at + 1, self._end)
 
+    def _starts(self) -> "array[int] | None":
+        """Return where each change begins; None if that isn't certain. O(bytes) of a parser, but for the first time."""
+        starts = _STARTS.get(self._mark, self._start)
+        if starts is None:
+            found = array("Q", [match.start() for match in _OPENING.finditer(self._line, self._start, self._end)])
+            if len(found) != self._count():
+                return None  # rows hold what looks like changes, or another version wrote them
+            starts = found
+            _STARTS.put(self._mark, self._start, starts)
+        return starts
+
+    def _count(self) -> int | None:
+        """Return how many changes there are, by a parser that makes nothing of them; None if it can't tell."""
+        try:
+            return len(_CHANGES.validate_json(self._line[self._start : self._end]))
+        except ValidationError:
+            return None
+
     def has_table(self, table: str) -> bool:
         """Return whether it changed a row of a table; O(bytes) of a search, and of a parser where that is not plain."""
         if self._is_at_hand:
-            return super().has_table(table)
+            return CommitRecord.has_table(self, table)
         if self._line.find(b'":%b,"key":' % json.dumps(table).encode(), self._start, self._end) < 0:
             return False
         return self.first_table == table or any(place.table == table for place in self.places)
@@ -193,19 +251,51 @@ class StoredCommit(CommitRecord):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Which rows it changed, and how; O(bytes) of a parser that makes nothing of the rows."""
-        if self._is_at_hand:
-            return super().places
+        """Which rows it changed, and how; O(bytes), at the first use, of a parser that makes nothing of the rows."""
+        if self._places is None:
+            self._places = super().places if self._is_at_hand else self._parsed_places()
+        return self._places
+
+    def _parsed_places(self) -> tuple[Place, ...]:
         try:
-            found = _PLACES.validate_json(self._line[self._start : self._end])
-            return tuple([_place(each) for each in found])
+            return tuple(map(Place._make, self._parsed_rows()))
         except (ValidationError, KeyError, TypeError):
             return super().places
+
+    def rows(self) -> Iterator[tuple[Kind, str, str, bool]]:
+        """Yield `places` one by one, as plain tuples: quicker, where there are very many."""
+        if self._places is None and self._decoded is None:
+            with suppress(ValidationError, KeyError, TypeError):
+                return iter(self._parsed_rows())
+        return super().rows()
+
+    def _parsed_rows(self) -> list[tuple[Kind, str, str, bool]]:
+        """Return which rows it changed; raises ValidationError, KeyError or TypeError for what is no change."""
+        return [_place(plain) for plain in _PLACES.validate_json(self._line[self._start : self._end])]
+
+    def plain_at(self, numbers: Sequence[int]) -> list[PlainChange]:
+        """Return some of its changes as JSON objects, by their numbers in `places`; O(their bytes) of a parser.
+
+        Raises:
+            ValueError: they can't be decoded.
+        """
+        if self._decoded is not None:
+            return super().plain_at(numbers)
+        starts = None if self._is_at_hand else self._starts()
+        if starts is None:
+            every = _parsed(self._line[self._start : self._end])
+            found = [every[number] for number in numbers]
+        else:
+            ends = (*starts[1:], self._end)  # behind a comma, or the bracket that ends the list
+            found = _parsed(b"[%b]" % b",".join([self._line[starts[each] : ends[each] - 1] for each in numbers]))
+        if not all("row" in plain or "delete" in plain for plain in found):
+            raise ValueError("not a change: it has no row")
+        return cast("list[PlainChange]", found)
 
     def first_changes(self, tables: Collection[str], most: int) -> tuple[ChangeRecord, ...]:
         """Return its first changes to rows of some tables; only those up to the last of them are decoded."""
         if self._is_at_hand:
-            return super().first_changes(tables, most)
+            return CommitRecord.first_changes(self, tables, most)
         return tuple(islice((change for change in self._in_order() if change.table in tables), most))
 
     def _in_order(self) -> Iterator[ChangeRecord]:
@@ -230,9 +320,19 @@ class StoredCommit(CommitRecord):
                 return _decoded(plain), start + len(text[:length].encode())
 
 
-def _parsed(text: str) -> Any:
+def _is_among(at: int, starts: "array[int]") -> bool:
+    place = bisect_left(starts, at)
+    return place < len(starts) and starts[place] == at
+
+
+def _parsed(data: bytes) -> Any:
+    """Return a parsed JSON text; the parser that makes an exact copy of any text is asked if the quick one refuses."""
     try:
-        return json.loads(text)
+        return from_json(data)
+    except ValueError:
+        pass
+    try:
+        return json.loads(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -244,6 +344,8 @@ def _decoded(plain: Any) -> ChangeRecord:
         raise ValueError(f"not a change: {error!r}") from None
 
 
-def _place(plain: Mapping[str, Any]) -> Place:
-    kind = next(verb for verb in _VERBS if verb in plain)
-    return Place(kind, plain[kind], str(plain["key"]))
+def _place(plain: Mapping[str, Any]) -> tuple[Kind, str, str, bool]:
+    for kind in _VERBS:
+        if kind in plain:
+            return kind, plain[kind], str(plain["key"]), "purged" in plain and bool(plain["purged"])
+    raise KeyError("no kind")
