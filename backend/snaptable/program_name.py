@@ -11,7 +11,11 @@ def program() -> str:
 
         uv = "uv" if _is_on_path("uv") else os.environ.get("UV", "uv")
         return f"{shlex.quote(_below_here(uv))} run snaptable"
-    return "snaptable" if _is_on_path("snaptable") else "python -m snaptable"
+    if _is_on_path("snaptable"):
+        return "snaptable"
+    typed = sys.argv[0] if sys.argv else ""
+    is_script = os.path.basename(typed) in ("snaptable", "snaptable.exe")  # noqa: PTH119 - pathlib is slow to import
+    return _below_here(typed) if is_script else "python -m snaptable"
 
 
 def _is_on_path(command: str) -> bool:

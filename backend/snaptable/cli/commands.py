@@ -95,6 +95,16 @@ class Group(click.Group):
         super().__init__(name, commands=commands, context_settings={"help_option_names": ["-h", "--help"]}, **options)
         self._sections = sections
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command by its name; a name that is nearly one gets the answer."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.commands, 1)
+            meant = f"did you mean {near[0]!r}?" if near else "--help lists them"
+            raise click.UsageError(f"there is no command {args[0]!r}; {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write how it is called."""
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), PREFIX)

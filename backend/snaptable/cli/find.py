@@ -38,6 +38,7 @@ def run(
         if explain:
             place = store_of(store)
             return _explain(out, place, schema_of(schema, place), table, wanted, sort, limit)
+        _check_fields(contents, table, _names(fields))
         matching: Iterable[Row] = _matching(contents, table, wanted)
         if only_count:
             return _write_count(out, sum(1 for _ in matching))
@@ -64,6 +65,19 @@ def _check_secrets(contents: RawStore, table: str, wanted: Sequence[Filter], sor
     names += [part.strip().removeprefix("-").partition(".")[0] for part in (sort or "").split(",")]
     for name in contents.schema(table).secrets.intersection(names):
         raise UsageError(f"{table}.{name} is secret: to look for its values would tell them")
+
+
+def _check_fields(contents: RawStore, table: str, names: Sequence[str] | None) -> None:
+    """Check that some row has each field that is to be shown; the first row has them, as a rule."""
+    missing = {name.partition(".")[0] for name in names or ()}
+    first: Row | None = None
+    for _, row in contents.rows(table) if missing else ():
+        first = first or row
+        missing.difference_update(row)
+        if not missing:
+            return
+    if first is not None:
+        raise UsageError(f"{table} has no field {min(missing)!r}; it has {', '.join(first)}")
 
 
 def _names(fields: str | None) -> list[str] | None:

@@ -53,9 +53,11 @@ def _finish(report: DryRun, sequence: int | None) -> None:
 def _models_of(schema: str | None, directory: StoreDirectory) -> type[Database]:
     models = load_schema(schema)
     if models is None:
-        models, reason = load_last(directory.last_models())
+        last = directory.last_models()
+        models = load_last(last)[0]
         if models is None:
-            raise UsageError(f"name the Database class with its migrations, --schema MODULE:DATABASE: {reason}")
+            known = f"; {last}, which opened the store last, can't be imported here" if last else ""
+            raise UsageError(f"name the Database class with its migrations by --schema MODULE:DATABASE{known}")
     return models
 
 

@@ -42,6 +42,8 @@ def run(
     yes: bool,
 ) -> int:
     """Unpack, verify, explain, ask, swap; return 0 if the store is the one of the backup now."""
+    if not Path(backup).is_file():
+        raise UsageError(f"{backup} is not a file that is there: name the zip of a backup")
     phrase, keys = read_passphrase(wanted=passphrase), read_keys(list(identity))
     decryption = Decryption.of(keys, phrase) if keys or phrase is not None else None
     with ExitStack() as stack:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from snaptable.cli.commands import COMPLETE_VARIABLE, Group
-from snaptable.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOUND, CommandError
+from snaptable.cli.common import EXIT_CALLED_WRONGLY, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOUND, CommandError
 from snaptable.cli.groups import carry, change, look, look_after, serving
 from snaptable.program_name import program
 
@@ -61,6 +61,9 @@ def run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader has seen enough: `snaptable check data | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except click.exceptions.NoArgsIsHelpError as error:  # called by its name alone
+        sys.stderr.write(f"{error.ctx.get_help() if error.ctx else error.format_message()}\n")
+        return EXIT_CALLED_WRONGLY
     except CommandError as error:
         sys.stderr.write(f"snaptable: {error.format_message()}\n")
         return error.status

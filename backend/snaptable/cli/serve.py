@@ -32,6 +32,8 @@ def run(
 ) -> int:
     """Serve until Ctrl-C."""
     if _is_file(target):
+        if not Path(target).is_file():
+            raise UsageError(f"{target} is not a file that is there")
         taken = take_over(target, store)
         _describe(taken)
         if save_models is not None:

@@ -2,12 +2,65 @@
 
 import code as interpreter
 import sys
+from collections.abc import Iterator, Mapping
 
 import snaptable
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, output
 from snaptable.cli.looking import looking_at
 from snaptable.cli.schema_option import load_schema
 from snaptable.cli.settings import schema_of, store_of
+from snaptable.history.fields import Fields
+from snaptable.maintenance.raw_store import RawStore
+
+
+class RawRows(Mapping[str, Fields]):
+    """The rows of a table as they stand in the file, by the text of their key; secrets are masked."""
+
+    def __init__(self, contents: RawStore, table: str) -> None:
+        self._contents, self._table = contents, table
+
+    def __getitem__(self, key: object) -> Fields:
+        """Return a row; 1 and "1" are one key."""
+        row = self._contents.row(self._table, str(key))
+        if row is None:
+            raise KeyError(key)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the keys."""
+        return iter(self._contents.keys(self._table))
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return len(self._contents.keys(self._table))
+
+    def __repr__(self) -> str:
+        """Return the table, and how many rows it has."""
+        return f"<{self._table}: {len(self):,} rows>"
+
+
+class RawDatabase:
+    """The tables of a store without models: `db.users`."""
+
+    def __init__(self, contents: RawStore) -> None:
+        self._contents = contents
+
+    def __getattr__(self, name: str) -> RawRows:
+        """Return a table by its name."""
+        if not self._contents.has_table(name):
+            raise AttributeError(f"the store has no table {name!r}; it has {self._names()}")
+        return RawRows(self._contents, name)
+
+    def __dir__(self) -> list[str]:
+        """Return the names of the tables."""
+        return [each.name for each in self._contents.tables()]
+
+    def __repr__(self) -> str:
+        """Return the tables, and how many rows each has."""
+        return f"<raw rows, commit {self._contents.sequence}: {self._names()}>"
+
+    def _names(self) -> str:
+        return ", ".join(each.name for each in self._contents.tables())
 
 
 def run(*, store: str | None, schema: str | None, code: str | None) -> int:
@@ -16,7 +69,9 @@ def run(*, store: str | None, schema: str | None, code: str | None) -> int:
     models = load_schema(schema_of(schema, place))
     if models is None:
         with looking_at(store) as contents:
-            return _run({"db": contents}, f"db has the raw rows of {place}, commit {contents.sequence}", code)
+            raw = RawDatabase(contents)
+            about = f"{place}: db = {raw!r}; a row is db.TABLE['KEY']"
+            return _run({"db": raw}, about, code)
     with models(place, read_only=True, banner=False) as db:
         names = {name: getattr(snaptable, name) for name in snaptable.__all__}
         rows = {table.model.__name__: table.model for table in db.tables.values()}

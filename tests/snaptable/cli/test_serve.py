@@ -211,7 +211,7 @@ def test_secrets_and_tables_without_a_past_are_served_as_they_should(tmp_path: P
 def test_called_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure what can't be served is exit 2 or 1 with a reason, and nothing is written."""
     monkeypatch.chdir(tmp_path)
-    assert command("serve", "nowhere.json").says("nowhere.json").status == 1
+    assert command("serve", "nowhere.json").says("nowhere.json").status == 2
     assert command("serve", "nowhere").says("neither a file that is there nor MODULE:CLASS").status == 2
     assert command("serve", "nowhere:Class").says("serve nowhere:Class").status == 2
     Path("empty.json").write_text('{"version": 1}')
