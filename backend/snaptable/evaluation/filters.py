@@ -1,7 +1,8 @@
 """Conditions as compiled list comprehensions: one Python frame a scan, not one a row.
 
 `pages > 3 and user_id == x` becomes `[r for r in rows if (r.pages > v0) and (r.user_id == v1)]`, or, over columns that
-lie beside the rows, `[r for r, c_pages, c_user_id in zip(rows, c_pages, c_user_id) if …]`. A part of a field's values
+lie beside the rows, `[r for r, c_pages, c_user_id in zip(rows, c_pages, c_user_id) if …]`, or only which rows they are,
+`[True if … else False for c_pages, c_user_id in zip(c_pages, c_user_id)]`. A part of a field's values
 is `r.box.x` where it is always there, else what an argument reads off the row. Only names of fields, which were checked
 to be identifiers, are ever part of the source; values, and the keys of dicts, are always arguments.
 """
@@ -24,6 +25,10 @@ Conditions = Sequence[tuple[PredicateTemplate, int]]
 Filter = Callable[..., list[BaseModel]]
 """Takes rows and, if it is over columns, these as well; returns the rows that it keeps."""
 PreparedFilter = Callable[[Values], Filter]
+Mask = Callable[..., list[bool]]
+"""Takes columns; returns for each row whether it is kept."""
+Compiler = Callable[[str, str, tuple[str, ...]], Callable[..., Any]]
+"""Takes the source of conditions, the names of their arguments, and those of the columns beside the rows."""
 
 
 def placed(where: Sequence[PredicateTemplate]) -> list[tuple[PredicateTemplate, int]]:
@@ -55,6 +60,20 @@ class ResidualFilter:
         """Return the filter of these values; it takes rows and then, parallel to them, the columns `names`."""
         return self._filter(values, self._columns, self.names)
 
+    def mask(self, values: Values) -> Mask:
+        """Return what takes the columns `names`, and gives for each of their rows whether all conditions hold."""
+        quick = self._masks(values)
+
+        def mask(*columns: Sequence[object]) -> list[bool]:
+            """Return for each row whether all conditions hold."""
+            try:
+                return quick(*columns)
+            except TypeError:
+                keyed: Mask = _FilterSource(self.names, keyed=True).prepare(self.conditions, _compiled_mask)(values)
+                return keyed(*columns)
+
+        return mask
+
     def _filter(self, values: Values, prepared: PreparedFilter, columns: tuple[str, ...]) -> Filter:
         quick = prepared(values)
 
@@ -64,13 +83,18 @@ class ResidualFilter:
                 return quick(rows, *beside)
             except TypeError:
                 # Some values don't compare (a naive time with an aware one): compare their sort keys instead.
-                return _FilterSource(columns, keyed=True).prepare(self.conditions)(values)(rows, *beside)
+                keyed: Filter = _FilterSource(columns, keyed=True).prepare(self.conditions)(values)
+                return keyed(rows, *beside)
 
         return keep
 
     @cached_property
     def _rows(self) -> PreparedFilter:
         return _FilterSource((), keyed=False).prepare(self.conditions)
+
+    @cached_property
+    def _masks(self) -> Callable[[Values], Mask]:
+        return _FilterSource(self.names, keyed=False).prepare(self.conditions, _compiled_mask)
 
     @cached_property
     def _columns(self) -> PreparedFilter:
@@ -97,19 +121,19 @@ class _FilterSource:
         self.readers: list[Callable[[BaseModel], object]] = []
         """What reads parts of fields off the rows."""
 
-    def prepare(self, conditions: Conditions) -> PreparedFilter:
-        """Return the compiled filter of conditions that all must hold."""
+    def prepare(self, conditions: Conditions, compiled: "Compiler | None" = None) -> Callable[[Values], Any]:
+        """Return what conditions that all must hold are compiled to: a filter, unless another compiler is given."""
         tests = []
         for template, position in conditions:
             self.position = position
             tests.append(self.test(template))
         arguments = [f"v{position}" for position in self.used] + [f"k{number}" for number in range(len(self.sort_keys))]
         arguments += [f"p{number}" for number in range(len(self.readers))]
-        make = _compiled(" and ".join(tests), ", ".join(arguments), self.columns)
+        make = (compiled or _compiled)(" and ".join(tests), ", ".join(arguments), self.columns)
         used, converters, others = self.used, self.converters, (*self.sort_keys, *self.readers)
 
-        def prepared(values: Values) -> Filter:
-            """Return the filter of a query's values."""
+        def prepared(values: Values) -> Any:
+            """Return what is compiled, for a query's values."""
             if converters or others:
                 return make(*(converters[at](values[at]) if at in converters else values[at] for at in used), *others)
             return make(*[values[at] for at in used])
@@ -199,6 +223,17 @@ def _compiled(test: str, arguments: str, columns: tuple[str, ...]) -> Callable[.
     beside = "".join(f", c_{name}" for name in columns)
     loop = f"r{beside} in zip(rows{beside})" if columns else "r in rows"
     source = f"lambda {arguments}: lambda rows{beside}: [r for {loop} if {test}]"
+    return _evaluated(source)
+
+
+@lru_cache(maxsize=512)
+def _compiled_mask(test: str, arguments: str, columns: tuple[str, ...]) -> Callable[..., Mask]:
+    names = ", ".join(f"c_{name}" for name in columns)
+    loop = f"{names} in zip({names})" if len(columns) > 1 else f"{names} in {names}"
+    return _evaluated(f"lambda {arguments}: lambda {names}: [True if {test} else False for {loop}]")
+
+
+def _evaluated(source: str) -> Callable[..., Any]:
     names = {"contains": _contains, "mixed": compare_mixed}
-    make: Callable[..., Filter] = eval(compile(source, "<condition>", "eval"), names)  # noqa: S307 - see the module's head
+    make: Callable[..., Any] = eval(compile(source, "<condition>", "eval"), names)  # noqa: S307 - see the module's head
     return make

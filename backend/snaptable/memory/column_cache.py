@@ -1,13 +1,14 @@
-"""Columns beside the rows, for filters that look at every row again and again while nothing changes.
+"""Columns beside the rows, for filters and aggregates that look at every row again and again.
 
 Reading a field off every row costs several times what comparing it does, most of it waiting for memory. So the second
-scan of a column since the table's last change keeps what it read, and those that follow compare only. A change drops
-the cache: while writes and scans alternate nothing is kept, and nothing was spent.
+scan of a column keeps what it read, and those that follow compare only. Rows that are replaced or added meanwhile are
+taken note of, and read by the next scan; a deletion, or very many changes without a scan, drop the cache.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import count
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count, islice
 from operator import attrgetter
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -16,19 +17,65 @@ from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 
 ColumnValues = list[object]
-"""The values of one field, parallel to the live rows; never changed."""
+"""The values of one field, parallel to the live rows; changed by `catch_up` alone."""
+MOST_CHANGED = 1_000
+"""Rows that may be replaced between two scans; after more of them the columns are read anew."""
 
 
 class ColumnCache:
-    """The columns that were scanned since a table's last change; used under the latch."""
+    """The columns that were scanned; used under the latch."""
 
-    __slots__ = ("_columns", "_places", "_scanned", "_time_kinds")
+    __slots__ = ("_changed", "_columns", "_count", "_places", "_scanned", "_slots", "_time_kinds")
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        """Begin without columns, of so many live rows."""
         self._columns: dict[str, ColumnValues] = {}
         self._scanned: set[str] = set()
         self._places: dict[Key, int] | None = None
         self._time_kinds: dict[str, TimeKinds] = {}
+        self._changed: set[Key] = set()
+        self._count = count
+        self._slots: dict[Key, int] = {}
+        """Where in the columns each row stands; empty until that is needed."""
+
+    # ── following changes ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def note_replaced(self, key: Key) -> bool:
+        """Take note that a row is replaced in its place; return whether the cache is still worth keeping. O(1)."""
+        self._changed.add(key)
+        return len(self._changed) <= MOST_CHANGED
+
+    def catch_up(self, rows: Mapping[Key, BaseModel | None]) -> None:
+        """Read the rows that were replaced or added; O(these), O(n) the first time one was replaced.
+
+        It can be interrupted, and done again.
+
+        Args:
+            rows: every row, without tombstones, of which none was deleted since the cache was begun.
+        """
+        if not self._changed and self._count == len(rows):
+            return
+        if self._columns:
+            self._read(rows)
+        self._time_kinds.clear()
+        if self._count != len(rows):
+            self._places = None
+        self._count = len(rows)
+        self._changed.clear()
+
+    def _read(self, rows: Mapping[Key, BaseModel | None]) -> None:
+        if self._changed and len(self._slots) < len(rows):
+            self._slots = dict(zip(rows, count(), strict=False))
+        places = {self._slots[key]: rows[key] for key in self._changed}
+        for name, column in self._columns.items():
+            value_of, size = attrgetter(name), len(column)
+            for place, row in places.items():
+                if place < size:
+                    column[place] = value_of(row)
+            added = list(islice(reversed(cast("dict[Key, BaseModel]", rows).values()), len(rows) - size))
+            column += map(value_of, reversed(added))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def get(self, names: Sequence[str]) -> list[ColumnValues] | None:
         """Return these columns; None if one is not cached. O(1)."""

@@ -131,9 +131,11 @@ class TableRows:
         return False
 
     def column_cache(self) -> ColumnCache:
-        """Return what scans have kept of the rows since the last change."""
+        """Return what scans have kept of the rows, as they are now."""
         if self._column_cache is None:
-            self._column_cache = ColumnCache()
+            self._column_cache = ColumnCache(len(self))
+        elif self.intact and not self.tombstones:
+            self._column_cache.catch_up(self.rows)
         return self._column_cache
 
     def time_kinds(self, name: str) -> TimeKinds:
@@ -153,7 +155,8 @@ class TableRows:
 
         O(1) for each hash index, O(log n) for each ordered one; only the row is changed if the table is not intact.
         """
-        self._column_cache = None
+        if self._column_cache is not None:
+            self._tell_columns(key, before, after)
         if not self.intact:
             self._unbuilt = None
             self.rows[key] = after
@@ -180,6 +183,14 @@ class TableRows:
             for index in kept_up:
                 index.swap(before, after)
         self.intact = True
+
+    def _tell_columns(self, key: Key, before: BaseModel | None, after: BaseModel | None) -> None:
+        """Have the columns that scans kept follow a change that is about to be made, or forget them."""
+        assert self._column_cache is not None
+        # Where rows go, or come back to the slots they had, those behind them move.
+        in_place = self.intact and not self.tombstones and after is not None
+        if not in_place or (before is not None and not self._column_cache.note_replaced(key)):
+            self._column_cache = None
 
     def remove_tombstone(self, key: Key) -> None:
         """Remove a key's tombstone, if it has one: no rollback can need its slot any more."""

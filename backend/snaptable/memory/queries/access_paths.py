@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -270,16 +270,13 @@ class FullScan(AccessPath):
             return self.residual_filter.over_rows(values)(rows)
         return self.residual_filter.over_columns(values)(rows, *columns)
 
-    def places(self, values: Values) -> list[int] | None:
-        """Return where in the order of the scan the rows stand that match; None unless its columns are cached."""
+    def mask(self, values: Values) -> list[bool] | None:
+        """Return for each row, in the order of the scan, whether it matches; None unless its columns are cached."""
         residual = self.residual_filter
         if residual is None or not residual.is_over_fields:
             return None
         columns = self._table.column_cache().get(residual.names)
-        if columns is None:
-            return None
-        # The filter looks at the columns alone; what it keeps may be anything that stands beside them.
-        return cast("list[int]", residual.over_columns(values)(range(len(self._table.scan())), *columns))
+        return None if columns is None else residual.mask(values)(*columns)
 
     def first(self, values: Values, count: int) -> list[BaseModel]:
         """Return the first `count` rows that match, or some more."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
+from itertools import compress
 from typing import Any
 
 from pydantic import BaseModel
@@ -98,26 +99,25 @@ class AggregatedQuery:
         if self._before is None and not self._is_cut and prepared.is_whole_scan:
             rows: Collection[BaseModel] = self._table.scan()
             return self._cached(rows), len(rows)
-        if self._before is None and not self._is_cut and (places := prepared.places(self._wanted)) is not None:
-            return self._picked(places), len(places)
+        if self._before is None and not self._is_cut and (mask := prepared.mask(self._wanted)) is not None:
+            return self._picked(mask), mask.count(True)
         found = prepared.run(self._wanted, self._before)
         return reader(found), len(found)
 
-    def _picked(self, places: list[int]) -> ReadColumn:
-        """Return what reads columns of the rows at some places of a scan: out of the cache, where they are there."""
+    def _picked(self, mask: list[bool]) -> ReadColumn:
+        """Return what reads columns of some rows of a scan: out of the cache, where they are there."""
         rows, columns_of = self._table.scan(), self._table.column_cache().get_or_read
         picked: dict[str, Sequence[Any]] = {}
 
         @cache
         def chosen() -> ReadColumn:
-            return reader(list(map(list(rows).__getitem__, places)))
+            return reader(list(compress(rows, mask)))
 
         def read(column: Column) -> Sequence[Any]:
             """Return the values of a column, each column once."""
             if column.name not in picked:
                 columns = None if column.is_part else columns_of((column.name,), rows)
-                values = None if columns is None else list(map(columns[0].__getitem__, places))
-                picked[column.name] = chosen()(column) if values is None else values
+                picked[column.name] = chosen()(column) if columns is None else list(compress(columns[0], mask))
             return picked[column.name]
 
         return read

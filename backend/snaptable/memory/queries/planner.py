@@ -102,10 +102,11 @@ class PreparedQuery:
                 sorts, after_cursor = bool(self.order), False
         return rows, sorts, after is not None and not after_cursor
 
-    def places(self, wanted: Select) -> list[int] | None:
-        """Return the places of all rows wanted in a scan of the table, unordered; None unless that is how to find them.
+    def mask(self, wanted: Select) -> list[bool] | None:
+        """Return for each row, in the order of a scan of the table, whether it is wanted.
 
-        That is: no index would be used, and an earlier scan left the columns of the conditions in the cache.
+        None unless that is how to find them: no index would be used, and an earlier scan left the columns of the
+        conditions in the cache.
         """
         if not self.table.intact:
             self.table.build(self._indexes)
@@ -114,7 +115,7 @@ class PreparedQuery:
             return None
         if self._times:
             self._check_times(wanted.values, None)
-        return path.places(wanted.values)
+        return path.mask(wanted.values)
 
     def arrange(self, wanted: Select, rows: list[BaseModel], sorts: bool, cuts: bool) -> list[BaseModel]:  # noqa: FBT001
         """Return the rows that `find` gave, sorted and cut; needs no latch unless the order is that of insertion."""
