@@ -66,6 +66,7 @@ def check(db: Shop) -> None:
     """Compare what is read by columns with what the rows say, in one order of insertion."""
     rows = list(db.items)
     assert db.items.where().order_by(inserted()).all() == rows
+    assert db.items.order_by(Item.size, inserted()).all() == sorted(rows, key=attrgetter("size"))
     for bound in (0, 1):
         large = [row for row in rows if row.size > bound]
         assert db.items.where(Item.size > bound).all() == large
