@@ -580,7 +580,7 @@ MUTANTS = (
     Mutant("a failed write stays in memory", failed_write_not_rolled_back, ("ENOSPC",)),
     Mutant("a full disk is final", full_disk_final, ("ENOSPC",)),
     Mutant("written on where the end is in doubt", written_on_in_doubt, ("failing sync",)),
-    Mutant("last segment not written anew", segment_not_written_anew, ("journal only",), nested=1),
+    Mutant("last segment not written anew", segment_not_written_anew, ("journal only",), nested=1, every=4),
     Mutant("before-image of what is there after", before_image_of_after, ("undone",)),
     Mutant("the newest change counts, not the oldest", newest_change_counts, ("undone",)),
     Mutant("forgotten before a snapshot covers it", forgotten_before_the_snapshot, ("forgotten",)),
@@ -615,7 +615,11 @@ def caught(mutant: Mutant) -> str | None:
     with Patch.context() as patch:
         mutant.break_it(patch)
         for where in mutant.where:
-            problem = _by_faults(where) if where in faults.FAILURES else _by_crashes(where, mutant.nested, mutant.every)
+            problem = (
+                _by_faults(where, mutant.every)
+                if where in faults.FAILURES
+                else _by_crashes(where, mutant.nested, mutant.every)
+            )
             if problem is not None:
                 return problem
     return None
@@ -632,16 +636,16 @@ def _by_crashes(name: str, nested: int, every: int) -> str | None:
         # shows soon: it leaves one state an operation; of the others, the weak disk shows most.
         models: tuple[search.Model, ...] = ("kill",) if nested else ("kill", "weak", "ordered")
         for model in models:
-            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=every + nested)
+            search.search(run, model, tally, seed=SEED, most=12, nested=nested, every=every + nested, max_failures=1)
             if tally.failures:
                 return f"{name}: {tally.failures[0]}"
     return None
 
 
-def _by_faults(name: str) -> str | None:
+def _by_faults(name: str, every: int) -> str | None:
     report = faults.FaultReport()
     with search.configured(name):
-        for plan in faults.plans(3, (name,)):
+        for plan in faults.plans(max(3, every), (name,)):
             faults.inject(report, *plan)
             if report.failures:
                 return report.failures[0]

@@ -66,10 +66,18 @@ def has_migrated(run: Recording[Shelf]) -> bool:
 
 
 def search(
-    run: Recording[Shelf], model: Model, tally: CrashReport, *, seed: int, most: int, every: int = 1, nested: int = 0
+    run: Recording[Shelf],
+    model: Model,
+    tally: CrashReport,
+    *,
+    seed: int,
+    most: int,
+    every: int = 1,
+    nested: int = 0,
+    max_failures: int = 10,
 ) -> None:
     """Open the store in every state after every operation of a run; `nested` of them crash again while opening."""
-    options: dict[str, Any] = {"seed": seed, "max_states": most, "nested": nested}
+    options: dict[str, Any] = {"seed": seed, "max_states": most, "nested": nested, "max_failures": max_failures}
     with silenced_log():
         if has_migrated(run):
             seen = migrating.as_newer_sees(run)

@@ -13,7 +13,7 @@ import pytest
 from tests.snaptable.storage.support import SNAPSHOT, Store, parse_snapshot
 
 ROOT = Path(__file__).parents[3]
-KILLS = int(os.environ.get("SNAPTABLE_KILLS", "3"))
+KILLS = int(os.environ.get("SNAPTABLE_KILLS", "2"))
 """Kills for each way of writing and each policy."""
 
 
