@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from app import legacy_import
-from app.files import blobs
+from app.files import blob_files
 from app.shared.tables import SharedTables
 from app.tables import Annotation, Document, Extraction, Session, User
 from app.usage import Limits, Usage
@@ -26,7 +26,7 @@ class Library(Database):
         Index("user_id", "created_at", ordered=True), Index("document_id", "user_id", "created_at", ordered=True)
     )
 
-    backup_folders: ClassVar[tuple[str, ...]] = (blobs.FOLDER,)
+    backup_folders: ClassVar[tuple[str, ...]] = (blob_files.FOLDER,)
 
     limits = Limits()
     """What one user may store; the settings say otherwise."""
@@ -82,4 +82,4 @@ class Library(Database):
         if directory is None:
             return super().check()
         rows = self.documents.where().all()
-        return super().check() + blobs.problems(directory, [(row.id, row.sha256, row.size) for row in rows])
+        return super().check() + blob_files.problems(directory, [(row.id, row.sha256, row.size) for row in rows])

@@ -98,7 +98,7 @@ def test_what_was_verified_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
         staged.publish()
     monkeypatch.setattr("app.files.blobs.SETTLED_SECONDS", -1.0)
     store.open(staged.sha256, 5).close()
-    monkeypatch.setattr("app.files.blobs._digest", lambda _: pytest.fail("it was read again"))
+    monkeypatch.setattr("app.files.blobs.digest_of", lambda _: pytest.fail("it was read again"))
     store.open(staged.sha256, 5).close()
 
 

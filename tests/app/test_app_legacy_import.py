@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, Process, as_data_url, make_pdf, run_in_process
 
-from app.files.blobs import StagedBlob
+from app.files.staged_blob import StagedBlob
 from snaptable import OpenError
 
 pytestmark = pytest.mark.memory_only("a file of the older stop-gap lies in a directory")

@@ -19,9 +19,10 @@ from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
 from app.api.content import content_disposition
 from app.errors import TooBusy, TooLarge, TooManyAttempts
-from app.files.blobs import Blobs, StagedBlob
+from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
+from app.files.staged_blob import StagedBlob
 from app.resources import Resources
 from app.security.emails import canonical_email
 from app.security.login_limits import LoginLimits

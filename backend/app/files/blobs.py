@@ -7,33 +7,25 @@ written as the store writes its own: see `snaptable.storage.disk.atomic_write`.
 """
 
 import contextlib
-import errno
-import hashlib
 import logging
 import math
 import os
-import secrets
-import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Set
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, Self, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
-from app.errors import ContentDamaged, StorageFailed, TooLarge
+from app.errors import ContentDamaged, StorageFailed
+from app.files.blob_files import FOLDER, digest_of, identity_of, name_of, open_own
+from app.files.staged_blob import TEMPORARY, StagedBlob
 from snaptable import UnsafeDirectory
-from snaptable.storage.disk.atomic_write import PendingFile
 from snaptable.storage.disk.files import Files
 
-FOLDER = "blobs"
 KEEP_BYTES = 1 << 30
 """Bytes of deleted documents that are kept as long as history names them, if nothing else is said."""
-CHUNK = 1024 * 1024
-"""Bytes of an upload that are in memory at a time."""
-FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
-TEMPORARY = ".incoming-"
 SETTLED_SECONDS = 2.0
 """Age from which a file's times tell that it was not changed since: clocks of file systems tick coarsely."""
 
@@ -84,7 +76,7 @@ class Blobs:
 
     def path(self, sha256: str) -> Path:
         """Return where the blob is, or would be."""
-        return self.files.path(_name(sha256))
+        return self.files.path(name_of(sha256))
 
     def open(self, sha256: str, size: int) -> BinaryIO:
         """Return a blob, opened, its bytes verified; O(size) once, and again when the file changed.
@@ -101,7 +93,7 @@ class Blobs:
             self.files.check_directory(FOLDER)
         except UnsafeDirectory as error:
             raise ContentDamaged(str(error)) from None
-        file = _open(self.path(sha256))
+        file = open_own(self.path(sha256))
         try:
             if (found := os.fstat(file.fileno()).st_size) != size:
                 raise ContentDamaged(f"{self.path(sha256)} is damaged: it has {found} bytes, and its row says {size}")
@@ -113,17 +105,17 @@ class Blobs:
 
     def _verify(self, sha256: str, file: BufferedReader) -> None:
         before = os.fstat(file.fileno())
-        if self._verified.get(sha256) == _identity(before):
+        if self._verified.get(sha256) == identity_of(before):
             return
         self._verified.pop(sha256, None)
-        found = _digest(file)
+        found = digest_of(file)
         if found != sha256:
             path = self.path(sha256)
             raise ContentDamaged(f"{path} is damaged: the SHA-256 of its bytes is {found}; it is not served")
         if time.time() - max(before.st_mtime, before.st_ctime) > SETTLED_SECONDS:
-            self._verified[sha256] = _identity(before)
+            self._verified[sha256] = identity_of(before)
 
-    def stage(self, source: BinaryIO, limit: int) -> "StagedBlob":
+    def stage(self, source: BinaryIO, limit: int) -> StagedBlob:
         """Copy `source` into a temporary file here, hashing it on the way.
 
         Raises:
@@ -189,7 +181,7 @@ class Blobs:
             self._remove_oldest_kept()
 
     def _keep(self, sha256: str) -> None:
-        identity = self.files.identity(_name(sha256))
+        identity = self.files.identity(name_of(sha256))
         if sha256 not in self._kept and identity is not None:
             self._kept[sha256] = identity.size
             self._kept_bytes += identity.size
@@ -228,7 +220,7 @@ class Blobs:
         if sha256 not in self._kept and not self._is_referenced(sha256):
             self._verified.pop(sha256, None)
             with contextlib.suppress(FileNotFoundError):
-                self.files.remove(_name(sha256))
+                self.files.remove(name_of(sha256))
 
     def sweep(self, *, any_referenced: bool, named: Callable[[Set[str]], Set[str]] = frozenset) -> int:
         """Remove what neither a row nor history names any more, and return how many blobs were removed.
@@ -273,7 +265,7 @@ class Blobs:
                 return False
             self._verified.pop(name, None)
             with contextlib.suppress(FileNotFoundError):
-                self.files.remove(_name(name))
+                self.files.remove(name_of(name))
             return True
 
     def remove_temporary(self) -> None:
@@ -283,138 +275,7 @@ class Blobs:
     def _remove_temporary(self, written_before: float = math.inf) -> None:
         for name in self.files.list(FOLDER):
             if name.startswith(TEMPORARY) and self._written(name) < written_before:
-                self.files.remove(_name(name))
-
-
-class StagedBlob:
-    """Bytes on their way in: in a temporary file, until they are published under their hash, or discarded.
-
-    Attributes:
-        path: of the temporary file.
-        sha256: of the bytes, once they are all there.
-        size: in bytes.
-    """
-
-    def __init__(self, files: Files) -> None:
-        """Create the temporary file, exclusively and for its owner only."""
-        temporary = _name(f"{TEMPORARY}{secrets.token_hex(16)}")
-        self.path = files.path(temporary)
-        self.sha256 = ""
-        self.size = 0
-        self._pending = PendingFile(files, temporary)
-
-    def __enter__(self) -> Self:
-        """Begin a block at whose end the file is discarded, unless it was published."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Discard what was not published."""
-        self.discard()
-
-    def fill(self, source: BinaryIO, limit: int) -> None:
-        """Copy `source`, hashing and counting.
-
-        Raises:
-            TooLarge: it has more than `limit` bytes.
-            OSError: not all of it was written.
-        """
-        digest = hashlib.sha256()
-        while chunk := source.read(CHUNK):
-            self.size += len(chunk)
-            if self.size > limit:
-                raise TooLarge
-            digest.update(chunk)
-            self._pending.write([chunk])
-        self.sha256 = digest.hexdigest()
-
-    def publish(self) -> None:
-        """Give the bytes their name, and return when bytes and name are on the disk.
-
-        Bytes that are there already are replaced by these equal ones: the other copy might not be synced yet.
-
-        Raises:
-            OSError: the name may stand for the bytes or not; call `Blobs.collect`.
-        """
-        self._pending.publish(_name(self.sha256))
-
-    def discard(self) -> None:
-        """Remove the temporary file, if it is still one; never raises."""
-        self._pending.discard()
-
-
-def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list[str]:
-    """Return which documents' blobs are missing, or hold other bytes than their name says; O(bytes), changes nothing.
-
-    Args:
-        directory: the store's.
-        documents: key, SHA-256 and size of each.
-    """
-    verdicts: dict[str, str | None] = {}
-    found: list[str] = []
-    for key, sha256, size in documents:
-        path = directory / FOLDER / sha256
-        if sha256 not in verdicts:
-            verdicts[sha256] = _verdict(path, sha256)
-        verdict = verdicts[sha256]
-        if verdict is None and (actual := path.lstat().st_size) != size:
-            verdict = f"has {actual} bytes, and the row says {size}"
-        if verdict is not None:
-            found.append(f"documents[{key!r}]: {path} {verdict}")
-    return found
-
-
-def _verdict(path: Path, sha256: str) -> str | None:
-    """Return what is wrong with a blob; None if its bytes are those of its name."""
-    try:
-        with _open(path) as file:
-            actual = _digest(file)
-    except FileNotFoundError:
-        return "is missing"
-    except ContentDamaged as error:
-        return str(error).removeprefix(f"{path} ")
-    except OSError as error:
-        return f"can't be read: {error.strerror}"
-    return None if actual == sha256 else f"is damaged: the SHA-256 of its bytes is {actual}"
-
-
-def _open(path: Path) -> BufferedReader:
-    """Open a file for reading, if it is a plain file of ours and no symlink to one.
-
-    Raises:
-        FileNotFoundError: there is none.
-        OSError: it can't be opened.
-        ContentDamaged: it is anything else.
-    """
-    try:
-        # A pipe would keep the opener waiting for who writes to it, but for the flag.
-        descriptor = os.open(path, FLAGS)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise ContentDamaged(f"{path} is a symlink; bytes are never read through one") from None
-        raise
-    status = os.fstat(descriptor)
-    is_ours = os.name == "nt" or status.st_uid == os.geteuid()
-    if stat.S_ISREG(status.st_mode) and is_ours:
-        return os.fdopen(descriptor, "rb")
-    os.close(descriptor)
-    raise ContentDamaged(f"{path} {'belongs to another user' if not is_ours else 'is not a plain file'}")
-
-
-def _digest(file: BufferedReader) -> str:
-    """Return the SHA-256 of an open file, which is never in memory whole, and go back to its beginning."""
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0)
-    return digest
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """Return what differs once a file was replaced or written to."""
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _name(name: str) -> str:
-    """Return a name as the store's `Files` takes it."""
-    return f"{FOLDER}/{name}"
+                self.files.remove(name_of(name))
 
 
 def _is_blob_name(name: str) -> bool:

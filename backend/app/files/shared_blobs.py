@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Set
 from typing import ParamSpec, Protocol, TypeVar
 
-from app.files.blobs import FOLDER, KEEP_BYTES, Blobs
+from app.files.blob_files import FOLDER
+from app.files.blobs import KEEP_BYTES, Blobs
 from snaptable import SnaptableError
 from snaptable.storage.disk.files import Files
 

@@ -10,9 +10,10 @@ from typing import BinaryIO
 from pydantic import JsonValue
 
 from app.errors import FieldRefused, ServiceError, StorageFailed, TooLarge
-from app.files.blobs import Blobs, StagedBlob
+from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
+from app.files.staged_blob import StagedBlob
 from app.library import Library
 from app.services import documents, quotas
 from app.tables import Document, User

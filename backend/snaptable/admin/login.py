@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from snaptable.admin.access import Admin, FirstAdminAuth, check_origin, client_address
-from snaptable.admin.site import COOKIE, Site, Visit, body_of
+from snaptable.admin.sent_request import body_of
+from snaptable.admin.site import COOKIE, Site, Visit
 
 MAX_BODY = 16 * 1024
 

@@ -10,7 +10,7 @@ from snaptable.maintenance.untyped import ignore_progress
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.migrations.declared import Migration
-from snaptable.migrations.steps import Step
+from snaptable.migrations.step import Step
 from snaptable.secrets import masked
 from snaptable.storage.disk.files import Files
 from snaptable.storage.fill_ins import described

@@ -33,7 +33,7 @@ from snaptable.migrations.declared import (
     run,
 )
 from snaptable.migrations.raw import RawDatabase, RawRow, RawTable
-from snaptable.migrations.steps import Step
+from snaptable.migrations.step import Step
 
 __all__ = [
     "Migration",

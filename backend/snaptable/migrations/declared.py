@@ -5,20 +5,10 @@ from typing import Any
 
 from snaptable.changes import AUTOMATIC
 from snaptable.errors import SchemaError
+from snaptable.migrations.field_steps import Add, Drop, Fill, Rename, Retype
 from snaptable.migrations.raw import RawDatabase, RawRow
-from snaptable.migrations.steps import (
-    Add,
-    Drop,
-    DropTable,
-    Each,
-    Fill,
-    Rekey,
-    Rename,
-    RenameTable,
-    Retype,
-    Run,
-    Step,
-)
+from snaptable.migrations.step import Step
+from snaptable.migrations.table_steps import DropTable, Each, Rekey, RenameTable, Run
 
 
 class Migration:

@@ -6,9 +6,11 @@ from typing import Literal, NoReturn, get_args
 from snaptable.errors import MigrationFailed, MigrationNeeded, StoreNewer
 from snaptable.migrations import advice
 from snaptable.migrations.declared import Migration
+from snaptable.migrations.field_steps import Drop, Rename
 from snaptable.migrations.raw import RawDatabase, StepError
 from snaptable.migrations.shape import Shape
-from snaptable.migrations.steps import Drop, DropTable, Rename, RenameTable, Run, Step
+from snaptable.migrations.step import Step
+from snaptable.migrations.table_steps import DropTable, RenameTable, Run
 from snaptable.schema import TableSchema
 
 MigratePolicy = Literal["open", "manual"]
