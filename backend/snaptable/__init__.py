@@ -72,13 +72,13 @@ if TYPE_CHECKING:
     from snaptable.on_update import OnUpdate
     from snaptable.postgres_options import PostgresOptions
     from snaptable.query import Query
+    from snaptable.row import Row
     from snaptable.schema import (
         ForeignKey,
         Index,
         IndexSchema,
         PrimaryKey,
         ReferenceSchema,
-        Row,
         TableSchema,
         Unique,
         new_id,
@@ -185,8 +185,9 @@ _HOMES = {
     "on_update": "OnUpdate",
     "postgres_options": "PostgresOptions",
     "query": "Query",
+    "row": "Row",
     "schema": """
-        ForeignKey Index IndexSchema PrimaryKey ReferenceSchema Row TableSchema Unique new_id numbered utc_now
+        ForeignKey Index IndexSchema PrimaryKey ReferenceSchema TableSchema Unique new_id numbered utc_now
     """,
     "secrets": "Secret",
     "table": "Table",

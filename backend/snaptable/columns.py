@@ -1,7 +1,6 @@
-"""What conditions and orderings are made of: columns, their parts, and conditions. They evaluate nothing.
+"""Columns and their parts: what conditions and orderings are about.
 
-`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs: a *template*,
-which is the same whatever it compares with, and the values that go into it. So an engine can prepare a template once.
+`Document.pages > 3` reads as a comparison of ints to a type checker and is a `Condition` when it runs (`predicates`).
 Conditions are two-valued, as Python is: `col != v` and `~(col > v)` hold for None, `<` and `>` don't.
 """
 
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from snaptable.column_expression import Expression
 from snaptable.column_values import ColumnValues, time_kind_of, wrong_time
 from snaptable.errors import InvalidQuery
-from snaptable.predicates import OPERATORS, AllOf, AnyOf, Not, Order, PredicateTemplate, PredicateTemplates, Term
+from snaptable.predicates import OPERATORS, Condition, Order, Term
 from snaptable.values import inner_types, value_types
 from snaptable.values.inner_types import Attribute, Item, Step
 
@@ -25,58 +24,6 @@ if TYPE_CHECKING:
 
 LISTED_CHOICES = 8
 """Values of an enum that a message lists."""
-
-
-# ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Condition:
-    """What holds for a row or doesn't; combined with `&`, `|` and `~`."""
-
-    __slots__ = ("template", "values")
-
-    def __init__(self, template: PredicateTemplate, values: tuple[object, ...]) -> None:
-        self.template = template
-        self.values = values
-        """A value for each term of the template."""
-
-    def __repr__(self) -> str:
-        return f"<{self.template!r}>"  # not the values: they may be secrets
-
-    def __and__(self, other: object) -> "Condition":
-        """Return the condition that both hold."""
-        second = as_condition(other)
-        return Condition(
-            AllOf(_parts(AllOf, self.template) + _parts(AllOf, second.template)), self.values + second.values
-        )
-
-    def __or__(self, other: object) -> "Condition":
-        """Return the condition that at least one holds."""
-        second = as_condition(other)
-        return Condition(
-            AnyOf(_parts(AnyOf, self.template) + _parts(AnyOf, second.template)), self.values + second.values
-        )
-
-    def __invert__(self) -> "Condition":
-        """Return the condition that this one does not hold."""
-        return Condition(Not(self.template), self.values)
-
-    __rand__ = __and__
-    __ror__ = __or__
-
-    def __bool__(self) -> NoReturn:
-        """Refuse to be true or false: `and`, `or`, `not` and chained comparisons would lose half of it."""
-        raise InvalidQuery(
-            "a condition is neither true nor false: write (a) & (b), (a) | (b), ~(a) instead of and, or, not, "
-            "and (low <= column) & (column < high) instead of a chained comparison"
-        )
-
-
-def _parts(kind: type[AllOf] | type[AnyOf], template: PredicateTemplate) -> PredicateTemplates:
-    return template.parts if isinstance(template, kind) else (template,)
-
-
-# ── columns ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 MOST_PARTS = 256
@@ -202,16 +149,24 @@ class Column(ColumnValues):
     __rmul__ = __mul__
 
     def __and__(self, other: object) -> Condition:
-        return as_condition(self) & other
+        return self._as_condition() & other
 
     def __or__(self, other: object) -> Condition:
-        return as_condition(self) | other
+        return self._as_condition() | other
 
     def __invert__(self) -> Condition:
-        return ~as_condition(self)
+        return ~self._as_condition()
 
     __rand__ = __and__
     __ror__ = __or__
+
+    def _as_condition(self) -> Condition:
+        """Return the condition that a bool column is true; raises InvalidQuery for any other; for `as_condition`."""
+        if self.types is None or bool not in self.types:
+            raise InvalidQuery(
+                f"{self!r} alone is no condition (it is no bool): compare it, in parentheses: ({self!r} == …)"
+            )
+        return Condition(self.terms["=="], (True,))
 
     def __bool__(self) -> NoReturn:
         raise InvalidQuery(f"{self!r} is a column, neither true nor false: use it in where(), with & | ~ between")
@@ -363,6 +318,9 @@ class ModelColumn:
     __ror__ = __or__
     __iter__ = None
 
+    def _as_condition(self) -> Condition:
+        return self._column._as_condition()
+
     def __bool__(self) -> bool:
         return bool(self._column)
 
@@ -404,28 +362,6 @@ class GroupValue:
     """What is worked out of many rows, and stands in the place of a column in conditions on groups and their order."""
 
     __slots__ = ()
-
-
-def as_condition(value: object) -> Condition:
-    """Return a condition as it is, and a bool column as the condition that it is true.
-
-    Raises:
-        InvalidQuery: the value is neither.
-    """
-    if isinstance(value, Condition):
-        return value
-    column = column_of(value)
-    if column is not None:
-        if column.types is not None and bool in column.types:
-            return Condition(column.terms["=="], (True,))
-        raise InvalidQuery(
-            f"{column!r} alone is no condition (it is no bool): compare it, in parentheses: ({column!r} == …)"
-        )
-    if isinstance(value, bool):
-        raise InvalidQuery(
-            f"{value} is no condition: compare the column (User.email == x), not a row's value (user.email == x)"
-        )
-    raise InvalidQuery(f"a {type(value).__name__} is no condition")
 
 
 INSERTED: Final = cast(Column, InsertedPlace())

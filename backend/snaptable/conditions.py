@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TypeVar, cast, overload
 from uuid import UUID
 
-from snaptable.columns import INSERTED, LISTED_CHOICES, Column, Condition, GroupValue, column_of
+from snaptable.columns import INSERTED, LISTED_CHOICES, Column, GroupValue, column_of
 from snaptable.errors import InvalidKey, InvalidQuery
-from snaptable.predicates import Order
+from snaptable.predicates import Condition, Order
 from snaptable.values import value_types
 
 T = TypeVar("T")

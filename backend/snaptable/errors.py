@@ -87,8 +87,8 @@ class SchemaError(_DataError):
     """Models that can't be stored as declared; `table` and `fields` name the place."""
 
 
-class OpenError(SnaptableError):
-    """A store that can't be opened. Its files were left as they are, but for a torn end, which is kept in quarantine.
+class _FileError(SnaptableError):
+    """Base of the errors about files.
 
     Attributes:
         path: the file or directory, None if none is meant.
@@ -108,6 +108,10 @@ class OpenError(SnaptableError):
         self.path = None if path is None else os.fspath(path)
         self.line = line
         self.offset = offset
+
+
+class OpenError(_FileError):
+    """A store that can't be opened; its files were left as they are, but for a torn end, which is in quarantine."""
 
 
 class StoreLocked(OpenError):
@@ -353,16 +357,8 @@ class UndoConflict(HistoryError):
         self.conflicts = tuple(conflicts)
 
 
-class BackupError(SnaptableError):
-    """A backup that can't be made, read or restored; the store is as it was.
-
-    Attributes:
-        path: the file or directory, None if none is meant.
-    """
-
-    def __init__(self, message: str = "", *, path: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(message)
-        self.path = None if path is None else os.fspath(path)
+class BackupError(_FileError):
+    """A backup that can't be made, read or restored; the store is as it was."""
 
 
 class CorruptBackup(BackupError):
@@ -373,20 +369,8 @@ class InterchangeError(SnaptableError):
     """Rows of another file that can't be taken in, or written out."""
 
 
-class UnreadableFile(InterchangeError):
-    """A file that can't be read, or holds no rows in any format that is known.
-
-    Attributes:
-        path: the file.
-        line: its line, counted from 1; None if unknown.
-    """
-
-    def __init__(
-        self, message: str = "", *, path: str | os.PathLike[str] | None = None, line: int | None = None
-    ) -> None:
-        super().__init__(message)
-        self.path = None if path is None else os.fspath(path)
-        self.line = line
+class UnreadableFile(_FileError, InterchangeError):
+    """A file that can't be read, or holds no rows in any format that is known."""
 
 
 class ImportRefused(InterchangeError):

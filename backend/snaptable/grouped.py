@@ -4,11 +4,11 @@ from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
 from snaptable.aggregates import Aggregate, Count, Group, Grouping
-from snaptable.columns import Column, as_condition
+from snaptable.columns import Column
 from snaptable.conditions import as_order
 from snaptable.contract import Plan, Select
 from snaptable.errors import InvalidQuery
-from snaptable.predicates import PredicateTemplates, terms_of
+from snaptable.predicates import PredicateTemplates, as_condition, terms_of
 from snaptable.query_source import QuerySource
 
 K = TypeVar("K")

@@ -1,4 +1,4 @@
-"""Predicates without their values, and orders: what a condition, or an ordering, says whatever it compares with.
+"""Conditions: predicates, which say the same whatever they compare with, and their values; and orders.
 
 A column has one term for each operator and one order for each direction, so equal is identical, and an engine can
 prepare a predicate once for all the values that it is asked with.
@@ -6,7 +6,9 @@ prepare a predicate once for all the values that it is asked with.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from snaptable.errors import InvalidQuery
 
 if TYPE_CHECKING:
     from snaptable.columns import Column
@@ -64,6 +66,71 @@ def terms_of(template: PredicateTemplate) -> Iterator[Term]:
     else:
         for part in template.parts:
             yield from terms_of(part)
+
+
+class Condition:
+    """What holds for a row or doesn't; combined with `&`, `|` and `~`."""
+
+    __slots__ = ("template", "values")
+
+    def __init__(self, template: PredicateTemplate, values: tuple[object, ...]) -> None:
+        self.template = template
+        self.values = values
+        """A value for each term of the template."""
+
+    def __repr__(self) -> str:
+        return f"<{self.template!r}>"  # not the values: they may be secrets
+
+    def __and__(self, other: object) -> "Condition":
+        """Return the condition that both hold."""
+        second = as_condition(other)
+        return Condition(
+            AllOf(_parts(AllOf, self.template) + _parts(AllOf, second.template)), self.values + second.values
+        )
+
+    def __or__(self, other: object) -> "Condition":
+        """Return the condition that at least one holds."""
+        second = as_condition(other)
+        return Condition(
+            AnyOf(_parts(AnyOf, self.template) + _parts(AnyOf, second.template)), self.values + second.values
+        )
+
+    def __invert__(self) -> "Condition":
+        """Return the condition that this one does not hold."""
+        return Condition(Not(self.template), self.values)
+
+    __rand__ = __and__
+    __ror__ = __or__
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: `and`, `or`, `not` and chained comparisons would lose half of it."""
+        raise InvalidQuery(
+            "a condition is neither true nor false: write (a) & (b), (a) | (b), ~(a) instead of and, or, not, "
+            "and (low <= column) & (column < high) instead of a chained comparison"
+        )
+
+
+def _parts(kind: type[AllOf] | type[AnyOf], template: PredicateTemplate) -> PredicateTemplates:
+    return template.parts if isinstance(template, kind) else (template,)
+
+
+def as_condition(value: object) -> Condition:
+    """Return a condition as it is, and a bool column as the condition that it is true.
+
+    Raises:
+        InvalidQuery: the value is neither.
+    """
+    if isinstance(value, Condition):
+        return value
+    of_column = getattr(type(value), "_as_condition", None)
+    if of_column is not None:
+        condition: Condition = of_column(value)
+        return condition
+    if isinstance(value, bool):
+        raise InvalidQuery(
+            f"{value} is no condition: compare the column (User.email == x), not a row's value (user.email == x)"
+        )
+    raise InvalidQuery(f"a {type(value).__name__} is no condition")
 
 
 class Order:

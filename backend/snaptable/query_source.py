@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from typing import Generic, NoReturn, cast
 
 from snaptable.column_expression import Expression
-from snaptable.columns import INSERTED, Column, Condition, as_condition, column_of
+from snaptable.columns import INSERTED, Column, column_of
 from snaptable.conditions import as_order
 from snaptable.contract import M, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery
-from snaptable.predicates import AllOf, Order, PredicateTemplate, PredicateTemplates, Term, terms_of
+from snaptable.predicates import (
+    AllOf,
+    Condition,
+    Order,
+    PredicateTemplate,
+    PredicateTemplates,
+    Term,
+    as_condition,
+    terms_of,
+)
 from snaptable.schema import TableSchema, defined_again
 
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from snaptable.columns import Column, column_of
 from snaptable.errors import SchemaError
 from snaptable.on_update import OnUpdate, marks_of
+from snaptable.row import Row, apply_marks
 from snaptable.schema import (
     Declaration,
     ForeignKey,
@@ -23,10 +24,8 @@ from snaptable.schema import (
     Marker,
     PrimaryKey,
     ReferenceSchema,
-    Row,
     TableSchema,
     Unique,
-    apply_marks,
     defined_again,
     not_numbered,
 )

@@ -27,6 +27,7 @@ MODULES = [
     "on_update",
     "query",
     "questions",
+    "row",
     "schema",
     "secrets",
     "table",

@@ -1,7 +1,7 @@
 """The short path of a single write: a commit of one row, without a `with` block and without the writer lock.
 
-It takes the steps of `MemoryEngine._commit` for one row. The gate of the writer lock is held meanwhile, so that nobody
-can acquire that. Whatever is not plain is left to a transaction.
+It takes the steps of `MemoryEngine._commit` for one row. The gate of the writer lock is held meanwhile, so that no
+transaction can begin. Whatever is not plain is left to a transaction.
 """
 
 from pydantic import BaseModel

@@ -14,10 +14,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from snaptable import Database, Query, Table, TableSchema, one_of
-from snaptable.columns import Condition, as_condition
 from snaptable.contract import M
 from snaptable.evaluation.filters import ResidualFilter, placed
-from snaptable.predicates import terms_of
+from snaptable.predicates import Condition, as_condition, terms_of
 from snaptable.web.problems import Problem
 
 DatabaseT = TypeVar("DatabaseT", bound=Database)
