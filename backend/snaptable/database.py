@@ -1,27 +1,24 @@
 """Database: the class whose attributes are the tables. It opens an engine, and forwards to it."""
 
-import atexit
 import json
 import os
-import threading
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar, TypeVarTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
 
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
-from snaptable.contract import WRITER_TIMEOUT, Engine, QueryObserver, SnapshotPolicy, Status
+from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.declarations import declared_tables
-from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, open_engine, shown_url, url_of
-from snaptable.engines.observers import observed_filesystem, report_open
-from snaptable.errors import DatabaseClosed, OpenError
+from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, shown_url, url_of
+from snaptable.engines.observers import observed_filesystem
+from snaptable.lifecycle import Lifecycle
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
 from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
-from snaptable.openings import Opening, close_abandoned, close_all, forked_from, leave_all_to_parent
+from snaptable.openings import open_owners
 from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import HISTORY_BYTES, Retention
 from snaptable.schema import Declaration, TableSchema
@@ -38,20 +35,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class Attendant(Protocol):
-    """What is there while a database is open, such as a server's socket."""
-
-    def start(self) -> None:
-        """Begin: the database is open."""
-
-    def stop(self) -> None:
-        """End, and return when it did: the lock is about to be released."""
-
-    def leave_to_parent(self) -> None:
-        """Let go of what the parent of this process, which is a fork, has; takes no lock."""
-
-
-class Database:
+class Database(Lifecycle):
     """Base of a database class: annotate attributes `name: Table[Model]`, and each is a table of that name.
 
     Making an object does no I/O; `with`, or `open()` and `close()`, do. The same object can be opened again. A program
@@ -71,7 +55,7 @@ class Database:
     1
     """
 
-    migrations: ClassVar[Sequence[Migration]]
+    migrations: ClassVar[Sequence[Migration]] = ()
     """What brings older stores into the shape of today's models; applied at the next opening, in one commit."""
     backup_folders: ClassVar[tuple[str, ...]] = ()
     """Folders in the store's directory that go into its backups: files that rows name, kept beside the database."""
@@ -92,7 +76,7 @@ class Database:
             declared.update(base.__dict__.get("__declared__", {}))
         cls.__declared__ = declared | declared_tables(cls, Database, hints)
         cls.__schemas__ = schema_builder.build(cls.__name__, cls.__declared__, namespace)
-        mark_former_secrets(cls.__schemas__, check_migrations(cls.__name__, cls._migrations()))
+        mark_former_secrets(cls.__schemas__, check_migrations(cls.__name__, cls.migrations))
 
     def __init__(
         self,
@@ -144,35 +128,19 @@ class Database:
         self._policy: SnapshotPolicy = snapshot
         self._writer_timeout = writer_timeout
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem
-        self._engine: Engine | None = None
-        self._opening: Opening | None = None
-        self._directory: Path | None = None
-        self._opened_by: int | None = None
-        """In a fork, the process that has the database open; else None."""
-        self._closing = threading.Lock()
-        self._is_copy = False
-        self._query_observer: QueryObserver | None = None
-        self._attendants: list[Attendant] = []
         self._raw_rows: Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None = None
         """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
         """The commit that a fork began with; None for any other database."""
         name = type(self).__name__
-        self._tables: dict[str, Table[Any]] = {key: Table(each, name) for key, each in self.__schemas__.items()}
+        super().__init__({key: Table(each, name) for key, each in self.__schemas__.items()})
         self.__dict__.update(self._tables)
-        for each in self._tables.values():
-            each._database = weakref.ref(self)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
         return f"<{type(self).__name__} {shown_url(self.url)} ({state})>"
 
-    # ── open and close ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the database is open."""
-        return self._engine is not None
+    # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def read_only(self) -> bool:
@@ -184,33 +152,8 @@ class Database:
         """The tables by name, in declared order."""
         return MappingProxyType(self._tables)
 
-    @property
-    def directory(self) -> Path | None:
-        """The store's directory, absolute; None for "memory:" and before the first opening."""
-        return self._directory
-
-    def open(self) -> Self:
-        """Open the database, and return it: lock, load, verify, replay, index, check; O(n).
-
-        Pending `migrations` are applied first. What the models have and the file does not is filled in by the fields'
-        defaults, validated, saved as one commit before this returns, and logged. With read_only=True nothing is saved,
-        so a field whose default factory would have to invent values is a SchemaMismatch.
-
-        Raises:
-            OpenError: it can't be opened; the subclasses say why. Its files are as they were, but for a torn end of
-                the journal, which is kept in `quarantine/`.
-
-        >>> db = Library("memory:").open()
-        >>> db.is_open
-        True
-        >>> db.close()
-        """
-        if self._engine is not None:
-            raise OpenError(f"{self!r} is open already")
-        if self._is_copy:
-            raise OpenError(f"{self!r} is a copy in memory, which is gone once it was closed; take another")
-        close_abandoned()  # one of them may have this directory
-        options = EngineOptions(
+    def _engine_options(self) -> EngineOptions:
+        return EngineOptions(
             self.url,
             self.__schemas__,
             self._policy,
@@ -226,41 +169,6 @@ class Database:
             self._history,
             self._postgres,
         )
-        try:
-            self._attach(open_engine(options))
-            report_open(self)
-            for attendant in self._attendants:
-                attendant.start()
-        except BaseException:
-            if self._opening is not None:
-                self._detach()
-            options.cleanup.close()
-            raise
-        return self
-
-    def _attach(self, engine: Engine) -> None:
-        """Answer from an open engine."""
-        self._directory = engine.directory
-        self._opened_by = None
-        self._opening = Opening(engine)
-        _open_databases.add(self)
-        for name, table in self._tables.items():
-            table._bind(engine.tables[name], self._opening)
-        self._engine = engine
-        if self._query_observer is not None:
-            self._observe_queries(self._query_observer)
-
-    def _observe_queries(self, observer: QueryObserver | None) -> None:
-        """Tell an observer of slow queries, now and after later openings, or none."""
-        self._query_observer = observer
-        if self._engine is not None:
-            for table in self._engine.tables.values():
-                table.observe(observer)
-
-    @classmethod
-    def _migrations(cls) -> Sequence[Migration]:
-        """Return the list of migrations, empty if the class has none."""
-        return getattr(cls, "migrations", ())
 
     def _schema_changes(self) -> SchemaMigrations:
         """Return the migrations of the class, beside its tables."""
@@ -269,7 +177,7 @@ class Database:
     @classmethod
     def _schema_changes_of(cls, policy: MigratePolicy = "open") -> SchemaMigrations:
         """Return the migrations of the class, beside its tables."""
-        return SchemaMigrations(cls.__schemas__, cls._migrations(), policy)
+        return SchemaMigrations(cls.__schemas__, cls.migrations, policy)
 
     def _files(self, directory: Path, *, fsync: bool | None = None) -> "Files":
         """Return the disk of a directory: a test tool's, else the one given, else the real one; None syncs as told."""
@@ -287,72 +195,7 @@ class Database:
             old: its rows, to be changed in place; rows can be reported as wrong or set aside.
         """
 
-    def close(self) -> None:
-        """Finish what is being written, save the last snapshot, release the lock; nothing if it is closed. O(n).
-
-        Raises:
-            TransactionError: called inside a transaction, which goes on.
-            WriteFailed: the last snapshot could not be saved; the database is closed, and the journal holds every
-                commit for the next start.
-        """
-        engine = self._engine
-        if engine is None:
-            return
-        # 1. The open transaction ends, and no other begins.
-        engine.stop()
-        for attendant in self._attendants:
-            attendant.stop()
-        # 2. Reads end too: another process may write as soon as the store is released.
-        with self._closing:
-            if self._engine is not engine:
-                return  # another thread was quicker
-            self._detach()
-        # 3. The last snapshot, and the mark of a clean close.
-        engine.close()
-
-    def _detach(self) -> None:
-        """Answer from no engine any more."""
-        for table in self._tables.values():
-            table._bind(None)
-        self._engine = None
-        if self._opening is not None:
-            self._opening.end()
-            self._opening = None
-        _open_databases.discard(self)
-
-    def _leave_to_parent(self) -> None:
-        """Be closed in this process, a fork of the one that opened the database; it may be opened again here."""
-        if self._opening is not None:
-            self._opened_by = self._opening.pid
-        self._engine = self._opening = None
-        self._closing = threading.Lock()  # a thread of the parent may have held the other
-        for attendant in self._attendants:
-            attendant.leave_to_parent()
-
-    def __enter__(self) -> Self:
-        """Open the database; a past or a fork is open already."""
-        if self._is_copy and self.is_open:
-            return self
-        try:
-            return self.open()
-        except KeyboardInterrupt:
-            self.close()  # it came when all was open, and the block is never entered
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
     # ── transactions ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _opened(self) -> Engine:
-        if self._engine is None:
-            if self._opened_by is not None:
-                raise DatabaseClosed(f"{self!r}: {forked_from(self._opened_by)}")
-            raise DatabaseClosed(f"{self!r} is not open: use `with {type(self).__name__}(…) as db`, or db.open()")
-        return self._engine
 
     def transaction(self, *, actor: str | None = None, note: str | None = None) -> AbstractContextManager[None]:
         """Return a context in which all changes happen together or not at all; nested, a savepoint.
@@ -541,34 +384,6 @@ class Database:
         return self._opened().status()
 
 
-_open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
-
-
 def open_databases() -> list[Database]:
     """Return the databases that this process has open."""
-    return list(_open_databases)
-
-
-def _close_all() -> None:
-    """Close what the program left open; every commit is durable anyway, this saves the last snapshot."""
-    for database in tuple(_open_databases):
-        engine = database._engine
-        if engine is not None and engine.can_close_at_exit():
-            with suppress(Exception):
-                database.close()
-    close_all()
-
-
-atexit.register(_close_all)
-
-
-def _leave_to_parent() -> None:
-    """Leave every open database to the parent of this process, which is a fork; takes no lock."""
-    leave_all_to_parent()
-    for database in tuple(_open_databases):
-        database._leave_to_parent()
-    _open_databases.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    return [owner for owner in open_owners() if isinstance(owner, Database)]

@@ -9,7 +9,7 @@ from snaptable.errors import SchemaError
 from snaptable.schema import Declaration, Index, Unique
 from snaptable.table import Table
 
-NOT_ON_THE_CLASS = ("url", "migrations")
+NOT_ON_THE_CLASS = ("url",)
 """Attributes of every Database that Database itself lacks."""
 IN_THE_FILE = ("snaptable", "checksum")
 """Names that the snapshot uses itself, beside the tables'."""

@@ -6,12 +6,14 @@ and starts a thread, which closes it; opening a database waits for the closings 
 """
 
 import _thread
+import atexit
 import logging
 import os
 import threading
 import time
 import weakref
 from contextlib import suppress
+from typing import Protocol
 
 from snaptable.contract import Engine
 
@@ -21,18 +23,30 @@ PAUSE = 0.1
 """Seconds until it is tried again to close an engine that has a transaction open."""
 
 
+class Owner(Protocol):
+    """What was opened, as the program has it: a database."""
+
+    def close(self) -> None:
+        """Close it."""
+
+    def _leave_to_parent(self) -> None:
+        """Be closed in this process, a fork of the one that opened it; takes no lock."""
+
+
 class Opening:
     """One opening of a database: referred to by the Database, its tables and its queries, never by its engine.
 
     Attributes:
         engine: what was opened.
+        owner: gives the Database; None if nothing refers to that any more.
         pid: the process that opened it.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "engine", "pid")
+    __slots__ = ("__weakref__", "_finalizer", "engine", "owner", "pid")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, owner: Owner) -> None:
         self.engine = engine
+        self.owner = weakref.ref(owner)
         self.pid = os.getpid()
         self._finalizer = weakref.finalize(self, _abandon, engine)
         # At exit everything is closed in order, by `close_all`.
@@ -48,6 +62,9 @@ class Opening:
         """Let this process, a fork, neither use nor close what its parent opened."""
         self.end()
         self.engine.leave_to_parent(forked_from(self.pid))
+        owner = self.owner()
+        if owner is not None:
+            owner._leave_to_parent()
 
 
 class _Abandoned:
@@ -94,8 +111,13 @@ def close_abandoned() -> None:
         abandoned.close()
 
 
+def open_owners() -> list[Owner]:
+    """Return the databases that this process has open."""
+    return [owner for opening in tuple(_openings) if (owner := opening.owner()) is not None]
+
+
 def close_all() -> None:
-    """Close what is open still, at the end of the program.
+    """Close what is open still, at the end of the program: every commit is durable, this saves the last snapshots.
 
     Not in a fork, whose locks may be held by threads that it doesn't have, nor if that would mean to wait for a
     transaction, which a thread that runs to the end may never finish.
@@ -103,8 +125,13 @@ def close_all() -> None:
     close_abandoned()
     for opening in tuple(_openings):
         if opening.engine.can_close_at_exit():
-            opening.end()
-            _close(opening.engine)
+            owner = opening.owner()
+            if owner is not None:
+                with suppress(Exception):
+                    owner.close()
+            if opening in _openings:
+                opening.end()
+                _close(opening.engine)
 
 
 def leave_all_to_parent() -> None:
@@ -131,3 +158,8 @@ def _close(engine: Engine) -> None:
         engine.close()
     except Exception as error:  # noqa: BLE001 - nobody is left to be told
         logger.error("A database that nothing refers to could not be closed: %s", error)  # noqa: TRY400
+
+
+atexit.register(close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=leave_all_to_parent)

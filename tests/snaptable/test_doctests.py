@@ -23,6 +23,7 @@ MODULES = [
     "declarations",
     "errors",
     "grouped",
+    "lifecycle",
     "history.history",
     "on_update",
     "query",

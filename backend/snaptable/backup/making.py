@@ -98,10 +98,8 @@ class Subject(Protocol):
     """A database, as its backup sees it."""
 
     __schemas__: ClassVar[dict[str, TableSchema]]
+    migrations: ClassVar[Sequence[Migration]]
     backup_folders: ClassVar[tuple[str, ...]]
-
-    @classmethod
-    def _migrations(cls) -> Sequence[Migration]: ...
 
     def _opened(self) -> Engine: ...
 
@@ -133,7 +131,7 @@ def back_up(
     facts = Facts.of(import_name(type(database)), folders, database.__schemas__)
     encryption = encryption_for(recipients, passphrase)
     folder, name = target_of(path, engine.directory, folders)
-    migrations = [migration.name for migration in database._migrations()]
+    migrations = [migration.name for migration in database.migrations]
 
     def take() -> Capture:
         """Capture the database."""

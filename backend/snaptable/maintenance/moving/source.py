@@ -97,6 +97,6 @@ def _source(engine: DurableEngine, models: type[Database]) -> Source:
         recovery.sequence,
         recovery.head_digest,
         tables,
-        tuple(migration.name for migration in models._migrations()),
+        tuple(migration.name for migration in models.migrations),
         {} if header is None else header.erased,
     )
