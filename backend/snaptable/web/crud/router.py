@@ -100,37 +100,28 @@ def crud_router(
             where restores are allowed, or documented rows that are others than those that are sent.
         ValueError: `max_limit` is not from 1 to 200.
     """
+    _check_given(table, allow, offers, max_limit, has_hooks=hooks is not None)
+    options = Options(
+        caller=caller, owner=owner, rules=rules or Rules(), filters=None if filters is None else tuple(filters),
+        sorts=None if sorts is None else tuple(sorts), sort=sort, ignore_case=ignore_case, offers=frozenset(offers),
+        expand=tuple(expand), hidden=frozenset(hidden), fixed=_fixed(table, fixed), create=create, update=update,
+        merge=merge, max_limit=max_limit, page_bytes=page_bytes, require_if_match=require_if_match,
+        hooks=hooks or Hooks(), missing=missing, actor=actor,
+    )  # fmt: skip
+    handlers = Handlers(Resource(table, options), frozenset(allow))
+    return _Routes(handlers, docs or Docs(), route_class).router(f"/{table.name}" if prefix is None else prefix)
+
+
+def _check_given(
+    table: Table[Any], allow: Collection[str], offers: Collection[str], max_limit: int, *, has_hooks: bool
+) -> None:
     for word, given, known in (("allow", allow, KNOWN), ("offer", offers, OFFERS)):
         if unknown := set(given) - known:
             raise TypeError(f"{table.name}: can't {word} {min(unknown)!r}; what can be: {', '.join(sorted(known))}")
-    if hooks is not None and "restore" in allow:
+    if has_hooks and "restore" in allow:
         raise TypeError(f"{table.name}: a restore takes rows from the history, past the hooks; allow one of them")
     if not 1 <= max_limit <= MAX_LIMIT:
         raise ValueError(f"{table.name}: max_limit is from 1 to {MAX_LIMIT}; not {max_limit}")
-    options = Options(
-        caller=caller,
-        owner=owner,
-        rules=rules or Rules(),
-        filters=None if filters is None else tuple(filters),
-        sorts=None if sorts is None else tuple(sorts),
-        sort=sort,
-        ignore_case=ignore_case,
-        offers=frozenset(offers),
-        expand=tuple(expand),
-        hidden=frozenset(hidden),
-        fixed=_fixed(table, fixed),
-        create=create,
-        update=update,
-        merge=merge,
-        max_limit=max_limit,
-        page_bytes=page_bytes,
-        require_if_match=require_if_match,
-        hooks=hooks or Hooks(),
-        missing=missing,
-        actor=actor,
-    )
-    handlers = Handlers(Resource(table, options), frozenset(allow))
-    return _Routes(handlers, docs or Docs(), route_class).router(f"/{table.name}" if prefix is None else prefix)
 
 
 def _fixed(table: Table[Any], fixed: Collection[str]) -> frozenset[str]:
