@@ -16,6 +16,7 @@ import snaptable
 from snaptable import Database, Query, Table
 from snaptable.grouped import Grouped
 from snaptable.history import History
+from snaptable.lifecycle import Lifecycle
 from snaptable.questions import Questions
 
 ROOT = Path(__file__).parents[1]
@@ -105,7 +106,7 @@ def test_a_changed_model_opens_after_jq_and_accept(tmp_path: Path) -> None:
 
 def public_methods() -> Iterator[str]:
     """Return the names of all that a user may call or read on a table, a query, a database and its history."""
-    for owner in (Table, Query, Questions, Grouped, Database, History):
+    for owner in (Table, Query, Questions, Grouped, Database, Lifecycle, History):
         yield from (name for name in vars(owner) if not name.startswith("_"))
 
 

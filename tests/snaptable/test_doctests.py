@@ -10,6 +10,7 @@ import pytest
 import snaptable
 from snaptable import Database, Row, Table
 from snaptable.grouped import Grouped
+from snaptable.lifecycle import Lifecycle
 from snaptable.questions import Questions
 
 MODULES = [
@@ -64,7 +65,7 @@ def test_example(example: doctest.DocTest, capsys: pytest.CaptureFixture[str]) -
 
 
 def _public() -> Iterator[tuple[str, object]]:
-    for kind in (Database, Table, snaptable.Query, Questions, Grouped):
+    for kind in (Database, Lifecycle, Table, snaptable.Query, Questions, Grouped):
         for name, member in vars(kind).items():
             if not name.startswith("_"):
                 yield f"{kind.__name__}.{name}", member
@@ -74,7 +75,9 @@ def _public() -> Iterator[tuple[str, object]]:
         yield name, getattr(snaptable, name)
 
 
-WITHOUT_EXAMPLE = {"Database.close", "Database.import_legacy", "Database.backup_folders"}
+WITHOUT_EXAMPLE = {
+    "Lifecycle.close", "Database.import_legacy", "Database.migrations", "Database.backup_folders",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "member"), [pytest.param(*found, id=found[0]) for found in _public()])
