@@ -44,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="open the page in a browser; default: if this is a terminal")  # fmt: skip
     parser.add_argument("--text", action="store_true", help="of the lesson: run all lanes, and write a table")
     parser.add_argument("--visitors", action="store_true",
-                        help="of the tracker: give each visitor their own copy, for an hour")  # fmt: skip
+                        help="of the tracker: give each visitor their own copy, for an hour; the chat shows what "
+                             "becomes of its own file, which a copy in memory doesn't have")  # fmt: skip
     parser.add_argument("--name", action="append", default=[], metavar="HOST",
                         help="of the tracker: a name that it may be asked by, besides this machine's")  # fmt: skip
     options = parser.parse_args(arguments)
     if (options.visitors or options.name) and options.name_of_demo != "tracker":
-        parser.error("--visitors and --name are of the tracker")
+        parser.error("--visitors and --name are of the tracker; --help says why")
     options.data_dir = options.data_dir or Path("data", "demos", options.name_of_demo)
     try:
         return _COMMANDS[options.name_of_demo](options)
