@@ -3,12 +3,10 @@
 The table has the digest of a cookie; the token that pages bring with each change is made of the cookie itself.
 """
 
-import hashlib
-import hmac
 import secrets
 
 from app.shared.tables import SharedTables
-from snaptable.admin.access import IDLE_SECONDS, SESSION_SECONDS, Admin, Session, digest_of
+from snaptable.admin.access import IDLE_SECONDS, SESSION_SECONDS, Admin, Session, digest_of, token_of
 
 _TIMES = {"longest": SESSION_SECONDS, "idle": IDLE_SECONDS}
 _BEGIN = """
@@ -51,14 +49,9 @@ class SharedAdminSessions:
         name, is_old = found[0]
         if is_old:
             self._tables.ask(_USE, {"digest": digest})
-        return Session(Admin(str(name)), _token_of(cookie))
+        return Session(Admin(str(name)), token_of(cookie))
 
     def end(self, cookie: str | None) -> None:
         """End a session, if there is one."""
         if cookie:
             self._tables.ask(_END, {"digest": digest_of(cookie)})
-
-
-def _token_of(cookie: str) -> str:
-    """Return the token that the pages of a session bring with each change."""
-    return hmac.new(cookie.encode("utf-8", "surrogatepass"), b"token", hashlib.sha256).hexdigest()

@@ -122,7 +122,7 @@ class Sessions:
         self._known = {digest: each for digest, each in self._known.items() if self._is_good(each, now)}
         while len(self._known) >= MOST_SESSIONS:
             del self._known[next(iter(self._known))]
-        self._known[digest_of(cookie)] = Session(admin, secrets.token_urlsafe(32), now, now)
+        self._known[digest_of(cookie)] = Session(admin, token_of(cookie), now, now)
         return cookie
 
     def of(self, cookie: str | None) -> Session | None:
@@ -146,6 +146,11 @@ class Sessions:
 def digest_of(token: str) -> str:
     """Return what is kept of a random token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def token_of(cookie: str) -> str:
+    """Return the token that the pages of a session bring with each change: made of its cookie, and nowhere kept."""
+    return hmac.new(cookie.encode("utf-8", "surrogatepass"), b"token", hashlib.sha256).hexdigest()
 
 
 @dataclass
@@ -204,7 +209,7 @@ class Access:
     async def session_of(self, request: Request, cookie: str | None) -> Session | None:
         """Return the session that a request belongs to; None for a stranger's."""
         if cookie is not None:
-            waits = isinstance(self.auth, StillAdminAuth) or not isinstance(self.sessions, Sessions)
+            waits = isinstance(self.auth, StillAdminAuth) or type(self.sessions) is not Sessions
             found, is_over = await run_in_threadpool(self._of_cookie, cookie) if waits else self._of_cookie(cookie)
             if found is not None or is_over:
                 return found

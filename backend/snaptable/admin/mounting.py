@@ -20,6 +20,7 @@ from snaptable.admin import pages
 from snaptable.admin.access import AdminAuth
 from snaptable.admin.errors_shown import on_failure, on_refusal, on_store_error
 from snaptable.admin.login import add_login
+from snaptable.admin.session_file import FileSessions
 from snaptable.admin.site import Site, make_site
 
 POLICY = (
@@ -82,6 +83,8 @@ def mount_admin(
     path = path.rstrip("/")
     site = make_site(db, auth, title, tables, labels, options)
     site.path = path
+    if auth is not None:  # who came by the link comes by that of the next start
+        site.access.sessions = FileSessions(lambda: db.directory)
     add_login(site)
     for page in pages.ALL:
         page.add_to(site)

@@ -1,6 +1,8 @@
 """Who may enter the admin page, and which of their requests count."""
 
 import re
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.snaptable.admin.library import Browser, Library, admin_of, fill, libr
 
 from snaptable.admin import Admin, mount_admin
 from snaptable.admin.access import FAILURES, IDLE_SECONDS, SESSION_SECONDS, LinkToken, Sessions
+from snaptable.admin.session_file import NAME, FileSessions
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 SITES: dict[str, dict[str, str]] = {
@@ -215,6 +218,56 @@ def test_sessions_and_links_end_by_time() -> None:
     assert link.fits(link.text)
     now += 901
     assert not link.fits(link.text)
+
+
+def test_a_restart_logs_nobody_out(tmp_path: Path) -> None:
+    """Ensure that with logins sessions outlive the process, kept as digests, until they are ended."""
+    place = tmp_path / "data"
+    file = place / NAME
+    auth = Auth()
+    fields = {"name": "ada", "password": "pa55", "next": ""}
+    with Library(place, banner=False) as db, admin_of(db, auth=auth) as (client, _):
+        fill(db)
+        client.post("/admin/login", data=fields, headers=SAME)
+        cookies = dict(client.cookies)
+        token = Browser(client).token()
+    kept = file.read_text(encoding="utf-8")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not [text for text in (*cookies.values(), token) if text in kept]
+    with Library(place, banner=False) as db, admin_of(db, auth=auth) as (client, _):
+        client.cookies.update(cookies)
+        browser = Browser(client)
+        assert browser.token() == token
+        browser.post("/admin/undo", {"sequence": db.history.sequence, "back": "/admin/"})
+        assert next(iter(db.history)).actor == "ada"
+        browser.post("/admin/logout")
+        assert '"digest"' not in file.read_text(encoding="utf-8")
+        client.cookies.clear()
+        client.post("/admin/login", data=fields, headers=SAME)
+        cookies = dict(client.cookies)
+    file.write_bytes(file.read_bytes()[:-9])  # damaged: all log in again
+    with Library(place, banner=False) as db, admin_of(db, auth=auth) as (client, _):
+        client.cookies.update(cookies)
+        assert client.get("/admin/", follow_redirects=False).status_code == 303
+    with Library("memory:") as db, admin_of(db, auth=auth) as (client, _):
+        assert client.post("/admin/login", data=fields, headers=SAME).status_code == 200
+
+
+def test_sessions_of_a_file_end_by_time(tmp_path: Path) -> None:
+    """Ensure that a restart doesn't lengthen a session, whether it was used or not."""
+    now = 1_000_000.0
+
+    def restarted() -> FileSessions:
+        return FileSessions(lambda: tmp_path, clock=lambda: now)
+
+    used, unused = restarted().begin(Admin("ada")), restarted().begin(Admin("ben"))
+    for _ in range(int(SESSION_SECONDS / 3_600) - 1):
+        now += 3_600
+        sessions = restarted()
+        assert sessions.of(used) is not None
+        assert (sessions.of(unused) is None) == (now - 1_000_000 >= IDLE_SECONDS)
+    now += 3_600
+    assert restarted().of(used) is None
 
 
 WRONG: list[dict[str, Any]] = [
