@@ -133,7 +133,7 @@ def test_every_answer_is_as_documented(served: tuple[Any, dict[str, str]]) -> No
 
         @given(case=one_of(modes))
         @settings(
-            max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
         )
         def try_one(case: Any) -> None:
             # A cursor is opaque: no schema says which ones the server gave out.

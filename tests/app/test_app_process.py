@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.app.support import CHEAP_HASHING, Api, Process, check_problem, make_pdf, run_to_end, serving
+from tests.app.support import CHEAP_HASHING, Api, Process, check_problem, make_pdf, run_in_process, run_to_end, serving
 
 from app.settings import Settings
 
@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_told_before_the_store_is_touched(tmp_path: Path
     """Ensure exit status 1, and no directory made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, output = run_to_end([f"--port={port}", f"--data-dir={tmp_path / 'data'}"])
+        status, output = run_in_process([f"--port={port}", f"--data-dir={tmp_path / 'data'}"])
     assert status == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in output
     assert "Traceback" not in output
@@ -134,7 +134,7 @@ def test_a_damaged_snapshot_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = store / "db_snapshot.json"
     damaged = path.read_bytes()[:-40]
     path.write_bytes(damaged)
-    status, output = run_to_end(["--port=0", f"--data-dir={store}"])
+    status, output = run_in_process(["--port=0", f"--data-dir={store}"])
     assert status == 1
     assert "backend: cannot open the store:" in output
     assert "db_snapshot.json" in output
@@ -154,7 +154,7 @@ def test_help_explains_itself() -> None:
 @pytest.mark.parametrize("option", ["--port=high", "--port=70000", "--snapshot=never", "--colour=red"])
 def test_a_wrong_option_is_told(option: str) -> None:
     """Ensure exit status 2 and the option's name."""
-    status, output = run_to_end([option])
+    status, output = run_in_process([option])
     assert status == 2
     assert option.split("=")[0] in output
     assert "Traceback" not in output
@@ -183,10 +183,11 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Process]:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """Give a server with small limits."""
-    with serving(tmp_path / "data", "--max-body=10000", "--max-upload=100000") as server:
+    folder = tmp_path_factory.mktemp("small")
+    with serving(folder / "data", "--max-body=10000", "--max-upload=100000") as server:
         yield server
 
 
@@ -264,9 +265,9 @@ def test_a_client_that_goes_away_is_no_error(tmp_path: Path) -> None:
         assert "Traceback" not in server.output
 
 
-def test_docs_work_without_internet(tmp_path: Path) -> None:
+def test_docs_work_without_internet(small: Process) -> None:
     """Ensure that /docs loads nothing from elsewhere, and what it loads is served."""
-    with serving(tmp_path / "data") as server, server.client() as http:
+    with small.client() as http:
         for page in ("/docs", "/redoc"):
             html = http.get(page).text
             sources = [part.split('"')[0] for part in html.split('src="')[1:] + html.split('href="')[1:]]
