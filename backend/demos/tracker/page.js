@@ -59,12 +59,24 @@ async function showTrack() {
   }
   const rows = (await ask("GET", `/api/progress?track_id=${chosen}&limit=200`)).items;
   const lessons = track.lessons.items.sort((one, other) => one.order - other.order);
+  const typed = typedTitle(track.id);
+  place.dataset.key = track.id;
   place.replaceChildren(
     el("div", { className: "row" }, el("h2", { id: "track-title", className: "grow" }, track.title),
       track.published_at ? el("span", { className: "chip good" }, "published") : button("Publish", "main", () => ask("POST", `/api/tracks/${chosen}/publish`)),
       button("Put away", "danger", putAway)),
     el("p", { className: "dim" }, track.description || "No description."),
     lessonTable(lessons), lessonForm(lessons), el("h3", {}, "Who learns it"), learners(rows, lessons), enrolForm(track));
+  title().value = typed.text;
+  if (typed.focused) title().focus();
+}
+
+const title = () => $("#track [name=title]");
+
+/** What is typed into the form of a lesson stays when the track is read again, as it is after every change of anybody's. */
+function typedTitle(key) {
+  const stays = $("#track").dataset.key === key ? title() : null;
+  return { text: stays?.value ?? "", focused: stays !== null && stays === document.activeElement };
 }
 
 function button(label, className, act) {
@@ -86,7 +98,10 @@ function lessonForm(lessons) {
   form.onsubmit = (event) => {
     event.preventDefault();
     const given = new FormData(form);
-    doing($("button", form), () => ask("POST", "/api/lessons", { track_id: chosen, title: given.get("title"), order: Number(given.get("order")) }));
+    doing($("button", form), async () => {
+      await ask("POST", "/api/lessons", { track_id: chosen, title: given.get("title"), order: Number(given.get("order")) });
+      title().value = "";
+    });
   };
   return form;
 }
