@@ -130,8 +130,14 @@ class Codec(RowWriter):
         """
         values = row.__dict__
         if self.trusted:
-            if self._passes(values):
-                return row, self._dump_new(row)
+            for name, screen in self._screens:
+                if not screen(values[name]):
+                    break
+            else:
+                try:
+                    return row, self._to_json(row, round_trip=True)  # as `dump`, without its call
+                except _NOT_WRITTEN as error:
+                    raise self._refusals.unwritable(row, error) from self._refusals.shown(error)
             values.update(zip(values, map(normal_scalar, values.values()), strict=True))
             if self._passes(values):
                 return row, self._dump_new(row)
@@ -170,11 +176,10 @@ class Codec(RowWriter):
         return again, data, self._first_difference(row.__dict__, again)
 
     def _validate(self, values: FieldValues) -> BaseModel:
-        key = values.get(self.key)
         try:
-            row = self._validator.validate_python(values, by_alias=False, by_name=True)
+            row: BaseModel = self._validator.validate_python(values, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise self._refusals.invalid(key, error) from self._refusals.shown(error)
+            raise self._refusals.invalid(values.get(self.key), error) from self._refusals.shown(error)
         _set_fields(row, self._fields_set)
         for name, copied in self.mutable.items():
             # Pydantic takes some values as they are, and the caller still holds them.
@@ -182,8 +187,8 @@ class Codec(RowWriter):
                 row.__dict__[name] = copied(row.__dict__[name])
             except RecursionError as error:
                 reason = f"nested deeper than {MAX_DEPTH}; it was not written"
-                raise self._refusals.of(key, reason, name) from self._refusals.shown(error)
-        return cast(BaseModel, row)
+                raise self._refusals.of(values.get(self.key), reason, name) from self._refusals.shown(error)
+        return row
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,7 +233,7 @@ class Codec(RowWriter):
         """Return the JSON of a row whose values survive JSON, but for texts that are no UTF-8."""
         try:
             return self.dump(row)
-        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        except _NOT_WRITTEN as error:
             raise self._refusals.unwritable(row, error) from self._refusals.shown(error)
 
     def _passes(self, values: FieldValues) -> bool:
@@ -327,5 +332,7 @@ def _check_readable(data: bytes) -> None:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
+_NOT_WRITTEN = (PydanticSerializationError, ValueError, TypeError, RecursionError)
+"""What writing a row whose values survive JSON may raise: a text in it is no UTF-8."""
 _NOT_READ_BACK = (PydanticSerializationError, ValueError, TypeError, ArithmeticError, RecursionError, KeyError)
 """What writing a row and reading it back may raise."""

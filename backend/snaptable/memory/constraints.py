@@ -39,7 +39,7 @@ def _surely_holds(tables: Tables, table: TableRows, after: BaseModel | None) -> 
             value = getattr(after, reference.field)
             if value is not None and tables[reference.target].get(value) is None:
                 return False
-    return not table.has_clashes()
+    return not table.unique or not table.has_clashes()
 
 
 def violations(tables: Tables, net: Sequence[NetChange]) -> Iterator[UniqueViolation | ForeignKeyViolation]:

@@ -12,6 +12,7 @@ from snaptable.callers import frame_of_caller
 
 if TYPE_CHECKING:
     import asyncio
+    from asyncio import AbstractEventLoop, Task
 
 T = TypeVar("T")
 
@@ -41,9 +42,12 @@ class Owner:
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
-        self.loop = running_loop()
+        asyncio: ModuleType | None = sys.modules.get("asyncio")
+        self.loop: AbstractEventLoop | None = None if asyncio is None else asyncio._get_running_loop()  # `running_loop`
         """The event loop that the task belongs to; None without one."""
-        self.task = None if self.loop is None else _task_of(self.loop)
+        self.task: Task[object] | None = (
+            None if self.loop is None or asyncio is None else asyncio.current_task(self.loop)
+        )
         self.started = False
         """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
         self.in_sync_call = False

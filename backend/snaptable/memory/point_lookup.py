@@ -77,7 +77,13 @@ class RowsByKey(dict[Key, BaseModel | None]):
 
     def release(self, images: BeforeImages) -> None:
         """Answer readers from an undo record no more; nothing if that is so already."""
-        self.undo_records = tuple([other for other in self.undo_records if other is not images])
+        records = self.undo_records
+        if (
+            records and records[-1] is images
+        ):  # as a rule: the newest, of a transaction that passes it on, or the only one
+            self.undo_records = records[:-1]
+        else:
+            self.undo_records = tuple([other for other in records if other is not images])
         if not self.undo_records:
             self.__class__ = SettledRows
             self.version = object()

@@ -79,7 +79,7 @@ class Transaction:
             images = self.undo.get(table)
             if images is None:
                 images = self.undo[table] = {}
-                table.attach_undo(images)
+                table.rows.attach(images)
             if not table.intact:
                 table.build(table.indexes)
             images.setdefault(key, before)
@@ -184,7 +184,7 @@ class Transaction:
             assert before is not None
             return Delete(table.name, key, None if table.schema.transient else table.codec.dump(before))
         if before is None:
-            return Insert(table.name, key, self.row_json(table, key, after))
+            return Insert(table.name, key, self._row_json.get((table, key)) or self.row_json(table, key, after))
         # What has no past need not say what was there before.
         former = None if table.schema.transient else table.codec.former_values(before, after)
         return Replace(table.name, key, self.row_json(table, key, after), former)

@@ -52,7 +52,11 @@ class HashIndex:
             return
         value = self.value_of(row)
         entry = self.entries.setdefault(value, row)
-        if entry is not row:
+        if entry is row:
+            return
+        if type(entry) is dict and not self._unique:  # as `_join`, without its calls: most values are shared by several
+            entry[self.key_of(row)] = row
+        else:
             self._join(value, entry, row)
 
     def remove(self, row: BaseModel) -> None:

@@ -84,8 +84,10 @@ class SortedEntries(Generic[R]):
             return
         chunk = min(bisect_left(self._lasts, entry), len(self._lasts) - 1)
         entries, rows = self._entries[chunk], self._rows[chunk]
-        place = self._place(chunk, entry)
-        if entries is not None:
+        if entries is None:
+            place = bisect_left(rows, entry, key=self._entry_of)
+        else:
+            place = bisect_left(entries, entry)
             entries.insert(place, entry)
         rows.insert(place, row)
         if place == len(rows) - 1:
