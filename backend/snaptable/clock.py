@@ -8,8 +8,8 @@ from functools import lru_cache
 
 def timestamp() -> str:
     """Return the present time in UTC, to the microsecond: `2026-11-20T12:00:00.000000Z`."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+    nanoseconds = time.time_ns()
+    return f"{_second(nanoseconds // 1_000_000_000)}.{nanoseconds // 1000 % 1_000_000:06d}Z"
 
 
 class StoreClock:

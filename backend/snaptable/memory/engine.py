@@ -5,8 +5,8 @@ records released. The writer lock is held for a transaction; the latch, which gu
 one query.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import RLock, get_ident
 from typing import TypeVar
 from weakref import ref
 
@@ -45,7 +45,7 @@ class MemoryEngine:
             writer_timeout: seconds after which a wait for the writer lock ends in a TransactionError.
             codecs: those of another engine of the same tables; None to make them.
         """
-        self.latch = threading.RLock()
+        self.latch = RLock()
         codecs = codecs or {name: schema.derive(Codec) for name, schema in schemas.items()}
         self.tables = {name: TableRows(codec, self.latch, self.in_transaction) for name, codec in codecs.items()}
         self.sequence = 0
@@ -73,7 +73,11 @@ class MemoryEngine:
         the block alive: its transaction is rolled back here, so that nothing that follows joins it.
         """
         transaction = self.open_transaction
-        if transaction is None or transaction.ending or not self.writer_lock.held_by_me():
+        if transaction is None or transaction.ending:
+            return False
+        if transaction.calling_thread == get_ident():
+            return True
+        if not self.writer_lock.held_by_me():
             return False
         if was_left(transaction):
             self.roll_back(transaction)
@@ -100,7 +104,7 @@ class MemoryEngine:
             ReadOnlyStore: writes are refused.
         """
         transaction = self.open_transaction
-        if transaction is None or not self.in_transaction():
+        if transaction is None or (transaction.calling_thread != get_ident() and not self.in_transaction()):
             return None
         if self.log is None or self.log.refusal is not None:
             self.check_writable()
@@ -130,7 +134,7 @@ class MemoryEngine:
         Raises:
             TypeError: the function returned an awaitable; it was rolled back. Otherwise as `commit`.
         """
-        if self.in_transaction():
+        if self.open_transaction is not None and self.in_transaction():
             with self.savepoint():
                 return not_awaitable(call())
         log = self.opened_log()
@@ -138,7 +142,12 @@ class MemoryEngine:
         transaction = Transaction(self.latch)
         try:
             self._open(transaction)
-            result = not_awaitable(owner.call(call))
+            # While it runs, no other task of this thread does: whatever asks in this thread is inside.
+            owner.in_sync_call, transaction.calling_thread = True, get_ident()
+            try:
+                result = not_awaitable(call())
+            finally:
+                owner.in_sync_call, transaction.calling_thread = False, None
             batch = self._commit(transaction, log)
         except BaseException:
             self.end_failed(transaction)
@@ -209,7 +218,8 @@ class MemoryEngine:
         """Check, number and hand over a transaction; return the batch it waits for, None if there is none."""
         with self.latch:
             # 1. Still the open one? A failed sync, or a search for dead owners, may have rolled it back.
-            self._check_open(transaction)
+            if transaction.failure is not None or self.open_transaction is not transaction:
+                raise _ended_outside(transaction)
             # 2. What really changed.
             net = transaction.net_changes()
             if not net and transaction.erased is None:
@@ -220,12 +230,7 @@ class MemoryEngine:
             # 3. Constraints.
             constraints.check(self.tables, net)
             # 4. The next sequence.
-            changes = tuple([transaction.as_change(*change) for change in net])
-            numbered = {change[0].name: change[0].last_number for change in net if change[0].schema.numbered}
-            by, undoes = transaction.attribution, transaction.undoes
-            commit = transaction.record = CommitRecord(
-                self.sequence + 1, changes, numbered, by, undoes, (), transaction.erased
-            )
+            commit = transaction.as_commit(self.sequence + 1, net)
             # 5. To the log; the undo records stay attached until the log reports it durable.
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             self.sequence = transaction.sequence = commit.sequence
@@ -239,12 +244,6 @@ class MemoryEngine:
         self.roll_back(transaction)
         if self.writer_lock.held_by_me():
             self.writer_lock.release()  # it was committed, and interrupted before this
-
-    def _check_open(self, transaction: Transaction) -> None:
-        if transaction.failure is not None:
-            raise transaction.failure
-        if self.open_transaction is not transaction:
-            raise TransactionError("the transaction was rolled back: the thread or task that began it had ended")
 
     def roll_back(self, transaction: Transaction) -> None:
         """Undo a transaction and release the writer lock; does nothing if that was done already.
@@ -399,3 +398,10 @@ class MemoryEngine:
                 self._finish_interrupted()
             problems = [problem for table in self.tables.values() for problem in table.problems()]
             return problems + list(constraints.problems(self.tables))
+
+
+def _ended_outside(transaction: Transaction) -> Exception:
+    """Return why a transaction is not the open one any more, though nothing inside of it ended it."""
+    return transaction.failure or TransactionError(
+        "the transaction was rolled back: the thread or task that began it had ended"
+    )

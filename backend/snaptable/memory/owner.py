@@ -3,18 +3,15 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from snaptable.callers import frame_of_caller
 
 if TYPE_CHECKING:
     import asyncio
     from asyncio import AbstractEventLoop, Task
-
-T = TypeVar("T")
 
 
 class Place(NamedTuple):
@@ -51,7 +48,7 @@ class Owner:
         self.started = False
         """Whether it runs with the lock; a task that was just handed the lock has yet to wake up."""
         self.in_sync_call = False
-        """Whether it is inside a plain function, so that no other task of its thread can be running."""
+        """Whether it is inside a plain function that `db.run` calls: no other task of its thread can be running."""
         self.place: Place | None = None
         """Where the program began the transaction; None for a single write, which ends by itself."""
 
@@ -68,14 +65,6 @@ class Owner:
         if self.task is not None and (self.task.done() or self.task.get_loop().is_closed()):
             return True
         return not self.thread.is_alive()
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Call a plain function as the owner; within it, whatever task is asked about counts as the owner's."""
-        self.in_sync_call = True
-        try:
-            return function()
-        finally:
-            self.in_sync_call = False
 
 
 def running_loop() -> "asyncio.AbstractEventLoop | None":

@@ -6,12 +6,11 @@ transaction can begin. Whatever is not plain is left to a transaction.
 
 from pydantic import BaseModel
 
-from snaptable.changes import CommitRecord
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
-from snaptable.memory.transaction import Transaction
+from snaptable.memory.transaction import NetChange, Transaction
 
 
 class SingleCommits:
@@ -68,10 +67,9 @@ class SingleCommits:
             if table.schema.numbered and isinstance(key, int):
                 table.use_number(key)
             transaction.change(table, key, before, row, row_json)
-            constraints.check(engine.tables, [(table, key, before, row)])
-            changes = (transaction.as_change(table, key, before, row),)
-            numbered = {table.name: table.last_number} if table.schema.numbered else {}
-            commit = transaction.record = CommitRecord(engine.sequence + 1, changes, numbered, transaction.attribution)
+            net: list[NetChange] = [(table, key, before, row)]
+            constraints.check(engine.tables, net)
+            commit = transaction.as_commit(engine.sequence + 1, net)
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             engine.sequence, engine.open_transaction = commit.sequence, None
         except BaseException:

@@ -33,6 +33,7 @@ class MemoryTable(TableReader):
         """Take an engine and the rows of one of its tables."""
         super().__init__(engine, table)
         self._write, self._joined, self._tables = engine.write, engine.joined, engine.tables
+        self._is_numbered = table.schema.numbered
         alone = SingleCommits(engine, table)
         self._commits_alone, self._commit_alone = alone.may_begin, alone.commit
 
@@ -41,9 +42,10 @@ class MemoryTable(TableReader):
     def insert(self, row: BaseModel) -> BaseModel:
         """Add a row; O(1), O(log n) for each ordered index."""
         if self._commits_alone():
-            values = self._table.codec.values_of(row)
-            if not self._needs_number(values):
-                return self._add_alone(*self._table.codec.store(values))
+            codec = self._table.codec
+            values = codec.values_of(row)
+            if not (self._is_numbered and self._needs_number(values)):
+                return self._add_alone(*codec.store(values))
         return self._write_one(self._insert, row)
 
     def insert_values(self, values: FieldValues) -> BaseModel:
@@ -130,7 +132,8 @@ class MemoryTable(TableReader):
         # A savepoint, without the block of one: it is nearly all that many transactions do.
         savepoint = transaction.savepoint()
         try:
-            return self._share(change(transaction, *args, **kwargs))
+            row = change(transaction, *args, **kwargs)
+            return self._share(row) if self._is_mutable else row
         except BaseException:
             transaction.roll_back_to(savepoint)
             raise
@@ -140,7 +143,7 @@ class MemoryTable(TableReader):
         if not self._commit_alone(None, row, row_json):
             with self._write() as transaction:
                 self._add(transaction, row, row_json)
-        return self._share(row)
+        return self._share(row) if self._is_mutable else row
 
     def _latest(self, key: object) -> BaseModel | None:
         """Return the row of a key as the next writer will see it, unless it changes meanwhile; None if in doubt."""
@@ -163,7 +166,8 @@ class MemoryTable(TableReader):
 
     def _insert(self, transaction: Transaction, row: BaseModel) -> BaseModel:
         codec = self._table.codec
-        return self._add(transaction, *codec.store(self._numbered(codec.values_of(row))))
+        values = codec.values_of(row)
+        return self._add(transaction, *codec.store(self._numbered(values) if self._is_numbered else values))
 
     def _insert_values(self, transaction: Transaction, values: FieldValues) -> BaseModel:
         return self._add(transaction, *self._table.codec.create(self._numbered(values)))
@@ -175,7 +179,7 @@ class MemoryTable(TableReader):
         other = table.get(key)
         if other is not None:
             raise violations.duplicate_key(table.schema, key, self._share(other))
-        if table.schema.numbered and isinstance(key, int):
+        if self._is_numbered and isinstance(key, int):
             table.use_number(key)
         transaction.change(table, key, None, row, row_json)
         return row

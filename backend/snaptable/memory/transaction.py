@@ -3,6 +3,7 @@
 open → rolled back to a savepoint → … → committed (its undo records pass to the batch) or rolled back
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from weakref import ref
 
@@ -26,6 +27,7 @@ class Transaction:
         "_row_json",
         "attribution",
         "block",
+        "calling_thread",
         "ending",
         "erased",
         "failure",
@@ -52,6 +54,8 @@ class Transaction:
         """Its commit's; None before that, and if nothing changed."""
         self.block: ref[object] | None = None
         """The block that ends it, while it is open; None for a function that `db.run` calls."""
+        self.calling_thread: int | None = None
+        """The thread that is inside the function that `db.run` calls; None for a block, and outside of that."""
         self.ending = False
         """Whether it is being rolled back: what an interruption leaves of that is done before the next one begins."""
         self.failure: Exception | None = None
@@ -168,7 +172,10 @@ class Transaction:
             if older is not images:
                 for key, before in images.items():
                     older.setdefault(key, before)
-                table.release_undo(images)
+                if table.tombstones or not table.intact:
+                    table.release_undo(images)
+                else:
+                    table.rows.release(images)
         self.undo = {}
 
     def row_json(self, table: TableRows, key: Key, row: BaseModel) -> bytes:
@@ -177,6 +184,17 @@ class Transaction:
         if data is None:
             data = self._row_json[table, key] = table.codec.encode(row)
         return data
+
+    def as_commit(self, sequence: int, net: Sequence[NetChange]) -> CommitRecord:
+        """Return what it commits under a sequence number, and keep it as its `record`; O(changes)."""
+        changes: list[ChangeRecord] = []
+        numbered: dict[str, int] = {}
+        for table, key, before, after in net:
+            changes.append(self.as_change(table, key, before, after))
+            if table.schema.numbered:
+                numbered[table.name] = table.last_number
+        self.record = CommitRecord(sequence, tuple(changes), numbered, self.attribution, self.undoes, (), self.erased)
+        return self.record
 
     def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> ChangeRecord:
         """Return a net change in its engine-neutral form."""

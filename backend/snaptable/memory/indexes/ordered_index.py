@@ -36,7 +36,8 @@ class OrderedIndex:
         self.sort_keys = [value_types.sort_key(table.columns[name].annotation) for name in schema.names]
         self._optional = any(value_types.is_optional(table.columns[name].annotation) for name in schema.names)
         self.entry_of = _entry_function(schema.names, table.key, self.sort_keys)
-        self.sorted = SortedEntries(self.entry_of)
+        # A time's microseconds fit into 64 bits; other numbers need not.
+        self.sorted = SortedEntries(self.entry_of, begins_small=self.sort_keys[0] is value_types.microseconds)
         self.nulls: dict[Key, BaseModel] = {}
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,13 +19,24 @@ def is_below(key: tuple[Any, ...], bound: tuple[Any, ...] | None, *, otherwise: 
     return otherwise if bound is None else key < bound
 
 
-@given(st.lists(KEYS), st.lists(KEYS), BOUNDS, BOUNDS, st.integers(1, 6))
+@given(
+    st.lists(KEYS), st.lists(KEYS), BOUNDS | st.just(()), BOUNDS, st.integers(1, 6), st.booleans(), st.integers(0, 2)
+)
 def test_walks_between_bounds(
-    loaded: list[Any], changed: list[Any], low: tuple[Any, ...] | None, high: tuple[Any, ...] | None, most: int
+    loaded: list[Any],
+    changed: list[Any],
+    low: tuple[Any, ...] | None,
+    high: tuple[Any, ...] | None,
+    most: int,
+    begins_small: bool,
+    lookups: int,
 ) -> None:
-    """Ensure that the slices between two bounds are the entries between them, forwards and backwards, and counted."""
-    with patch.object(module, "CHUNK", 2):
-        entries = SortedEntries(lambda row: row)
+    """Ensure that the slices between two bounds are the entries between them, forwards and backwards, and counted.
+
+    Whether the entries are kept, or the numbers that they begin with, and whenever they are made.
+    """
+    with patch.object(module, "CHUNK", 2), patch.object(module, "LOOKUPS_BEFORE_ENTRIES", lookups):
+        entries = SortedEntries(lambda row: row, begins_small=begins_small)
         present = {(*key, "k") for key in loaded}
         entries.load(sorted(present))
         for key in ((*key, "k") for key in changed):
