@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
@@ -238,7 +239,8 @@ class Database(Lifecycle):
         >>> asyncio.run(db.run(lambda db: db.users.update("ann", age=32)))
         User(id='ann', age=32)
         """
-        return await self._opened().run(lambda: fn(self, *args, **kwargs))
+        engine = self._engine or self._opened()
+        return await engine.run(partial(fn, self, *args, **kwargs))
 
     async def read(self, fn: "Callable[[Self, *Ts], T]", /, *args: *Ts, stale: bool = False) -> T:
         """Run `fn(db, *args)`, which only reads, and return its result: how code on an event loop reads on any engine.

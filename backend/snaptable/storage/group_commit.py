@@ -133,7 +133,8 @@ class GroupCommit(BatchQueue[U]):
             self._finish_failure()
         if batch.done:
             return
-        if batch.last_sequence <= self.sequence:
+        last = batch.commits[-1].sequence
+        if last <= self.sequence:
             self._finish_durable(batch)
             return
         durable = False
@@ -142,12 +143,15 @@ class GroupCommit(BatchQueue[U]):
             # 1. Still the owner? A lock file that was removed or replaced excludes no other process.
             self.check_ownership()
             # 2. One frame with all commits, on the disk.
-            batch.at = self._current_journal().append(batch.commits)
+            segment = self.journal.segment
+            if segment.size >= SEGMENT_BYTES:
+                segment = self._next_segment()
+            batch.at = segment.append(batch.commits)
             durable = True
-            # 3. Durable from here on.
+            # 3. Durable from here on: commits that joined while it was closed are in it too.
             self.sequence = batch.commits[-1].sequence
             # 4. The snapshot's pages.
-            self.checkpointer.apply(batch.commits, self.journal.head_digest)
+            self.checkpointer.apply(batch.commits, segment.head_digest)
             # 5. Every reader may see it.
             self._callbacks.durable(batch)
             # 6. The snapshot, if a write waits for it. Its failure takes nothing back: the frame is durable.
@@ -189,12 +193,11 @@ class GroupCommit(BatchQueue[U]):
         if batch.commits[0].sequence != self.sequence + 1:
             raise ReadOnlyStore("writes are refused until the store is reopened: an interrupted commit left a gap")
 
-    def _current_journal(self) -> JournalWriter:
-        """Return what to write to: a new segment if the present one is large."""
-        if self.journal.size >= SEGMENT_BYTES:
-            self.journal.continue_with(self._new_segment(self.journal.head_digest))
-            self._prune()
-        return self.journal
+    def _next_segment(self) -> Segment:
+        """Continue the journal in a new segment, the present one being large, and return it."""
+        self.journal.continue_with(self._new_segment(self.journal.head_digest))
+        self._prune()
+        return self.journal.segment
 
     def _new_segment(self, previous_digest: str) -> Segment:
         """Return the segment of the commits behind the last durable one; its file is made with the first write."""

@@ -155,25 +155,27 @@ def test_readers_see_committed_states_only(directory: Path) -> None:
 
 def test_writers_go_on_while_a_snapshot_is_written(directory: Path) -> None:
     """Ensure neither one persist() nor two at once hold a writer up while a slow disk takes a snapshot."""
-    disk = Disk()
+    disk, syncs, written = Disk(), list[tuple[float, float]](), list[tuple[float, float]]()
 
     def slow_snapshots(operation: str, name: str) -> None:
         if operation == "sync" and name.startswith(".db_snapshot"):
+            begun = time.perf_counter()
             time.sleep(0.5)
+            syncs.append((begun, time.perf_counter()))
 
     with FaultyStore(directory, disk, snapshot="background") as db:
         begin(db)
         disk.before = slow_snapshots
         with ThreadPoolExecutor(2) as pool:
             saving = [pool.submit(db.persist) for _ in range(2)]
-            worst, writes = 0.0, 0
             while not all(future.done() for future in saving):
                 begun = time.perf_counter()
-                db.users.update("a", note=str(writes))
-                worst = max(worst, time.perf_counter() - begun)
-                writes += 1
+                db.users.update("a", note=str(len(written)))
+                written.append((begun, time.perf_counter()))
             for future in saving:
                 future.result(30)
         disk.before = None
-        assert worst < 0.3
-        assert writes > 10
+    # Not how long the longest took: on a busy machine a thread may have to wait for half a second by itself.
+    assert len(syncs) == 2
+    for begun, ended in syncs:
+        assert sum(begun < start and end < ended for start, end in written) >= 5

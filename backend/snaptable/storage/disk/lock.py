@@ -87,7 +87,13 @@ class Lock:
             raise ReadOnlyStore(
                 "this process is a fork of the one that opened the store; open it after the fork instead"
             )
-        if (problem := self.problem()) is not None:
+        try:
+            if self._held is not None and self._files.inode(names.LOCK) == self._inode:
+                return  # as `problem` finds, without its call: this is asked before every frame
+        except OSError:
+            pass  # it says which
+        problem = self.problem()
+        if problem is not None:
             raise ReadOnlyStore(f"writes are refused until the store is reopened: {problem}")
 
     def problem(self) -> str | None:

@@ -3,9 +3,8 @@
 A segment is followed by another when it is large, when its commits are to be purged, or when its end is in doubt.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from snaptable.changes import CommitRecord
 from snaptable.clock import StoreClock
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
@@ -36,10 +35,6 @@ class JournalWriter:
     def head_digest(self) -> str:
         """The digest of the last frame."""
         return self.segment.head_digest
-
-    def append(self, commits: Sequence[CommitRecord]) -> str:
-        """Write commits as one frame, and return its time when it is on the disk; raises as `Segment.append`."""
-        return self.segment.append(commits)
 
     def new_segment(
         self, store: str, first: int, previous_digest: str, clock: StoreClock, migrations: Iterable[str]

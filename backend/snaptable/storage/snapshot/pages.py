@@ -14,7 +14,7 @@ from itertools import repeat
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Key, key_digest
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.table_marks import TableMarks
-from snaptable.values.row_lines import SEPARATOR, find_line, line_start
+from snaptable.values.row_lines import COLON, SEPARATOR, find_line, key_json
 
 PAGE_ROWS = 64
 PAGE_BYTES = 1 << 15
@@ -187,7 +187,7 @@ class TablePages:
     def apply(self, change: ChangeRecord) -> None:
         """Apply a change of one row; O(page)."""
         key = change.key
-        start = line_start(key)
+        start = key_json(key) + COLON  # as `line_start`
         page = self._page_of.get(key)
         if isinstance(change, Delete):
             assert page is not None
