@@ -7,7 +7,7 @@ of two parts joined is that of the first, times that power, plus that of the sec
 
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 _POLYNOMIAL = 0xEDB88320
 """The CRC-32 polynomial as zlib writes it: the highest power in the lowest bit."""
@@ -57,8 +57,13 @@ def _shifts(place: int) -> tuple[list[int], int]:
     return powers[:16], powers[16]
 
 
+@lru_cache(maxsize=4096)
 def shift(length: int) -> int:
-    """Return the factor of a checksum for `length` bytes that follow; 2 µs for each hexadecimal digit of it."""
+    """Return the factor of a checksum for `length` bytes that follow; 2 µs for each hexadecimal digit of it.
+
+    Kept, because most changes of a row leave its line as long as it was: then the part of the file that it lies in, and
+    all its rows, are as long as before.
+    """
     factor, place = _ONE, 0
     while length:
         if length & 15:
