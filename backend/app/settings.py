@@ -185,7 +185,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_cache(self) -> Self:
-        """Refuse a cache of what is in memory anyway, and what is no URL of one."""
+        """Refuse a cache of what is in memory anyway, and any URL that is not a cache's."""
         if self.cache_url and not self.database_url:
             raise ValueError("cache_url is for database_url alone: a store of files answers reads from memory itself")
         if self.cache_url and not _CACHE.match(self.cache_url):

@@ -3,7 +3,7 @@
     SIGTERM, SIGINT       every worker answers what it is answering, then ends; the exit status is 0
     SIGHUP                a new worker takes each one's place in turn, once it serves: no request is refused
     a worker ends         another takes its place: at once, or after a pause if it had just begun
-    this process is gone  the workers stop in order: nobody would start them again
+    this process is gone  the workers stop in order: they would not be started again
 
 The socket belongs to this process, and stays open whatever happens to workers: who connects meanwhile waits a moment.
 Workers are forks, of a process that has imported everything and has opened nothing.

@@ -78,6 +78,7 @@ def test_the_chat(page: "Page", tmp_path: Path) -> None:
             page.locator(f"#{name} li.good").wait_for()
         other.locator("#live.on").wait_for()
         other.locator("#talks li", has_text="Message 0 before the kill").wait_for()
+        assert page.locator("#restart li.good, #kill li.good").count() == 2
 
 
 def test_the_lesson(page: "Page", tmp_path: Path) -> None:
@@ -89,3 +90,4 @@ def test_the_lesson(page: "Page", tmp_path: Path) -> None:
             page.locator(f"#{lane} .side.bad").get_by_text("broken").wait_for()
             page.locator(f"#{lane} .side.good").get_by_text("held").wait_for()
         page.get_by_text("json.dump to a file: 0 of 2 held · snaptable: 2 of 2 held").wait_for()
+        assert page.locator(".side.good").get_by_text("held").count() == 2

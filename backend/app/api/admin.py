@@ -102,7 +102,7 @@ class SharedLink(LinkToken):
     """The link for the first admin that this process and its forks share: good once in all of them."""
 
     def __post_init__(self) -> None:
-        """Note when it was made, and that nobody has used it, in memory that forks share."""
+        """Note when it was made, and that it was not used yet, in memory that forks share."""
         super().__post_init__()
         self._flag = multiprocessing.get_context("fork").Value("b", 0)
 

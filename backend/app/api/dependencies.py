@@ -195,7 +195,7 @@ CallerDep = Annotated[Caller, Depends(LOGIN)]
 
 
 class CallerRequest(StrictRequest):
-    """A request of somebody who is logged in.
+    """A request of a user who is logged in.
 
     Attributes:
         caller: the user and the session of its token.

@@ -43,7 +43,7 @@ _ADAPTER = TypeAdapter(Kept)
 
 
 def read(directory: Path) -> Kept:
-    """Return what is kept; nothing, if there is no such file. One that can't be read is set aside, and logged."""
+    """Return what is kept; nothing, if the file is missing. One that can't be read is set aside, and logged."""
     path = directory / NAME
     try:
         if path.stat().st_size > MOST_BYTES:

@@ -14,30 +14,24 @@ def run(*, store: str | None, at: WantedState | None, advise: bool) -> int:
     out = output()
     with looking_at(store, at) as contents:
         facts = contents.tables()
-        if out.as_json:
-            tables = [
-                {
-                    "table": each.name,
-                    "rows": each.rows,
-                    "bytes": each.size,
-                    "secret": list(each.secret),
-                    "transient": each.transient,
-                }
-                for each in facts
-            ]
-            out.document({"store": contents.recovery.store, "sequence": contents.sequence, "tables": tables})
-            return EXIT_SOUND
-        columns = ["table", "rows", "bytes", "secret", "transient"]
-        rows = [
+        tables = [
             {
                 "table": each.name,
                 "rows": each.rows,
                 "bytes": each.size,
-                "secret": ", ".join(each.secret),
-                "transient": "transient" if each.transient else "",
+                "secret": list(each.secret),
+                "transient": each.transient,
             }
             for each in facts
         ]
+        if out.as_json:
+            out.document({"store": contents.recovery.store, "sequence": contents.sequence, "tables": tables})
+            return EXIT_SOUND
+        rows = [
+            {**table, "secret": ", ".join(each.secret), "transient": "transient" if each.transient else ""}
+            for table, each in zip(tables, facts, strict=True)
+        ]
+        columns = ["table", "rows", "bytes", "secret", "transient"]
         if out.is_terminal:
             columns = [*columns[:3], *(name for name in columns[3:] if any(row[name] for row in rows))]
         out.rows(columns, rows)

@@ -47,14 +47,11 @@ def captured_rows(
             sequence = memory.durable_sequence
             tables = [(table, table.durable_rows()) for table in memory.tables.values()]
             numbered = {table.name: table.last_number for table, _ in tables if table.schema.numbered}
-        lines = {
-            table.name: [
-                ChecksummedBytes([join_lines(encode_line(key, table.codec.dump(row)) for key, row in rows.items())])
-            ]
-            if rows
-            else []
+        texts = {
+            table.name: join_lines(encode_line(key, table.codec.dump(row)) for key, row in rows.items())
             for table, rows in tables
         }
+        lines = {name: [ChecksummedBytes([text])] if text else [] for name, text in texts.items()}
         counts = {table.name: len(rows) for table, rows in tables}
         header = SnapshotHeader(
             store, sequence, timestamp(), counts, digest or GENESIS, numbered, tuple(migrations), erased or {},

@@ -156,9 +156,8 @@ def unpacked(
     with ExitStack() as stack:
         # The place first: an hour of unpacking is wasted on one that can't be taken.
         replaces = _check_place(target, stack)
-        erased = Erased()
-        if replaces or erased_from is not None:
-            erased = Erased.of(StoreDirectory(str(erased_from or target)).files)
+        purged_in = erased_from or target if replaces else erased_from
+        erased = Erased() if purged_in is None else Erased.of(StoreDirectory(str(purged_in)).files)
         beside = filesystem(target.parent, fsync=True)
         try:
             beside.make_directory()
@@ -174,14 +173,22 @@ def unpacked(
             full = "; the disk is full" * (error.errno in DISK_FULL)
             raise BackupError(f"{path} could not be unpacked: {error}{full}", path=path) from error
         files = filesystem(beside.path(folder), fsync=True)
-        unchanged = _verified(path, archive.manifest, files)
-        state, gone = without_erased(files, unchanged, erased, _references(archive.manifest, unchanged))
-        if at is not None:
-            state = rewind(files, state, at)
-        state = without_rows(files, state, _transient(archive.manifest, state))
-        if state is not unchanged:
-            verify_result(files, state)
+        state, gone = _state_to_restore(path, archive.manifest, files, erased, at)
         yield Unpacked(target, archive.manifest, files, state, replaces, beside, None, leftovers, gone)
+
+
+def _state_to_restore(
+    path: Path, manifest: Manifest, files: Files, erased: Erased, at: Moment | CommitsAgo | None
+) -> tuple[UntypedStore, int]:
+    """Return what is put back of an unpacked backup, and of how many rows what was purged since was taken out."""
+    unchanged = _verified(path, manifest, files)
+    state, gone = without_erased(files, unchanged, erased, _references(manifest, unchanged))
+    if at is not None:
+        state = rewind(files, state, at)
+    state = without_rows(files, state, _transient(manifest, state))
+    if state is not unchanged:
+        verify_result(files, state)
+    return state, gone
 
 
 def _check_place(target: Path, stack: ExitStack) -> bool:

@@ -374,6 +374,7 @@ def _move(contents: Contents, folders: dict[str, str]) -> None:
     """Give folders other names, with all that is in them."""
 
     def moved(path: str) -> str:
+        """Return where a path leads to then."""
         for old, new in folders.items():
             if path == old or path.startswith(f"{old}/"):
                 return new + path[len(old) :]

@@ -200,19 +200,14 @@ def problem_of(error: SnaptableError) -> Problem:
         case InvalidCursor():
             return Problem.invalid(FieldError("/cursor", "This cursor is damaged or belongs to another list.", "query"))
         case InvalidQuery(times=(field, kind)):
-            detail = "The times of this field are {}, and this one is {}: write it {} an offset, as in {}."
-            words = ("aware", "naive", "with", "2026-01-31T12:00:00Z")
-            if kind == "naive":
-                words = ("naive", "aware", "without", "2026-01-31T12:00:00")
-            return Problem.invalid(FieldError(f"/{field}", detail.format(*words), "query"))
+            return Problem.invalid(FieldError(f"/{field}", _wrong_time(kind), "query"))
         case InvalidQuery():
             return Problem.invalid(FieldError("", "This list can't be filtered or sorted like that.", "query"))
         case OutcomeUnknown():
             return Problem(503, "The database went away just then; whether this was done is not known: look first.")
         case Unavailable():
-            return Problem(
-                503, "The database can't be reached at the moment.", headers={"Retry-After": f"{error.retry_after:.0f}"}
-            )
+            seconds = f"{error.retry_after:.0f}"
+            return Problem(503, "The database can't be reached at the moment.", headers={"Retry-After": seconds})
         case TransactionConflict():
             return Problem(503, "Others were quicker each time; try again.", headers={"Retry-After": "1"})
         case ReadOnlyStore() | WriteFailed():
@@ -225,6 +220,14 @@ def problem_of(error: SnaptableError) -> Problem:
             return _unavailable(error, "The store is not open at the moment.")
     logger.error("Unexpected error of the store", exc_info=error)
     return Problem(500, "The server failed to answer this request.")
+
+
+def _wrong_time(kind: str) -> str:
+    """Return what is said of a time of the other kind than a field's times are."""
+    detail = "The times of this field are {}, and this one is {}: write it {} an offset, as in {}."
+    if kind == "naive":
+        return detail.format("naive", "aware", "without", "2026-01-31T12:00:00")
+    return detail.format("aware", "naive", "with", "2026-01-31T12:00:00Z")
 
 
 def _unavailable(error: SnaptableError, detail: str) -> Problem:

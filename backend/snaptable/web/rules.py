@@ -207,6 +207,7 @@ def _for_anyone(view: View[M]) -> View[M]:
     """Return the view whose rules are handed None, whoever the caller is: they are written for no caller."""
 
     def without_caller(read: ReadRule) -> ReadRule:
+        """Return a rule that is handed None."""
         return lambda _me: read(None)
 
     return View(view.table, map(without_caller, view.reads), view.hidden)

@@ -141,9 +141,11 @@ def test_any_bytes_are_no_form_or_one(body: bytes) -> None:
     """Ensure that nothing but a ValueError comes of what is no form."""
     for content_type in ("multipart/form-data; boundary=a", "multipart/form-data"):
         try:
-            parse(content_type, body)
+            fields, files = parse(content_type, body)
         except ValueError:
             continue
+        assert all(isinstance(text, str) for pair in fields for text in pair)
+        assert all(file.data in body for file in files.values())
 
 
 # ── export ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 """A row: its fields in a form, what refers to it, its history, its line in the file; as a page, and as a drawer."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -131,23 +131,30 @@ def panel_of(
             raise HTTPException(404, f"There is no row {text[:80]!r} in {table.name}.")
         return panel
     values = json_of(row)
-    given = {control.field.name: control for control in controls}
     errors = {trouble.field: trouble for trouble in troubles if trouble.key in ("", text)}
-    panel["fields"] = [
-        {
-            "field": field,
-            "cell": _cell(visit, table, field, row),
-            "control": (given.get(field.name) or control_of(field, values[field.name])) if field.editable else None,
-            "trouble": errors.get(field.name),
-        }
-        for field in table.fields
-    ]
+    panel["fields"] = _fields_of(visit, table, row, {control.field.name: control for control in controls}, errors)
     panel["label"] = visit.site.labels.label(table.name, row, key)
     panel["referring"] = cascades.referring(visit.db, table.name, key, visit.site.shown)
     panel["line"] = json.dumps(masked(values, table.schema.secrets), ensure_ascii=False, separators=(",", ":"))
     with visit.timed("line"):
         panel["line_number"] = snapshot_lines.line_of(visit.db.directory, table.name, key)
     return panel
+
+
+def _fields_of(
+    visit: Visit, table: ShownTable, row: Any, typed: Mapping[str, Control], errors: Mapping[str, Trouble]
+) -> list[dict[str, object]]:
+    """Return what the drawer shows of each field; `typed` and `errors` are of a form that could not be saved."""
+    values = json_of(row)
+    return [
+        {
+            "field": field,
+            "cell": _cell(visit, table, field, row),
+            "control": (typed.get(field.name) or control_of(field, values[field.name])) if field.editable else None,
+            "trouble": errors.get(field.name),
+        }
+        for field in table.fields
+    ]
 
 
 def _cell(visit: Visit, table: ShownTable, field: Any, row: Any) -> Any:

@@ -111,6 +111,7 @@ class AggregatedQuery:
 
         @cache
         def chosen() -> ReadColumn:
+            """Return what reads columns out of the rows themselves; made for the first that the cache lacks."""
             return reader(list(compress(rows, mask)))
 
         def read(column: Column) -> Sequence[Any]:

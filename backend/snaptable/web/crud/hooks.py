@@ -36,7 +36,7 @@ class Hooks(Generic[M]):
     >>> from snaptable.web import Problem
     >>> def create(me, values):
     ...     if db.users.count() >= 1_000:
-    ...         raise Problem(507, "There is no room for another one.")
+    ...         raise Problem(507, "There are as many as this shop serves.")
     ...     return db.users.create(**values)
     >>> Hooks(create=create).prepare is None
     True

@@ -50,15 +50,9 @@ class Lists(Generic[M]):
             TypeError: a filter, or a field to sort by, is hidden, a secret, or isn't there.
         """
         self.resource = resource
-        options, schema, hidden = resource.options, resource.schema, resource.view.hidden
-        filters = readable_fields(resource.table, hidden) if options.filters is None else list(options.filters)
-        sorts = [name for name in filters if is_orderable(schema.columns.get(name))]
-        sorts = [schema.key, *sorts] if options.sorts is None else [schema.key, *options.sorts]
+        options, schema = resource.options, resource.schema
         sort = schema.key if options.sort is None else options.sort
-        sorts += [name.removeprefix("-") for name in sort.split(",")]
-        for name in (*filters, *sorts):
-            if name in hidden or name not in schema.columns:
-                raise TypeError(f"{resource.table.name}.{name} is no field that a list may be asked for")
+        filters, sorts = _fields_to_list_by(resource, sort)
         references = {reference.field for reference in schema.references}
         self._searched = [
             schema.columns[name]
@@ -242,3 +236,20 @@ def selection_of(given: dict[str, str], allowed: Sequence[str]) -> Selection:
         if name not in allowed:
             raise Problem.invalid(FieldError("/expand", f"This is one of {', '.join(allowed)}.", "query"))
     return Selection(names_in("fields", given.get("fields", "")), expand)
+
+
+def _fields_to_list_by(resource: Resource[Any], sort: str) -> tuple[list[str], list[str]]:
+    """Return the fields that lists may be filtered by, and those that they may be sorted by.
+
+    Raises:
+        TypeError: one of them is hidden, a secret, or isn't there.
+    """
+    options, schema, hidden = resource.options, resource.schema, resource.view.hidden
+    filters = readable_fields(resource.table, hidden) if options.filters is None else list(options.filters)
+    ordered = [name for name in filters if is_orderable(schema.columns.get(name))]
+    chosen = ordered if options.sorts is None else options.sorts
+    sorts = [schema.key, *chosen, *(name.removeprefix("-") for name in sort.split(","))]
+    for name in (*filters, *sorts):
+        if name in hidden or name not in schema.columns:
+            raise TypeError(f"{resource.table.name}.{name} is no field that a list may be asked for")
+    return filters, sorts

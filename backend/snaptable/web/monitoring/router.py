@@ -185,6 +185,9 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
         return full if known else DatabaseStatus(status=full.status)
 
 
+_METRICS: dict[str, Any] = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
 def _add_measurements(
     router: APIRouter,
     db: Database,
@@ -193,7 +196,6 @@ def _add_measurements(
     measures: Callable[[], Mapping[str, float]],
 ) -> None:
     """Add the routes that only who may know the details may ask."""
-    text = {"text/plain": {"schema": {"type": "string"}}}
     guarded = [Depends(require_details)]
 
     @router.get(
@@ -209,7 +211,7 @@ def _add_measurements(
     @router.get(
         "/metrics",
         response_class=Response,
-        responses={**problems(401, 503), 200: {"description": "Metrics.", "content": text}},
+        responses={**problems(401, 503), 200: _METRICS},
         dependencies=guarded,
         summary="Give Prometheus its metrics",
     )
