@@ -10,12 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snaptable import Database
 from snaptable.web import Problem, problem_response
+from snaptable.web.cookies import cookie_of
 
 COOKIE = "snaptable_visitor"
 MOST_VISITS = 50
@@ -28,6 +28,10 @@ MOST_BYTES = 1 << 20
 """Bytes that a visitor may send."""
 MOST_ROWS = 5_000
 """Rows that a visit may have beside those that it began with."""
+MOST_HISTORY = 4 << 20
+"""Bytes of history that a visit may make: an undo of an undo sends nothing, and adds no row."""
+MOST_BEGINNING = 5
+"""Visits that may begin at the same time, one after the other: each takes a tenth of a second."""
 
 
 @dataclass
@@ -53,7 +57,10 @@ class Visit:
     @property
     def is_full(self) -> bool:
         """Whether it may grow no further."""
-        return self.sent >= MOST_BYTES or sum(self.db.status().rows.values()) >= self.most_rows
+        status = self.db.status()
+        history = 0 if status.history is None else status.history.bytes
+        has_rows = sum(status.rows.values()) >= self.most_rows
+        return self.sent >= MOST_BYTES or history >= MOST_HISTORY or has_rows
 
 
 class Visitors:
@@ -87,6 +94,8 @@ class Visitors:
         self._most, self._clock = most, clock
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         """By the cookie's text; the one that was away longest comes first."""
+        self._turn = asyncio.Lock()
+        self._beginning = 0
 
     def __len__(self) -> int:
         """Return how many visits there are."""
@@ -104,7 +113,7 @@ class Visitors:
             await self._app(scope, receive, send)
             return
         self._end_old()
-        key = _cookie_of(scope)
+        key = cookie_of(scope, COOKIE) or ""
         visit = self._visits.get(key)
         if visit is None and path != "/":
             if scope["method"] in ("GET", "HEAD") and "." in path.rpartition("/")[2]:
@@ -114,7 +123,16 @@ class Visitors:
             await problem_response(problem)(scope, receive, send)
             return
         if visit is None:
-            key, visit = await self._begin(scope)
+            if self._beginning >= MOST_BEGINNING:
+                busy = Problem(503, "Many visitors come just now; try again.", headers={"Retry-After": "2"})
+                await problem_response(busy)(scope, receive, send)
+                return
+            self._beginning += 1
+            try:
+                async with self._turn:
+                    key, visit = await self._begin(scope)
+            finally:
+                self._beginning -= 1
             send = _with_cookie(send, key, is_secure=scope["scheme"] == "https")
         visit.last_used = self._clock()
         self._visits.move_to_end(key)
@@ -127,7 +145,11 @@ class Visitors:
     async def _begin(self, scope: Scope) -> tuple[str, Visit]:
         """Begin a visit."""
         fork = self._db.history.fork()
-        app = await asyncio.to_thread(self._create, fork)
+        try:
+            app = await asyncio.to_thread(self._create, fork)
+        except BaseException:
+            fork.close()
+            raise
         address = scope["client"][0] if scope.get("client") else ""
         of_address = [key for key, visit in self._visits.items() if visit.address == address]
         if len(of_address) >= MOST_OF_ADDRESS:
@@ -153,19 +175,6 @@ class Visitors:
     def _end_all(self) -> None:
         for key in list(self._visits):
             self._end(key)
-
-
-def _cookie_of(scope: Scope) -> str:
-    """Return the cookie's text; "" if there is none."""
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-            except CookieError:
-                return ""
-            if found is not None:
-                return found.value
-    return ""
 
 
 def _with_cookie(send: Send, key: str, *, is_secure: bool) -> Send:

@@ -1,5 +1,6 @@
 """The tracker for strangers: everybody has their own rows, bounded in number, size and time, and none are kept."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from demos import visitors
 from demos.tracker import application as tracker
@@ -147,3 +149,45 @@ def test_a_visit_is_bounded_in_size(demo: Open, monkeypatch: pytest.MonkeyPatch,
     assert statuses[-1] == 507
     user = ann.get("/api/users?sort=-created_at&limit=1").json()["items"][0]
     assert ann.delete(f"/api/users/{user['id']}").status_code == 204
+
+
+def test_a_visit_is_bounded_by_what_it_undoes(demo: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that undoing and undoing, which sends no byte and adds no row, comes to an end."""
+    monkeypatch.setattr(visitors, "MOST_HISTORY", 2_000)
+    ann = demo.visitor()
+    track = ann.get("/api/tracks").json()["items"][0]["id"]
+    assert ann.delete(f"/api/tracks/{track}").status_code == 204
+    (visit,) = demo.app._visits.values()
+    statuses = [ann.post(f"/api/undo/{visit.db.history.sequence}").status_code for _ in range(30)]
+    assert (statuses[0], statuses[-1]) == (200, 507)
+    assert ann.get("/api/tracks").status_code == 200
+
+
+def test_visits_begin_one_after_the_other(demo: Open) -> None:
+    """Ensure that a crowd without cookies makes no crowd of forks: a few wait, the others come again."""
+
+    async def crowd() -> list[int]:
+        """Open the page forty times at once."""
+        return await asyncio.gather(*(asyncio.create_task(opened()) for _ in range(40)))
+
+    async def opened() -> int:
+        """Open the page, and return the status."""
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            """Take the answer."""
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        async def receive() -> Message:
+            """Return a request without a body."""
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        about = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b""}
+        place = {"scheme": "http", "client": ("10.0.0.7", 1), "server": ("localhost", 80), "http_version": "1.1"}
+        await demo.app({**about, **place, "headers": [(b"host", b"localhost")]}, receive, send)
+        return statuses[0]
+
+    statuses = asyncio.run(crowd())
+    assert statuses.count(200) == visitors.MOST_BEGINNING
+    assert set(statuses) == {200, 503}

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -28,7 +28,7 @@ MOST_SESSIONS = 1_000
 FIRST_ADMIN_SECONDS = 15 * 60.0
 """How long the link for the first admin is good."""
 FAILURES, FAILURE_SECONDS = 10, 60.0
-"""Failed logins of one address in so many seconds, before further ones are refused."""
+"""Failed logins of one address (of one /64 in IPv6) in so many seconds, before further ones are refused."""
 TOKEN_HEADER = "X-Admin-Token"  # noqa: S105  # a name
 TOKEN_FIELD = "admin_token"  # noqa: S105
 """Where a request brings the token of its session: as a header, or as a field of its form."""
@@ -234,15 +234,23 @@ class Access:
         Raises:
             Problem: 429, too many of one address failed.
         """
-        address, now = client_address.get(), time.monotonic()
-        self._failures = {each: times for each, times in self._failures.items() if now - times[-1] < FAILURE_SECONDS}
-        recent = [at for at in self._failures.get(address, []) if now - at < FAILURE_SECONDS]
-        if len(recent) >= FAILURES:
+        attempts, now = self._attempts_of(network_of(client_address.get())), time.monotonic()
+        if len(attempts) >= FAILURES:
             raise Problem(429, "Too many logins failed: wait a minute.", headers={"Retry-After": "60"})
+        attempts.append(now)  # before it is known whether it fails: others may be tried at the same time
         admin = None if self.auth is None else await self.auth.login(name, password)
-        if admin is None:
-            self._failures[address] = [*recent, now]
+        if admin is not None and now in attempts:
+            attempts.remove(now)
         return admin
+
+    def _attempts_of(self, network: str) -> list[float]:
+        """Return when each of the last attempts of a network began; those that are too long ago are forgotten."""
+        begin = time.monotonic() - FAILURE_SECONDS
+        for each in [each for each, times in self._failures.items() if not times or times[-1] < begin]:
+            del self._failures[each]
+        attempts = self._failures.setdefault(network, [])
+        attempts[:] = [at for at in attempts if at >= begin]
+        return attempts
 
     async def confirm(self, admin: Admin, password: str) -> bool:
         """Return whether an admin's password was given again, for what can't be undone; without passwords, True.
@@ -254,6 +262,17 @@ class Access:
             return True
         again = await self.log_in(admin.name, password)
         return again is not None and again.name == admin.name
+
+
+def network_of(address: str) -> str:
+    """Return what the attempts of an address are counted for: of IPv6 the /64, which one person has whole."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ip_network((parsed, 64), strict=False))
+    return address
 
 
 def check_origin(request: Request) -> None:
@@ -269,7 +288,7 @@ def check_origin(request: Request) -> None:
     if site is not None:
         allowed = site == "same-origin"
     else:
-        allowed = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+        allowed = origin is not None and origin.partition("://")[2] == request.headers.get("host")
     if not allowed:
         raise Problem(403, "This did not come from a page of the admin: nothing was done.")
 

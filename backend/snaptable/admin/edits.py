@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from snaptable import ConstraintError, Database, ForeignKeyViolation, InvalidRow, SnaptableError, UniqueViolation
 from snaptable.admin.rows import FieldView, ShownTable, json_of
 from snaptable.history.fields import same_json
+from snaptable.values.strict_json import FILE_DEPTH, check_depth
 from snaptable.web.request_json import NotStrictJson, parse_json
 
 Mode = Literal["line", "area", "json", "select"]
@@ -189,6 +190,17 @@ def typed_control(field: FieldView, sent: Mapping[str, str]) -> Control:
     return Control(field, mode, text, sent.get(f"null:{name}") == "on", sent.get(f"seen:{name}"))
 
 
+def _seen(control: Control) -> Any:
+    """Return the value that a page says it showed.
+
+    Raises:
+        ValueError: it is none that a row could have.
+    """
+    text = control.seen or "null"
+    check_depth(text, FILE_DEPTH)
+    return json.loads(text)
+
+
 def edited(table: ShownTable, key: object, controls: Iterable[Control]) -> RowEdit:
     """Return the edit of a row: the fields whose control no longer has what was seen.
 
@@ -198,7 +210,12 @@ def edited(table: ShownTable, key: object, controls: Iterable[Control]) -> RowEd
     fields: dict[str, FieldEdit] = {}
     troubles = []
     for control in controls:
-        field, seen = control.field, json.loads(control.seen or "null")
+        field = control.field
+        try:
+            seen = _seen(control)
+        except ValueError:
+            troubles.append(Trouble(str(key), field.name, "This page is damaged: load it again."))
+            continue
         if control.is_null and field.nullable:
             if seen is not None:
                 fields[field.name] = FieldEdit(seen, None)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from snaptable import DatabaseClosed, SnaptableError
 from snaptable.admin.access import Session
 from snaptable.admin.site import COOKIE, Site, Visit
+from snaptable.web.cookies import cookie_of
 from snaptable.web.problems import Problem, problem_of
 
 logger = logging.getLogger("snaptable.admin")
@@ -66,7 +67,7 @@ async def shown(
     title = HTTPStatus(status).phrase
     session: Session | None = None
     try:
-        session = await site.access.session_of(request, request.cookies.get(COOKIE))
+        session = await site.access.session_of(request, cookie_of(request.scope, COOKIE))
     except (SnaptableError, Problem):
         logger.warning("an error is shown without the frame: who asks can't be told", exc_info=True)
     visit = Visit(site, request, session)

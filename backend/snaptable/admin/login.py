@@ -10,6 +10,7 @@ from starlette.routing import Route
 from snaptable.admin.access import Admin, FirstAdminAuth, check_origin, client_address
 from snaptable.admin.sent_request import body_of
 from snaptable.admin.site import COOKIE, Site, Visit
+from snaptable.web.cookies import cookie_of
 
 MAX_BODY = 16 * 1024
 
@@ -87,7 +88,7 @@ class _WayIn:
 
     async def log_out(self, visit: Visit) -> Response:
         """End the session."""
-        await run_in_threadpool(self.access.sessions.end, visit.request.cookies.get(COOKIE))
+        await run_in_threadpool(self.access.sessions.end, cookie_of(visit.request.scope, COOKIE))
         answer = visit.redirect("/login")
         answer.delete_cookie(COOKIE, path=visit.base or "/")
         return answer

@@ -25,7 +25,7 @@ def moment_of(text: str, db: Database, now: datetime | None = None) -> int | dat
     if text[0] in "~-" and text[1:].isascii() and text[1:].isdigit() and len(text) < 19:
         return max(0, db.history.sequence - int(text[1:]))
     if found := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        return _before(now, timedelta(**{_UNITS[found[2]]: int(found[1])}))
     if found := _HOUR.fullmatch(text):
         return _last(now, int(found[1]), int(found[2]), int(found[3] or 0))
     try:
@@ -33,6 +33,11 @@ def moment_of(text: str, db: Database, now: datetime | None = None) -> int | dat
     except ValueError:
         raise ValueError(f"{text[:40]!r} is no moment; write {EXAMPLES}") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _before(now: datetime, ago: timedelta) -> datetime:
+    """Return the moment some time ago; the first that there is, if that is before any."""
+    return now - ago if ago < now - datetime.min.replace(tzinfo=UTC) else datetime.min.replace(tzinfo=UTC)
 
 
 def _last(now: datetime, hour: int, minute: int, second: int) -> datetime:

@@ -27,7 +27,7 @@ def parse(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], dict[s
     if found is None:
         raise ValueError("the form has no boundary")
     mark = b"--" + found[1].encode("latin-1", "replace")
-    parts = body.split(b"\r\n" + mark)
+    parts = body.split(b"\r\n" + mark, MOST_PARTS)
     parts[0] = parts[0].removeprefix(mark)
     if len(parts) < 2 or len(parts) > MOST_PARTS or not parts[-1].startswith(b"--"):
         raise ValueError("the form is cut off, or has too many parts")

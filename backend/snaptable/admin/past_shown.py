@@ -1,6 +1,7 @@
 """The past as pages may show it: changes of tables that are shown, and what is in the way of a way back, in words."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from snaptable.admin import words
@@ -19,6 +20,13 @@ def label_of(site: Any, change: Change) -> str:
     field = site.labels.fields.get(change.table)
     value = (change.after or change.before or {}).get(field) if field else None
     return "" if value is None or value == "" or str(value) == str(change.key) else str(value)
+
+
+def visible_conflicts(site: Any, conflicts: Iterable[Conflict]) -> list[Conflict]:
+    """Return what is in the way, without rows of tables that a site doesn't show: their keys, and their values."""
+    shown = set(site.shown)
+    there = [each for each in conflicts if each.table in shown]
+    return [replace(each, other=None) if each.other and each.other[0] not in shown else each for each in there]
 
 
 def in_words(conflict: Conflict) -> str:

@@ -24,6 +24,7 @@ from snaptable.admin.access import Access, Admin, AdminAuth, Session
 from snaptable.admin.rows import Labels, ShownTable
 from snaptable.admin.sent_request import SentRequest, body_of
 from snaptable.admin.state import StoreState
+from snaptable.web.cookies import cookie_of
 
 MAX_BODY = 1024 * 1024
 """Bytes of a form, or of staged edits, unless a page says otherwise."""
@@ -87,6 +88,11 @@ class Site(Generic[D]):
     """Where it is, in the application."""
 
     @property
+    def shows_all(self) -> bool:
+        """Whether every table is shown: what is of all tables at once is for such a page alone."""
+        return len(self.shown) == len(self.db.tables)
+
+    @property
     def link(self) -> str | None:
         """The path that lets in without a login; None if there is none."""
         return f"{self.path}/enter?token={self.access.link.text}" if self.access.has_link else None
@@ -145,7 +151,7 @@ class Site(Generic[D]):
             """Answer a request of an admin, and send strangers to the login."""
             token = access.client_address.set(request.client.host if request.client else "")
             try:
-                session = await self.access.session_of(request, request.cookies.get(COOKIE))
+                session = await self.access.session_of(request, cookie_of(request.scope, COOKIE))
                 visit = Visit(self, request, session)
                 if session is None:
                     return visit.to_login()
@@ -253,7 +259,7 @@ class Visit(SentRequest):
         return response
 
     def _frame(self) -> dict[str, object]:
-        cookies = self.request.cookies
+        theme, density = (cookie_of(self.request.scope, f"snaptable_{name}") for name in ("theme", "density"))
         return {
             "visit": self,
             "site": self.site,
@@ -261,8 +267,8 @@ class Visit(SentRequest):
             "row_url": self.row_url,
             "token": self._session.token if self._session else "",
             "state": StoreState.of(self.db),
-            "theme": cookies.get("snaptable_theme") if cookies.get("snaptable_theme") in THEMES else "system",
-            "density": cookies.get("snaptable_density") if cookies.get("snaptable_density") in DENSITIES else "normal",
+            "theme": theme if theme in THEMES else "system",
+            "density": density if density in DENSITIES else "normal",
             "toast": self._toast(),
             "panel": None,
             "active": "",

@@ -36,6 +36,8 @@ _DIGEST_BYTES = 64
 _COMPRESSION = 1
 """Of deflate: twice as fast as the usual 6, and 15 % larger for such JSON."""
 CHUNK = 1 << 20
+_MANIFEST_BYTES, _MANIFEST_RATIO = 16 << 20, 20
+"""Bytes of a manifest, and times of its compressed ones, that it may have: digests can't be compressed to less."""
 _LARGE = zipfile.ZIP64_LIMIT // 2
 """Bytes from which on a file is written with sizes of 64 bits: it may have grown since it was looked at."""
 _BROKEN_ZIP = (
@@ -225,6 +227,9 @@ class Archive:
         self._check_names()
 
     def _read_manifest(self) -> Manifest:
+        info = self._zip.getinfo(MANIFEST)
+        if info.file_size > max(_MANIFEST_BYTES, _MANIFEST_RATIO * info.compress_size):
+            raise self._corrupt("its manifest is larger than that of any store")
         plain = json.loads(self._zip.read(MANIFEST))
         number = plain["snaptable_backup"]
         if number != FORMAT:
@@ -254,6 +259,9 @@ class Archive:
         for name in known:
             if not (name == SNAPSHOT or _JOURNAL_FILE.fullmatch(name) or self._is_beside(name)):
                 raise self._corrupt(f"it holds a file that doesn't belong to a store: {name!r}")
+        for name in self.manifest.folders:
+            if not is_folder_name(name):
+                raise self._corrupt(f"it names a folder that can't be beside a store's own files: {name!r}")
         if len({name.casefold() for name in names}) != len(names) and _folds_case():
             raise self._corrupt("two of its files would be one here, where names are compared without case")
 

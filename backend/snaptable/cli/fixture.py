@@ -1,5 +1,6 @@
 """`snaptable fixture TABLE KEY… --at MOMENT`: rows as they were, as a file, and a test that opens it."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from snaptable.maintenance.raw_store import RawStore
 from snaptable.secrets import MASK
 
 FOLDER = "tests/fixtures"
+DEFAULT_MODELS = "app.main:Library"
+_MODELS = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", re.ASCII)
+_UNSAFE = re.compile(r"[\\\"\x00-\x1f\x7f-\x9f]")
+"""What a key, or a store's own word for its models, must not bring into a test that somebody runs."""
 TEST = '''"""{about}: cut out by `snaptable fixture`. Say what should be true of it."""
 
 import shutil
@@ -21,7 +26,7 @@ from pathlib import Path
 
 {importing}
 
-FIXTURE = Path(__file__).with_name("{file}")
+FIXTURE = Path(__file__).with_name({file})
 
 
 def test_{name}(tmp_path: Path) -> None:
@@ -95,18 +100,20 @@ def _models(store: str | None, schema: str | None) -> str:
     named = schema_of(schema, place)
     if named is None and Path(place).is_dir():
         named = StoreDirectory(place).last_models()
-    return named or "app.main:Library"
+    return named or DEFAULT_MODELS
 
 
 def _test(path: Path, about: str, table: str, key: object, models: str) -> str:
-    module, _, database = models.partition(":")
+    match = _MODELS.fullmatch(models) or _MODELS.fullmatch(DEFAULT_MODELS)
+    assert match is not None
+    module, database = match.groups()
     return TEST.format(
-        about=about.replace('"', "'"),
+        about=_UNSAFE.sub("_", about),
         importing=f"from {module} import {database}",
-        file=path.name,
+        file=json.dumps(path.name),
         name=_safe(path.stem, "_"),
         database=database,
-        table=table,
+        table=table if table.isidentifier() else f"tables[{table!r}]",
         key=key,
     )
 

@@ -35,7 +35,8 @@ def run(*, action: str, arguments: Sequence[str], patterns: Sequence[str]) -> in
 def _install(patterns: Sequence[str]) -> int:
     """Name the files in .gitattributes, which is committed, and the drivers in this clone's configuration."""
     root = Path(_git("rev-parse", "--show-toplevel"))
-    program = f"{shlex.quote(sys.executable)} -m snaptable git"
+    # -P: nothing is imported from the folder that git calls it in, the repository: a branch could bring modules.
+    program = f"{shlex.quote(sys.executable)} -P -m snaptable git"
     _git("config", "diff.snaptable.command", f"{program} diff")
     _git("config", "merge.snaptable.name", "snapshots by row and field")
     _git("config", "merge.snaptable.driver", f"{program} merge %O %A %B %P")
@@ -97,7 +98,7 @@ def _merge(arguments: Sequence[str]) -> int:
         return EXIT_FAILED
     problems = _problems(result.data)
     for problem in problems:
-        sys.stderr.write(f"{plain(path)}: the merge does not fit the models: {problem}\n")
+        sys.stderr.write(f"{plain(path)}: the merge does not fit the models: {plain(problem)}\n")
     if problems:
         return EXIT_FAILED
     Path(ours).write_bytes(result.data)

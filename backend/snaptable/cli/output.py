@@ -13,6 +13,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _CONTROL |= {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_CONTROL_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Of JSON, which has none of the others; the ones from 128 on begin commands on some terminals."""
+_UNSEEN = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would carry out, colours aside: names of tables and texts of a store are whatever it was given."""
 _STYLES = {"added": "green", "changed": "yellow", "removed": "red", "dim": "bright_black", "strong": None}
 
 
@@ -52,6 +56,7 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write a line that is wanted in any case."""
+        text = _UNSEEN.sub(_escaped, text)
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
     def styled(self, text: str, style: str) -> str:
@@ -135,7 +140,7 @@ def in_words(text: str) -> str:
 def _json(value: object, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
     import json  # not for help
 
-    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators).translate(_CONTROL_IN_JSON)
 
 
 def plain(value: object) -> str:
@@ -150,6 +155,15 @@ def quoted(value: object, width: int = 60) -> str:
     """Return a value as JSON, cut, without control characters: keys and fields in the text of a change."""
     text = _json(value).translate(_CONTROL)
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return f"\\x{ord(match[0]):02x}"
+
+
+def visible(text: str) -> str:
+    """Return a text of several lines with its control characters escaped: for what stands in a message."""
+    return text.translate({code: word for code, word in _CONTROL.items() if code not in (9, 10)})
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:

@@ -9,6 +9,7 @@ import click
 from snaptable.cli.commands import COMPLETE_VARIABLE, Group
 from snaptable.cli.common import EXIT_CALLED_WRONGLY, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOUND, CommandError
 from snaptable.cli.groups import carry, change, look, look_after, serving
+from snaptable.cli.output import visible
 from snaptable.program_name import program
 
 DESCRIPTION = """Look at a store, change it, look after it: the directory that holds db_snapshot.json and its journal.
@@ -65,12 +66,12 @@ def run(arguments: Sequence[str] | None) -> int:
         sys.stderr.write(f"{error.ctx.get_help() if error.ctx else error.format_message()}\n")
         return EXIT_CALLED_WRONGLY
     except CommandError as error:
-        sys.stderr.write(f"snaptable: {error.format_message()}\n")
+        sys.stderr.write(f"snaptable: {visible(error.format_message())}\n")
         return error.status
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         usage = context.get_usage() if context is not None else f"usage: {program()} COMMAND …"
-        sys.stderr.write(f"{usage}\nsnaptable: error: {error.format_message()}\n")
+        sys.stderr.write(f"{usage}\nsnaptable: error: {visible(error.format_message())}\n")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED

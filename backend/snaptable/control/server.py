@@ -177,19 +177,19 @@ class ControlSocket:
         if user is not None and user not in (0, os.geteuid()):
             logger.warning("A process of user %d was refused at %s", user, SOCKET)
             return
-        answer: dict[str, Any] = {"pid": os.getpid()}
+        own = {"pid": os.getpid()}
         try:
             operation, given = decode_request(self._line_of(connection))
-            answer["done"] = perform(self._db, operation, given, actor=user_name(user))
+            answer = encode({**own, "done": perform(self._db, operation, given, actor=user_name(user))})
         except TimeoutError:
             return
         except (SnaptableError, ValueError) as error:
-            answer["refused"] = _refusal(error)
+            answer = encode({**own, "refused": _refusal(error)})
         except Exception as error:  # noqa: BLE001 - the thread goes on; what it was may repeat a row
             logger.error("A request at %s failed: %s", SOCKET, type(error).__name__)  # noqa: TRY400
-            answer["refused"] = {"error": "Failed", "message": f"it failed: {type(error).__name__}"}
+            answer = encode({**own, "refused": {"error": "Failed", "message": f"it failed: {type(error).__name__}"}})
         connection.settimeout(ANSWER_SECONDS)
-        connection.sendall(encode(answer))
+        connection.sendall(answer)
 
     def _line_of(self, connection: socket.socket) -> bytes:
         """Return the line that comes; a stop doesn't wait for it."""

@@ -30,6 +30,8 @@ def sequence_of(moment: Moment, source: CommitSource) -> int:
     return moment
 
 
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_MIDDLE_YEAR = 5000
 _NEGATIVE = "a sequence is 0, for the state before the first commit, or above"
 
 
@@ -56,5 +58,12 @@ def _last_time(source: CommitSource) -> datetime | None:
 
 
 def spelled(moment: datetime) -> str:
-    """Return an aware time as files spell it, in UTC, to the microsecond: texts then compare as times do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return an aware time as files spell it, in UTC, to the microsecond: texts then compare as times do.
+
+    One that UTC has no year for is the first, or the last, that it has: no commit was made beyond.
+    """
+    try:
+        at = moment.astimezone(UTC)
+    except OverflowError:
+        at = _FIRST if moment.year < _MIDDLE_YEAR else _LAST
+    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -31,7 +31,8 @@ def read_csv(data: bytes, name: str) -> ParsedFile:
     if not header:
         raise UnreadableFile(f"{name} is empty: the first line names the columns", path=name, line=1)
     names = ["" if cell is None else cell for cell in header]
-    twice = next((each for each in names if names.count(each) > 1), None)
+    seen: set[str] = set()
+    twice = next((each for each in names if each in seen or seen.add(each)), None)  # type: ignore[func-returns-value]
     if twice is not None:
         raise UnreadableFile(f"{name}, line {line}: two columns are called {twice[:80]!r}", path=name, line=line)
     # Where even the header is in quotes, quotes say nothing.

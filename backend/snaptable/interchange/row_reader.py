@@ -189,8 +189,8 @@ def suggested_mapping(schema: TableSchema, columns: tuple[str, ...]) -> dict[str
     {'ID': 'id', 'lastName': 'last_name'}
     """
     plain = {_plain(name): name for name in schema.columns}
-    found = {column: plain[_plain(column)] for column in columns if _plain(column) in plain}
-    return {column: name for column, name in found.items() if column not in schema.columns and name not in columns}
+    found, there = {column: plain[_plain(column)] for column in columns if _plain(column) in plain}, set(columns)
+    return {column: name for column, name in found.items() if column not in schema.columns and name not in there}
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,7 @@
-"""sqlite: the tables of a file, read out of its bytes in memory; nothing is written beside it, no view or trigger runs.
+"""sqlite: the tables of a file, read out of its bytes in memory; nothing is written beside it, and nothing of it runs.
+
+No view, no trigger, and no column that is worked out of others is read. A page of a file may be named twice, and a few
+kilobytes so hold rows without end: the rows of a file are no larger than the file.
 
 Columns that are written have no type but TEXT, so that no value becomes another one: sqlite's other types convert.
 """
@@ -22,6 +25,35 @@ _TABLES = """
 """
 
 
+_ROWS_TO_FILE: Final = 2
+"""Bytes of rows to a byte of the file, at most: a text in UTF-16 may take half as much again in UTF-8."""
+_LEAST_ROW: Final = 4
+"""Bytes that a row takes in a file, at least."""
+_WORKED_OUT: Final = (1, 2)
+"""What `table_xinfo` calls columns that are hidden, or worked out when they are read."""
+
+
+class _TooLarge(Exception):
+    """Rows that are larger than their file."""
+
+
+class _Room:
+    """How many bytes the rows that are still to be read may have."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, row: Sequence[object]) -> None:
+        """Count a row.
+
+        Raises:
+            _TooLarge: there is no room for it.
+        """
+        self._left -= _LEAST_ROW + sum(len(value) for value in row if isinstance(value, (str, bytes)))
+        if self._left < 0:
+            raise _TooLarge
+
+
 class _NoText(str):
     """A text that is not UTF-8."""
 
@@ -29,7 +61,7 @@ class _NoText(str):
 
 
 def read_sqlite(data: bytes, name: str) -> ParsedFile:
-    """Return the tables of a sqlite file; views, virtual tables and sqlite's own are left out.
+    """Return the tables of a sqlite file; views, virtual tables, sqlite's own and virtual columns are left out.
 
     Raises:
         UnreadableFile: it is not a sqlite file, or damaged.
@@ -44,7 +76,12 @@ def read_sqlite(data: bytes, name: str) -> ParsedFile:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA query_only = ON")
             names = [str(row[0]) for row in connection.execute(_TABLES)]
-            return ParsedFile(name, "sqlite", {table: _records_of(connection, table) for table in names})
+            room = _Room(_ROWS_TO_FILE * len(data))
+            return ParsedFile(name, "sqlite", {table: _records_of(connection, table, room) for table in names})
+    except _TooLarge:
+        raise UnreadableFile(
+            f"{name}: it can't be read as a sqlite file (its rows are larger than it)", path=name
+        ) from None
     except sqlite3.DataError:
         raise UnreadableFile(f"{name} holds a row {TOO_LONG}", path=name) from None
     except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError) as error:
@@ -59,10 +96,16 @@ def _text_of(data: bytes) -> str:
         return _NoText()
 
 
-def _records_of(connection: sqlite3.Connection, table: str) -> list[Record]:
-    cursor = connection.execute(f"SELECT * FROM {quoted(table)}")  # noqa: S608 - the name is quoted
-    names = [column[0] for column in cursor.description]
-    return [_record_of(dict(zip(names, row, strict=True)), number) for number, row in enumerate(cursor, start=1)]
+def _records_of(connection: sqlite3.Connection, table: str, room: _Room) -> list[Record]:
+    columns = connection.execute(f"PRAGMA table_xinfo({quoted(table)})")
+    names = [str(name) for _, name, _, _, _, _, kind in columns if kind not in _WORKED_OUT]
+    wanted = ", ".join(map(quoted, names)) or "NULL"
+    cursor = connection.execute(f"SELECT {wanted} FROM {quoted(table)}")  # noqa: S608 - the names are quoted
+    records = []
+    for number, row in enumerate(cursor, start=1):
+        room.take(row)
+        records.append(_record_of(dict(zip(names, row, strict=False)), number))
+    return records
 
 
 def _record_of(values: dict[str, object], number: int) -> Record:

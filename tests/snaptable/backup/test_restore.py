@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -276,6 +277,9 @@ CHANGES: list[Callable[[dict[str, Any]], object]] = [
     lambda manifest: manifest["members"]["blobs/aa"].update(sha256="0" * 64),
     lambda manifest: manifest["members"].update({"blobs/aa": 5}),
     lambda manifest: manifest.update(folders=["db_journal"]),
+    lambda manifest: manifest.update(folders=["blobs", "../../outside"]),
+    lambda manifest: manifest.update(folders=["blobs", ".."]),
+    lambda manifest: manifest.update(folders=["blobs", "quarantine"]),
     lambda manifest: manifest.update(folders=[]),
     lambda manifest: manifest.update(rows=[]),
 ]
@@ -287,6 +291,25 @@ def test_manifests_that_lie(tmp_path: Path, backup: Path, change: Callable[[dict
     with pytest.raises(CorruptBackup):
         restore(sealed(tmp_path / "lie.zip", {}, change, backup), tmp_path / "data")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lie.zip", "monday.zip", "source"]
+
+
+def test_a_manifest_that_would_fill_the_memory(tmp_path: Path, backup: Path) -> None:
+    """Ensure a manifest of a few kilobytes that unpacks to very many is refused before it is unpacked."""
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as zipped:
+        with zipped.open("manifest.json", "w") as manifest:
+            for _ in range(40):
+                manifest.write(b" " * (1 << 20))
+        zipped.comment = b"x" + b"0" * 64
+    data = bomb.read_bytes()[:-64]
+    bomb.write_bytes(data + sha256(data).hexdigest().encode())
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptBackup, match="manifest is larger"):
+            restore(bomb, tmp_path / "data")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_files_that_would_not_open(tmp_path: Path, backup: Path) -> None:

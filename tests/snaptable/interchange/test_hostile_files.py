@@ -5,15 +5,18 @@ import io
 import sqlite3
 import tracemalloc
 import zipfile
+from contextlib import closing
+from itertools import islice, product
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.growth import assert_proportional
 
 from snaptable import Database, Row, Table
 from snaptable.errors import InterchangeError, UnreadableFile
-from snaptable.interchange import FORMATS, plan_import, read_bytes, read_file
+from snaptable.interchange import FORMATS, plan_import, read_bytes, read_file, suggested_mapping
 
 
 class Item(Row):
@@ -183,3 +186,75 @@ def test_sqlite_with_changes_beside_it(tmp_path: Path) -> None:
         read_file(tmp_path / "x.db")
     connection.close()
     assert list(read_file(tmp_path / "x.db").tables) == ["t"]
+
+
+def test_the_columns_of_a_file_take_time_in_proportion() -> None:
+    """Ensure a file of very many columns is looked at, and its names compared with the fields, in such a time."""
+
+    def header(count: int) -> bytes:
+        """Return a file of columns alone."""
+        return ",".join(f"c{number}" for number in range(count)).encode() + b"\n"
+
+    assert_proportional(lambda data: read_bytes(data, "rows.csv"), header, 2_000)
+    with Store("memory:") as db:
+        schema = db.items.schema
+
+        def names(count: int) -> tuple[str, ...]:
+            """Return names that all seem to mean the field `id`."""
+            signs = "!#$%&()*+-./:;<=>?@[]^_{|}~ "
+            return tuple(islice(("i" + "".join(each) + "d" for each in product(signs, repeat=3)), count))
+
+        assert_proportional(lambda columns: suggested_mapping(schema, columns), names, 2_000)
+
+
+def _sqlite(path: Path, *statements: str) -> bytes:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    return path.read_bytes()
+
+
+def test_nothing_of_a_sqlite_file_runs(tmp_path: Path) -> None:
+    """Ensure a column that is worked out when it is read is left out: a few bytes of it could be a million a row."""
+    made = "(printf('%.1000000c', 'x'))"
+    data = _sqlite(
+        tmp_path / "a.sqlite",
+        f"CREATE TABLE items (id TEXT, text TEXT AS {made} VIRTUAL, kept AS (id) STORED)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) "
+        "INSERT INTO items (id) SELECT i FROM n",
+    )
+    tracemalloc.start()
+    try:
+        records = read_bytes(data, "a.sqlite").records()
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert (len(records), dict(records[0].values)) == (50, {"id": "1", "kept": "1"})
+
+
+def test_the_rows_of_a_sqlite_file_are_no_larger_than_it(tmp_path: Path) -> None:
+    """Ensure pages that are named again and again, which sqlite reads again and again, are refused."""
+    data = bytearray(
+        _sqlite(
+            tmp_path / "a.sqlite",
+            "PRAGMA page_size = 4096",
+            "CREATE TABLE items (id INTEGER PRIMARY KEY, text TEXT)",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) "
+            "INSERT INTO items SELECT i, printf('%.20c', 'x') FROM n",
+        )
+    )
+    assert len(read_bytes(bytes(data), "a.sqlite").records()) == 4_000
+    root = 4096  # the second page: an inner one, whose cells are let all lead to the first leaf
+    assert data[root] == 5
+    cells = int.from_bytes(data[root + 3 : root + 5], "big")
+    places = [int.from_bytes(data[root + 12 + 2 * n : root + 14 + 2 * n], "big") for n in range(cells)]
+    leaf = data[root + places[0] : root + places[0] + 4]
+    cell = bytes(leaf) + b"\x01"
+    count = 600
+    data[root + 3 : root + 5] = count.to_bytes(2, "big")
+    data[root + 5 : root + 7] = (4096 - 5).to_bytes(2, "big")
+    data[root + 4091 : root + 4096] = cell
+    data[root + 12 : root + 12 + 2 * count] = (4091).to_bytes(2, "big") * count
+    with pytest.raises(UnreadableFile):
+        read_bytes(bytes(data), "a.sqlite")

@@ -202,6 +202,16 @@ def test_a_large_head_is_told_its_reason(usual: Served) -> None:
         assert json.loads(body)["status"] == 431
 
 
+def test_a_cookie_full_of_escapes_is_refused(usual: Served) -> None:
+    """Ensure a head that Python's own parser of cookies takes seconds for does not come to an application."""
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n"
+    for escape in (b"\\1", b'\\"', b"\\\\"):
+        assert b" 431 " in usual.ask(head % (b'a="%b"' % (escape * 20_000))).partition(b"\r\n")[0]
+        assert b" 200 " in usual.ask(head % (b'a="%b"' % (escape * 50))).partition(b"\r\n")[0]
+    assert b" 200 " in usual.ask(head % (b"a=" + b"x" * 40_000)).partition(b"\r\n")[0]
+    assert usual.is_well()
+
+
 def test_a_head_within_the_limits_is_answered(usual: Served) -> None:
     """64 KiB and 256 lines are no limit for the honest, also where the head came in pieces, with a body behind."""
     near = BEGIN + b"a: b\r\n" * 200 + b"c: " + b"x" * 63_000 + b"\r\n"

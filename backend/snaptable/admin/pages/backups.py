@@ -133,7 +133,7 @@ def _page(visit: Visit, status: int = 200, error: str | None = None, done: str |
 
 
 def _may_download(visit: Visit) -> bool:
-    return len(visit.site.shown) == len(visit.db.tables)
+    return visit.site.shows_all
 
 
 def make(visit: Visit) -> Response:

@@ -185,7 +185,7 @@ def show_export(visit: Visit) -> Response:
         given=given,
         sort=visit.query.get("sort", "") if table else "",
         formats=[each for each in FORMATS if each != "snapshot" and (table is not None or each in OF_ALL)],
-        can_have_all=len(visit.site.shown) == len(visit.db.tables),
+        can_have_all=visit.site.shows_all,
         at=visit.query.get("at", ""),
     )
 
@@ -200,7 +200,7 @@ def give(visit: Visit) -> Response:
     try:
         if name:
             chunks = _of_table(visit, visit.site.table(name), asked, moment)
-        elif len(visit.site.shown) == len(visit.db.tables):
+        elif visit.site.shows_all:
             chunks = export_bytes(visit.db, asked, at=moment)
         else:
             raise HTTPException(403, "Some tables are not shown here: export one.")

@@ -23,12 +23,15 @@ from snaptable.admin.edits import (
     value_of,
 )
 from snaptable.admin.pages.row import shown_troubles
+from snaptable.admin.past_shown import visible_conflicts
 from snaptable.admin.rows import FieldView, ShownTable
 from snaptable.admin.site import Site, Visit
+from snaptable.values.strict_json import FILE_DEPTH, check_depth
 from snaptable.web.problems import Problem
 
 MOST_ROWS = 500
 """Rows of one save."""
+BEYOND = "This commit changed tables that are not shown here, so that it can't be taken back here."
 
 
 class SentField(TypedDict):
@@ -120,6 +123,7 @@ def _sent_edit(table: ShownTable, row: SentRow) -> RowEdit:
 
 def _sent_control(field: FieldView, sent: SentField) -> Control:
     try:
+        check_depth(sent["seen"], FILE_DEPTH)
         seen = json.loads(sent["seen"])
     except ValueError:
         raise Problem(422, "These are no edits: nothing was done.") from None
@@ -213,6 +217,8 @@ def undo(visit: Visit) -> Response:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise HTTPException(422, "Name the commit to take back.")
     sequence, force = int(text), visit.form.get("force") == "on"
+    if _is_beyond(visit, sequence):
+        raise HTTPException(403, BEYOND)
     try:
         revert = visit.db.history.undo(sequence, note=visit.form.get("note") or None, force=force)
     except UndoConflict as error:
@@ -228,6 +234,17 @@ def undo(visit: Visit) -> Response:
     return visit.back("/", done=revert.commit)
 
 
+def _is_beyond(visit: Visit, sequence: int) -> bool:
+    """Return whether a commit changed tables that are not shown here."""
+    if visit.site.shows_all:
+        return False
+    try:
+        commit = next(visit.db.history.commits(since=sequence - 1, until=sequence), None) if sequence > 0 else None
+    except (ValueError, HistoryError):
+        return False  # there is none, which is told in other words
+    return commit is not None and any(place.table not in visit.site.shown for place in commit.places)
+
+
 def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), status: int = 200) -> Response:
     try:
         commit = next(visit.db.history.commits(since=sequence - 1, until=sequence), None) if sequence > 0 else None
@@ -236,10 +253,10 @@ def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), s
     if commit is None:
         raise HTTPException(404, f"There is no commit {sequence} that can be shown.")
     commit, count = past.shown(commit, visit.site.shown)
-    reason, would = "", None
+    reason, would = BEYOND if _is_beyond(visit, sequence) else "", None
     try:
-        would = visit.db.history.undo(sequence, dry_run=True)
-        conflicts = would.conflicts
+        would = None if reason else visit.db.history.undo(sequence, dry_run=True)
+        conflicts = would.conflicts if would else ()
     except SnaptableError as error:
         reason = str(error)
     return visit.render(
@@ -248,7 +265,7 @@ def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), s
         active="history",
         commit=commit,
         would=would,
-        conflicts=conflicts,
+        conflicts=visible_conflicts(visit.site, conflicts),
         reason=reason,
         count=count,
     )

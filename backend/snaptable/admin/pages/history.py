@@ -19,6 +19,7 @@ from snaptable.admin.moments import day_name, moment_of, sequence_at
 from snaptable.admin.past_shown import label_of
 from snaptable.admin.site import COOKIE, NavItem, Site, Visit
 from snaptable.history import Change, Commit
+from snaptable.web.cookies import cookie_of
 from snaptable.web.problems import Problem
 from snaptable.web.stopping import stop_of
 
@@ -236,7 +237,10 @@ class Streams:
                 watched = [following] if stopping is None else [following, stopping]
                 await asyncio.wait(watched, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
-                    if await visit.site.access.session_of(visit.request, visit.request.cookies.get(COOKIE)) is None:
+                    if (
+                        await visit.site.access.session_of(visit.request, cookie_of(visit.request.scope, COOKIE))
+                        is None
+                    ):
                         return
                     yield ": still here\n\n"
                     continue

@@ -18,6 +18,7 @@ from snaptable.admin import proposal_file
 from snaptable.admin.edits import Refused, save
 from snaptable.admin.pages.editing import sent_edits
 from snaptable.admin.pages.row import shown_troubles
+from snaptable.admin.past_shown import visible_conflicts
 from snaptable.admin.proposal_file import KeptProposal
 from snaptable.admin.rows import ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
@@ -189,7 +190,8 @@ class ProposalPages:
             force = visit.form.get("force") == "on"
             revert = visit.db.history.merge(proposal.fork, note=note, force=force)
         except UndoConflict as error:
-            return self._page(visit, proposal.kept["number"], error.conflicts, 409)
+            conflicts = tuple(visible_conflicts(visit.site, error.conflicts))
+            return self._page(visit, proposal.kept["number"], conflicts, 409)
         self.proposals.end(visit.db, proposal)
         return visit.redirect("/proposals", done=revert.commit)
 

@@ -190,7 +190,7 @@ def shown_troubles(visit: Visit, troubles: Iterable[Trouble]) -> dict[str, objec
                 "detail": each.detail,
                 "conflict": each.is_conflict,
                 "now": each.now,
-                "other": None if each.other is None else visit.row_url(*each.other),
+                "other": visit.row_url(*each.other) if each.other and each.other[0] in visit.site.tables else None,
             }
             for each in troubles
         ]

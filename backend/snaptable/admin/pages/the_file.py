@@ -61,7 +61,7 @@ def _page(
         edits=edits,
         error=error,
         conflicts=conflicts or [],
-        all_shown=len(visit.site.shown) == len(visit.db.tables),
+        all_shown=visit.site.shows_all,
         **values,
     )
 
@@ -191,7 +191,7 @@ def _edit_named(visit: Visit) -> tuple[Path, str]:
     directory, name = visit.db.directory, visit.form.get("name", "")
     if directory is None or name not in outside_edits.waiting(directory):
         raise HTTPException(404, "This edit is dealt with already.")
-    if len(visit.site.shown) != len(visit.db.tables):
+    if not visit.site.shows_all:
         raise HTTPException(403, "Some tables are not shown here, so that an edit of the file can't be taken over.")
     return directory, name
 
@@ -202,7 +202,7 @@ def _edit_named(visit: Visit) -> tuple[Path, str]:
 async def download(visit: Visit) -> Response:
     """Give the whole file, secrets and all; the password is asked for again."""
     directory = visit.db.directory
-    if directory is None or len(visit.site.shown) != len(visit.db.tables):
+    if directory is None or not visit.site.shows_all:
         raise HTTPException(403, "This file can't be downloaded here.")
     if not await visit.confirmed():
         return await run_in_threadpool(_page, visit, 403, "This is not your password.")

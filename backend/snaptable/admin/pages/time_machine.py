@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from snaptable import Database, HistoryError, InvalidCursor, SnaptableError, UndoConflict
 from snaptable.admin.moments import sequence_at, short_time
-from snaptable.admin.past_shown import counts_of, in_words, label_of, visible
+from snaptable.admin.past_shown import counts_of, in_words, label_of, visible, visible_conflicts
 from snaptable.admin.rows import Cells, ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
 from snaptable.admin.timeline import Bar, Timeline
@@ -177,7 +177,9 @@ class TimePages:
             changes=[(change, label_of(visit.site, change)) for change in changes[:PREVIEWED]],
             total=len(changes),
             counts=counts_of(changes),
-            conflicts=[(each, in_words(each)) for each in (would.conflicts if would else ())],
+            conflicts=[
+                (each, in_words(each)) for each in visible_conflicts(visit.site, would.conflicts if would else ())
+            ],
             reason=reason,
             error=error,
         )
@@ -217,7 +219,7 @@ def _target(visit: Visit, given: Any) -> tuple[int, str | None, str | None]:
     if table is not None:
         if visit.site.table(table).schema.transient:
             raise HTTPException(422, f"{table} is transient: its rows have no past.")
-    elif len(visit.site.shown) != len(visit.db.tables):
+    elif not visit.site.shows_all:
         raise HTTPException(403, "Some tables are not shown here, so that everything can't be restored: name a table.")
     return at, table, key
 

@@ -21,6 +21,7 @@ def models_text(tables: Sequence[InferredTable], source: str, class_name: str) -
     """
     body = "\n\n\n".join(_model_text(table) for table in _targets_first(tables))
     lines = "\n".join(f"    {table.name}: Table[{table.model}]" for table in tables)
+    source = re.sub(r"[^\w .,()+-]", "_", source)  # what a docstring could not end in, whoever named the file
     parts = [
         f'"""Models inferred from {source} by `snaptable serve`; they are yours to change."""\n',
         f"{_imports(tables, body)}\n\n",

@@ -160,7 +160,7 @@ class Handlers(Generic[M]):
             """Carry it out, unless it was."""
             return await self._write(request, me, lambda writes: kept(lambda: act(writes)))
 
-        return await self.idempotency.answer(request, self.resource.actor_of(me), write)
+        return await self.idempotency.answer(request, self.resource.sender_of(me), write)
 
     async def _write(self, request: Request, me: object, act: Callable[[Writes[M]], T]) -> T:
         """Carry out a write as one commit, which says who made it, and by which request."""

@@ -88,7 +88,7 @@ class Idempotency:
 
         Args:
             request: the request.
-            caller: who sends it; None for anyone.
+            caller: who sends it, as no other caller is called; None for anyone.
             write: carries the write out as a transaction, in which it calls what it is given.
 
         Raises:

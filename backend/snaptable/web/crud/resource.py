@@ -285,6 +285,19 @@ class Resource(Generic[M]):
             return None
         return str(getattr(me, "id", me))
 
+    def sender_of(self, me: object) -> str | None:
+        """Return what tells a caller from all others; None for anyone. In the history several may have one name.
+
+        Raises:
+            Problem: 400, nothing does.
+        """
+        if self.options.caller is None or me is None:
+            return None
+        identity = getattr(me, "id", me)
+        if type(identity).__repr__ is object.__repr__:  # the next request's object may have the same address
+            raise Problem(400, "This server can't tell callers apart, so it keeps no answers: leave the header out.")
+        return str(identity)
+
 
 def object_of(body: JsonValue) -> dict[str, JsonValue]:
     """Return a body that is a JSON object.

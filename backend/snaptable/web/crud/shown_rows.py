@@ -17,6 +17,8 @@ EXPANDED_ROWS = 50
 """Rows of a list that is shown inside of another table's row."""
 MAX_NAMES = 100
 """Names in `fields` or `expand`."""
+MAX_PARTS = 3
+"""Parts of a name: two relations, and a field of the rows behind them."""
 Shown = dict[str, JsonValue]
 Tables = Mapping[str, Table[Any]]
 """The tables of the present, or of a past, by name."""
@@ -235,9 +237,11 @@ def names_in(parameter: str, text: str) -> list[str]:
     """Return the names that a parameter lists, separated by commas.
 
     Raises:
-        Problem: 422, there are too many, or one is empty.
+        Problem: 422, there are too many, or one is empty or leads too far.
     """
     names = text.split(",") if text else []
     if len(names) > MAX_NAMES or not all(names):
         raise _no_such(parameter, f"This takes at most {MAX_NAMES} names, separated by commas.")
+    if any(name.count(".") >= MAX_PARTS for name in names):
+        raise _no_such(parameter, f"A name has at most {MAX_PARTS} parts, with a dot between them.")
     return names

@@ -21,6 +21,9 @@ from snaptable.web.server.reader_progress import acknowledged_bytes, is_readable
 PIECE_BYTES = 16 * 1024
 """Most bytes that are parsed at once: between two pieces it is seen whether a head is too large, and whether requests
 wait for an answer, of which a piece holds some hundred at most."""
+LARGE_HEAD_BYTES = 4 * 1024
+MOST_ESCAPES = 500
+"""Escapes in the cookies of a large head: Python's parser takes the square of them (see `snaptable.web.cookies`)."""
 LINGER_SECONDS = 2.0
 """How long a client that was refused may go on sending, so that it reads the answer before the connection breaks."""
 LINGER_BYTES = 4 * 1024 * 1024
@@ -185,6 +188,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unparsed > self.limits.head_bytes and self._head_bytes() > self.limits.head_bytes
         ):
             self._stop(Problem(431, LARGE_HEAD))
+        if self._unparsed > LARGE_HEAD_BYTES and self._escapes() > MOST_ESCAPES:
+            self._stop(Problem(431, LARGE_HEAD))
         hosts = [name for name, _ in headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
             self._stop(Problem(400, NO_HOST))
@@ -234,6 +239,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         """Return the size of the head that was parsed, as it was sent without needless blanks."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _escapes(self) -> int:
+        """Return how many escapes the cookies of the head have."""
+        return sum(value.count(b"\\") for name, value in self.headers if name == b"cookie")
 
     # ── what the guard asks ─────────────────────────────────────────────────────────────────────────────────────────
 
