@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
 from tests.app.support import PASSWORD, Api, make_pdf
@@ -142,3 +143,25 @@ def test_an_application_may_be_made_before_its_store_is_open() -> None:
     """Ensure that nothing is asked of a closed store."""
     app = create_app(Settings(_env_file=None, data_dir="memory:"))
     assert app.state.admin.link is None
+
+
+@pytest.mark.parametrize("way", ["password", "sessions", "page"])
+def test_who_logs_out_everywhere_leaves_the_admin_page_too(client: TestClient, ann: Api, way: str) -> None:
+    """Ensure a session of the page that somebody took over ends with the others: by the API, and by the users' page."""
+    assert become_first(client, ann.email) == 303
+    stolen = dict(client.cookies)
+    if way == "password":
+        body = {"old_password": PASSWORD, "new_password": "another long password"}
+        assert ann.request("POST", "/api/auth/password", json=body).status_code == 204
+    elif way == "sessions":
+        assert ann.delete("/api/auth/sessions").status_code == 204
+    else:
+        token = re.search(r'data-token="([^"]+)"', client.get("/admin/").text)
+        assert token
+        fields = {"key": library(client).users.where(email=ann.email).one().id, "admin_token": token[1]}
+        assert (
+            client.post("/admin/users/sessions", data=fields, headers=SAME, follow_redirects=False).status_code == 303
+        )
+    client.cookies.clear()
+    client.cookies.update(stolen)
+    assert client.get("/admin/", follow_redirects=False).headers["location"].startswith("/admin/login")

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from snaptable import Database, Query, Row, Table, contains, desc, one_of, starts_with, utc_now
+from snaptable.engines import shown_url
 
 
 class User(Row):
@@ -73,3 +74,22 @@ def test_a_page_says_how_many_rows_it_has() -> None:
         assert repr(page) == "<Page: 1 row, more follow>"
         assert repr(query.page(limit=2, after=page.next_cursor)) == "<Page: 1 row, the last page>"
         assert repr(db.users.where(id="3").page()) == "<Page: 0 rows, the last page>"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:sesame@db/x", "postgresql://ann:se@sa/me@db/x", "postgresql://ann:ses?sesame@db/x",
+        "postgresql://:sesame@db", "postgresql://db/x?password=sesame&user=ann", "postgresql://db/x?pass%77ord=sesame",
+        "postgresql://db/x?sslpassword=sesame", "postgres://ann:sesame@[::1/x", "postgresql://ann:sesame@a:1,b:2/x?target=any",
+    ],
+)  # fmt: skip
+def test_no_password_of_a_server_is_shown(url: str) -> None:
+    """Ensure a database says where it is without the password, however that is written; and a fork of it too."""
+    shown = shown_url(url)
+    assert "sesame" not in shown
+    assert "sa/me" not in shown
+    assert (
+        shown_url("postgresql://ann@db:5432/x?application_name=a@b")
+        == "postgresql://ann@db:5432/x?application_name=a@b"
+    )

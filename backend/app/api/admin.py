@@ -119,14 +119,14 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
         return None
-    shared = resources.db.shared
+    shared, listed = resources.db.shared, BackendUsers(resources.db)
     site = mount_admin(
         app,
         resources.db,
         path=PATH,
         auth=BackendAdmins(resources),
         announce=False,
-        users=BackendUsers(resources.db),
+        users=listed,
         backups=BackendBackups(resources),
         uploads=None if shared is None else SharedUploads(shared),
         proposals=resources.settings.workers == 1,
@@ -135,4 +135,5 @@ def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
         site.access.link = SharedLink(once=True, seconds=FIRST_ADMIN_SECONDS)
     if shared is not None:
         site.access.sessions = SharedAdminSessions(shared)
+    listed.leave_admin_page = site.access.sessions.end_all
     return site

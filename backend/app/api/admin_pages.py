@@ -1,6 +1,6 @@
 """What the admin page asks the backend: its users, and its backups on their schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,8 @@ class BackendUsers:
     def __init__(self, db: Library) -> None:
         """Take where they are."""
         self._db = db
+        self.leave_admin_page: Callable[[str], None] = lambda _email: None
+        """Ends all sessions of an address in the admin page; set once that is there."""
 
     def find(self, text: str, skip: int, most: int) -> tuple[Sequence[ListedUser], int]:
         """Return accounts whose address has a text, admins first, and how many there are; O(users)."""
@@ -45,7 +47,9 @@ class BackendUsers:
         return None
 
     def end_sessions(self, key: str) -> int:
-        """End all logins of a user; return how many there were."""
+        """End all logins of a user, those of the admin page too; return how many there were of the API."""
+        if (user := self._db.users.get(key)) is not None:
+            self.leave_admin_page(user.email)
         return self._db.sessions.where(Session.user_id == key).delete()
 
 

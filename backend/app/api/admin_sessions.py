@@ -18,6 +18,7 @@ _OF = """
 """
 _USE = "update backend_admin_sessions set used = now() where digest = %(digest)s"
 _END = "delete from backend_admin_sessions where digest = %(digest)s"
+_END_ALL = "delete from backend_admin_sessions where name = %(name)s"
 _CLEAR = """
     delete from backend_admin_sessions
     where began <= now() - %(longest)s * interval '1 second' or used <= now() - %(idle)s * interval '1 second'
@@ -55,3 +56,7 @@ class SharedAdminSessions:
         """End a session, if there is one."""
         if cookie:
             self._tables.ask(_END, {"digest": digest_of(cookie)})
+
+    def end_all(self, name: str) -> None:
+        """End every session of the admin of a name."""
+        self._tables.ask(_END_ALL, {"name": name})

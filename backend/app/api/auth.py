@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
+from starlette.concurrency import run_in_threadpool
 
 from app.api.dependencies import Caller, CallerDep, ResourcesDep, client_address, require_login_form
 from app.api.routing import new_router
@@ -76,8 +77,9 @@ async def end_session(request: Request, caller: CallerDep, session_id: str) -> N
 
 @router.delete("/sessions", status_code=204, responses=problems(401, 503), summary="End all your other sessions")
 async def end_other_sessions(request: Request, caller: CallerDep) -> None:
-    """Log out everywhere but here."""
+    """Log out everywhere but here, the admin page included."""
     number = await caller.db.run(sessions.end_others, caller.user, caller.session.id)
+    await _leave_admin_page(request, caller)
     _report(request, caller, "sessions ended", number)
 
 
@@ -91,6 +93,7 @@ async def change_password(request: Request, caller: CallerDep, body: PasswordCha
     """Replace the password and end all other sessions, in one step. A wrong old one counts as a failed login."""
     resources = caller.resources.accounts
     await accounts.change_password(caller.db, resources, _owner(request, caller), body.old_password, body.new_password)
+    await _leave_admin_page(request, caller)
 
 
 @router.get("/me", responses=problems(401), summary="Show whose token this is")
@@ -112,6 +115,13 @@ async def delete_account(request: Request, caller: CallerDep, body: Confirmation
     """
     await accounts.close(caller.db, caller.resources.accounts, _owner(request, caller), body.password)
     caller.resources.erasure.begin(caller.user.id)
+
+
+async def _leave_admin_page(request: Request, caller: Caller) -> None:
+    """End the caller's sessions of the admin page, if they have any: who took one over is out as well."""
+    site = request.app.state.admin
+    if site is not None and caller.user.is_admin:
+        await run_in_threadpool(site.access.sessions.end_all, caller.user.email)
 
 
 def _owner(request: Request, caller: Caller) -> Owner:

@@ -104,6 +104,9 @@ class SessionStore(Protocol):
     def end(self, cookie: str | None) -> None:
         """End a session, if there is one."""
 
+    def end_all(self, name: str) -> None:
+        """End every session of the admin of a name: an application calls it where it logs a user out everywhere."""
+
 
 @dataclass
 class Sessions:
@@ -137,6 +140,11 @@ class Sessions:
     def end(self, cookie: str | None) -> None:
         """End a session, if there is one."""
         self._known.pop(digest_of(cookie or ""), None)
+
+    def end_all(self, name: str) -> None:
+        """End every session of the admin of a name."""
+        for digest in [digest for digest, each in tuple(self._known.items()) if each.admin.name == name]:
+            self._known.pop(digest, None)
 
     @staticmethod
     def _is_good(session: Session, now: float) -> bool:

@@ -89,6 +89,13 @@ class FileSessions(Sessions):
             super().end(cookie)
             self._write()
 
+    def end_all(self, name: str) -> None:
+        """End every session of the admin of a name; the file forgets them."""
+        with self._lock:
+            self._read()
+            super().end_all(name)
+            self._write()
+
     def _read(self) -> None:
         """Read the file, once the store has its directory."""
         directory = None if self._is_read else self._directory()

@@ -10,11 +10,12 @@ from typing import Any
 
 from snaptable import Database
 from snaptable.cli.common import EXIT_SOUND, UsageError, describe_number, output, say
-from snaptable.cli.output import plain
+from snaptable.cli.output import Output, plain
 from snaptable.cli.schema_option import load_schema
 from snaptable.cli.served.inference import InferredTable
 from snaptable.cli.served.taking_over import TakenOver, fill, take_over
 from snaptable.cli.settings import store_of
+from snaptable.engines import shown_url
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -120,32 +121,37 @@ def _serve(
         stack.enter_context(db)  # here, so that a store that can't be opened is told as by any command
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{'localhost' if host in ('0.0.0.0', '::') else shown}:{listener.getsockname()[1]}"  # noqa: S104
-        config = uvicorn.Config(app, log_level="warning", access_log=False, **server_settings())
+        config = uvicorn.Config(app, host=host, log_level="warning", access_log=False, **server_settings())
         server = GuardedServer(config)
         told = threading.Thread(
-            target=_tell_when_started, args=(server, db, url, entrance), kwargs={"opens": open_browser}, daemon=True
+            target=_tell_when_started,
+            args=(server, db, url, entrance, output()),
+            kwargs={"opens": open_browser},
+            daemon=True,
         )
         told.start()
         server.run(sockets=[listener])
     return EXIT_SOUND
 
 
-def _tell_when_started(server: Any, db: Database, url: str, entrance: str | None, *, opens: bool) -> None:
-    """Say where it is, once it is there."""
+def _tell_when_started(server: Any, db: Database, url: str, entrance: str | None, out: Output, *, opens: bool) -> None:
+    """Say where it is, once it is there; in a thread, which knows no command's options."""
     while not server.started:
         if server.should_exit:
             return
         time.sleep(0.02)
     page = f"{url}{entrance}" if entrance else f"{url}/"
-    out = output()
     if out.as_json:
-        out.document({"url": url, "admin": page if entrance else None, "tables": list(db.tables), "store": db.url})
+        out.document(
+            {"url": url, "admin": page if entrance else None, "tables": list(db.tables), "store": shown_url(db.url)}
+        )
     else:
         tables = " ".join(f"/{name}" for name in db.tables)
-        say(f"\n{out.styled(url, 'strong')}  {tables}  /docs /changes /health")
+        out.say(f"\n{out.styled(url, 'strong')}  {tables}  /docs /changes /health")
         if entrance:
-            say(f"admin  {page}")
-        say("Anybody on this machine may read and write here. Ctrl-C stops it.")
+            out.say(f"admin  {page}")
+        who = "on this machine" if server.config.host in LOOPBACK else "who can reach it"
+        out.say(f"Anybody {who} may read and write here. Ctrl-C stops it.")
     sys.stdout.flush()
     if opens:
         import webbrowser

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from snaptable.contract import Engine, SnapshotPolicy
 from snaptable.engines.observers import OpenObserver, engine_of, observe_opens
@@ -70,13 +70,19 @@ def shown_url(url: str) -> str:
     """Return a URL without its password."""
     if not is_postgres(url):
         return url
-    parts = urlsplit(url)
-    if parts.password is None and "password" not in parts.query:
-        return url
-    user, _, hosts = parts.netloc.rpartition("@")
-    netloc = f"{user.partition(':')[0]}:••••@{hosts}" if user else hosts
-    query = "&".join("password=••••" if each.startswith("password=") else each for each in parts.query.split("&"))
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    scheme, _, rest = url.partition("://")
+    place, mark, query = rest.partition("?")
+    if "@" in query and "@" not in place:  # a password with a mark that should have been escaped
+        place, mark, query = rest, "", ""
+    login, at, hosts = place.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{scheme}://{user}{f'{colon}••••' if colon else ''}{at}{hosts}"
+    return f"{shown}{mark}{'&'.join(map(_shown_parameter, query.split('&')))}"
+
+
+def _shown_parameter(text: str) -> str:
+    name, mark, _ = text.partition("=")
+    return f"{name}{mark}••••" if unquote(name).lower().endswith("password") else text
 
 
 def _check_url(url: str | os.PathLike[str]) -> None:
