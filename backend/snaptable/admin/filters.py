@@ -23,6 +23,8 @@ from snaptable.web.problems import FieldError, Problem
 SEARCH = "q"
 """The parameter of a text that is searched for."""
 MAX_SEARCH = 200
+MAX_TYPED = 2_000
+"""Characters of what was typed that are read: blanks without end would take the square of their number."""
 SIGNS = {"": "=", "ne": "≠", "gt": ">", "gte": "≥", "lt": "<", "lte": "≤", "in": "in", "contains": "contains",
          "starts_with": "starts with", "has": "has"}  # fmt: skip
 """How each operator is shown."""
@@ -77,7 +79,7 @@ def parse_all(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
     >>> parse_all("pages in 1,2, note is null and size > 3", ["pages", "note", "size"])
     [('pages__in', '1,2'), ('note__isnull', 'true'), ('size__gt', '3')]
     """
-    known = list(names)
+    known, text = list(names), text[:MAX_TYPED]
     signs = r">=|<=|!=|<>|=|:|>|<|≥|≤|≠|~|\b(?:in|has|contains|starts with|is)\s"
     begin = rf"(?:{'|'.join(map(re.escape, known))})\s*(?:{signs})"
     parts = re.split(rf"\s*(?:,|\band\b)\s*(?={begin})", text) if known else [text]

@@ -15,7 +15,6 @@ from snaptable.cli.schema_option import load_schema
 from snaptable.cli.served.inference import InferredTable
 from snaptable.cli.served.taking_over import TakenOver, fill, take_over
 from snaptable.cli.settings import store_of
-from snaptable.engines import shown_url
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -142,9 +141,8 @@ def _tell_when_started(server: Any, db: Database, url: str, entrance: str | None
         time.sleep(0.02)
     page = f"{url}{entrance}" if entrance else f"{url}/"
     if out.as_json:
-        out.document(
-            {"url": url, "admin": page if entrance else None, "tables": list(db.tables), "store": shown_url(db.url)}
-        )
+        store = None if db.directory is None else str(db.directory)  # a server's URL may have its password
+        out.document({"url": url, "admin": page if entrance else None, "tables": list(db.tables), "store": store})
     else:
         tables = " ".join(f"/{name}" for name in db.tables)
         out.say(f"\n{out.styled(url, 'strong')}  {tables}  /docs /changes /health")

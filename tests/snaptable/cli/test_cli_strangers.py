@@ -15,6 +15,7 @@ from tests.snaptable.cli.support import command
 
 from snaptable.cli.fixture import _test
 from snaptable.cli.output import Output, visible
+from snaptable.cli.schema_option import load_last
 from snaptable.cli.served.inference import infer
 from snaptable.cli.served.models_text import models_text
 from snaptable.cli.served.taking_over import take_over
@@ -143,3 +144,29 @@ def test_git_runs_nothing_of_a_repository(tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copy(tmp_path / "data" / "db_snapshot.json", "db_snapshot.json")
     assert "snapshot db_snapshot.json" in git("diff")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_store_names_no_program_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a store that says what opened it last has nothing imported here but a module that defines that class."""
+    monkeypatch.chdir(tmp_path)
+    Path("stranger_deploy.py").write_text("import pathlib\npathlib.Path('ran').touch()\nApp = None\n")
+    base = "from tests.snaptable.cli.library import Library as Base"
+    Path("stranger_models.py").write_text(
+        f"import pathlib\npathlib.Path('asked').touch()\n{base}\nclass App(Base): ...\n"
+    )
+    for name in (
+        "deploy:App",
+        "deploy:ran",
+        "deploy.x:App",
+        "antigravity:App",
+        "os.path:App",
+        "..:App",
+        "stranger_models:Other",
+    ):
+        models, told = load_last(name)
+        assert models is None
+        assert "can't be imported here" in told
+    assert not {"ran", "asked"} & {each.name for each in tmp_path.iterdir()}
+    models, _ = load_last("stranger_models:App")
+    assert models is not None
+    assert models.__name__ == "App"
