@@ -73,6 +73,20 @@ def json_value(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def excerpts(before: object, after: object, most: int = 60) -> tuple[str, str]:
+    """Return a value before and after, each on one line and cut, so that what differs can be seen.
+
+    >>> excerpts("a" * 90 + " old", "a" * 90 + " new", most=24)
+    ('…aaaaaaa old"', '…aaaaaaa new"')
+    """
+    texts = [json.dumps(value, ensure_ascii=False) for value in (before, after)]
+    alike = next((at for at, (old, new) in enumerate(zip(*texts, strict=False)) if old != new), min(map(len, texts)))
+    begin = alike - most // 3 if alike > most // 2 and max(map(len, texts)) > most else 0
+    shown = [f"…{text[begin:]}" if begin else text for text in texts]
+    old, new = (text if len(text) <= most else f"{text[: most - 1]}…" for text in shown)
+    return old, new
+
+
 def short_key(key: object) -> str:
     """Return a key as a line shows it: a long one cut.
 
@@ -83,13 +97,14 @@ def short_key(key: object) -> str:
     return text[:KEY_CHARACTERS] if len(text) > LONG_KEY else text
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "number": number,
     "size": size,
     "ago": ago,
     "moment": moment,
     "plural": plural,
     "json_value": json_value,
+    "excerpts": excerpts,
     "short_key": short_key,
 }
 """For templates."""

@@ -106,6 +106,7 @@ def pages_of(db: Library) -> dict[str, str]:
         "table": "/tables/documents",
         "filtered": "/tables/documents?pages__gte=40&tags__has=urgent&sort=-pages",
         "row": f"/tables/documents/row?key={document.id}",
+        "drawer": f"/tables/documents?row={document.id}",
         "new": "/tables/documents/new",
         "commit": f"/commits/{last - 3}",
         "history": "/history",

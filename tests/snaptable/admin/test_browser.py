@@ -234,3 +234,48 @@ def test_without_script_a_row_is_found_edited_and_undone(browser: "Browser", ser
     page.locator(".toast", has_text="Took back").wait_for()
     assert served.db.documents["d5"].filename == "paper-5.pdf"
     context.close()
+
+
+def test_keys_go_on_where_they_were(admin: "Page", served: Served) -> None:
+    """Ensure that no step by keys loses the focus: an order, a save, a drawer and its neighbour, a menu."""
+    keys = admin.keyboard
+    focused = "() => document.activeElement.closest('[data-column], .drawer, summary')?.outerHTML.slice(0, 200) ?? ''"
+
+    def focus() -> str:
+        """Return what is in focus, as its tag begins."""
+        return str(admin.evaluate(focused))
+
+    admin.goto(f"{served.origin}/admin/tables/documents?pages__gte=150")
+    admin.locator('th[data-column="pages"] a').focus()
+    keys.press("Enter")
+    admin.wait_for_url(re.compile("sort=pages"))
+    admin.locator('th[data-column="pages"][aria-sort="ascending"] a:focus').wait_for()
+    keys.press("j")
+    for _ in range(3):
+        keys.press("ArrowRight")
+    assert 'data-column="pages"' in focus()
+    keys.press("Enter")
+    keys.type("1234")
+    keys.press("Control+s")
+    admin.locator(".toast").wait_for()
+    admin.locator("#staged").wait_for(state="hidden")
+    admin.locator('td[data-column="pages"]:focus').wait_for()
+    keys.press("o")
+    admin.locator(".drawer:focus").wait_for()
+    first = admin.locator(".drawer").get_attribute("data-key")
+    keys.press("]")
+    admin.locator(f'.drawer:not([data-key="{first}"]):focus').wait_for()
+    keys.press("[")
+    admin.locator(f'.drawer[data-key="{first}"]:focus').wait_for()
+    keys.press("Enter")
+    assert admin.locator(".drawer .field:focus").count() == 1
+    keys.press("Escape")
+    admin.locator(".drawer").wait_for(state="detached")
+    assert "<td" in focus()
+    admin.locator(".columns summary").focus()
+    keys.press("Enter")
+    admin.locator("#columns").wait_for()
+    keys.press("Escape")
+    assert not admin.locator("#columns").is_visible()
+    assert "<summary" in focus()
+    served.db.history.undo(served.db.history.sequence)

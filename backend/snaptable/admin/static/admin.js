@@ -102,11 +102,22 @@ export async function go(to, { push = true } = {}) {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   if (!one("main.main", page)) return location.assign(response.url);
   const scrolled = one(".content")?.scrollLeft ?? 0;
+  const focused = sameAs(document.activeElement);
   for (const part of ["main.main", ".side nav", "#foot", "#toasts"]) one(part).replaceWith(one(part, page));
   document.title = page.title;
   if (push && response.url !== location.href) history.pushState(null, "", response.url);
   if (one(".content")) one(".content").scrollLeft = scrolled;
   setUp();
+  focused?.()?.focus({ preventScroll: true });
+}
+
+/** What finds in the next page what is in focus now, so that keys go on from there; undefined if nothing is. */
+function sameAs(element) {
+  if (!element || !one("main").contains(element)) return undefined;
+  const heading = element.closest("th[data-column]")?.dataset.column;
+  if (heading) return () => one(`th[data-column="${CSS.escape(heading)}"] a`) ?? one("main");
+  const id = element.closest(".drawer") && element.id;
+  return () => (id && document.getElementById(id)) || current() || one("#filter") || one("main");
 }
 
 addEventListener("popstate", () => go(location.href, { push: false }));
@@ -159,8 +170,11 @@ async function openDrawer(href, part = "") {
   setUpDrawer();
   fetchHistory(drawer, href).then(() => part === "history" && one("#history", drawer)?.scrollIntoView());
   if (part) one(`#${part}`, drawer)?.scrollIntoView();
-  else one("input:not([type=hidden]), textarea, select", drawer)?.focus({ preventScroll: true });
+  drawer.tabIndex = -1; // keys lead on from it: [ and ] to its neighbours, Enter into its fields
+  (drawer.dataset.new === undefined ? drawer : firstField(drawer) ?? drawer).focus({ preventScroll: true });
 }
+
+const firstField = (drawer) => one("input:not([type=hidden]), textarea, select", drawer);
 
 /** Put the history into a drawer: it is read beside the rest, since it may take a while. */
 async function fetchHistory(drawer, href) {
@@ -789,6 +803,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return one("#row-form") && !one("#staged:not([hidden])") ? one("#row-form").requestSubmit() : saveStaged();
   }
+  if (event.key === "Escape" && one(".menu[open]")) { event.preventDefault(); return closeMenus(true); }
   if (event.key === "Escape" && one(".drawer") && one(".grid-frame") && !one("dialog[open]")) { event.preventDefault(); return closeDrawer(); }
   if (isTyping || one("dialog[open]")) return;
   if (isOurs && event.key === "z") { event.preventDefault(); return undoLast(); }
@@ -797,6 +812,17 @@ document.addEventListener("keydown", (event) => {
   const act = ACTS[event.key];
   if (act && act(event) !== false) event.preventDefault();
 });
+
+/** Close the menus that are open, but the one that holds an element. */
+function closeMenus(isFocused, except = null) {
+  for (const menu of all(".menu[open]")) {
+    if (menu.contains(except)) continue;
+    menu.open = false;
+    if (isFocused) one("summary", menu).focus();
+  }
+}
+
+document.addEventListener("click", (event) => closeMenus(false, event.target));
 
 const inGrid = () => one(".grid[data-table]") && !one(".cell-editor");
 const openRow = (part) => { const cell = current(); if (cell) openDrawer(one("a.open", cell.parentElement).href, part); };
@@ -812,6 +838,7 @@ const ACTS = {
   Home: (event) => inGrid() && isCell(event) ? move(0, -1000) : false,
   End: (event) => inGrid() && isCell(event) ? move(0, 1000) : false,
   Enter: (event) => {
+    if (event.target.matches(".drawer")) return firstField(event.target)?.focus() ?? undefined;
     const cell = inGrid() && isCell(event);
     if (!cell) return false;
     return cell.dataset.json === undefined ? openRow() : edit(cell);
@@ -858,6 +885,7 @@ function setUp() {
   setUpFilter();
   setUpDrawer();
   mark();
+  if (matchMedia("(max-width: 720px)").matches) one(".side nav .here")?.scrollIntoView({ inline: "center", block: "nearest" });
   one(".find-table")?.addEventListener("input", (event) => {
     for (const link of all(".nav[data-table]")) link.hidden = !link.dataset.table.includes(event.target.value.trim());
   });
