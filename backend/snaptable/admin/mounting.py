@@ -101,7 +101,7 @@ async def _to_page(request: Request) -> Response:
 
 def _application(site: Site[Any]) -> Starlette:
     assets = _assets(site)
-    return Starlette(
+    app = Starlette(
         routes=[*assets, *site.routes],
         exception_handlers={
             HTTPException: on_refusal(site),
@@ -109,6 +109,8 @@ def _application(site: Site[Any]) -> Starlette:
             Exception: on_failure(site),
         },
     )
+    app.router.redirect_slashes = False  # such a redirect follows the header Host to wherever it says
+    return app
 
 
 def _assets(site: Site[Any]) -> list[Route]:

@@ -75,6 +75,16 @@ def test_no_origin_is_an_error(origin: str) -> None:
             assert answer.status_code == 403, origin
 
 
+def test_no_redirect_leads_to_another_host() -> None:
+    """Ensure nobody is led to where the header Host says, by any address of the page with a slash too many."""
+    with Library("memory:") as db, admin_of(db) as (client, site):
+        for route in site.routes:
+            path = "/admin" + route.path.replace("{table}", "users").replace("{sequence:int}", "1")
+            for address in (path, f"{path}/", f"{path}//"):
+                answer = client.get(address, headers={"Host": "evil.example"}, follow_redirects=False)
+                assert "evil" not in answer.headers.get("location", ""), address
+
+
 def test_a_head_full_of_escapes_takes_no_time() -> None:
     """Ensure a stranger's cookie costs a page no more than in proportion to its size."""
     with Library("memory:") as db, admin_of(db) as (client, _):
