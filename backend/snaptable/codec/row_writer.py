@@ -7,9 +7,10 @@ from functools import cached_property
 from operator import ne
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import SchemaSerializer
 
+from snaptable.codec.set_order import list_serializer_of, serializer_of
 from snaptable.schema import TableSchema
 from snaptable.values import core_schemas
 from snaptable.values.unordered import equal_in_any_order
@@ -33,7 +34,7 @@ class RowWriter:
         """The fields that move with every change of a row, and what gives their new values."""
         self.trusted = trusted
         """Whether the types alone, and a look at the values, tell that a row survives JSON."""
-        self._to_json = schema.model.__pydantic_serializer__.to_json
+        self._to_json = serializer_of(schema.model).to_json
         self._names = tuple(schema.model.model_fields)
         # A cached property keeps its value beside the fields; it is worked out again, not stored.
         self._cached = {
@@ -94,8 +95,7 @@ class RowWriter:
 
     @cached_property
     def _rows_serializer(self) -> SchemaSerializer:
-        serializer: SchemaSerializer = TypeAdapter(list[self.model]).serializer  # type: ignore[name-defined]
-        return serializer
+        return list_serializer_of(self.model)
 
     # ── what differs ────────────────────────────────────────────────────────────────────────────────────────────────
 

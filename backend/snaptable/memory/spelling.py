@@ -18,7 +18,7 @@ from snaptable.schema import TableSchema
 from snaptable.values.lasting import metadata_of
 from snaptable.values.value_types import Annotation, alternatives
 
-SPELLING = 1
+SPELLING = 2
 """To be raised whenever this library writes any row otherwise than before."""
 
 

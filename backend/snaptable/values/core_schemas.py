@@ -18,7 +18,7 @@ from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValida
 Node = Mapping[str, object]
 """A core schema, or a part of one."""
 
-_NOT_SCHEMAS = {"default", "config", "metadata", "serialization", "cls", "expected", "members", "generic_origin"}
+NOT_SCHEMAS = {"default", "config", "metadata", "serialization", "cls", "expected", "members", "generic_origin"}
 """Parts of a core schema that hold no schemas of validation: a default may be any dictionary."""
 _CHECKS = {
     PathType.validate_file: "a file path is only valid while that file is there; use a plain Path",
@@ -114,7 +114,7 @@ def _is_of_code(kind: str) -> bool:
 def _asks_other_fields(schema: object) -> bool:
     return any(
         isinstance(node.get("function"), dict) and node["function"].get("type") == "with-info"  # type: ignore[attr-defined]
-        for node in _nodes(schema)
+        for node in nodes(schema)
     )
 
 
@@ -170,7 +170,7 @@ def _children(node: Node) -> Iterator[tuple[tuple[str, ...], Node]]:
     """Yield the schemas right below one, each with the name of the field that it is, if it is one."""
     kind = str(node.get("type", ""))
     for key, value in node.items():
-        if key in _NOT_SCHEMAS:
+        if key in NOT_SCHEMAS:
             continue
         if key == "fields" and isinstance(value, dict):
             yield from (((str(name),), child) for name, child in value.items())
@@ -184,13 +184,13 @@ def _children(node: Node) -> Iterator[tuple[tuple[str, ...], Node]]:
                     yield ((str(child["name"]),) if named else ()), child
 
 
-def _nodes(schema: object) -> Iterator[Node]:
+def nodes(schema: object) -> Iterator[Node]:
     """Yield a schema and every one inside it, definitions included."""
     pending = [schema]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
             yield node
-            pending += [value for key, value in node.items() if key not in _NOT_SCHEMAS]
+            pending += [value for key, value in node.items() if key not in NOT_SCHEMAS]
         elif isinstance(node, (list, tuple)):
             pending += node

@@ -12,13 +12,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.errors import PydanticUserError
+from pydantic_core import CoreConfig
 
-from snaptable.codec import Codec
+from snaptable.codec import Codec, sorting
 from snaptable.columns import Column
 from snaptable.postgres.layout.names import name_of, quoted
 from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson
@@ -159,9 +160,9 @@ class StoredColumn:
 
     @cached_property
     def _to_json(self) -> Callable[..., bytes]:
-        return (
-            self.adapter.serializer.to_json
-        )  # without the adapter's own function around it, which costs as much again
+        # Without the adapter's own function around it, which costs as much again.
+        serializer = sorting(self.adapter.core_schema, cast("CoreConfig", self._settings)) or self.adapter.serializer
+        return serializer.to_json
 
     def from_json(self, text: bytes | str) -> object:
         """Return the value that a JSON text holds."""
