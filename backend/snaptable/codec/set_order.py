@@ -34,7 +34,7 @@ def serializer_of(model: type[BaseModel]) -> SchemaSerializer:
 def list_serializer_of(model: type[BaseModel]) -> SchemaSerializer:
     """Return what writes lists of rows of a model; O(fields)."""
     made = sorting(_list_schema(model.__pydantic_core_schema__))
-    return made or cast(SchemaSerializer, TypeAdapter(list[model]).serializer)  # type: ignore[valid-type]
+    return made or TypeAdapter(list[model]).serializer  # type: ignore[valid-type]
 
 
 def _list_schema(schema: CoreSchema) -> CoreSchema:
