@@ -1,5 +1,7 @@
 """Pictures of every page of the admin, light, dark and on a phone: `python -m tests.snaptable.admin.screenshots DIR`.
 
+With `--readme` in place of DIR the four that the pages for readers show are made anew, in their place; Pillow makes
+them small (`uv run --with pillow python -m …`).
 Needs chromium (`CHROMIUM` names another one than /usr/bin/chromium). The store is made anew, the same each time.
 """
 
@@ -25,6 +27,15 @@ from snaptable import Database, attribution
 from snaptable.admin import mount_admin
 
 SIZES = {"light": (1440, 900), "dark": (1440, 900), "phone": (500, 900)}
+OF_README = {
+    "table": ("drawer", "light"),
+    "history": ("history", "light"),
+    "time": ("time", "dark"),
+    "file": ("file", "dark"),
+}
+"""The four by their file's name: which page, and in which look."""
+PICTURES = Path(__file__).parents[3] / "backend" / "snaptable" / "admin" / "pictures"
+README_SIZE = (1040, 600)
 NAMES = ("contract", "invoice", "letter", "minutes", "notes", "offer", "report", "review", "summary", "survey")
 
 
@@ -121,9 +132,11 @@ def pages_of(db: Library) -> dict[str, str]:
     }
 
 
-def take(browser: Browser, link: str, name: str, address: str, look: str, folder: Path) -> Path:
-    """Take a picture of a page in one look."""
-    width, height = SIZES[look]
+def take(
+    browser: Browser, link: str, address: str, look: str, target: Path, size: tuple[int, int] | None = None
+) -> Path:
+    """Take a picture of a page in one look; of a row beside its table, with what happened to it."""
+    width, height = size or SIZES[look]
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="light" if look == "light" else "dark",
         has_touch=look == "phone", reduced_motion="reduce",
@@ -133,25 +146,40 @@ def take(browser: Browser, link: str, name: str, address: str, look: str, folder
     page.wait_for_url("**/admin/")
     page.goto(link.partition("/admin")[0] + "/admin" + address)
     page.wait_for_timeout(150)
-    target = folder / f"{name}-{look}.png"
+    if size is not None and "?row=" in address:
+        page.locator('.tabs a[href="#history"]').click()
     page.screenshot(path=target)
     context.close()
     return target
 
 
+def make_small(picture: Path) -> None:
+    """Write a picture again with the 192 colours that suit it best: a third of the bytes, to the eye the same."""
+    from importlib import import_module
+
+    image: Any = import_module("PIL.Image").open(picture).convert("RGB")
+    image.quantize(192, kmeans=2, dither=0).save(picture, optimize=True)
+
+
 def main() -> None:
     """Take them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("folder", type=Path, nargs="?")
+    where.add_argument("--readme", action="store_true", help="the four of the pages for readers, in their place")
     parser.add_argument("--only", nargs="*", help="names of pages")
     parser.add_argument("--looks", nargs="*", default=list(SIZES), choices=list(SIZES))
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
+    (folder := PICTURES if given.readme else given.folder).mkdir(parents=True, exist_ok=True)
     with served() as (db, link), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
-        for name, address in pages_of(db).items():
+        db.backup(Path(db.url).parent / "backups")
+        pages = pages_of(db)
+        for file, (name, look) in OF_README.items() if given.readme else ():
+            make_small(take(browser, link, pages[name], look, folder / f"{file}.png", README_SIZE))
+        for name, address in pages.items() if not given.readme else ():
             for look in given.looks if not given.only or name in given.only else ():
-                sys.stdout.write(f"{take(browser, link, name, address, look, given.folder)}\n")
+                sys.stdout.write(f"{take(browser, link, address, look, folder / f'{name}-{look}.png')}\n")
         browser.close()
 
 
