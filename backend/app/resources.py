@@ -215,7 +215,7 @@ class Resources:
             if not self.db.is_open:
                 continue  # an admin has it closed and opened again
             try:
-                if not self.db.status().writable:
+                if not self.db.status(details=False).writable:
                     await asyncio.to_thread(self.db.persist)
                     logger.warning("Writes work again.")
             except SnaptableError as error:

@@ -377,13 +377,17 @@ class Database(Lifecycle):
         """
         return self._opened().check()
 
-    def status(self) -> Status:
+    def status(self, *, details: bool = True) -> Status:
         """Return how the database is doing; O(tables).
+
+        Args:
+            details: False for who shows none, a probe: on PostgreSQL rows, history and server are left out then, and
+                the server is asked once.
 
         >>> db.status().rows
         {'users': 2}
         """
-        return self._opened().status()
+        return self._opened().status(details=details)
 
 
 def open_databases() -> list[Database]:

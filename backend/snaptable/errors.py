@@ -51,7 +51,7 @@ is marked `Secret()`.
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from snaptable.faults import Conflict as Conflict
 from snaptable.faults import ImportFault as ImportFault
@@ -294,11 +294,14 @@ class Unavailable(SnaptableError):
 
     Attributes:
         retry_after: after how many seconds it is worth trying again.
+        circuit: "open" if calls fail at once, because the server has been away for long; else "closed".
     """
 
-    def __init__(self, message: str = "", *, retry_after: float = 1.0) -> None:
+    def __init__(
+        self, message: str = "", *, retry_after: float = 1.0, circuit: Literal["closed", "open"] = "closed"
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.circuit = retry_after, circuit
 
 
 class OutcomeUnknown(Unavailable):

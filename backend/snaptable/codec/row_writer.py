@@ -13,7 +13,7 @@ from pydantic_core import SchemaSerializer
 from snaptable.codec.set_order import list_serializer_of, serializer_of
 from snaptable.schema import TableSchema
 from snaptable.values import core_schemas
-from snaptable.values.unordered import equal_in_any_order
+from snaptable.values.unordered import equal_in_any_order, written_in_any_order
 
 FIRST_ROWS = 4
 """Rows that are written before it is known how large rows are; then four times as many, and so on."""
@@ -142,7 +142,9 @@ class RowWriter:
             return bool(old == new and old.utcoffset() == new.utcoffset())
         # Equal is not enough: 1.0 and 1, -0.0 and 0.0, two orders of a dict's keys.
         first, second = (self._to_json(row, include={name}, round_trip=True, by_alias=False) for row in (before, after))
-        return first == second or self.is_written_alike(name, json.loads(first), json.loads(second))
+        return first == second or (
+            core_schemas.holds_sets(self.model, name) and written_in_any_order(json.loads(first), json.loads(second))
+        )
 
 
 def _values_differ(first: BaseModel, second: BaseModel) -> bool:

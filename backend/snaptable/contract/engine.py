@@ -242,8 +242,12 @@ class Engine(Protocol):
     def check(self) -> list[str]:
         """Return what is wrong with indexes and constraints, a line each; empty when sound."""
 
-    def status(self) -> Status:
-        """Return how the engine is doing; at most O(tables)."""
+    def status(self, *, details: bool = True) -> Status:
+        """Return how the engine is doing; at most O(tables).
+
+        Args:
+            details: False for who shows none: an engine leaves out rows, history and server if these cost a question.
+        """
 
     def stop(self) -> None:
         """Wait for the open transaction, then refuse every other; the first half of closing.

@@ -254,9 +254,9 @@ class DurableEngine(InMemory):
         recovery = store.recovery
         return JournalFollower(store.files, recovery.store or "", recovery.sequence, recovery.head_digest)
 
-    def status(self) -> Status:
+    def status(self, *, details: bool = True) -> Status:
         """Return how the tables, the journal and the snapshot are doing; O(tables)."""
-        status, group_commit = super().status(), self.store.group_commit
+        status, group_commit = super().status(details=details), self.store.group_commit
         if group_commit is None:
             return replace(status, history=self.commits.status())
         checkpointer = group_commit.checkpointer

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -167,14 +168,19 @@ class PostgresEngine:
         """Return which rows are not what the models say, a line each; O(n)."""
         return self.core.as_of_one_state(lambda: list(constraints.problems(self.core.rows, self.core.fetch)))
 
-    def status(self) -> Status:
-        """Return how the database is doing; O(tables), and the rows of small ones."""
+    def status(self, *, details: bool = True) -> Status:
+        """Return how the database is doing; O(tables), and the rows of small ones; without details one question."""
         refusal = self.core.refusal
-        return Status(
+        plain = Status(
             engine="postgresql",
             sequence=self.core.last_commit(),
             writable=refusal is None,
             reason=None if refusal is None else str(refusal),
+        )
+        if not details:
+            return plain
+        return replace(
+            plain,
             history=None if self.core.commits is None else self._past.status(),
             rows={name: rows.count(self.core.fetch) for name, rows in self.core.rows.items()},
             server=self.core.server_status(),

@@ -158,7 +158,7 @@ class InMemory:
         if self.in_transaction():
             raise TransactionError(f"{call} inside a transaction would {does}; call it after the transaction")
 
-    def status(self) -> Status:
+    def status(self, *, details: bool = True) -> Status:  # noqa: ARG002 - all of it is at hand
         """Return how the tables are doing; O(tables)."""
         log = self.memory.log
         refusal = None if log is None else log.refusal
@@ -201,9 +201,9 @@ class VolatileEngine(InMemory):
         """The commits since it was opened."""
         return self._remembered
 
-    def status(self) -> Status:
+    def status(self, *, details: bool = True) -> Status:
         """Return how the tables are doing; O(tables)."""
-        return replace(super().status(), history=replace(self._remembered.status(), purged=self._purged))
+        return replace(super().status(details=details), history=replace(self._remembered.status(), purged=self._purged))
 
     @property
     def erased(self) -> ErasedKeys:

@@ -15,14 +15,8 @@ from psycopg import Error
 from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.contract import WRITER_TIMEOUT, ServerStatus
-from snaptable.errors import (
-    DatabaseClosed,
-    OutcomeUnknown,
-    ReadOnlyStore,
-    SnaptableError,
-    TransactionError,
-)
-from snaptable.postgres import constraints
+from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionError
+from snaptable.postgres import constraints, outcomes
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.revisions import Revisions
@@ -31,7 +25,8 @@ from snaptable.postgres.server.connections import Connections, Fetch, Params, Re
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.server.failures import ConnectionLost, as_own
 from snaptable.postgres.server.retry import Circuit, retried
-from snaptable.postgres.transaction import CommitMark, ConstraintBroken, Transaction
+from snaptable.postgres.standby import Standby
+from snaptable.postgres.transaction import ConstraintBroken, Transaction
 from snaptable.postgres.watching import Watch, pass_barrier
 
 T = TypeVar("T")
@@ -62,7 +57,8 @@ class PostgresCore:
     ) -> None:
         self.rows, self.commits, self.dialect, self.refusal = rows, commits, dialect, refusal
         self.circuit = Circuit(conflict_seconds=writer_timeout)
-        self._connections, self._threads, self._standby = connections, threads, standby
+        self._connections, self._threads = connections, threads
+        self._standby = None if standby is None else Standby(standby)
         self._local = threading.local()
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
@@ -117,10 +113,9 @@ class PostgresCore:
         return retried(lambda: self._in_transaction(lambda _: call(), read_only=True), self.circuit)
 
     def server_status(self) -> ServerStatus:
-        """Return how the server is reached, and how far behind a standby is; one round to that."""
-        stats, standby = self._connections.stats, self._standby
-        lag = None if standby is None else _lag_seconds(standby)
-        return ServerStatus(*stats, has_standby=standby is not None, lag_seconds=lag)
+        """Return how the server is reached, and how far behind a standby is; at most one round a while to that."""
+        lag = None if self._standby is None else self._standby.lag_seconds()
+        return ServerStatus(*self._connections.stats, has_standby=self._standby is not None, lag_seconds=lag)
 
     def last_commit(self) -> int:
         """Return the last commit that readers see: inside a transaction, that it sees."""
@@ -230,7 +225,7 @@ class PostgresCore:
                 raise DatabaseClosed("the database is not open")
             self._open_count += 1
         try:
-            connections = self._standby if stale and self._standby is not None else self._connections
+            connections = self._standby.connections if stale and self._standby is not None else self._connections
             session = connections.take()
             transaction = Transaction(session, attribution, read_only=read_only)
             transaction.connections = connections
@@ -296,7 +291,7 @@ class PostgresCore:
             failure = transaction.failed(error)
             self.roll_back(transaction)
             if transaction.is_committing and isinstance(failure, ConnectionLost):
-                self._find_out(transaction)
+                outcomes.find_out(self._connections, self.circuit, transaction.mark)
             else:
                 raise self.explained(transaction, failure) from None
         except BaseException:
@@ -317,25 +312,6 @@ class PostgresCore:
                 self.aside(self.prune)
             except SnaptableError as error:
                 logger.warning("The history could not be pruned; this is tried again: %s", error)
-
-    def _find_out(self, transaction: Transaction) -> None:
-        """Return if a transaction was committed whose connection ended then; raise if it was not, or isn't known."""
-        mark = transaction.mark
-        if mark is None:
-            raise OutcomeUnknown(_UNKNOWN)
-        try:
-            was_committed = retried(lambda: self._outcome(mark), self.circuit)
-        except SnaptableError:
-            raise OutcomeUnknown(_UNKNOWN) from None
-        if not was_committed:
-            raise ConnectionLost("the connection to PostgreSQL was lost, and the transaction rolled back")
-
-    def _outcome(self, mark: CommitMark) -> bool:
-        with self._connections.session() as session:
-            outcome = CommitTable.outcome(session, mark)
-        if outcome is None:
-            raise ConnectionLost("the server is still rolling it back, or committing it")
-        return outcome
 
     def explained(self, transaction: Transaction, failure: Exception) -> Exception:
         """Return the error of a transaction that was rolled back: with rows and fields, if a constraint was broken."""
@@ -392,35 +368,16 @@ class PostgresCore:
         self._closed = "the database is not open"
         self.watch.close()
         self._threads.close()
-        for connections in (self._connections, self._standby):
-            if connections is not None:
-                connections.close()
+        for connections in self._all_connections:
+            connections.close()
 
     def leave_to_parent(self, reason: str) -> None:
         """Refuse every access: this is a fork."""
         self._closed = reason
         self._local = threading.local()
-        for connections in (self._connections, self._standby):
-            if connections is not None:
-                connections.abandon()
+        for connections in self._all_connections:
+            connections.abandon()
 
-
-def _lag_seconds(standby: Connections) -> float | None:
-    """Return how many seconds the state of stale reads is old; 0 for a primary's, None if that isn't known."""
-    try:
-        with standby.session() as session:
-            ((lag,),) = session.ask(_LAG)
-    except SnaptableError:
-        return None
-    return None if lag is None else max(0.0, float(lag))
-
-
-_LAG = """
-    select case when not pg_is_in_recovery() or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0.0
-    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end
-"""
-"""A standby that has applied all that it received is not behind, however long nothing was written."""
-_UNKNOWN = (
-    "PostgreSQL went away during the commit: the write may have happened, or not. Read what it wrote before writing it "
-    "again"
-)
+    @property
+    def _all_connections(self) -> tuple[Connections, ...]:
+        return (self._connections,) if self._standby is None else (self._connections, self._standby.connections)

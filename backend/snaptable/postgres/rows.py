@@ -1,6 +1,7 @@
 """The rows of one table: single statements on them, each by key, and what a transaction notes of them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
@@ -12,7 +13,8 @@ from snaptable.conditions import check_key
 from snaptable.errors import InvalidRow
 from snaptable.evaluation import violations
 from snaptable.postgres.layout import comparands
-from snaptable.postgres.layout.columns import StoredColumn, StoredColumns, Unstorable
+from snaptable.postgres.layout.column import StoredColumn, Unstorable
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl
 from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.server.connections import Fetch
@@ -199,7 +201,11 @@ class TableRows:
         old, new = self.params(before, self.codec.dump(before)), self.params(after, row_json)
         targets = self.columns.targets
         last = _param(len(targets) - 1)
-        changed = [place for place in range(len(targets)) if (name := _param(place)) == last or old[name] != new[name]]
+        changed = [
+            place
+            for place in range(len(targets))
+            if (name := _param(place)) == last or _is_changed(old[name], new[name])
+        ]
         sets = ", ".join(f"{targets[place][0]} = %({_param(place)})b::{targets[place][1]}" for place in changed)
         params = {_param(place): new[_param(place)] for place in changed}
         key = self.key_of(after)
@@ -256,11 +262,19 @@ class TableRows:
 
     def numbered(self, transaction: Transaction, values: FieldValues) -> FieldValues:
         """Return the values with a number for a key, if the table gives them out; none is ever given out twice."""
-        schema = self.schema
-        if schema.numbered and values.get(schema.key) is None:
+        if self.needs_number(values):
             ((number,),) = transaction.ask(f"select nextval('{self.ddl.numbers}')")
-            return {**values, schema.key: number}
+            return {**values, self.schema.key: number}
         return values
+
+    def needs_number(self, values: FieldValues) -> bool:
+        """Return whether the table gives a row of these values its key."""
+        return self.schema.numbered and values.get(self.schema.key) is None
+
+    def last_number(self, transaction: Transaction) -> int:
+        """Return the last number that the table gave out; of one that gave out none, the first it will."""
+        ((number,),) = transaction.ask(f"select last_value from {self.ddl.numbers}")
+        return int(number)
 
     def use_number(self, transaction: Transaction, keys: list[Key]) -> None:
         """Let the table give out no numbers up to the greatest of some that rows were given by the program."""
@@ -315,6 +329,11 @@ def _is_alike(column: StoredColumn, stored: Any, param: Any) -> bool:
     if column.family == "array" and stored is not None and param is not None:
         return bool(column.collection(stored) == column.collection(param))
     return bool(stored == param)
+
+
+def _is_changed(old: object, new: object) -> bool:
+    """Return whether a parameter is another: 0.0 and -0.0, and 1.1 and 1.10, are equal and not the same."""
+    return old != new or (type(old) in (float, Decimal) and repr(old) != repr(new))
 
 
 def _param(place: int) -> str:

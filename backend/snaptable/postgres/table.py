@@ -109,9 +109,9 @@ class PostgresTable(TableReader):
                 if present is not None:
                     return self._rows.replace_row(transaction, present, values)
                 return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
-            added, row_json, present = self._present(transaction, row, by)
+            present = self._present(transaction, values, by)
             if present is None:
-                return self._add(transaction, added, row_json)
+                return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
             return self._rows.replace_row(transaction, present, {**values, name: self._rows.key_of(present)})
 
         return self._share(self._core.write(put))
@@ -121,19 +121,30 @@ class PostgresTable(TableReader):
 
         def get(transaction: Transaction) -> BaseModel:
             """Return it, or add it."""
-            added, row_json, present = self._present(transaction, row, by or self._rows.schema.key)
-            return self._add(transaction, added, row_json) if present is None else present
+            codec = self._rows.codec
+            values = codec.values_of(row)
+            present = self._present(transaction, values, by or self._rows.schema.key)
+            if present is not None:
+                return present
+            return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
 
         return self._share(self._core.write(get))
 
-    def _present(self, transaction: Transaction, row: BaseModel, by: str) -> tuple[BaseModel, bytes, BaseModel | None]:
-        """Return a row as it would be stored, its JSON, and the stored row with its value of a unique field."""
-        codec = self._rows.codec
-        added, row_json = codec.store(self._rows.numbered(transaction, codec.values_of(row)))
-        self._rows.params(added, row_json)
-        value = getattr(added, by)
-        found = [] if value is None else self._rows.having(transaction.ask, (by,), (value,))
-        return added, row_json, found[0] if found else None
+    def _present(self, transaction: Transaction, values: FieldValues, by: str) -> BaseModel | None:
+        """Return the stored row with a row's value of a unique field; None if there is none.
+
+        The row is validated as it would be stored, but no number is drawn for it yet: only a row that is added has one.
+        """
+        rows = self._rows
+        if rows.needs_number(values):
+            if by == rows.schema.key:
+                return None
+            values = {**values, rows.schema.key: rows.last_number(transaction)}
+        row, row_json = rows.codec.store(values)
+        rows.params(row, row_json)
+        value = getattr(row, by)
+        found = [] if value is None else rows.having(transaction.ask, (by,), (value,))
+        return found[0] if found else None
 
     # ── removing ────────────────────────────────────────────────────────────────────────────────────────────────────
 

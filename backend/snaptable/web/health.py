@@ -41,7 +41,7 @@ def plain_health(db: Database) -> PlainHealth:
     Raises:
         Problem: 503 when writes are refused.
     """
-    status = db.status()
+    status = db.status(details=False)
     if not status.writable:
         raise Problem(503, "Writes are refused.", headers={"Retry-After": "5"})
     return PlainHealth(status="degraded" if status.snapshot_error else "ok")

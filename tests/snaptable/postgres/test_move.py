@@ -1,13 +1,16 @@
 """The move: every row there, compared, or nothing; refused before anything is sent; and the way back."""
 
+import itertools
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import psycopg
 import pytest
-from pydantic import create_model
+from pydantic import AwareDatetime, BaseModel, Field, create_model
 from tests.snaptable.cli.support import command
 from tests.snaptable.contract.plain_model import Document, Library, User
 from tests.snaptable.contract.test_types import CASES
@@ -15,9 +18,14 @@ from tests.snaptable.postgres import stores
 from tests.snaptable.postgres.moves import change, fill, images
 
 from snaptable import Database, OpenError, Row, StoreLocked, Table, UniqueViolation
+from snaptable.codec import Codec
 from snaptable.maintenance.moving import MoveRefused, Report, move
 from snaptable.maintenance.moving.steps import NotProved
 from snaptable.maintenance.moving.target import Target
+from snaptable.postgres.layout.columns import StoredColumns
+from snaptable.postgres.layout.comparing import comparison_of
+from snaptable.postgres.layout.packing import Packer
+from snaptable.postgres.server.dialect import DIALECTS
 
 SCHEMA = "tests.snaptable.contract.plain_model:Library"
 
@@ -200,15 +208,84 @@ def test_what_comes_back_otherwise_is_not_kept(data: Path, url: str, monkeypatch
     """Ensure that a difference between what was sent and what the server gives back undoes everything."""
     pages = Target.pages
 
-    def without_one(self: Target, session: Any, name: str, rows: int, size: int) -> Iterator[Any]:
-        for page in pages(self, session, name, rows, size):
-            found = page()
-            yield lambda found=found: found[:-1]
+    def without_one(self: Target, session: Any, name: str, rows: int, size: int, part: int) -> Iterator[Any]:
+        for page in pages(self, session, name, rows, size, part):
+            found = list(page())
+            yield lambda found=found: [each[:-1] for each in found]
 
     monkeypatch.setattr(Target, "pages", without_one)
     with pytest.raises(NotProved, match="nothing was moved"):
         move(str(data), url, schema=Library)
     assert stores.content(url) == {}
+
+
+class Exact(Row):
+    id: int
+    real: float = 1.0
+    at: AwareDatetime = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    price: Decimal = Decimal("1.10")
+    data: dict[str, Any] = Field(default_factory=lambda: {"a": 1, "b": 2})
+    text: str | None = "x"
+
+
+class Exacts(Database):
+    rows: Table[Exact]
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "packed"),
+    [
+        ("real", -0.0, 0.0),
+        ("at", Exact(id=0).at, Exact(id=0).at.astimezone(timezone(timedelta(hours=1)))),
+        ("price", Decimal("1.10"), Decimal("1.1")),
+        ("data", {"a": 1}, {"a": 1.0}),
+        ("data", {"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ("text", "", None),
+    ],
+)
+def test_a_value_that_is_equal_and_not_the_same_is_not_proved(
+    field: str, sent: Any, packed: Any, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a fault of what packs rows is found, however small, and names the row, and that nothing is there."""
+    with Exacts(tmp_path / "data", fsync=False, banner=False) as db:
+        db.rows.insert_many(Exact(id=number, **{field: sent}) for number in range(3))
+    pack = Packer.pack
+
+    def pack_one_otherwise(self: Packer, row: BaseModel, place: int) -> bytes:
+        return pack(self, row.model_copy(update={field: packed} if place == 2 else {}), place)
+
+    monkeypatch.setattr(Packer, "pack", pack_one_otherwise)
+    with pytest.raises(NotProved, match=r"rows\[1\] came back otherwise"):
+        move(str(tmp_path / "data"), url, schema=Exacts)
+    assert stores.content(url) == {}
+    monkeypatch.undo()
+    move(str(tmp_path / "data"), url, schema=Exacts)
+
+
+def test_values_that_say_the_same_are_written_alike() -> None:
+    """Ensure, for all pairs of values of each kind of fields, that quick comparison never takes one for the other."""
+    taken = 0
+    for number, (_, annotation, values) in enumerate(CASES):
+        model = create_model("Item", __base__=Row, id=int, value=annotation)
+        store: Any = type("Store", (Database,), {"__annotations__": {f"t{number}": cast(Any, Table)[model]}})
+        codec = store.__schemas__[f"t{number}"].derive(Codec)
+        columns = StoredColumns(codec, DIALECTS["postgresql"], {})
+        if columns.keeps_image:
+            continue
+        say_the_same = comparison_of(columns)
+        rows = [codec.store({"id": 1, "value": value})[0] for value in values]
+        for one, other in itertools.product(rows, rows):
+            alike = codec.is_same_row(one, other, codec.dump(other))
+            assert alike or not say_the_same(one.__dict__, other.__dict__), (one, other)
+            taken += say_the_same(one.__dict__, other.__dict__)
+        assert all(
+            say_the_same(row.__dict__, codec.decode(codec.dump(row)).__dict__) for row in rows if not _has_set(row)
+        )
+    assert taken > 100
+
+
+def _has_set(row: Any) -> bool:
+    return "{" in repr(row.value) or "set" in repr(row.value)
 
 
 def test_folders_beside_the_store(url: str, tmp_path: Path) -> None:

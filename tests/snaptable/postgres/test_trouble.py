@@ -42,10 +42,10 @@ def open_store(server: Server) -> Iterator[Store]:
         yield db
 
 
-def monitor_of(db: Store) -> TestClient:
-    """Return a client of an application that shows how a store is doing."""
+def monitor_of(db: Store, *, details: bool = True) -> TestClient:
+    """Return a client of an application that shows how a store is doing; to strangers without details."""
     app = FastAPI()
-    app.include_router(monitoring_router(db, details=lambda: True))
+    app.include_router(monitoring_router(db, details=lambda: details))
     install_problems(app)
     return TestClient(app, raise_server_exceptions=False)
 
@@ -146,7 +146,11 @@ def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server:
             asyncio.run(db.read(lambda db: db.counters.get("a")))
         with pytest.raises(OpenError, match="can't be reached"):
             Store(db.url).open()
-        assert monitor.get(HEALTH).status_code == 503
+        answer = monitor.get(HEALTH)
+        assert (answer.status_code, answer.json()["circuit"]) == (503, "open")
+        assert int(answer.headers["Retry-After"]) >= 1
+        stranger = monitor_of(db, details=False).get(HEALTH)
+        assert (stranger.status_code, "circuit" in stranger.json()) == (503, False)
         away = monitor.get("/metrics").text
         assert "snaptable_reachable 0.0" in away
         assert "snaptable_sequence" not in away
@@ -183,6 +187,29 @@ def test_transactions_of_many_threads_lose_no_update(db: Store) -> None:
     assert db.counters["a"].value == 0
 
 
+def check_who_asks_the_standby(db: Store) -> None:
+    """Check that strangers cost the standby nothing, and details one round a while."""
+    core = engine_of(db).core
+    asked: list[str] = []
+    standby = core._standby
+    assert standby is not None
+    lag = standby._asked
+    standby._asked = lambda: asked.append("lag") or lag()  # type: ignore[method-assign, func-returns-value]
+    standby._known = None
+    try:
+        stranger, monitor = monitor_of(db, details=False), monitor_of(db)
+        for _ in range(5):
+            assert stranger.get("/health").json() == {"status": "ok"}
+            assert stranger.get(HEALTH).json() == {"status": "ok"}
+        assert asked == []
+        for _ in range(5):
+            assert monitor.get(HEALTH).json()["replica"]["lag_seconds"] is not None
+            assert monitor.get("/metrics").status_code == 200
+        assert asked == ["lag"]
+    finally:
+        standby._asked = lag  # type: ignore[method-assign]
+
+
 def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
     """stale=True goes to a standby; after its promotion writes go there."""
     if not server.is_running:
@@ -206,6 +233,7 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
             assert 0 <= health["replica"]["lag_seconds"] < 10
             assert 0 <= health["pool"]["idle"] <= health["pool"]["connections"] <= health["pool"]["most"]
             assert "snaptable_replica_lag_seconds" in monitor.get("/metrics").text
+            check_who_asks_the_standby(db)
             server.kill()
             standby.promote()
             assert db.counters.update("s", value=2).value == 2

@@ -24,7 +24,8 @@ from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.moving.steps import Report
 from snaptable.maintenance.moving.target import Target
 from snaptable.postgres.layout.catalog import read_catalog
-from snaptable.postgres.layout.columns import StoredColumns, Unstorable
+from snaptable.postgres.layout.column import Unstorable
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.names import COMMITS, SOURCE, name_of, quoted
 from snaptable.postgres.server.failures import as_own, is_lost
 from snaptable.storage.journal import directory as journal_directory

@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any
 
-from psycopg import Cursor, Error
-from pydantic import BaseModel
+from psycopg import Error
 
 from snaptable.codec import Codec
 from snaptable.database import Database
@@ -21,7 +19,7 @@ from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_re
 from snaptable.postgres.layout.names import COMMITS, PLACE, SOURCE, STATE, name_of, quoted
 from snaptable.postgres.layout.packing import Packer
 from snaptable.postgres.opening import made_of
-from snaptable.postgres.server.connections import Connections, Session, records_of
+from snaptable.postgres.server.connections import Connections, Records, Session, parts_of
 from snaptable.postgres.server.dialect import DIALECTS
 from snaptable.postgres.server.failures import as_own
 
@@ -191,8 +189,10 @@ class Target:
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def pages(self, session: Session, name: str, rows: int, size: int) -> Iterator[Callable[[], list[BaseModel]]]:
-        """Yield the rows of a table in order, `size` at a time: functions that read them as the engine does.
+    def pages(
+        self, session: Session, name: str, rows: int, size: int, part: int
+    ) -> Iterator[Callable[[], Iterator[Records]]]:
+        """Yield the records of a table in order, `size` at a time: functions that yield `part` of them at a time.
 
         A page has come when its function is yielded: the connection is free while that is called.
 
@@ -201,6 +201,7 @@ class Target:
             name: the table.
             rows: how many it should have; more would be on the last page.
             size: of a page.
+            part: of a page, that is made to values at once.
         """
         columns, table, place = self.columns[name], self._tables[name].table, quoted(PLACE)
         for first in range(0, max(rows, 1), size):
@@ -208,8 +209,4 @@ class Target:
             cursor = session.new_reader()
             sql = f"select {columns.select_list} from {table} where {place} > {first}{end} order by {place}"
             cursor.execute(sql.encode(), prepare=False)
-            yield partial(_rows_of, cursor, columns)
-
-
-def _rows_of(cursor: "Cursor[tuple[Any, ...]]", columns: StoredColumns) -> list[BaseModel]:
-    return list(map(columns.row, records_of(cursor)))
+            yield partial(parts_of, cursor, part)

@@ -14,7 +14,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any
 from uuid import UUID
 
-from snaptable.postgres.layout.columns import INT8, MOST_DIGITS, StoredColumn, fits_numeric, plain_text
+from snaptable.postgres.layout.column import INT8, MOST_DIGITS, StoredColumn, fits_numeric, plain_text
 
 COMPARISONS = {"==": eq, "<": lt, "<=": le, ">": gt, ">=": ge}
 _FAR = 40

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from snaptable.errors import SchemaError
-from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
+from snaptable.postgres.layout.column import StoredColumn
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.names import BARRIER, COMMITS, EXACT, PLACE, RESERVED, STATE, name_of, quoted
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.schema import IndexSchema, ReferenceSchema, TableSchema

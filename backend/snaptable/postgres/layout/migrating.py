@@ -21,7 +21,8 @@ from snaptable.changes import ChangeRecord, CommitRecord, FillIn
 from snaptable.codec import Codec
 from snaptable.errors import InvalidRow, MigrationFailed, OpenError, SchemaMismatch, listed
 from snaptable.postgres.layout.catalog import Catalog
-from snaptable.postgres.layout.columns import StoredColumns, Unstorable
+from snaptable.postgres.layout.column import Unstorable
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl
 from snaptable.postgres.layout.names import EXACT, PLACE, name_of, quoted
 from snaptable.postgres.server.connections import Session

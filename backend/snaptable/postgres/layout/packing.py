@@ -15,7 +15,8 @@ from psycopg import adapters
 from psycopg.adapt import PyFormat
 from pydantic import BaseModel
 
-from snaptable.postgres.layout.columns import Family, StoredColumn, StoredColumns, Unstorable
+from snaptable.postgres.layout.column import Family, StoredColumn, Unstorable
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.names import PLACE, quoted
 
 Pack = Callable[[Any], bytes]
@@ -48,9 +49,13 @@ def _microseconds(span: timedelta) -> int:
     return (span.days * 86400 + span.seconds) * 1_000_000 + span.microseconds
 
 
+def _refuse_nul() -> bytes:
+    raise Unstorable("a NUL has no place in a text of PostgreSQL")
+
+
 def _text(text: str) -> bytes:
     if "\0" in text:
-        raise Unstorable("a NUL has no place in a text of PostgreSQL")
+        return _refuse_nul()
     data = text.encode()
     return _length(len(data)) + data
 
@@ -85,6 +90,18 @@ _PACKS: dict[Family, Pack] = {
 }  # fmt: skip
 _CHECKED: frozenset[Family] = frozenset({"decimal", "aware", "naive", "time"})
 """Families of which PostgreSQL has no place for some values, as `dump` says."""
+
+
+_INLINE: dict[Family, str] = {
+    "text": "(length(len(text)) + text if b'\\0' not in (text := {0}.encode()) else refuse_nul())",
+    "moment": "int8(8, ((past := {0} - (naive_epoch if {0}.tzinfo is None else epoch)).days * 86400 + past.seconds)"
+    " * 1000000 + past.microseconds)",
+}
+"""The same as `_PACKS`, as expressions of the value: a call saved for each."""
+_SCOPE: dict[str, object] = {
+    "null": NULL, "length": _length, "int8": _int8, "join": b"".join, "true": _TRUE, "false": _FALSE,
+    "usual": (UTC, None), "epoch": _EPOCH, "naive_epoch": _NAIVE_EPOCH, "refuse_nul": _refuse_nul,
+}  # fmt: skip
 
 
 def pack_of(column: StoredColumn) -> Pack:
@@ -176,54 +193,50 @@ class Packer:
 
     def _compiled(self) -> Callable[[BaseModel, int], bytes]:
         """Return the function for a row: one expression, so that no list of values is made, nor looked through."""
-        scope: dict[str, object] = {"null": NULL, "int8": _int8, "join": b"".join, "true": _TRUE, "false": _FALSE}
+        scope: dict[str, object] = dict(_SCOPE)
         parts = []
         for number, (name, column) in enumerate(self.columns.by_name.items()):
             scope[f"pack{number}"] = pack_of(column)
+            packed = _INLINE.get(column.family, f"pack{number}({{0}})")
             if column.nullable:
-                parts.append(f"null if (value := row[{name!r}]) is None else pack{number}(value)")
+                parts.append(f"null if (value := row[{name!r}]) is None else {packed.format('value')}")
             else:
-                parts.append(f"pack{number}(row[{name!r}])")
+                parts.append(packed.format(f"row[{name!r}]"))
         for column in self.columns.twins:
             is_aware = f"false if row[{column.name!r}].tzinfo is None else true"
             parts.append(f"null if row[{column.name!r}] is None else {is_aware}" if column.nullable else is_aware)
         scope["head"] = struct.pack("!h", len(self.columns.targets) + 1)
         listed = ", ".join(f"({part})" for part in parts)
-        source = f"lambda row, exact, place: join((head, {listed}, exact, int8(8, place)))"
-        packed: Callable[[dict[str, Any], bytes, int], bytes] = eval(source, scope)  # noqa: S307 - our own names alone
-        exact = self._exact
-        if exact is None:
-            return lambda row, place: packed(row.__dict__, NULL, place)
-        return lambda row, place: packed(row.__dict__, exact(row), place)
+        exact = self._add_exact(scope)
+        source = f"lambda row, whole, place: join((head, {listed}, {exact}, int8(8, place)))"
+        pack: Callable[[dict[str, Any], BaseModel, int], bytes] = eval(source, scope)  # noqa: S307 - our own names alone
+        return lambda row, place: pack(row.__dict__, row, place)
 
-    @property
-    def _exact(self) -> Callable[[BaseModel], bytes] | None:
-        """The function that packs what columns would not give back as it is; None if they give everything."""
+    def _add_exact(self, scope: dict[str, object]) -> str:
+        """Return the expression that packs what columns would not give back as it is; what it names goes to `scope`."""
         columns = self.columns
         if columns.keeps_image:
             dump = columns.codec.dump
-            return lambda row: _bytes(dump(row))
+            scope["image"] = lambda row: _bytes(dump(row))
+            return "image(whole)"
         # Few families have exceptions at all, and hardly any value of them is one.
         inexact = [column for column in columns.by_name.values() if column.family in ("aware", "moment", "decimal")]
         if not inexact:
-            return None
-        scope: dict[str, object] = {"usual": (UTC, None), "none": type(None)}
+            return "null"
         tests = []
         for number, column in enumerate(inexact):
             scope[f"exception{number}"] = column.exception
             value = f"row[{column.name!r}]"
             is_usual = "" if column.family == "decimal" else f"getattr({value}, 'tzinfo', None) not in usual and "
             tests.append(f"({is_usual}exception{number}({value}) is not None)")
-        has_exceptions: Callable[[dict[str, Any]], bool] = eval(f"lambda row: {' or '.join(tests)}", scope)  # noqa: S307 - as above
 
         def pack(row: BaseModel) -> bytes:
             """Return the JSON of the exceptions of a row."""
-            if not has_exceptions(row.__dict__):
-                return NULL
             images = {column.name: column.exception(row.__dict__[column.name]) for column in inexact}
             return _bytes(json.dumps({name: image.decode() for name, image in images.items() if image}).encode())
 
-        return pack
+        scope["exceptions"] = pack
+        return f"exceptions(whole) if {' or '.join(tests)} else null"
 
 
 def blocks(packed: Iterable[bytes]) -> Iterator[bytes]:

@@ -18,7 +18,8 @@ from snaptable.evaluation.aggregation import (
     is_sortable,
     mean_of_decimals,
 )
-from snaptable.postgres.layout.columns import Family, StoredColumn, StoredColumns
+from snaptable.postgres.layout.column import Family, StoredColumn
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.queries.question import Question
 from snaptable.postgres.server.connections import Fetch

@@ -9,7 +9,8 @@ from typing import Any
 
 from snaptable.evaluation.filters import Conditions
 from snaptable.postgres.layout import comparands
-from snaptable.postgres.layout.columns import StoredColumn, StoredColumns
+from snaptable.postgres.layout.column import StoredColumn
+from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.predicates import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 

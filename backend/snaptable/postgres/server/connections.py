@@ -81,6 +81,18 @@ def records_of(cursor: Cursor[tuple[Any, ...]]) -> Records:
         return adapt.reread(cursor)
 
 
+def parts_of(cursor: Cursor[tuple[Any, ...]], size: int) -> Iterator[Records]:
+    """Yield the same records, `size` at a time: of a large result no more are made than are looked at."""
+    done = 0
+    try:
+        while records := cursor.fetchmany(size):
+            yield records
+            done += len(records)
+    except DataError:
+        records = adapt.reread(cursor)
+        yield from (records[place : place + size] for place in range(done, len(records), size))
+
+
 class PoolStats(NamedTuple):
     """Connections that are open, of these idle ones, calls that wait for one, and how many may be open."""
 

@@ -57,7 +57,7 @@ class Circuit:
         with self._mutex:
             now = time.monotonic()
             if now < self._next_look:
-                raise Unavailable(AWAY, retry_after=max(1.0, self._next_look - now))
+                raise Unavailable(AWAY, retry_after=max(1.0, self._next_look - now), circuit="open")
             self._next_look = now + _LOOKS_AGAIN
 
     def answered(self) -> None:
@@ -104,7 +104,9 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
             lost += 1
             away = circuit.failed(begun)
             if away >= circuit.patience or time.monotonic() - begun >= circuit.patience:
-                raise Unavailable(AWAY, retry_after=_LOOKS_AGAIN) from error
+                raise Unavailable(
+                    AWAY, retry_after=_LOOKS_AGAIN, circuit="open" if circuit.is_open else "closed"
+                ) from error
             time.sleep(random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (lost - 1)))  # noqa: S311
         else:
             circuit.answered()

@@ -4,12 +4,13 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security.utils import get_authorization_scheme_param
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, JsonValue
 from starlette.responses import Response
 
 from snaptable import Database, Query, Unavailable
@@ -75,7 +76,7 @@ class DatabaseHealth(DatabaseStatus):
     pool: PoolHealth | None = None
     replica: ReplicaHealth | None = None
     circuit: Literal["closed"] | None = None
-    """That of a server which answers is closed; while it is open, this answer is a 503."""
+    """That of a server which answers; the 503 of one that doesn't says `open` once calls are no longer sent to it."""
 
 
 class LatencyMs(BaseModel):
@@ -179,9 +180,14 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
     async def get_database_health(known: Annotated[bool, Depends(may_know)]) -> DatabaseHealth | DatabaseStatus:
         """Return whether it is well and, with a token, its engine, snapshot, journal and history.
 
-        200 also while writes are refused: `status` and `reason` say so. A probe asks `/health`.
+        200 also while writes are refused: `status` and `reason` say so. A probe asks `/health`. 503 while its server
+        is away, with a token also `circuit`: `open` once calls fail at once, `closed` while it is still waited for.
         """
-        full = _database_health(await db.read(Database.status), has_journal=db.directory is not None)
+        try:
+            status = await db.read(lambda db: db.status(details=known))
+        except Unavailable as error:
+            raise _unreachable(error, known=known) from error
+        full = _database_health(status, has_journal=db.directory is not None)
         return full if known else DatabaseStatus(status=full.status)
 
 
@@ -228,6 +234,13 @@ def _add_measurements(
             status = None
         text = metrics_text(db, status, queries, measures())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _unreachable(error: Unavailable, *, known: bool) -> Problem:
+    """Return the problem of a server that doesn't answer; for those who may know, with the state of the circuit."""
+    headers = {"Retry-After": str(ceil(error.retry_after))}
+    members: dict[str, JsonValue] = {"circuit": error.circuit} if known else {}
+    return Problem(503, "The database's server can't be reached.", headers=headers, members=members)
 
 
 def _has_token(request: Request, token: str | None) -> bool:
