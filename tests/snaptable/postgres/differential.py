@@ -2,7 +2,9 @@
 
     uv run python -m tests.snaptable.postgres.differential --operations 100000 --seed 1
 
-Prints the seed, what was done, and the first difference with the transaction that led to it.
+It is done in parts of 1,000 operations, each on empty tables and with a seed of its own, which follows from the seed
+and the part's number. Each part is told as it is done, with how to go on behind it. Prints the seed, what was done,
+and the first difference with the transaction that led to it.
 """
 
 import argparse
@@ -37,6 +39,8 @@ POOLS: dict[str, dict[str, list[Any]]] = {
 VERBS = ["insert", "insert", "insert", "upsert", "replace", "update", "delete", "many", "update where", "delete where"]
 QUESTIONS = ["find", "sort", "count", "page", "group"]
 MOST_IN_TRANSACTION = 6
+PART = 1000
+"""Operations that are done on the same tables."""
 
 
 class Undone(Exception):
@@ -52,19 +56,35 @@ class Outcome:
     difference: str | None = None
 
 
-def run(operations: int, seed: int) -> Outcome:
-    """Do so many operations on both engines, in transactions or by themselves, with questions in between."""
-    url = stores.new_schema()
-    try:
-        with Library(url) as server:
-            return compare(server, operations, seed)
-    finally:
-        stores.drop_schemas([url])
+def run(operations: int, seed: int, first: int = 0, tell: Callable[[int, Outcome], None] | None = None) -> Outcome:
+    """Do so many operations on both engines, in transactions or by themselves, with questions in between.
+
+    Args:
+        operations: how many, those of parts that are left out counted.
+        seed: of what is drawn.
+        first: the part to begin with.
+        tell: called after each part with the number of parts that are done, and the sums.
+    """
+    total = Outcome(seed)
+    for part in range(first, -(-operations // PART)):
+        url = stores.new_schema()
+        try:
+            with Library(url) as server:
+                outcome = compare(server, min(PART, operations - part * PART), random.Random(f"{seed}.{part}"))
+        finally:
+            stores.drop_schemas([url])
+        total.counts += outcome.counts
+        if outcome.difference is not None:
+            total.difference = f"part {part}: {outcome.difference}"
+            break
+        if tell is not None:
+            tell(part + 1, total)
+    return total
 
 
-def compare(server: Library, operations: int, seed: int) -> Outcome:
+def compare(server: Library, operations: int, rng: random.Random) -> Outcome:
     """Do the same on an empty database of PostgreSQL's, and in memory."""
-    rng, outcome = random.Random(seed), Outcome(seed)
+    outcome = Outcome(0)
     with Library("memory:") as memory:
         while outcome.counts["operations"] < operations and outcome.difference is None:
             plan = _drawn(rng, outcome)
@@ -196,9 +216,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--operations", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--first", type=int, default=0, help="part to begin with, to go on where a run ended")
     given = parser.parse_args()
     begun = time.monotonic()
-    outcome = run(given.operations, given.seed)
+
+    def tell(parts: int, outcome: Outcome) -> None:
+        done, seconds = outcome.counts["operations"], time.monotonic() - begun
+        print(  # noqa: T201
+            f"seed {given.seed}, {done:,} operations in {seconds:.0f} s, no difference; go on with --first {parts}",
+            flush=True,
+        )
+
+    outcome = run(given.operations, given.seed, given.first, tell)
     done = ", ".join(f"{count:,} {what}" for what, count in outcome.counts.items())
     print(f"seed {outcome.seed}: {done} in {time.monotonic() - begun:.0f} s")  # noqa: T201
     print(outcome.difference or "no difference")  # noqa: T201

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -36,7 +37,7 @@ def give_library() -> Iterator[Library]:
 
 def test_does_what_memory_does(db: Library) -> None:
     """Ensure that random transactions give the same rows, results and errors as in memory."""
-    outcome = differential.compare(db, 300, seed=8)
+    outcome = differential.compare(db, 300, random.Random(8))
     assert outcome.difference is None, outcome
 
 

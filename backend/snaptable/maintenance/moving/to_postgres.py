@@ -9,11 +9,12 @@
 Whatever ends it before step 4 leaves nothing: it is begun again from the start.
 """
 
+import gc
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -49,7 +50,12 @@ def to_postgres(
     report: Report,
 ) -> Moved:
     """Move a directory's rows to the database of a URL; see `move`."""
-    with opened_source(path, models, running=running) as source, Target(url, models) as target, ExitStack() as stack:
+    with (
+        opened_source(path, models, running=running) as source,
+        _out_of_the_collectors_sight(),
+        Target(url, models) as target,
+        ExitStack() as stack,
+    ):
         # 1. Nothing is sent before it is known that everything can go.
         target.check_empty()
         packed = _pack(source, target, stack, report)
@@ -60,6 +66,16 @@ def to_postgres(
         except Error as error:
             raise target.own(error) from None
     return Moved(source.counts, source.sequence, source.store, files)
+
+
+@contextmanager
+def _out_of_the_collectors_sight() -> Iterator[None]:
+    """Keep the collector of cycles from going through the source's rows, which stay: a third of the time of packing."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _pack(source: Source, target: Target, stack: ExitStack, report: Report) -> "Mapping[str, IO[bytes]]":
