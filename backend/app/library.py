@@ -4,6 +4,7 @@ import asyncio
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
+from weakref import WeakValueDictionary
 
 from app import legacy_import
 from app.files import blob_files
@@ -71,6 +72,11 @@ class Library(Database):
     def measuring(self) -> dict[str, asyncio.Lock]:
         """The users whose sums are being made; see `services.quotas`."""
         return {}
+
+    @cached_property
+    def writing(self) -> WeakValueDictionary[str, asyncio.Lock]:
+        """The users who are being written for on a server, by their keys; see `services.quotas`."""
+        return WeakValueDictionary()
 
     def import_legacy(self, old: LegacySnapshot) -> None:
         """Bring a file of the older stop-gap into the shape of these tables."""

@@ -99,22 +99,29 @@ class Settings(BaseSettings):
     argon2_memory: int = Field(64 * 1024, ge=8, description="Memory for hashing a password, in KiB.")
     argon2_passes: int = Field(3, ge=1, description="Passes over that memory.")
     argon2_lanes: int = Field(4, ge=1, description="Threads that share the work.")
-    password_workers: int = Field(2, ge=1, description="Passwords hashed at the same time.")
+    password_workers: int = Field(
+        2, ge=1, description="Passwords hashed at the same time, by all processes of this backend."
+    )
     password_wait: float = Field(
         10.0, gt=0, description="Seconds that a login or registration waits for its turn before it is answered 503."
     )
-    pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time.")
+    pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time, by all processes of this backend.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")
-    pdf_patience: float = Field(15.0, gt=0, description="How long a PDF may wait to be read; then its upload is 503.")
+    pdf_patience: float = Field(
+        15.0, gt=0, description="How long a PDF may wait to be read, in its process; then its upload is 503."
+    )
     shutdown_seconds: int = Field(3, ge=0, description="How long a stop waits for open connections.")
-    max_connections: int = Field(4096, gt=0, description="Connections at once; fewer if few files may be open.")
+    max_connections: int = Field(
+        4096, gt=0, description="Connections at once, of each process; fewer if few files may be open."
+    )
     address_connections: int = Field(
         512,
         ge=0,
-        description="Connections at once of one address, unless it is this machine or a trusted proxy; 0: any.",
+        description="Connections at once of one address, to each process, unless it is this machine or a trusted proxy;"
+        " 0: any.",
     )
-    feeds: int = Field(1000, gt=0, description="Streams of /api/changes at once.")
-    user_feeds: int = Field(20, gt=0, description="Such streams of one user at once.")
+    feeds: int = Field(1000, gt=0, description="Streams of /api/changes at once, of each process.")
+    user_feeds: int = Field(20, gt=0, description="Such streams of one user at once, of each process.")
     head_seconds: float = Field(10.0, gt=0, description="How long a client may take for a request's head.")
     body_seconds: float = Field(30.0, gt=0, description="Windows in which a body must keep up its least rate.")
     body_rate: int = Field(4096, gt=0, description="That rate in bytes a second.")

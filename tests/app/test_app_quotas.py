@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.app.conftest import Start
 from tests.app.support import Api, Json, annotation, extraction, make_pdf
+from tests.snaptable.postgres import stores
+from tests.snaptable.postgres.load import engine_of
 from tests.snaptable.storage.faults import Disk, FaultyFiles
 
-from app.errors import QuotaExceeded
+from app.errors import QuotaExceeded, TooManyRows
 from app.library import Library
 from app.resources import Resources
 from app.services import annotations, documents, extractions, quotas, uploads
@@ -264,3 +266,38 @@ def test_a_write_does_not_sum_up(monkeypatch: pytest.MonkeyPatch) -> None:
         for what in ("annotation", "annotation", "change", "document", "extraction", "delete", "delete document"):
             world.step(what, 0, 10)
         assert not measured
+
+
+def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_limit() -> None:
+    """Ensure that none of one process is done twice, and that those of two take exactly what there is room for."""
+    url = stores.new_schema()
+    try:
+        with Library(url) as first, Library(url) as second:
+            assert first.shared is not None
+            first.shared.make()
+            user = first.users.create(email="ann@example.org", password_hash="!")
+            fields: dict[str, Any] = {"filename": "f", "total_pages": 9, "size": 1, "sha256": "0" * 64, "metadata": {}}
+            document = first.documents.create(user_id=user.id, **fields)
+            core = engine_of(first).core
+            begin, begun = core.begin, list[bool]()
+            core.begin = lambda *args, **options: begun.append(True) or begin(*args, **options)  # type: ignore[method-assign, func-returns-value]
+
+            async def mark(db: Library) -> bool:
+                body = annotation(document.id)
+                try:
+                    async with quotas.turn(db, user):
+                        await db.run(annotations.create, user, **body)
+                except TooManyRows:
+                    return False
+                return True
+
+            async def side_by_side(*dbs: Library) -> list[bool]:
+                return await asyncio.gather(*(mark(db) for _ in range(12) for db in dbs))
+
+            assert asyncio.run(side_by_side(first)) == [True] * 12
+            assert (len(begun), len(first.writing)) == (12, 0)
+            first.limits = second.limits = replace(first.limits, marks=20)
+            assert sorted(asyncio.run(side_by_side(first, second))) == [False] * 16 + [True] * 8
+            assert first.annotations.count() == 20
+    finally:
+        stores.drop_schemas([url])

@@ -103,7 +103,8 @@ class Caller(NamedTuple):
         """Act on what the user stores, in one transaction; return when it is durable."""
         if self.user.id not in self.db.usages:
             await quotas.prepare(self.db, self.user)
-        return await self.db.run(act, self.user, *args, **kwargs)
+        async with quotas.turn(self.db, self.user):
+            return await self.db.run(act, self.user, *args, **kwargs)
 
 
 async def get_resources(request: Request) -> Resources:

@@ -16,7 +16,8 @@ What is on a document that was deleted counts until it is gone; who is refused f
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -173,10 +174,7 @@ def _known(db: Library, user_id: str) -> Usage | None:
     """Return the sums of a user; None if they are not known."""
     if db.shared is None:
         return db.usages.get(user_id)
-    usage = SharedUsages(db.shared).get(user_id)
-    if usage is not None:
-        usage.numbers = _counter(db, user_id)
-    return usage
+    return SharedUsages(db.shared).get(user_id)
 
 
 def _keep(db: Library, user_id: str, usage: Usage) -> None:
@@ -205,6 +203,22 @@ async def prepare(db: Library, user: User) -> None:
             if user.id not in db.usages and _still_holds(db, usage):
                 db.usages[user.id] = usage
     db.measuring.pop(user.id, None)
+
+
+@asynccontextmanager
+async def turn(db: Library, user: User) -> AsyncIterator[None]:
+    """Give the context of a transaction that writes what a user stores: those of one process follow each other.
+
+    On a server each reads and writes the user's sums: of those side by side all but one would be done again, most of
+    them several times. Those of other processes still are. In memory, where one is open at a time anyway, it is
+    nothing.
+    """
+    if not db.is_on_server:
+        yield
+        return
+    lock = db.writing.setdefault(user.id, asyncio.Lock())  # there as long as somebody has it, or waits for it
+    async with lock:
+        yield
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────────────

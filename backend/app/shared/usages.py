@@ -3,7 +3,13 @@
 from app.shared.tables import SharedTables
 from app.usage import Usage
 
-_GET = "select documents, marks, document_bytes, row_bytes from backend_usages where user_id = %(user)s"
+_GET = """
+    select documents, marks, document_bytes, row_bytes,
+    (select count(*) from documents where user_id = %(user)s),
+    (select count(*) from extractions where user_id = %(user)s)
+    + (select count(*) from annotations where user_id = %(user)s)
+    from backend_usages where user_id = %(user)s
+"""
 _KEEP = """
     insert into backend_usages (user_id, documents, marks, document_bytes, row_bytes)
     values (%(user)s, %(documents)s, %(marks)s, %(document_bytes)s, %(row_bytes)s)
@@ -20,12 +26,15 @@ class SharedUsages:
         self._tables = tables
 
     def get(self, user_id: str) -> Usage | None:
-        """Return the sums of a user as the open transaction sees them; None if they are not known."""
+        """Return the sums of a user as the open transaction sees them, with how many rows there are; one statement.
+
+        None if they are not known.
+        """
         found = self._tables.ask(_GET, {"user": user_id})
         if not found:
             return None
-        documents, marks, document_bytes, row_bytes = map(int, found[0])
-        return Usage(documents, marks, document_bytes, row_bytes)
+        documents, marks, document_bytes, row_bytes, *numbers = map(int, found[0])
+        return Usage(documents, marks, document_bytes, row_bytes, numbers=lambda: (numbers[0], numbers[1]))
 
     def keep(self, user_id: str, usage: Usage) -> None:
         """Put down what a user stores, in the open transaction."""

@@ -170,7 +170,10 @@ class Handlers(Generic[M]):
         via = f"{request.scope['method']} {request.scope['path']}"[:MAX_VIA].encode("utf-8", "replace").decode()
         with attribution(actor=resource.actor_of(me), via=via):
             try:
-                return await resource.database.run(lambda _db: act(Writes(resource, me)))
+                if resource.options.hooks.turn is None:
+                    return await resource.database.run(lambda _db: act(Writes(resource, me)))
+                async with resource.options.hooks.turn(me):
+                    return await resource.database.run(lambda _db: act(Writes(resource, me)))
             except ConstraintError as error:
                 raise await resource.database.read(_conflict, resource, me, error) from error
 

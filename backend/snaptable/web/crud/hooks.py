@@ -21,6 +21,8 @@ class Hooks(Generic[M]):
         read: awaited in the place of `db.read`, for a row or a list, with the caller, the request, and what makes the
             answer of one state's rows, in a thread or wherever it likes: for a cache. It answers If-None-Match too.
         prepare: awaited with the caller before the transaction: for what takes long, or waits.
+        turn: gives the context in which a transaction that writes is carried out, called with the caller: so that those
+            that would be in each other's way follow each other.
         create: adds a row, called with the caller and all its values; in the place of `table.create(**values)`.
         update: changes a row, called with the caller, the row as it is, and what is to change.
         delete: deletes a row, called with the caller and the row.
@@ -44,6 +46,7 @@ class Hooks(Generic[M]):
 
     read: Callable[[Any, Request, Callable[[], Response]], Awaitable[Response]] | None = None
     prepare: Callable[[Any], Awaitable[object]] | None = None
+    turn: Callable[[Any], AbstractAsyncContextManager[object]] | None = None
     create: Callable[[Any, dict[str, Any]], M] | None = None
     update: Callable[[Any, M, dict[str, Any]], M] | None = None
     delete: Callable[[Any, M], M] | None = None
