@@ -156,7 +156,14 @@ class SortedEntries(Generic[R]):
         return entries
 
     def _find(self, entry: Entry) -> Position:
+        """Return the place of an entry that is there."""
         chunk = bisect_left(self._lasts, entry)
+        numbers = self._entries[chunk]
+        if isinstance(numbers, array):
+            number: int = entry[0]  # type: ignore[assignment]
+            place = bisect_left(numbers, number)
+            if place + 1 == len(numbers) or numbers[place + 1] != number:
+                return chunk, place  # the only one with its number
         return chunk, self._place(chunk, entry)
 
     def _place(self, chunk: int, entry: Entry, bisect: Callable[..., int] = bisect_left) -> int:

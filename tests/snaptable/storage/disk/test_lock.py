@@ -39,17 +39,17 @@ def holder(directory: Path) -> dict[str, object]:
 
 
 def test_a_second_process_is_refused_at_once(store: Store) -> None:
-    """Ensure another process gets StoreLocked within a moment, naming our pid, host and since when."""
+    """Ensure another process gets StoreLocked without waiting for anything, naming our pid, host and since when."""
     assert store.directory is not None
+    # Not how long it took, which a busy machine decides: a wait for the lock would sleep, or never end.
     script = (
         "import sys, time; from tests.snaptable.storage.support import Store\n"
-        "begun = time.monotonic()\n"
+        "slept = []; time.sleep = slept.append\n"
         "try: Store(sys.argv[1]).open()\n"
-        "except Exception as error: print(type(error).__name__, time.monotonic() - begun < 1, error)\n"
+        "except Exception as error: print(type(error).__name__, not slept, error)\n"
     )
-    output = subprocess.run(
-        [sys.executable, "-c", script, str(store.directory)], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    command = [sys.executable, "-c", script, str(store.directory)]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
     assert output.startswith("StoreLocked True ")
     since = holder(store.directory)["since"]
     for word in (str(os.getpid()), socket.gethostname(), str(since), str(store.directory)):
