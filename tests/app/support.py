@@ -193,7 +193,7 @@ class Process:
 
     def client(self, **options: Any) -> httpx2.Client:
         """Return a client for it."""
-        return httpx2.Client(base_url=self.base, timeout=20, **options)
+        return httpx2.Client(**{"base_url": self.base, "timeout": 20, **options})
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

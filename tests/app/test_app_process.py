@@ -67,7 +67,9 @@ def test_the_start_tells_what_there_is_to_know(tmp_path: Path) -> None:
 def test_a_signal_ends_the_server_although_a_client_holds_a_stream(tmp_path: Path, number: signal.Signals) -> None:
     """Ensure an end within seconds, with the last snapshot written, while a download stalls and uploads hang."""
     store = tmp_path / "data"
-    with serving(store, "--shutdown-seconds=1", "--snapshot=background") as server, server.client() as http:
+    # A machine that is busy may take long to look at so large a PDF, which is not the point.
+    options = ["--shutdown-seconds=1", "--snapshot=background", "--pdf-seconds=60"]
+    with serving(store, *options) as server, server.client(timeout=60) as http:
         ann = Api(http).register()
         large = make_pdf(1) + b"\n%" + b"x" * 20_000_000
         document = ann.upload(large)
