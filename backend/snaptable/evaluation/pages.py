@@ -9,6 +9,7 @@ from snaptable.codec import Codec
 from snaptable.contract import Select
 from snaptable.cursor import Cursors
 from snaptable.evaluation.ordering import complete
+from snaptable.evaluation.row_texts import RowTexts
 from snaptable.predicates import Order, PredicateTemplates
 
 MOST_SHAPES = 512
@@ -18,9 +19,16 @@ MOST_SHAPES = 512
 class Pages:
     """The pages of the queries of one table."""
 
-    def __init__(self, codec: Codec, select: Callable[[Select], list[BaseModel]]) -> None:
-        """Take what knows the table's rows, and what gives those of a query as they are stored."""
+    def __init__(self, codec: Codec, select: Callable[[Select], list[BaseModel]], *, keeps_texts: bool = False) -> None:
+        """Take what knows the table's rows, and what gives those of a query as they are stored.
+
+        Args:
+            codec: of the table.
+            select: gives the rows of a query.
+            keeps_texts: whether a row that did not change is the same object each time, so that its JSON can be kept.
+        """
         self._codec, self._schema, self._select = codec, codec.schema, select
+        self._texts = RowTexts(codec) if keeps_texts and RowTexts.may_keep(codec) else None
         self._cursors = lru_cache(maxsize=MOST_SHAPES)(self._make_cursors)
 
     def rows(self, wanted: Select, limit: int, after: str | None) -> tuple[list[BaseModel], str | None]:
@@ -43,6 +51,8 @@ class Pages:
     ) -> tuple[bytes, str | None]:
         """Return the same page as a JSON array of its rows: no copies, for bytes can't change the store."""
         rows, next_cursor = self.rows(wanted, limit, after)
+        if self._texts is not None and (text := self._texts.array(rows, max_bytes)) is not None:
+            return text, next_cursor
         if max_bytes is None:
             return self._codec.array_json(rows), next_cursor
         array, count = self._codec.array_json_within(rows, max_bytes)

@@ -45,7 +45,8 @@ class TableReader:
         self._prepared = lru_cache(maxsize=MAX_PREPARED_QUERIES)(self._prepare)
         self._entries: dict[PredicateTemplates, Entry] = {}
         """What gives the rows, by the conditions of the queries that are answered by one look into a hash table."""
-        self._pages = Pages(table.codec, lambda wanted: self._select(wanted))  # which `observe` may replace
+        # `_select` is looked up each time, as `observe` may replace it.
+        self._pages = Pages(table.codec, lambda wanted: self._select(wanted), keeps_texts=True)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

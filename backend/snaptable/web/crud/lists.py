@@ -17,7 +17,6 @@ from starlette.responses import Response
 from snaptable import Query, Table, contains
 from snaptable.conditions import is_orderable
 from snaptable.contract import M
-from snaptable.web import listing
 from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in
@@ -134,7 +133,7 @@ class Lists(Generic[M]):
         """Return the body of a page, and the cursor of the next one; None if it takes long, on an event loop."""
         resource, table = self.resource, tables[self.resource.table.name]
         query = self._query(me, table, asked)
-        if _is_on_event_loop() and self._is_slow(me, query, table, asked):
+        if _is_on_event_loop() and self._is_slow(me, query, asked):
             return None
         if selection is EVERYTHING and self._is_sent_as_stored:
             items, cursor = asked.page_json(query, resource.options.page_bytes)
@@ -164,12 +163,12 @@ class Lists(Generic[M]):
 
     # ── what takes long ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _is_slow(self, me: object, query: Query[M], table: Table[M], asked: Listing[Any]) -> bool:
+    def _is_slow(self, me: object, query: Query[M], asked: Listing[Any]) -> bool:
         """Return whether many rows are looked at one by one, or sorted; O(1) of a small table, else O(log n)."""
         others, caller = asked.others, getattr(me, "id", me)
         is_chosen = asked.conditions or asked.has_sort or (others.get("at") or others.get("q") if self.others else None)
         if is_chosen or not (self._is_by_owner and isinstance(caller, _IDENTITIES)):
-            return len(table) > listing.MANY_ROWS and asked.takes_long(query)
+            return asked.takes_long(query)
         # A list without anything chosen takes about as long for its caller as it did a moment ago.
         known = self._plain.get(caller)
         if known is not None and known[1] > 0:
