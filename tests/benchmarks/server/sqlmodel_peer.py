@@ -108,7 +108,7 @@ def create_annotation(session: SessionDep, user: UserDep, body: AnnotationIn) ->
 if __name__ == "__main__":
     SQLModel.metadata.create_all(engine)
     with Session(engine) as first:
-        first.add(Login(token=sys.argv[1], user_id="ann"))
+        first.add(Login(token=sys.argv[1], user_id=str(uuid4())))
         first.add_all(Document(id=document, user_id="ann") for document in sys.argv[2:])
         first.commit()
     serve_peer(app)
