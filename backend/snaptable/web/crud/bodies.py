@@ -46,13 +46,14 @@ class Body:
         """
         try:
             # As JSON, for text stands for times there, and strictly, for it stands for nothing else.
-            read = self._adapter.validate_json(to_json(value), strict=self._strict)
+            read = self._adapter.validator.validate_json(to_json(value), strict=self._strict)
         except ValidationError as error:
             if error.error_count() > MAX_FIELD_ERRORS:
                 self._errors.check(value)  # thousands of errors are told at the cost of the first
             raise refused(error) from None
         if self._is_model:
-            return cast(BaseModel, read).model_dump(exclude_unset=partly)
+            model = cast(BaseModel, read)
+            return cast(dict[str, object], model.__pydantic_serializer__.to_python(model, exclude_unset=partly))
         return cast(dict[str, object], read)
 
 

@@ -167,7 +167,9 @@ class Handlers(Generic[M]):
         resource = self.resource
         if resource.options.hooks.prepare is not None:
             await resource.options.hooks.prepare(me)
-        via = f"{request.scope['method']} {request.scope['path']}"[:MAX_VIA].encode("utf-8", "replace").decode()
+        via = f"{request.scope['method']} {request.scope['path']}"[:MAX_VIA]
+        if not via.isascii():
+            via = via.encode("utf-8", "replace").decode()
         with attribution(actor=resource.actor_of(me), via=via):
             try:
                 if resource.options.hooks.turn is None:
