@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Concatenate, NamedTuple, ParamSpec, TypeVar, TypeVarTuple, cast
 
 from fastapi import Depends, Request
@@ -14,13 +15,12 @@ from app.library import Library
 from app.resources import Resources
 from app.services import quotas, sessions
 from app.tables import Session, User
-from snaptable import Query, Row, SnaptableError, utc_now
-from snaptable.web import FieldError, Listing, Problem, StrictRequest, is_known, note_caller
+from snaptable import SnaptableError, utc_now
+from snaptable.web import FieldError, Problem, StrictRequest, is_known, note_caller
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-RowT = TypeVar("RowT", bound=Row)
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -49,22 +49,48 @@ class Caller(NamedTuple):
         """Return what is found of the user's, as of one state."""
         return await self.db.read(find, self.user, *args)
 
-    async def answer(self, request: Request, read: Callable[[], Response]) -> Response:
+    async def answer(
+        self, request: Request, read: Callable[[], Response], takes_long: Callable[[], bool] | None = None
+    ) -> Response:
         """Return the answer to a GET, read as of one state: from the cache, if that has it; 304 to who knows it.
 
         Args:
             request: whose address, with the caller's rows, is all that the answer depends on.
             read: makes it of the rows, with the `ETag` of a single one.
+            takes_long: returns whether it takes a sort of many rows, in memory: such answers are made in a thread, and
+                users take turns with them.
+
+        Raises:
+            TooBusy: too many such answers are waited for.
         """
-        response = await self._kept(f"{request.url.path}?{request.url.query}", read)
-        tag = response.headers.get("etag")
+        if self.revision is not None:
+            response = await self._kept(f"{request.url.path}?{request.url.query}", read)
+        elif takes_long is not None and not self.db.is_on_server and takes_long():
+            async with self.turn():
+                response = await asyncio.to_thread(read)
+        else:
+            response = await self.db.read(lambda _db: read())
+        tag = next((value.decode("latin-1") for name, value in response.raw_headers if name == b"etag"), None)
         return Response(None, 304, {"ETag": tag}) if tag and is_known(request.scope, tag) else response
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Return the context of what takes a sort of many rows: users take turns.
+
+        Raises:
+            TooBusy: on entering: too many wait for theirs.
+        """
+        turns = self.resources.sorting
+        await turns.take(self.user.id)
+        try:
+            yield
+        finally:
+            turns.give_back()
 
     async def _kept(self, question: str, read: Callable[[], Response]) -> Response:
         """Return the answer to a question, from the cache if that has it; only a 200 is kept."""
         cache, made = self.resources.cache, list[Response]()
-        if cache is None or self.revision is None:
-            return await self.db.read(lambda _db: read())
+        assert cache is not None  # or no revision was asked for
 
         async def load() -> Loaded:
             revision, response = await self.db.read(lambda db: (db.revision(self.user.id), read()))
@@ -77,27 +103,6 @@ class Caller(NamedTuple):
             return made[0]
         tag, _, body = kept.partition(b"\n")
         return Response(body, 200, {"ETag": tag.decode()} if tag else None, "application/json")
-
-    async def page(
-        self, wanted: Listing[RowT], find: "Callable[[Library, User, *Ts], Query[RowT]]", *args: *Ts
-    ) -> tuple[bytes, str | None]:
-        """Return the page of a list that was asked for; users take turns with those that take a sort of many rows.
-
-        Raises:
-            TooBusy: too many such lists are waited for.
-        """
-        max_bytes = self.resources.settings.page_bytes
-        if self.db.is_on_server:
-            return await self.db.read(lambda db: wanted.page_json(find(db, self.user, *args), max_bytes))
-        query = find(self.db, self.user, *args)
-        if not wanted.is_slow(query):
-            return wanted.page_json(query, max_bytes)
-        turns = self.resources.sorting
-        await turns.take(self.user.id)
-        try:
-            return await asyncio.to_thread(wanted.page_json, query, max_bytes)
-        finally:
-            turns.give_back()
 
     async def write(self, act: Callable[Concatenate[Library, User, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Act on what the user stores, in one transaction; return when it is durable."""

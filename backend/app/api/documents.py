@@ -93,11 +93,10 @@ async def upload_document(request: CallerRequest) -> Response:
 async def list_documents(request: CallerRequest) -> Response:
     """Return a page of them, the newest first."""
     caller, wanted = request.caller, listing.read(request)
-    if caller.revision is None:
-        return respond.page(await caller.page(wanted, documents.owned_by))
-    max_bytes = caller.resources.settings.page_bytes
-    query = partial(documents.owned_by, caller.db, caller.user)
-    return await caller.answer(request, lambda: respond.page(wanted.page_json(query(), max_bytes)))
+    query, max_bytes = documents.owned_by(caller.db, caller.user), caller.resources.settings.page_bytes
+    return await caller.answer(
+        request, lambda: respond.page(wanted.page_json(query, max_bytes)), lambda: wanted.is_slow(query)
+    )
 
 
 @router.get(
@@ -110,8 +109,6 @@ async def list_documents(request: CallerRequest) -> Response:
 async def get_document(request: CallerRequest, document_id: str) -> Response:
     """Return what is known of it: name, pages, size, hash, metadata."""
     caller = request.caller
-    if caller.revision is None:
-        return respond.one(await caller.read(documents.get, document_id), request=request)
     return await caller.answer(request, lambda: respond.one(documents.get(caller.db, caller.user, document_id)))
 
 

@@ -1,7 +1,6 @@
 """What the routers of extractions and of annotations have in common: their rows are on documents."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -81,16 +80,6 @@ def _hooks(
         """Leave out what is on a document that was deleted."""
         return documents.without_removed(db, me.user, query, asked.equals.get("document_id", ()))
 
-    @asynccontextmanager
-    async def take_turns(me: Caller) -> AsyncIterator[None]:
-        """Let users take turns with lists that take a sort of many rows."""
-        turns = resources.sorting
-        await turns.take(me.user.id)
-        try:
-            yield
-        finally:
-            turns.give_back()
-
     async def read(me: Caller, request: Request, make: Callable[[], Response]) -> Response:
         """Answer from the cache, if that has it."""
         return await me.answer(request, make)
@@ -104,5 +93,5 @@ def _hooks(
         delete=lambda me, row: quotas.delete(db, me.user, table, row),
         find=lambda me, row: is_on_document(db, me.user, row),
         list=narrow,
-        slow=take_turns,
+        slow=Caller.turn,
     )
