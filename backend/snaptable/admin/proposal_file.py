@@ -5,12 +5,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from typing_extensions import TypedDict
 
-from snaptable.storage.disk import names
-from snaptable.storage.disk.atomic_write import replace_durably
-from snaptable.storage.disk.files import Files
+from snaptable.admin.kept_file import FORMAT, KeptFile
 
 NAME = "admin_proposals.json"
 MOST_BYTES = 32 << 20
@@ -39,27 +37,22 @@ class Kept(TypedDict):
     proposals: list[KeptProposal]
 
 
-_ADAPTER = TypeAdapter(Kept)
+_FILE = KeptFile(NAME, Kept, MOST_BYTES)
 
 
 def read(directory: Path) -> Kept:
     """Return what is kept; nothing, if the file is missing. One that can't be read is set aside, and logged."""
-    path = directory / NAME
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("it is too large")
-        kept = _ADAPTER.validate_json(path.read_bytes())
-        if kept["format"] != 1:
-            raise ValueError("a newer version wrote it")
+        return _FILE.read(directory)
     except FileNotFoundError:
-        return {"format": 1, "last": 0, "proposals": []}
+        return {"format": FORMAT, "last": 0, "proposals": []}
     except (OSError, ValueError) as error:
         reason = "it is damaged" if isinstance(error, ValidationError) else str(error)
+        path = directory / NAME
         aside = path.with_name(f"{NAME}.set-aside")
         logger.warning("The proposals in %s can't be read (%s); the file is now %s.", NAME, reason, aside.name)
         path.replace(aside)
-        return {"format": 1, "last": 0, "proposals": []}
-    return kept
+        return {"format": FORMAT, "last": 0, "proposals": []}
 
 
 def write(directory: Path, last: int, proposals: list[KeptProposal]) -> None:
@@ -68,5 +61,4 @@ def write(directory: Path, last: int, proposals: list[KeptProposal]) -> None:
     Raises:
         OSError: they are not kept.
     """
-    data = _ADAPTER.dump_json({"format": 1, "last": last, "proposals": proposals}, indent=1)
-    replace_durably(Files(directory), names.temporary(), NAME, [data, b"\n"])
+    _FILE.write(directory, {"format": FORMAT, "last": last, "proposals": proposals})

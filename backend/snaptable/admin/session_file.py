@@ -10,13 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from snaptable.admin.access import Admin, Session, Sessions, token_of
-from snaptable.storage.disk import names
-from snaptable.storage.disk.atomic_write import replace_durably
-from snaptable.storage.disk.files import Files
+from snaptable.admin.kept_file import FORMAT, KeptFile
 
 NAME = "admin_sessions.json"
 MOST_BYTES = 4 << 20
@@ -42,7 +39,7 @@ class Kept(TypedDict):
     sessions: list[KeptSession]
 
 
-_ADAPTER = TypeAdapter(Kept)
+_FILE = KeptFile(NAME, Kept, MOST_BYTES)
 
 
 class FileSessions(Sessions):
@@ -103,12 +100,7 @@ class FileSessions(Sessions):
             return
         self._is_read = True
         try:
-            path = directory / NAME
-            if path.stat().st_size > MOST_BYTES:
-                raise ValueError("it is too large")
-            kept = _ADAPTER.validate_json(path.read_bytes())
-            if kept["format"] != 1:
-                raise ValueError("a newer version wrote it")
+            kept = _FILE.read(directory)
         except FileNotFoundError:
             return
         except (OSError, ValueError):
@@ -131,7 +123,6 @@ class FileSessions(Sessions):
             if self._is_good(each, self._noted)
         ]
         try:
-            data = _ADAPTER.dump_json({"format": 1, "sessions": sessions}, indent=1)
-            replace_durably(Files(directory), names.temporary(), NAME, [data, b"\n"])
+            _FILE.write(directory, {"format": FORMAT, "sessions": sessions})
         except OSError as error:
             logger.warning("Sessions are not kept in %s (%s): a restart will end them.", NAME, error)

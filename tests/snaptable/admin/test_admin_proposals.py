@@ -11,7 +11,7 @@ import pytest
 from tests.snaptable.admin.library import Browser, Library, admin_of, fill, library
 from tests.snaptable.admin.test_admin_editing import sent
 
-from snaptable.admin import proposal_file
+from snaptable.admin import kept_file, proposal_file
 from snaptable.admin.pages.proposals import GONE, MOST
 
 
@@ -135,7 +135,7 @@ def test_a_proposal_that_can_not_be_kept_is_none(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     with started(tmp_path) as (_, browser):
-        monkeypatch.setattr(proposal_file, "replace_durably", fail)
+        monkeypatch.setattr(kept_file, "replace_durably", fail)
         body = {"rows": [sent("d5", pages=(5, "50"))], "note": ""}
         browser.send("/admin/tables/documents/propose", body, 503)
         assert "Nothing is proposed" in browser.get("/admin/proposals")
