@@ -15,6 +15,7 @@ from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.declarations import declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, shown_url, url_of
 from snaptable.engines.observers import observed_filesystem
+from snaptable.errors import DatabaseClosed
 from snaptable.lifecycle import Lifecycle
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
@@ -393,3 +394,15 @@ class Database(Lifecycle):
 def open_databases() -> list[Database]:
     """Return the databases that this process has open."""
     return [owner for owner in open_owners() if isinstance(owner, Database)]
+
+
+def database_of(table: Table[Any]) -> Database:
+    """Return the database of a table.
+
+    Raises:
+        DatabaseClosed: nothing refers to it any more.
+    """
+    database = table._database()
+    if not isinstance(database, Database):
+        raise DatabaseClosed(f"the database of {table.name} is gone: keep it in a variable of its own")
+    return database

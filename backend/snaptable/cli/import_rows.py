@@ -1,7 +1,5 @@
 """`snaptable import TABLE FILE`: rows of another file, checked by the models, as one commit or not at all."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,9 @@ from typing import Any
 from snaptable.cli.changing import Changer, Shape, changing, write_document
 from snaptable.cli.common import EXIT_FAILED, EXIT_REFUSED, EXIT_SOUND, UsageError, ask, describe_number, output, say
 from snaptable.cli.output import plain, shown
+from snaptable.errors import UnreadableFile
 from snaptable.interchange import Record, read_file
+from snaptable.interchange.rejects import write_rejects
 
 MANY_ROWS = 1000
 """Rows from which on nothing is written unless it was said, or answered, that it should be."""
@@ -59,7 +59,7 @@ def run(
 
 def _carry_out(changer: Changer, given: Mapping[str, Any]) -> int:
     done = changer.perform("import", dry_run=False, **given)
-    if done["wrong"] or done["unknown"]:  # somebody wrote meanwhile
+    if done["wrong"] or done["unknown"]:  # the store changed meanwhile
         _say_plan(done, "the file")
         write_document(_document(done), changer, dry_run=False)
         return EXIT_REFUSED
@@ -111,17 +111,10 @@ def _say_plan(plan: Shape, file: str) -> None:
 
 
 def _write_rejects(path: Path, rejected: Sequence[Shape], records: Sequence[Record]) -> None:
-    """Write the records that are wrong, with the reasons, a JSON object a line."""
+    """Write the records that are wrong, with the reasons."""
     by_line = {record.line: record for record in records}
     try:
-        with open(path, "x", encoding="utf-8", opener=_private) as file:
-            for each in rejected:
-                line = {**each, "record": dict(by_line[each["line"]].values)}
-                file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    except FileExistsError:
-        raise UsageError(f"--rejects: {path} is there already; nothing is replaced") from None
+        write_rejects(path, ((by_line[each["line"]], each["faults"]) for each in rejected))
+    except UnreadableFile as error:
+        raise UsageError(f"--rejects: {error}") from None
     say(f"{describe_number(len(rejected), 'row')} with what is wrong: {path}")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
-from snaptable.database import Database
-from snaptable.errors import DatabaseClosed, InterchangeError
+from snaptable.database import Database, database_of
+from snaptable.errors import InterchangeError
 from snaptable.history.moments import Moment
 from snaptable.interchange.cells import fields_of
 from snaptable.interchange.formats import checked_format, format_of
@@ -35,7 +35,7 @@ def export(
 ) -> int:
     """Write the rows of a table, of a query, or of all tables into a file, and return how many bytes it has; O(rows).
 
-    All rows are of one state. Secrets are written as `••••`. Transient tables are no part of a database's export.
+    All rows are of one state. Secrets are written as `••••`. The export of a database leaves transient tables out.
 
     Args:
         source: what is written.
@@ -146,9 +146,7 @@ def _tables_of(source: Source, at: Moment | None, *, reveal: bool) -> list[_Rows
         if at is not None:
             raise ValueError("a query has its own moment: ask the past for it, as in db.history.at(57).users.where(…)")
         return [_Rows(source._source.schema, source.all(), reveal=reveal)]
-    database = source if isinstance(source, Database) else source._database()
-    if not isinstance(database, Database):
-        raise DatabaseClosed("the database of the table is gone")
+    database = source if isinstance(source, Database) else database_of(source)
     if at is not None:
         with database.history.at(at) as past:
             return _tables_of(past if source is database else past.tables[source.name], None, reveal=reveal)  # type: ignore[union-attr]

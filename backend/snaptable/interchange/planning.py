@@ -1,7 +1,6 @@
 """An import: planned first, so that everything that is wrong is known, then applied as one commit, or not at all."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,20 +9,19 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from snaptable.attribution import attribution, current_attribution
-from snaptable.database import Database
+from snaptable.database import Database, database_of
 from snaptable.errors import (
     ConstraintError,
-    DatabaseClosed,
     ImportFault,
     ImportRefused,
     InvalidRow,
     RowNotFound,
-    UnreadableFile,
     listed,
 )
 from snaptable.history.records import Change
 from snaptable.interchange.constraints import ConstraintCheck
 from snaptable.interchange.parsed import Record
+from snaptable.interchange.rejects import write_rejects
 from snaptable.interchange.row_reader import ReadRow, RowReader, suggested_mapping
 from snaptable.table import Table
 
@@ -77,6 +75,7 @@ class ImportPlan:
     """
 
     table: str
+    _target: Table[Any] = field(repr=False)
     inserts: int = 0
     updates: int = 0
     unchanged: int = 0
@@ -85,7 +84,6 @@ class ImportPlan:
     examples: tuple[Change, ...] = ()
     unknown: dict[str, int] = field(default_factory=dict)
     suggestions: dict[str, str] = field(default_factory=dict)
-    _target: Table[Any] | None = field(default=None, repr=False)
     _planned: list[_Planned] = field(default_factory=list, repr=False)
     _rejected: dict[int, Record] = field(default_factory=dict, repr=False)
     _reasons: dict[int, list[ImportFault]] = field(default_factory=dict, repr=False)
@@ -123,10 +121,7 @@ class ImportPlan:
         """
         if not self.is_sound:
             raise self._refused(self.faults, self.wrong)
-        table = self._target
-        database = None if table is None else _database_of(table)
-        if table is None or database is None:
-            raise DatabaseClosed(f"the database of {self.table} is gone")
+        table, database = self._target, database_of(self._target)
         before = database.history.sequence
         given = current_attribution()
         try:
@@ -156,8 +151,8 @@ class ImportPlan:
 
     def _changed_since(self, error: ConstraintError | RowNotFound | InvalidRow) -> ImportRefused:
         """Return the refusal of what fitted when it was planned."""
-        name = None if self._target is None else self._target.schema.key
-        lines = (each.record.line for each in self._planned if name and getattr(each.row, name) == error.key)
+        name = self._target.schema.key
+        lines = (each.record.line for each in self._planned if getattr(each.row, name) == error.key)
         place = ", ".join(error.fields) or None
         return self._refused([ImportFault(next(lines, 0), place, str(error))], 1)
 
@@ -178,26 +173,9 @@ class ImportPlan:
         Each line has `line`, `faults` (of the first thousand rows) and `record`, as the file has it.
 
         Raises:
-            UnreadableFile: it can't be written.
+            UnreadableFile: it is there already, or can't be written.
         """
-        try:
-            with open(path, "x", encoding="utf-8", opener=_private) as file:
-                for record, faults in self.rejected():
-                    line = {"line": record.line, "faults": faults, "record": record.values}
-                    file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-        except OSError as error:
-            raise UnreadableFile(f"{path} can't be written: {error.strerror or error}", path=path) from error
-        return len(self._rejected)
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that is for its owner alone."""
-    return os.open(path, flags, 0o600)
-
-
-def _database_of(table: Table[Any]) -> Database | None:
-    database = table._database()
-    return database if isinstance(database, Database) else None
+        return write_rejects(path, self.rejected())
 
 
 def plan_import(
@@ -228,10 +206,8 @@ def plan_import(
     users: 1 to insert, 0 to change, 0 unchanged
       + users eve
     """
-    database = _database_of(table)
-    if database is None:
-        raise DatabaseClosed(f"the database of {table.name} is gone")
-    return _Planner(table, database, RowReader(table.schema, mapping or {}), update=update).plan(records, on_progress)
+    planner = _Planner(table, database_of(table), RowReader(table.schema, mapping or {}), update=update)
+    return planner.plan(records, on_progress)
 
 
 class _Wrong(Exception):
@@ -248,7 +224,7 @@ class _Planner:
     def __init__(self, table: Table[Any], database: Database, reader: RowReader, *, update: bool) -> None:
         self._table, self._reader, self._update = table, reader, update
         self._check = ConstraintCheck(table, database.tables)
-        self._result = ImportPlan(table.name, _target=table)
+        self._result = ImportPlan(table.name, table)
         self._examples: list[Change] = []
         self._faults: dict[int, list[ImportFault]] = {}
         """By the number of the record."""
@@ -285,16 +261,16 @@ class _Planner:
         stored = self._stored(values, record)
         if stored is None and masked:
             raise _Wrong([ImportFault(record.line, name, "is masked, so the file doesn't have it") for name in masked])
-        found = self._reader.read(values if stored is None else self._reader.merged(stored, values), record)
-        if not isinstance(found, ReadRow):
-            raise _Wrong(found)
-        if found.has_key:
-            twice = list(self._check.key_faults(getattr(found.row, self._table.schema.key), record.line))
+        read = self._reader.read(values if stored is None else self._reader.merged(stored, values), record)
+        if not isinstance(read, ReadRow):
+            raise _Wrong(read)
+        if read.has_key:
+            twice = list(self._check.key_faults(getattr(read.row, self._table.schema.key), record.line))
             if twice:
                 raise _Wrong([ImportFault(record.line, *fault) for fault in twice])
-        self._check.enter(found.row, stored)
-        changes = stored is None or not self._reader.codec.is_same_row(stored, found.row, found.data)
-        return _Planned(record, found.row, found.has_key, stored), changes
+        self._check.enter(read.row, stored)
+        changes = stored is None or not self._reader.codec.is_same_row(stored, read.row, read.data)
+        return _Planned(record, read.row, read.has_key, stored), changes
 
     def _stored(self, values: Mapping[str, object], record: Record) -> BaseModel | None:
         """Return the stored row of a record's key; without `update` there must be none."""

@@ -151,8 +151,8 @@ class RowReader:
         try:
             self.schema.model.__pydantic_validator__.validate_json(data, by_alias=False, by_name=True)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
-            return [self._fault_of(one["loc"], one["msg"], values, record) for one in found[:MAX_FAULTS_A_ROW]]
+            errors = error.errors(include_url=False, include_input=False, include_context=False)
+            return [self._fault_of(one["loc"], one["msg"], values, record) for one in errors[:MAX_FAULTS_A_ROW]]
         field = refusal.fields[0] if refusal.fields else None
         return [ImportFault(record.line, field, str(refusal).partition(": ")[2] or str(refusal))]
 
@@ -189,8 +189,8 @@ def suggested_mapping(schema: TableSchema, columns: tuple[str, ...]) -> dict[str
     {'ID': 'id', 'lastName': 'last_name'}
     """
     plain = {_plain(name): name for name in schema.columns}
-    found, there = {column: plain[_plain(column)] for column in columns if _plain(column) in plain}, set(columns)
-    return {column: name for column, name in found.items() if column not in schema.columns and name not in there}
+    alike, there = {column: plain[_plain(column)] for column in columns if _plain(column) in plain}, set(columns)
+    return {column: name for column, name in alike.items() if column not in schema.columns and name not in there}
 
 
 def _plain(name: str) -> str:
