@@ -100,7 +100,8 @@ class AggregatedQuery:
             rows: Collection[BaseModel] = self._table.scan()
             return self._cached(rows), len(rows)
         if self._before is None and not self._is_cut and (mask := prepared.mask(self._wanted)) is not None:
-            return self._picked(mask), mask.count(True)
+            count = mask.count(True)
+            return (self._cached(self._table.scan()) if count == len(mask) else self._picked(mask)), count
         found = prepared.run(self._wanted, self._before)
         return reader(found), len(found)
 
