@@ -58,7 +58,7 @@ _TAIL = re.compile(
 )
 """The end of a commit, read backward: what stands behind its changes, in the order in which it is written."""
 
-MOST_REMEMBERED = 4
+MOST_REMEMBERED = 16
 """Commits of which it is remembered where their changes begin: 8 bytes a change."""
 
 _PLACES = SchemaValidator(
