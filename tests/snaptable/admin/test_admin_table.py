@@ -207,3 +207,13 @@ def test_a_page_costs_the_same_at_any_size() -> None:
             times.append([best(browser, path) for path in paths])
         for path, small, large in zip(paths, *times, strict=True):
             assert large < 2 * small + 0.005, path
+
+
+def test_an_empty_table_leads_on() -> None:
+    """Ensure that a table without rows offers a new one, an import into it, and the lines that would add one."""
+    with library() as (_, browser):
+        page = browser.get("/admin/tables/loans")
+        assert "No rows yet" in page
+        assert 'href="/admin/tables/loans/new"' in page
+        assert 'href="/admin/import?table=loans"' in page
+        assert "db.loans.create(" in page

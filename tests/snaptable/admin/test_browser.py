@@ -278,4 +278,8 @@ def test_keys_go_on_where_they_were(admin: "Page", served: Served) -> None:
     keys.press("Escape")
     assert not admin.locator("#columns").is_visible()
     assert "<summary" in focus()
+    admin.evaluate("document.activeElement.blur()")
+    keys.press("t")
+    admin.wait_for_url("**/time?table=documents")
+    admin.get_by_text("read only.").wait_for()
     served.db.history.undo(served.db.history.sequence)

@@ -784,7 +784,7 @@ function openGo() {
 
 const KEYS = [
   ["/", "Filter"], ["Ctrl K", "Go to anything"], ["J K ↑ ↓", "Rows"], ["Enter", "Edit, or open the row"], ["O", "Open the row"], ["N", "New row"], ["Space", "Select"],
-  ["Shift ↑ ↓", "Select more"], ["Ctrl S", "Save"], ["Ctrl Z", "Undo my last commit"], ["H", "History of the row"], ["T", "Time machine"], ["[ ]", "Neighbours in the drawer"], ["Esc", "Close"], ["?", "These keys"],
+  ["Shift ↑ ↓", "Select more"], ["Ctrl S", "Save"], ["Ctrl Z", "Undo my last commit"], ["H", "History of the row"], ["T", "Time machine, of this table"], ["[ ]", "Neighbours in the drawer"], ["Esc", "Close"], ["?", "These keys"],
 ];
 
 function showKeys() {
@@ -848,7 +848,11 @@ const ACTS = {
   o: () => inGrid() ? openRow() : false,
   n: () => one("[data-new-row]") ? one("[data-new-row]").click() : false,
   h: () => inGrid() ? openRow("history") : false,
-  t: () => { const link = one('.nav[data-page="time"]'); return link ? location.assign(link.href) : false; },
+  t: () => {
+    const link = one('.nav[data-page="time"]');
+    const table = one(".grid[data-table]")?.dataset.table;
+    return link ? location.assign(table ? `${link.href}?${new URLSearchParams({ table })}` : link.href) : false;
+  },
   "[": () => one(".drawer") ? neighbour(-1) : false,
   "]": () => one(".drawer") ? neighbour(1) : false,
 };
