@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from snaptable import Row
+from snaptable.codec.set_order import serializer_of
 from snaptable.secrets import secret_fields
 from snaptable.web.etags import IfMatch, etag_of, is_known
 
@@ -44,7 +45,7 @@ class RowResponder(Generic[RowT]):
             raise TypeError(f"{model.__name__}.{min(secrets)} is secret: answer with a model of the other fields")
         if json_shape(model) != json_shape(documented):
             raise TypeError(f"rows of {model.__name__} are not sent as {documented.__name__} says")
-        self._serializer = model.__pydantic_serializer__
+        self._serializer = serializer_of(model)
 
     def one(self, row: RowT, status: int = 200, request: Request | None = None) -> Response:
         """Return the response that holds one row, with its `ETag`; O(its JSON).

@@ -8,6 +8,7 @@ from fastapi import Request
 from pydantic import JsonValue
 
 from snaptable import ReferenceSchema, Row, Table, asc, one_of
+from snaptable.codec.set_order import serializer_of
 from snaptable.contract import M
 from snaptable.web.etags import IfMatch, etag_of
 from snaptable.web.problems import FieldError, Problem
@@ -30,7 +31,7 @@ class RowJson(Generic[M]):
     def __init__(self, view: View[M]) -> None:
         """Take what may be seen."""
         model = view.table.model
-        self._serializer = model.__pydantic_serializer__
+        self._serializer = serializer_of(model)
         self._hidden = set(view.hidden) or None
         self.names = frozenset((*model.model_fields, *model.model_computed_fields)) - view.hidden
         """The members that rows are shown with."""
