@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.cache import FAILURES, LONGEST_PAUSE, MOST_BYTES, Cache, Loaded
@@ -230,6 +230,8 @@ def ask(
 
 
 @given(*[st.lists(st.text(max_size=3), min_size=3, max_size=3)] * 2, st.binary(max_size=20), st.binary(max_size=20))
+@example(["ab", "", "c"], ["a", "b", "c"], b"first", b"second")
+@example(["a", "b", "cd"], ["a", "bc", "d"], b"first", b"second")
 def test_any_two_questions_have_two_places(one: list[str], other: list[str], first: bytes, second: bytes) -> None:
     """Ensure that user, revision and question can't be taken for others, whatever they are made of."""
     store = Plain()
