@@ -175,7 +175,7 @@ def test_health_is_503_when_writes_are_refused(start: Start, monkeypatch: pytest
     broken = type(
         "Broken", (), members | {"writable": False, "reason": "a sync failed: '/srv/my data/db.lock' is gone"}
     )
-    monkeypatch.setattr(Library, "status", lambda _self: broken)
+    monkeypatch.setattr(Library, "status", lambda _self, **_: broken)
     assert set(check_problem(client.get("/health"), 503)) == {"type", "title", "status", "detail"}
     body = check_problem(client.get("/health", headers={"Authorization": "Bearer monitor-1"}), 503)
     assert "a sync failed" in body["detail"]

@@ -56,10 +56,12 @@ class Lane:
 
 
 def watched(work: Callable[[], object], look: Callable[[], Step]) -> Iterator[Step]:
-    """Do some work in a thread, and yield what `look` tells of it meanwhile; raises what the work raised."""
+    """Do some work in a thread, and yield what `look` tells of it meanwhile, at least once; raises what it raised."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
-        while not wait([future], LOOK_SECONDS).done:
+        is_done = False
+        while not is_done:
+            is_done = bool(wait([future], LOOK_SECONDS).done)
             yield look()
         future.result()
 

@@ -176,6 +176,6 @@ def test_writers_go_on_while_a_snapshot_is_written(directory: Path) -> None:
                 future.result(30)
         disk.before = None
     # Not how long the longest took: on a busy machine a thread may have to wait for half a second by itself.
-    assert len(syncs) == 2
-    for begun, ended in syncs:
+    assert len(syncs) >= 2  # a third one is the background's, if both were done before it looked
+    for begun, ended in syncs[:2]:
         assert sum(begun < start and end < ended for start, end in written) >= 5
