@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -156,7 +156,8 @@ class Workers:
             self._renew()
             return
         now = time.monotonic()
-        self._next_event(min([max(0.0, due - now) for due in self._due.values()], default=None))
+        watched = [worker for number, worker in self._workers.items() if number not in self._due]
+        self._next_event(min([max(0.0, due - now) for due in self._due.values()], default=None), watched)
 
     def _take_note_of_death(self, worker: Worker) -> None:
         number, lived = worker.place.number, time.monotonic() - worker.begun
@@ -206,13 +207,15 @@ class Workers:
         while not self._is_stopping and not is_so() and all(each.status is None for each in watched):
             if end is not None and time.monotonic() >= end:
                 return
-            self._next_event(None if end is None else end - time.monotonic(), *others)
+            self._next_event(None if end is None else end - time.monotonic(), watched)
 
-    def _next_event(self, seconds: float | None, *others: Worker) -> None:
-        """Wait until a worker says something or ends, or a signal comes."""
-        workers = [*self._workers.values(), *others]
-        lives = [each for each in workers if each.status is None]
-        wait([self._wakes[0], *(waitable for each in lives for waitable in each.waitables)], seconds)
+    def _next_event(self, seconds: float | None, workers: Sequence[Worker]) -> None:
+        """Wait until one of some workers says something or has ended, or a signal comes.
+
+        One that has ended ends the wait at once: its end may have been too fresh for the caller to see. A process
+        closes its files, which is what is waited for, a little before its status can be read.
+        """
+        wait([self._wakes[0], *(waitable for each in workers for waitable in each.waitables)], seconds)
         while self._wakes[0].poll():
             self._wakes[0].recv_bytes()
         for worker in workers:

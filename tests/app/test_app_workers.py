@@ -410,6 +410,35 @@ def two_workers(how: str) -> "subprocess.Popen[str]":
     )
 
 
+def test_an_end_that_is_seen_late_is_seen() -> None:
+    """Ensure that a worker is replaced whose status can not be read yet when its end wakes its parent."""
+    late = """
+import app.workers
+
+status, looks = app.workers.Worker.status, set()
+
+def seen_late(worker):
+    now = status.fget(worker)
+    is_first_look = now is not None and worker.pid not in looks
+    looks.update([worker.pid] if is_first_look else [])
+    return None if is_first_look else now
+
+app.workers.Worker.status = property(seen_late)
+"""
+    script = late + SCRIPT.replace("time.sleep(60)", "time.sleep(60 if place.number == 1 else 0.2)")
+    with subprocess.Popen([sys.executable, "-c", script, "ends"], stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stderr is not None
+        begun: list[str] = []
+        killer = threading.Timer(30, parent.kill)
+        killer.start()
+        while begun.count("2") < 3 and (line := parent.stderr.readline()):
+            begun.append(line.split()[0])
+        killer.cancel()
+        parent.terminate()
+        parent.stderr.read()
+    assert begun.count("2") == 3
+
+
 def test_a_first_worker_that_can_not_start_ends_it_all() -> None:
     """Ensure its exit status, and no attempt by another, nor a second one."""
     with two_workers("fails") as parent:
