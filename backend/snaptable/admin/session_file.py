@@ -1,7 +1,7 @@
-"""Who is logged in, kept beside the data, so that a restart logs nobody out: `admin_sessions.json`, mode 0600.
+"""The sessions of the admin page, kept beside the data to outlive a restart: `admin_sessions.json`, mode 0600.
 
-It holds the digests of cookies, which let nobody in. It is in no backup, and who removes it before a start ends all
-sessions.
+It holds the digests of cookies, by which no session can be entered. It is in no backup, and who removes it before a
+start ends all sessions.
 """
 
 import logging
@@ -45,7 +45,7 @@ _FILE = KeptFile(NAME, Kept, MOST_BYTES)
 class FileSessions(Sessions):
     """The sessions of a process, which the next one knows too, if the store has a directory.
 
-    A file that can't be read is as none; one that can't be written keeps nobody out, and is logged.
+    A file that can't be read counts as missing; one that can't be written is logged, and logins still work.
     """
 
     def __init__(self, directory: Callable[[], Path | None], clock: Callable[[], float] = time.time) -> None:

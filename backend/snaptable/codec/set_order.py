@@ -1,4 +1,4 @@
-"""One order for the items of sets, in whatever a row is written to.
+"""One order for the items of sets, wherever a row is written.
 
 A set gives its items in an order that depends on how it was made, and for texts on the process: Python hashes them
 with a seed of its own in each. Written as they come, a row that nobody changed would be another line in the file after

@@ -38,7 +38,7 @@ class _TooLarge(Exception):
 
 
 class _Room:
-    """How many bytes the rows that are still to be read may have."""
+    """The bytes that the rows still to be read may have."""
 
     def __init__(self, size: int) -> None:
         self._left = size

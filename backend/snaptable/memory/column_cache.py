@@ -28,7 +28,7 @@ class ColumnCache:
     __slots__ = ("_changed", "_columns", "_count", "_places", "_scanned", "_slots", "_time_kinds")
 
     def __init__(self, count: int) -> None:
-        """Begin without columns, of so many live rows."""
+        """Begin without columns; `count` is the number of live rows."""
         self._columns: dict[str, ColumnValues] = {}
         self._scanned: set[str] = set()
         self._places: dict[Key, int] | None = None

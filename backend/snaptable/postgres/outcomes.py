@@ -18,7 +18,7 @@ def find_out(connections: Connections, circuit: Circuit, mark: CommitMark | None
 
     Raises:
         ConnectionLost: it was not.
-        OutcomeUnknown: nobody can tell.
+        OutcomeUnknown: it can't be known.
     """
     if mark is None:
         raise OutcomeUnknown(_UNKNOWN)

@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from snaptable import Database, Query, Table, TableSchema, one_of
+from snaptable import Database, DatabaseClosed, Query, Table, TableSchema, one_of
 from snaptable.contract import M
+from snaptable.database import database_of as owner_of
 from snaptable.evaluation.filters import ResidualFilter, placed
 from snaptable.predicates import Condition, as_condition, terms_of
 from snaptable.web.problems import Problem
@@ -225,7 +226,7 @@ def database_of(table: Table[Any]) -> Database:
     Raises:
         TypeError: nothing refers to it any more.
     """
-    database = table._database()
-    if not isinstance(database, Database):
-        raise TypeError(f"the database of {table.name} is gone: keep it in a variable of its own")
-    return database
+    try:
+        return owner_of(table)
+    except DatabaseClosed as error:  # a mistake of the code that makes a router
+        raise TypeError(error.args[0]) from None

@@ -263,7 +263,7 @@ class StoredCommit(CommitRecord):
             return super().places
 
     def rows(self) -> Iterator[tuple[Kind, str, str, bool]]:
-        """Yield `places` one by one, as plain tuples: quicker, where there are very many."""
+        """Yield `places` one by one, as plain tuples: quicker for large commits."""
         if self._places is None and self._decoded is None:
             with suppress(ValidationError, KeyError, TypeError):
                 return iter(self._parsed_rows())
