@@ -3,6 +3,7 @@
 import argparse
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -84,10 +85,10 @@ def _chat(options: argparse.Namespace) -> int:
         _serve(options, lambda: chat.create_app(options.data_dir, banner=False), f"The chat has {counts}")
         return 0
     with bind(options.host, options.port) as listener:
-        _announce(options, listener, f"The chat has {counts}")
 
-        def serve(listener: socket.socket, stop: Stop) -> None:
-            run(chat.create_app(options.data_dir, stop=stop, banner=False), listener)
+        def serve(life: int, listener: socket.socket, stop: Stop) -> None:
+            announce = partial(_announce, options, listener, f"The chat has {counts}") if life == 1 else None
+            run(chat.create_app(options.data_dir, stop=stop, banner=False), listener, announce)
 
         return supervise(serve, listener, partial(between, options.data_dir.resolve()))
 
@@ -119,20 +120,17 @@ def _make_folder(folder: Path) -> None:
 
 def _serve(options: argparse.Namespace, create_app: Callable[[], ASGIApp], what: str) -> None:
     with bind(options.host, options.port) as listener:
-        run(create_app(), listener, _announcement(options, listener, what))
+        run(create_app(), listener, partial(_announce, options, listener, what))
 
 
 def _announce(options: argparse.Namespace, listener: socket.socket, what: str) -> None:
-    sys.stdout.write(_announcement(options, listener, what))
-    sys.stdout.flush()
-
-
-def _announcement(options: argparse.Namespace, listener: socket.socket, what: str) -> str:
-    """Return the text that tells where the page and the data are, and open the page if that is wanted."""
+    """Tell where the page and the data are, and open the page if that is wanted; called once the server answers."""
     address = f"http://{options.host}:{listener.getsockname()[1]}"
+    sys.stdout.write(f"\n{what}; Ctrl+C stops it.\n  Page  {address}/\n  Data  {options.data_dir.resolve()}\n\n")
+    sys.stdout.flush()
     if options.open:
-        webbrowser.open(address)
-    return f"\n{what}; Ctrl+C stops it.\n  Page  {address}/\n  Data  {options.data_dir.resolve()}\n\n"
+        # Not in the event loop: a browser in a terminal returns when it is left, and asks this server until then.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"lesson": _lesson, "chat": _chat, "tracker": _tracker}

@@ -1,7 +1,6 @@
 """What the demos share: a page with a strict policy, a feed, and a server that says where it is."""
 
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,18 +124,23 @@ def new_app(
 class Server(GuardedServer):
     """A server that says where it is, once it is there."""
 
-    announcement = ""
+    announce: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say where."""
         await super().startup(sockets)
-        if self.started:
-            sys.stdout.write(self.announcement)
-            sys.stdout.flush()
+        if self.started and self.announce is not None:
+            self.announce()
 
 
-def run(app: ASGIApp, listener: socket.socket, announcement: str = "") -> None:
-    """Serve an application on a bound socket until SIGINT or SIGTERM."""
+def run(app: ASGIApp, listener: socket.socket, announce: Callable[[], None] | None = None) -> None:
+    """Serve an application on a bound socket until SIGINT or SIGTERM.
+
+    Args:
+        app: any ASGI application.
+        listener: a bound socket.
+        announce: called once the server answers.
+    """
     server = Server(uvicorn.Config(app, log_level="warning", access_log=False, **server_settings()))
-    server.announcement = announcement
+    server.announce = announce
     server.run(sockets=[listener])

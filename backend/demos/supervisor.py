@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -21,12 +22,13 @@ Stop = Callable[[int], None]
 
 
 def supervise(
-    serve: Callable[[socket.socket, Stop], None], listener: socket.socket, between: Callable[[int], None]
+    serve: Callable[[int, socket.socket, Stop], None], listener: socket.socket, between: Callable[[int], None]
 ) -> int:
     """Run a server until it ends by itself or a signal stops it, and return its exit status.
 
     Args:
-        serve: serves on the socket until SIGTERM; called in a process of its own, with what stops that.
+        serve: serves on the socket until SIGTERM; called in a process of its own, with its number, 1 for the first
+            server, and with what stops it.
         listener: a bound socket.
         between: called with the exit status before the server is started again; -9 if it was killed.
     """
@@ -34,6 +36,7 @@ def supervise(
     processes = multiprocessing.get_context("fork")
     is_stopping = False
     child = None
+    lives = 0
 
     def stop(*_signal: object) -> None:
         nonlocal is_stopping
@@ -44,8 +47,9 @@ def supervise(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     while not is_stopping:
+        lives += 1
         ours, theirs = processes.Pipe(duplex=False)
-        child = processes.Process(target=_run, args=(serve, listener, ours, theirs))
+        child = processes.Process(target=_run, args=(partial(serve, lives), listener, ours, theirs))
         child.start()
         if is_stopping:
             child.terminate()

@@ -25,12 +25,17 @@ def client_of(app: FastAPI) -> Iterator[TestClient]:
 
 
 @contextmanager
-def running(*arguments: str | Path) -> Iterator[str]:
-    """Run the command on a free port, and give the address of its page; all that it started ends with the block."""
+def running(*arguments: str | Path, browser: str | None = None) -> Iterator[str]:
+    """Run the command on a free port, and give the address of its page; all that it started ends with the block.
+
+    Args:
+        arguments: of the command.
+        browser: the command line that opens a page, with `%s` for its address; left out: no page is opened.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "demos.main", *map(str, arguments), "--port=0", "--no-open"],
+        [sys.executable, "-m", "demos.main", *map(str, arguments), "--port=0", "--open" if browser else "--no-open"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "BROWSER": browser or ""},
     )  # fmt: skip
     output = ""
     try:
@@ -50,7 +55,7 @@ def running(*arguments: str | Path) -> Iterator[str]:
         process.communicate()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -1,12 +1,13 @@
 """The pages of all demos: nothing from another host, a strict policy, and no page of another site that writes."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.demos.support import client_of
+from tests.demos.support import client_of, running, wait_for
 
 from demos import serving
 from demos.chat import application as chat
@@ -79,3 +80,18 @@ def test_the_admin_is_there_and_lets_nobody_in(client: TestClient) -> None:
     answer = client.get("/admin/", follow_redirects=False)
     assert answer.status_code in (302, 303, 307, 401, 403), answer.text
     assert "unsafe" not in answer.headers.get("content-security-policy", "unsafe")
+
+
+@pytest.mark.parametrize("demo", ["chat", "tracker"])
+def test_a_browser_is_opened_once_the_page_is_there(demo: str, tmp_path: Path) -> None:
+    """Ensure that a browser finds the page at its first try, however quickly it asks."""
+    script, seen = tmp_path / "browser.py", tmp_path / "seen"
+    script.write_text(
+        "import pathlib, sys, urllib.request\n"
+        "with urllib.request.urlopen(sys.argv[1], timeout=60) as answer:\n"
+        "    pathlib.Path(sys.argv[2], 'new').write_text(str(answer.status))\n"
+        "pathlib.Path(sys.argv[2], 'new').rename(sys.argv[3])\n"
+    )
+    with running(demo, "--data-dir", tmp_path / "data", browser=f"{sys.executable} {script} %s {tmp_path} {seen}"):
+        wait_for(seen.exists)
+    assert seen.read_text() == "200"
