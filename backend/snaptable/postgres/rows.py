@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from snaptable.changes import Key
 from snaptable.codec import Codec, FieldValues
 from snaptable.conditions import check_key
-from snaptable.errors import InvalidRow
+from snaptable.errors import DuplicateKey, InvalidRow
 from snaptable.evaluation import violations
 from snaptable.postgres.layout import comparands
 from snaptable.postgres.layout.column import StoredColumn, Unstorable
@@ -41,7 +41,7 @@ class TableRows:
         self._advisory_locks = advisory_locks
         self._key = columns.key
         marks = ", ".join(f"%({_param(place)})b::{sql}" for place, (_, sql) in enumerate(columns.targets))
-        conflict = f"on conflict ({self._key.quoted}) do nothing returning {_PLACE}"
+        conflict = f"on conflict ({self._key.quoted}) do nothing returning {self._key.quoted}"
         self._get = f"select {columns.select_list} from {self.sql} where {self._key.quoted} = %(key)b::{self._key.sql}"
         self._get_placed = self._get.replace(" from ", f", {_PLACE} from ", 1)
         self._insert = f"insert into {self.sql} ({columns.select_list}) values ({marks}) {conflict}"
@@ -160,36 +160,45 @@ class TableRows:
         return row
 
     def add_all(self, transaction: Transaction, rows: list[tuple[BaseModel, bytes]]) -> None:
-        """Insert rows that are ready to be stored, all in one go; raises as `add`."""
-        if any((self.name, self.key_of(row)) in transaction.places for row, _ in rows):
-            for row, row_json in rows:
-                self.add(transaction, row, row_json)
-            return
-        broken: ConstraintBroken | None = None
-        try:
-            added = transaction.ask_many(self._insert, [self.params(row, row_json) for row, row_json in rows])
-        except ConstraintBroken as error:
-            broken = error
-        else:
-            if len(added) < len(rows):
-                self._refuse_first_duplicate(transaction, rows)
-        for row, row_json in rows:
-            transaction.change(self.codec, self.key_of(row), None, row, row_json)
-        if broken is not None:
-            raise broken
+        """Insert rows that are ready to be stored, all in one go; raises as `add`.
 
-    def _refuse_first_duplicate(self, transaction: Transaction, rows: list[tuple[BaseModel, bytes]]) -> None:
-        """Raise DuplicateKey for the first of some rows whose key another has; the caller rolls back."""
-        seen: dict[Key, BaseModel] = {}
-        for row, _ in rows:
-            key = self.key_of(row)
-            if key in seen:
-                raise violations.duplicate_key(self.schema, key, self.codec.share(seen[key]))
-            seen[key] = row
-        placed = [(key, *found) for key in seen if (found := self.placed(transaction.ask, key))]
-        # Those that this very call added are there as well: they came last.
-        key, other, _ = min(placed, key=lambda each: each[2])
-        raise violations.duplicate_key(self.schema, key, other)
+        Keys that are numbers are used, as one by one: those before a row that is refused, too.
+        """
+        keys = [self.key_of(row) for row, _ in rows]
+        try:
+            if any((self.name, key) in transaction.places for key in keys):
+                added = self._add_each(transaction, rows)
+            else:
+                added = self._add_together(transaction, rows, keys)
+        except ConstraintBroken:
+            for key, (row, row_json) in zip(keys, rows, strict=True):
+                transaction.change(self.codec, key, None, row, row_json)  # the message is about one of them
+            raise
+        self.use_number(transaction, keys[:added])
+        if added < len(rows):
+            key = keys[added]
+            there = rows[keys.index(key)][0] if key in keys[:added] else self.get(transaction.ask, key)
+            assert there is not None
+            raise violations.duplicate_key(self.schema, key, self.codec.share(there))
+
+    def _add_each(self, transaction: Transaction, rows: list[tuple[BaseModel, bytes]]) -> int:
+        """Insert rows one by one, each in its former place; return how many were before one whose key is taken."""
+        for number, (row, row_json) in enumerate(rows):
+            try:
+                self.add(transaction, row, row_json)
+            except DuplicateKey:
+                return number
+        return len(rows)
+
+    def _add_together(self, transaction: Transaction, rows: list[tuple[BaseModel, bytes]], keys: list[Key]) -> int:
+        """Insert rows by one statement; return how many were before one whose key is taken: the caller rolls back."""
+        added = transaction.ask_many(self._insert, [self.params(row, row_json) for row, row_json in rows])
+        if len(added) < len(rows):
+            inserted = [self._key.loaded(key) for (key,) in added]
+            return next(number for number, key in enumerate(keys) if inserted[number : number + 1] != [key])
+        for key, (row, row_json) in zip(keys, rows, strict=True):
+            transaction.change(self.codec, key, None, row, row_json)
+        return len(rows)
 
     def _refuse_duplicate(self, transaction: Transaction, key: Key) -> None:
         other = self.get(transaction.ask, key)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from snaptable.codec import FieldValues
 from snaptable.column_expression import Expression
 from snaptable.contract import Plan, QueryObserver, Select
-from snaptable.errors import RowNotFound
+from snaptable.errors import InvalidRow, RowNotFound
 from snaptable.evaluation import slow_queries, violations
 from snaptable.evaluation.expressions import evaluated
 from snaptable.postgres import constraints
@@ -29,7 +29,7 @@ class PostgresTable(TableReader):
 
         def add(transaction: Transaction) -> BaseModel:
             """Add it."""
-            return self._add(transaction, *self._rows.codec.store(self._rows.numbered(transaction, values)))
+            return self._add(transaction, *self._stored(transaction, values))
 
         return self._share(self._core.write(add))
 
@@ -44,17 +44,28 @@ class PostgresTable(TableReader):
 
     def insert_many(self, rows: Iterable[BaseModel]) -> list[BaseModel]:
         """Add rows, all or none; they are taken before anything is written."""
-        codec = self._rows.codec
-        given = [codec.values_of(row) for row in rows]
+        given = list(map(self._rows.codec.values_of, rows))
 
         def add(transaction: Transaction) -> list[BaseModel]:
             """Add them."""
-            stored = [codec.store(self._rows.numbered(transaction, values)) for values in given]
+            if 0 < sum(map(self._rows.needs_number, given)) < len(given):
+                # Each number follows the keys before it.
+                return [self._add(transaction, *self._stored(transaction, values)) for values in given]
+            stored: list[tuple[BaseModel, bytes]] = []
+            try:
+                for values in given:
+                    stored.append(self._stored(transaction, values))  # noqa: PERF401 - what came before an error stays
+            except InvalidRow:
+                self._rows.add_all(transaction, stored)  # one before it may be refused, or use a number
+                raise
             self._rows.add_all(transaction, stored)
-            self._use_numbers(transaction, [row for row, _ in stored])
             return [row for row, _ in stored]
 
         return list(map(self._share, self._core.write(add, parts=True))) if given else self._nothing([])
+
+    def _stored(self, transaction: Transaction, values: FieldValues) -> tuple[BaseModel, bytes]:
+        """Return the row of these values as it is stored, with a number if it needs one, and its JSON."""
+        return self._rows.codec.store(self._rows.numbered(transaction, values))
 
     def _add(self, transaction: Transaction, row: BaseModel, row_json: bytes) -> BaseModel:
         added = self._rows.add(transaction, row, row_json)
@@ -108,10 +119,10 @@ class PostgresTable(TableReader):
                 present = None if key is None else self._rows.get(transaction.ask, key)
                 if present is not None:
                     return self._rows.replace_row(transaction, present, values)
-                return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
+                return self._add(transaction, *self._stored(transaction, values))
             present = self._present(transaction, values, by)
             if present is None:
-                return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
+                return self._add(transaction, *self._stored(transaction, values))
             return self._rows.replace_row(transaction, present, {**values, name: self._rows.key_of(present)})
 
         return self._share(self._core.write(put))
@@ -126,7 +137,7 @@ class PostgresTable(TableReader):
             present = self._present(transaction, values, by or self._rows.schema.key)
             if present is not None:
                 return present
-            return self._add(transaction, *codec.store(self._rows.numbered(transaction, values)))
+            return self._add(transaction, *self._stored(transaction, values))
 
         return self._share(self._core.write(get))
 

@@ -1,7 +1,7 @@
 """`Table.create`: a row from field values, validated once; and errors that name what is missing."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from tests.snaptable.contract.stores import Stores
@@ -52,6 +52,35 @@ def test_a_row_is_made_of_values(db: Notes) -> None:
     assert db.notes[1] == Note(id=1, text="x", count=3, tags=["a"])
     assert db.notes.create(id=7, text="y").id == 7
     assert db.notes.create(text="z").id == 8
+
+
+@pytest.mark.parametrize(
+    ("ids", "becomes", "following"),
+    [
+        ([None, None], [4, 5], 6),
+        ([8, 12, 9], [8, 12, 9], 13),
+        ([None, 9, None, 5, None], [4, 9, 10, 5, 11], 12),
+        ([8, 12, 8, 20], DuplicateKey, 13),
+        ([8, 3, 20], DuplicateKey, 9),
+        ([8, "x", 20], InvalidRow, 9),
+        ([8, 3, "x"], DuplicateKey, 9),
+        ([None, 8, 3, None], DuplicateKey, 9),
+    ],
+)
+def test_many_rows_are_numbered_as_one_by_one(
+    db: Notes, ids: list[object], becomes: list[int] | type[Exception], following: int
+) -> None:
+    """Ensure that each number follows the keys before it, also those of rows that were taken back for a later one."""
+    db.notes.insert(Note(id=3, text="there"))
+    made: Any = Note.model_construct
+    rows = [made(id=key, text=f"{place}") for place, key in enumerate(ids)]
+    if isinstance(becomes, list):
+        assert [row.id for row in db.notes.insert_many(rows)] == becomes
+    else:
+        with pytest.raises(becomes):
+            db.notes.insert_many(rows)
+        assert [row.id for row in db.notes] == [3]
+    assert db.notes.create(text="next").id == following
 
 
 def test_fields_may_have_any_name(stores: Stores) -> None:
