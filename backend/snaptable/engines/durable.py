@@ -108,7 +108,9 @@ class DurableEngine(InMemory):
         progress = Progress(identity[2] if identity else 0, f"Loading {_shown(options)}")
         with progress:
             return self._open_store(
-                options, files, lambda: TableLoader(self.memory.tables, progress.advance, self._speller)
+                options,
+                files,
+                lambda: TableLoader(self.memory.tables, progress.advance, self._speller, indexes=options.indexes),
             )
 
     def _open_store(

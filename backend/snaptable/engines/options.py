@@ -68,3 +68,5 @@ class EngineOptions:
     """How PostgreSQL is used."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     """Is told what to let go if the opening is interrupted, wherever that happens."""
+    indexes: bool = True
+    """Whether indexes are built at the opening; False: when they are first asked for, but for unique ones."""

@@ -52,16 +52,25 @@ class Interned(dict[str, str]):
 class TableLoader:
     """What fills the tables of an engine: rows first, the indexes once, at the end."""
 
-    def __init__(self, tables: Mapping[str, TableRows], progress: Callable[[int], None], speller: str = "") -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, TableRows],
+        progress: Callable[[int], None],
+        speller: str = "",
+        *,
+        indexes: bool = True,
+    ) -> None:
         """Begin with empty tables.
 
         Args:
             tables: the tables.
             progress: is told the number of bytes done, now and then.
             speller: what writes their rows (see `spelling`), to believe a seal; "" to believe none.
+            indexes: whether all are built; False for those alone that the constraints need.
         """
         self.tables = tables
         self._speller = speller
+        self._builds_all = indexes
         self.problems: list[str] = []
         """What does not fit the models, each naming table, key and field."""
         self._lines: dict[str, int] = {}
@@ -256,6 +265,10 @@ class TableLoader:
         """Build every index, and report the progress."""
         total, reported = sum(len(table.indexes) * len(table) for table in self.tables.values()), 0
         for table in self.tables.values():
+            if not self._builds_all:
+                table.build_when_asked()
+                table.build(table.unique)
+                continue
             for rows in table.build_indexes():
                 part = self._to_index * rows // max(1, total)
                 reported += part

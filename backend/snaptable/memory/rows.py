@@ -297,6 +297,10 @@ class TableRows:
         """Begin with rows that another table validated; the indexes are built when they are first asked for."""
         self.rows.update(rows)
         self.last_number = last_number
+        self.build_when_asked()
+
+    def build_when_asked(self) -> None:
+        """Build each index over the loaded rows when it is first asked for; O(indexes) now."""
         self.intact, self._unbuilt = False, set(self.indexes)
 
     def build_indexes(self) -> Iterator[int]:

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -16,6 +18,7 @@ from tests.snaptable.contract.plain_model import Document, Library, User
 from tests.snaptable.contract.test_types import CASES
 from tests.snaptable.postgres import stores
 from tests.snaptable.postgres.moves import change, fill, images
+from tests.snaptable.postgres.shared import ROOT
 
 from snaptable import Database, OpenError, Row, StoreLocked, Table, UniqueViolation
 from snaptable.codec import Codec
@@ -68,6 +71,59 @@ def test_there_and_back(data: Path, url: str, tmp_path: Path) -> None:
         for _ in range(20):
             change(db, random.Random(2))
     assert [path.name for path in tmp_path.iterdir()] == ["data", "back"] or len(list(tmp_path.iterdir())) == 2
+
+
+BY_TWO = """
+import os, sys
+from snaptable.maintenance.moving import MoveRefused, move, packed
+from tests.snaptable.contract.plain_model import Library
+packed.FORKED_ROWS, packed._may_fork = 1, lambda: True
+parent, work = os.getpid(), packed.Packing._pack_halves
+
+def checked(self, halves, files, given):
+    assert os.getpid() != given == parent
+    if len(sys.argv) > 3:
+        sys.argv[3] == "killed" and os.kill(os.getpid(), 9)
+        sys.argv[3] == "orphaned" and work(self, halves, files, given + 1)
+    work(self, halves, files, given)
+    print("packed", flush=True)
+
+packed.Packing._pack_halves = checked
+try:
+    move(sys.argv[1], sys.argv[2], schema=Library)
+except MoveRefused as error:
+    print(error)
+assert not os.path.exists(f"/proc/{parent}/task/{parent}/children") or not open(
+    f"/proc/{parent}/task/{parent}/children"
+).read()
+"""
+
+
+def by_two(data: Path, url: str, *how: str) -> str:
+    """Move a store whose rows are packed by a process and its fork, and return what they print."""
+    command = [sys.executable, "-c", BY_TWO, str(data), url, *how]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_packed_by_two(data: Path) -> None:
+    """Ensure that a fork packs its half, that what it can't do is done without it, and that all refusals are named."""
+    with Library(data, fsync=False, banner=False) as db:
+        wanted, first = images(db), next(iter(db.users)).id
+    urls = [stores.new_schema() for _ in range(4)]
+    try:
+        for url, how in zip(urls, (["killed"], ["orphaned"], []), strict=False):
+            assert by_two(data, url, *how) == ("" if how else "packed\n")
+            with Library(url) as moved:
+                assert images(moved) == wanted
+        with Library(data, fsync=False, banner=False) as db:
+            db.users.update(first, email="\0")
+            last = db.users.insert(User(id="last", email="x\0")).id
+        told = by_two(data, urls[-1])
+        assert stores.content(urls[-1]) == {}
+    finally:
+        stores.drop_schemas(urls)
+    assert told.startswith(f"rows that can't go to PostgreSQL: users['{first}'].email: a NUL")
+    assert f"; users['{last}'].email: a NUL" in told
 
 
 REFUSED = ["a NUL", "beyond 64 bits", "an offset"]

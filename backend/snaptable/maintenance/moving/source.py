@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from snaptable.changes import ErasedKeys, Key
 from snaptable.codec import Codec
 from snaptable.database import Database
+from snaptable.engines import open_engine
 from snaptable.engines.durable import DurableEngine
 from snaptable.errors import MigrationNeeded
 from snaptable.maintenance.directory import StoreDirectory
@@ -74,12 +76,23 @@ def opened_source(path: str | os.PathLike[str], models: type[Database], *, runni
         if not running:
             stack.enter_context(directory.locked())
         try:
-            db = stack.enter_context(models(directory.root, read_only=True, banner=False, migrate="manual"))
+            engine = stack.enter_context(_opened(directory.root, models))
         except MigrationNeeded as error:
             raise MoveRefused(f"{error}; open it once with these models, or call `snaptable migrate`") from error
-        engine = db._engine
-        assert isinstance(engine, DurableEngine)
         yield _source(engine, models)
+
+
+@contextmanager
+def _opened(directory: Path, models: type[Database]) -> Iterator[DurableEngine]:
+    """Give an engine with a directory's rows; without the indexes, of which a move asks nothing."""
+    options = models(directory, read_only=True, banner=False, migrate="manual")._engine_options()
+    engine = open_engine(replace(options, indexes=False))
+    assert isinstance(engine, DurableEngine)
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        engine.close()
 
 
 def _source(engine: DurableEngine, models: type[Database]) -> Source:

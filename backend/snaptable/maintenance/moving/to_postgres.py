@@ -12,27 +12,22 @@ Whatever ends it before step 4 leaves nothing: it is begun again from the start.
 import gc
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
 
 from psycopg import Error
 
 from snaptable.database import Database
 from snaptable.maintenance.moving.beside import Beside
+from snaptable.maintenance.moving.packed import PackedTable, Packing
 from snaptable.maintenance.moving.proof import Proof
 from snaptable.maintenance.moving.source import Source, SourceTable, opened_source
-from snaptable.maintenance.moving.steps import MOST_NAMED, Moved, MoveRefused, NotProved, Report
+from snaptable.maintenance.moving.steps import Moved, MoveRefused, NotProved, Report
 from snaptable.maintenance.moving.target import Target
-from snaptable.postgres.layout.column import Unstorable
-from snaptable.postgres.layout.packing import Packer, blocks
 from snaptable.postgres.server.connections import Session
 
-SPOOL_BYTES = 256 << 20
-"""Packed rows that are kept in memory until all of them are packed; more go to a temporary file."""
 MOST_FETCHED = 20_000
 FETCHED_BYTES = 32 << 20
 """Rows that are read back at a time: at most, and of about so many bytes together."""
@@ -58,7 +53,8 @@ def to_postgres(
     ):
         # 1. Nothing is sent before it is known that everything can go.
         target.check_empty()
-        packed = _pack(source, target, stack, report)
+        packers = {name: target.packer(name) for name in source.tables}
+        packed = Packing(source.tables, packers, stack, report).run()
         files = 0 if folders is None else _copy_folders(source, Path(folders), models.backup_folders, report)
         # 2. to 4.
         try:
@@ -78,37 +74,7 @@ def _out_of_the_collectors_sight() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _pack(source: Source, target: Target, stack: ExitStack, report: Report) -> "Mapping[str, IO[bytes]]":
-    """Return the packed rows of each table, until the stack is closed.
-
-    Raises:
-        MoveRefused: PostgreSQL has no place for some of their values; names table, key and field of the first ones.
-    """
-    packed: dict[str, IO[bytes]] = {}
-    refused: list[str] = []
-    for name, table in source.tables.items():
-        report.step(f"packing {name}", len(table.rows))
-        spool: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - the stack closes it
-        stack.callback(spool.close)
-        packed[name] = spool
-        for block in blocks(_packed_rows(target.packer(name), name, table, report, refused)):
-            spool.write(block)
-    if refused:
-        more = f"; and {len(refused) - MOST_NAMED:,} more" if len(refused) > MOST_NAMED else ""
-        raise MoveRefused(f"rows that can't go to PostgreSQL: {'; '.join(refused[:MOST_NAMED])}{more}")
-    return packed
-
-
-def _packed_rows(packer: Packer, name: str, table: SourceTable, report: Report, refused: list[str]) -> Iterator[bytes]:
-    pack = packer.pack
-    for place, (key, row) in enumerate(report.through(table.rows.items()), 1):
-        try:
-            yield pack(row, place)
-        except Unstorable as error:
-            refused.append(f"{name}[{key!r}].{error.args[1]}: {error.args[0]}")
-
-
-def _carry_over(source: Source, target: Target, packed: Mapping[str, "IO[bytes]"], report: Report) -> None:
+def _carry_over(source: Source, target: Target, packed: Mapping[str, PackedTable], report: Report) -> None:
     with target.transaction() as session:
         # 2. Everything there.
         _fill(session, source, target, packed, report)
@@ -118,27 +84,26 @@ def _carry_over(source: Source, target: Target, packed: Mapping[str, "IO[bytes]"
         with Beside(session, chain(target.other_indexes(), target.statistics())) as beside:
             for name, table in source.tables.items():
                 report.step(f"comparing {name}", len(table.rows))
-                size = max(1, min(MOST_FETCHED, FETCHED_BYTES * len(table.rows) // max(1, packed[name].tell())))
+                size = max(1, min(MOST_FETCHED, FETCHED_BYTES * len(table.rows) // max(1, packed[name].size)))
                 _prove(beside, target, name, table, size, report)
             report.step("gathering statistics")
             beside.finish()
 
 
-def _fill(session: Session, source: Source, target: Target, packed: Mapping[str, "IO[bytes]"], report: Report) -> None:
+def _fill(session: Session, source: Source, target: Target, packed: Mapping[str, PackedTable], report: Report) -> None:
     target.lock_empty()
     target.make_tables()
-    for name, spool in packed.items():
+    for name, rows in packed.items():
         report.step(f"copying {name}", len(source.tables[name].rows))
-        _copy(session, target, name, spool)
+        _copy(session, target, name, rows)
         report.done(len(source.tables[name].rows))
     target.set_numbers({name: table.last_number for name, table in source.tables.items()}, source.counts)
     target.write_state(source)
 
 
-def _copy(session: Session, target: Target, name: str, spool: "IO[bytes]") -> None:
-    spool.seek(0)
+def _copy(session: Session, target: Target, name: str, packed: PackedTable) -> None:
     with session.cursor().copy(target.copy_statement(name)) as copy:
-        while data := spool.read(1 << 18):
+        for data in packed.data():
             copy.write(data)
 
 

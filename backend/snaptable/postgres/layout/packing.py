@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from psycopg import adapters
@@ -208,9 +209,11 @@ class Packer:
         scope["head"] = struct.pack("!h", len(self.columns.targets) + 1)
         listed = ", ".join(f"({part})" for part in parts)
         exact = self._add_exact(scope)
-        source = f"lambda row, whole, place: join((head, {listed}, {exact}, int8(8, place)))"
-        pack: Callable[[dict[str, Any], BaseModel, int], bytes] = eval(source, scope)  # noqa: S307 - our own names alone
-        return lambda row, place: pack(row.__dict__, row, place)
+        source = (
+            f"lambda whole, place: join((head if (row := whole.__dict__) else head, {listed}, {exact}, int8(8, place)))"
+        )
+        pack: Callable[[BaseModel, int], bytes] = eval(source, scope)  # noqa: S307 - our own names alone
+        return pack
 
     def _add_exact(self, scope: dict[str, object]) -> str:
         """Return the expression that packs what columns would not give back as it is; what it names goes to `scope`."""
@@ -239,14 +242,19 @@ class Packer:
         return f"exceptions(whole) if {' or '.join(tests)} else null"
 
 
-def blocks(packed: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield packed rows as the data of a COPY, some at a time."""
-    parts, size = [SIGNATURE], len(SIGNATURE)
+def joined(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield packed rows, some of them together."""
+    parts, size = [], 0
     for row in packed:
         parts.append(row)
         size += len(row)
         if size >= BLOCK_BYTES:
             yield b"".join(parts)
             parts, size = [], 0
-    parts.append(TRAILER)
-    yield b"".join(parts)
+    if parts:
+        yield b"".join(parts)
+
+
+def blocks(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield packed rows as the data of a COPY, some at a time."""
+    return chain([SIGNATURE], joined(packed), [TRAILER])
