@@ -22,6 +22,8 @@ from app.main import main
 
 CHEAP_HASHING = {"argon2_memory": 64, "argon2_passes": 1, "argon2_lanes": 1}
 PASSWORD = "correct horse battery"
+PATIENCE = 60.0
+"""Seconds that a test waits for what is to happen at once: a busy machine may let a process wait for many."""
 
 Json = dict[str, Any]
 
@@ -193,17 +195,17 @@ class Process:
 
     def client(self, **options: Any) -> httpx2.Client:
         """Return a client for it."""
-        return httpx2.Client(**{"base_url": self.base, "timeout": 20, **options})
+        return httpx2.Client(**{"base_url": self.base, "timeout": PATIENCE, **options})
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 15) -> int:
+    def wait(self) -> int:
         """Wait for the end, and return the exit status."""
         assert self._process is not None
-        status = self._process.wait(seconds)
+        status = self._process.wait(PATIENCE)
         self.output += self.errors()
         return status
 
@@ -220,7 +222,7 @@ class Process:
     def errors(self) -> str:
         """Return what is left of its output, once it has ended."""
         assert self._process is not None
-        rest, _ = self._process.communicate(timeout=15)
+        rest, _ = self._process.communicate(timeout=PATIENCE)
         return rest
 
     def end(self) -> None:
@@ -256,7 +258,7 @@ def run_in_process(arguments: Sequence[str]) -> tuple[int, str]:
     return status, written.getvalue()
 
 
-def run_to_end(arguments: Sequence[str], seconds: float = 20) -> tuple[int, str]:
+def run_to_end(arguments: Sequence[str], seconds: float = PATIENCE) -> tuple[int, str]:
     """Run a command that is to end by itself; return its status and output."""
     process = run_backend(arguments)
     try:
@@ -277,7 +279,7 @@ def serving(directory: Path, *options: str) -> Iterator[Process]:
         process.end()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

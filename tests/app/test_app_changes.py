@@ -1,7 +1,6 @@
 """The backend's feed and its monitoring: a user sees changes of their own rows, operators what they need."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any
 
 import httpx2
 from starlette.testclient import TestClient
-from tests.app.support import Api, check_problem, serving
+from tests.app.support import PATIENCE, Api, check_problem, serving
 
 
 @contextmanager
 def following(api: Api, base: str, **parameters: str) -> Iterator[Iterator[dict[str, Any]]]:
     """Give the events of a user's feed."""
     with (
-        httpx2.Client(base_url=base, timeout=20) as http,
+        httpx2.Client(base_url=base, timeout=PATIENCE) as http,
         http.stream("GET", "/api/changes", headers=api.headers, params=parameters) as response,
     ):
         assert response.status_code == 200
@@ -36,7 +35,8 @@ def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 def test_users_follow_their_own_rows_until_the_server_stops(tmp_path: Path) -> None:
     """Ensure that another user's rows, accounts and sessions never appear, and that a stop ends the stream at once."""
-    with serving(tmp_path / "data", "--no-fsync") as server, server.client() as http:
+    options = ["--no-fsync", f"--shutdown-seconds={10 * PATIENCE:.0f}"]  # longer than the end is waited for
+    with serving(tmp_path / "data", *options) as server, server.client() as http:
         ann, bob = Api(http).register(), Api(http, "bob@example.org").register()
         with following(ann, server.base) as stream:
             assert next(stream)["kind"] == "bookmark"
@@ -57,9 +57,7 @@ def test_users_follow_their_own_rows_until_the_server_stops(tmp_path: Path) -> N
                 for kind in ("insert", "delete")
             }
             assert http.head("/api/changes", headers=ann.headers).status_code == 200
-            begun = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - begun < 3
             assert [event["kind"] for event in stream][-1] == "restart"
 
 

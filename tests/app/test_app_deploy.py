@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,13 +22,12 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
-from tests.app.support import CHEAP_HASHING, Api, make_pdf
+from tests.app.support import CHEAP_HASHING, PATIENCE, Api, make_pdf, wait_for
 from tests.snaptable.postgres import stores
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "backend" / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-START_SECONDS = 30
 
 
 def words_of(instruction: str) -> list[str]:
@@ -48,7 +46,7 @@ def in_this_environment(words: list[str]) -> list[str]:
 def is_healthy(port: int) -> bool:
     """Return what the image's health check says."""
     command, env = in_this_environment(words_of("HEALTHCHECK")), {**os.environ, "BACKEND_PORT": str(port)}
-    return subprocess.run(command, env=env, capture_output=True, timeout=20, check=False).returncode == 0
+    return subprocess.run(command, env=env, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
 
 
 def namespace() -> list[str]:
@@ -58,7 +56,9 @@ def namespace() -> list[str]:
         command += ["--user", "--map-root-user"]
     if shutil.which("unshare") is None:
         pytest.skip("there is no `unshare`, which begins a namespace of processes: Linux has it")
-    tried = subprocess.run([*command, "sh", "-c", "echo $$"], capture_output=True, text=True, timeout=20, check=False)
+    tried = subprocess.run(
+        [*command, "sh", "-c", "echo $$"], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     if tried.stdout.strip() != "1":
         pytest.skip(f"the kernel gives no namespace of processes: {tried.stderr.strip()}")
     return command
@@ -78,32 +78,25 @@ def child_of(parent: int) -> int:
 
 @contextmanager
 def as_process_1(directory: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run the image's command as the first process of a namespace; give what runs it, and the port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    """Run the image's command as the first process of a namespace; give what runs it, and the port that it took."""
     env = {
-        **os.environ, "BACKEND_HOST": "127.0.0.1", "BACKEND_PORT": str(port), "BACKEND_DATA_DIR": str(directory),
+        **os.environ, "BACKEND_HOST": "127.0.0.1", "BACKEND_PORT": "0", "BACKEND_DATA_DIR": str(directory),
         "BACKEND_SNAPSHOT": "background", **{f"BACKEND_{name.upper()}": value for name, value in settings.items()},
     }  # fmt: skip
-    with (directory.parent / "log").open("wb") as log:
+    path = directory.parent / "log"
+    with path.open("wb") as log:
         runner = subprocess.Popen(
             [*namespace(), *in_this_environment(words_of("ENTRYPOINT"))], env=env, stdout=log, stderr=log
         )
     try:
-        end = time.monotonic() + START_SECONDS
-        while not _listens(port):
-            assert runner.poll() is None, (directory.parent / "log").read_text()
-            assert time.monotonic() < end, (directory.parent / "log").read_text()
-            time.sleep(0.02)
-        yield runner, port
+        wait_for(lambda: runner.poll() is not None or re.search(r"^  Data .*\n", path.read_text(), re.MULTILINE))
+        assert runner.poll() is None, path.read_text()
+        said = re.search(r"API +http://127\.0\.0\.1:(\d+)/api", path.read_text())
+        assert said is not None, path.read_text()
+        yield runner, int(said[1])
     finally:
         runner.kill()
         runner.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -114,17 +107,15 @@ def test_process_1_ends_in_order_at_sigterm(workers: int, tmp_path: Path) -> Non
         cheap = {name: str(value) for name, value in CHEAP_HASHING.items()}
         settings = {"workers": str(workers), "database_url": url, **cheap}
         with as_process_1(tmp_path / "data", **settings) as (runner, port):
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
                 ann = Api(http).register()
                 ann.annotate(ann.upload(make_pdf())["id"], page_num=1)
             assert is_healthy(port)
             there = [path.relative_to(tmp_path) for path in (tmp_path / "data").rglob("*") if not path.is_dir()]
             assert "blobs" in {path.parts[1] for path in there}
             check_ignored([str(path) for path in there])
-            begun = time.monotonic()
             os.kill(child_of(runner.pid), signal.SIGTERM)
-            assert runner.wait(20) == 0, (tmp_path / "log").read_text()
-            assert time.monotonic() - begun < 15
+            assert runner.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
             assert not is_healthy(port)
         assert "Traceback" not in (tmp_path / "log").read_text()
         if workers == 1:
@@ -152,7 +143,10 @@ def test_health_check_tells_a_server_that_refuses_writes(status: int | None, exp
     port = server.server_address[1]
     if status is None:
         server.server_close()
-        assert not is_healthy(port)
+        with socket.socket() as closed:  # nobody else listens there meanwhile
+            closed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            closed.bind(("127.0.0.1", port))
+            assert not is_healthy(port)
         return
     with server:
         thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)

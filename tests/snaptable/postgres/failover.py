@@ -22,6 +22,8 @@ WRITERS = 8
 PATIENCE = 60.0
 """Seconds that calls wait for a server: a busy machine takes its time."""
 GOES_ON_SECONDS = 0.5
+LEAST = 20
+"""Writes that are acknowledged at least before the primary is killed."""
 
 
 @dataclass
@@ -68,6 +70,7 @@ def _fail_over(rng: random.Random, outcome: Outcome) -> None:
                 wait_for(db, PATIENCE)
                 writers = Writers(db, WRITERS, insert)
                 time.sleep(rng.uniform(0.3, 1.0))
+                writers.go_on(LEAST)
                 primary.kill()
                 time.sleep(rng.uniform(0.0, 0.3))
                 standby.promote()
@@ -75,6 +78,7 @@ def _fail_over(rng: random.Random, outcome: Outcome) -> None:
                 while not any(answer > promoted for answer in writers.answers[-WRITERS:]):
                     time.sleep(0.01)
                 time.sleep(GOES_ON_SECONDS)
+                writers.go_on(1)
                 writers.end()
                 _judge(db, writers, outcome)
         finally:

@@ -39,7 +39,9 @@ from snaptable.maintenance.moving import is_url, move
 WRITER = (
     "import sys; from tests.snaptable.postgres import moves; moves.write_for(sys.argv[1], *map(float, sys.argv[2:]))"
 )
-CATCH_UP_SECONDS = 60
+CATCH_UP_SECONDS = 180
+LEAST = 3
+"""Kills of a run at least, however little time it is given."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ def run(folder: Path, *, seconds: float, seed: int) -> Outcome:
     with running(**SYNCED) as server:
         follower = _follow(data, server)
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or outcome.kills + outcome.server_kills < LEAST:
             time.sleep(rng.uniform(0.2, 1.2))
             if rng.random() < 0.3:
                 server.kill()

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from snaptable import Database, OutcomeUnknown, Row, SnaptableError, Table
 from snaptable.engines.postgresql import PostgresEngine
 
+PATIENCE = 90.0
+"""Seconds that a test waits for writes: more than they wait for a server themselves."""
+
 
 class Counter(Row):
     id: str
@@ -71,11 +74,19 @@ class Writers:
             except SnaptableError as error:
                 self.unreadable.append(error)
 
+    def go_on(self, count: int) -> None:
+        """Wait until so many more writes are acknowledged."""
+        enough, end = len(self.acknowledged) + count, time.monotonic() + PATIENCE
+        while len(self.acknowledged) < enough:
+            assert time.monotonic() < end, f"{len(self.acknowledged)} of {enough} writes were acknowledged"
+            time.sleep(0.005)
+
     def end(self) -> None:
         """Let them end."""
         self._ends.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a write does not return"
 
 
 def insert(db: Store, name: str) -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,9 @@ import psycopg
 INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian and its kin install each version."""
 START_SECONDS = 60
-STOP_SECONDS = 20
+STOP_SECONDS = 60
+ENDED = "ZX"
+"""States of processes that are there in name only."""
 LONGEST_SOCKET = 107
 """Bytes that the path of a socket may have on Linux; others allow about as many."""
 SOCKET_NAME = ".s.PGSQL.5432"
@@ -241,11 +243,33 @@ class Server:
         """Kill the server and every process of it, as the end of a machine would."""
         if self.is_running:
             assert self._process is not None
-            self._process.send_signal(signal.SIGSTOP)  # so that it begins no other process meanwhile
-            for pid in self._processes():  # each has a session of its own
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            own = self._process.pid
+            self._process.send_signal(signal.SIGSTOP)
+            self._wait_until(lambda: self._states().get(own, "Z") in ENDED + "Tt")  # it begins no other process then
+            self._wait_until(lambda: not self._kill_all_but(own))
+            self._process.kill()
             self._process.wait(STOP_SECONDS)
+
+    def _states(self) -> dict[int, str]:
+        return {pid: fields[0] for pid, fields in self._processes().items()}
+
+    def _kill_all_but(self, first: int) -> set[int]:
+        """Kill the server's other processes, and return those that are still there.
+
+        One that was killed and is there still holds the shared memory, and the next start would fail.
+        """
+        left = {pid for pid, state in self._states().items() if pid != first and state not in ENDED}
+        for pid in left:  # each has a session of its own
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
+
+    @staticmethod
+    def _wait_until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + STOP_SECONDS
+        while not condition():
+            assert time.monotonic() < end, "the server's processes do not end"
+            time.sleep(0.001)
 
     def standby(self, **settings: str) -> "Server":
         """Return a running server that follows this one; about 0.6 seconds."""

@@ -43,7 +43,7 @@ def test_one_server_for_all_workers_which_ends_when_the_run_is_killed() -> None:
     finally:
         run.send_signal(signal.SIGKILL)
         run.communicate()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 90
     left = [folder, Path(f"{session}.url")]
     while any(path.exists() for path in left) and time.monotonic() < end:
         time.sleep(0.02)

@@ -15,6 +15,7 @@ from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
 
 from snaptable import OpenError, OutcomeUnknown, TransactionConflict, Unavailable
 from snaptable.changes import CommitRecord
+from snaptable.postgres import standby as standby_module
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.server.connections import Session
 from snaptable.postgres.transaction import CommitMark
@@ -55,11 +56,11 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(db: Store, serve
     wait_for(db, 60.0)  # a busy machine takes its time to start a server
     writers = Writers(db, 4, insert)
     for _ in range(3):
-        time.sleep(0.4)
+        writers.go_on(10)
         server.kill()
         time.sleep(0.1)
         server.start()
-    time.sleep(0.5)
+    writers.go_on(10)
     writers.end()
     there = {row.id for row in db.entries}
     assert len(writers.acknowledged) > 20
@@ -105,6 +106,7 @@ def test_connections_cut_at_any_moment(db: Store) -> None:
         db.entries.insert(Entry(id=name))
         db.counters.update("a", value=Counter.value + 1)
 
+    wait_for(db, 60.0)  # a busy machine takes its time to begin a session
     writers = Writers(db, 3, add)
     rng, end = random.Random(3), time.monotonic() + 2
     with Store(db.url) as other:
@@ -122,7 +124,22 @@ def test_connections_cut_at_any_moment(db: Store) -> None:
     assert db.counters["a"].value in range(len(writers.acknowledged), len(there) + 1)
 
 
-def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server: Server) -> None:
+def attempts_of(db: Store, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list that grows with each attempt that did not reach the server."""
+    circuit = engine_of(db).core.circuit
+    found, failed = list[float](), circuit.failed
+
+    def noted(since: float) -> float:
+        found.append(since)
+        return failed(since)
+
+    monkeypatch.setattr(circuit, "failed", noted)
+    return found
+
+
+def test_a_server_that_stays_away_is_given_up_and_found_again(
+    db: Store, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Calls wait for it so long, then fail at once, saying when to try again; they work again once it is back."""
     wait_for(db, 1.0)
     monitor = monitor_of(db)
@@ -133,14 +150,12 @@ def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server:
         begun = time.monotonic()
         with pytest.raises(Unavailable):
             db.counters.get("a")
-        assert 0.5 < time.monotonic() - begun < 5
-        with pytest.raises(Unavailable):
-            db.counters.get("a")
-        begun = time.monotonic()
+        assert time.monotonic() - begun > 0.5
+        attempts, begun = attempts_of(db, monkeypatch), time.monotonic()
         for _ in range(20):
             with pytest.raises(Unavailable) as raised:
                 db.counters.update("a", value=1)
-        assert time.monotonic() - begun < 5
+        assert len(attempts) <= time.monotonic() - begun + 1, "more than one call a second tried it"
         assert raised.value.retry_after > 0
         with pytest.raises(Unavailable):
             asyncio.run(db.read(lambda db: db.counters.get("a")))
@@ -156,7 +171,7 @@ def test_a_server_that_stays_away_is_given_up_and_found_again(db: Store, server:
         assert "snaptable_sequence" not in away
     finally:
         server.start()
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             assert db.counters.update("a", value=5).value == 5
@@ -187,7 +202,7 @@ def test_transactions_of_many_threads_lose_no_update(db: Store) -> None:
     assert db.counters["a"].value == 0
 
 
-def check_who_asks_the_standby(db: Store) -> None:
+def check_who_asks_the_standby(db: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that strangers cost the standby nothing, and details one round a while."""
     core = engine_of(db).core
     asked: list[str] = []
@@ -196,6 +211,7 @@ def check_who_asks_the_standby(db: Store) -> None:
     lag = standby._asked
     standby._asked = lambda: asked.append("lag") or lag()  # type: ignore[method-assign, func-returns-value]
     standby._known = None
+    monkeypatch.setattr(standby_module, "KEPT_SECONDS", 600.0)
     try:
         stranger, monitor = monitor_of(db, details=False), monitor_of(db)
         for _ in range(5):
@@ -210,7 +226,7 @@ def check_who_asks_the_standby(db: Store) -> None:
         standby._asked = lag  # type: ignore[method-assign]
 
 
-def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
+def test_a_standby_answers_stale_reads_and_takes_over(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """stale=True goes to a standby; after its promotion writes go there."""
     if not server.is_running:
         server.start()
@@ -225,15 +241,16 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server) -> None:
 
             assert asyncio.run(db.read(is_standby)) is False
             assert asyncio.run(db.read(is_standby, stale=True)) is True
-            end = time.monotonic() + 10
-            while asyncio.run(db.read(lambda db: db.counters.get("s"), stale=True)) is None and time.monotonic() < end:
+            end = time.monotonic() + 60
+            while asyncio.run(db.read(lambda db: db.counters.get("s"), stale=True)) is None:
+                assert time.monotonic() < end, "the standby does not follow"
                 time.sleep(0.05)
             monitor = monitor_of(db)
             health = monitor.get(HEALTH).json()
-            assert 0 <= health["replica"]["lag_seconds"] < 10
+            assert 0 <= health["replica"]["lag_seconds"] < 60
             assert 0 <= health["pool"]["idle"] <= health["pool"]["connections"] <= health["pool"]["most"]
             assert "snaptable_replica_lag_seconds" in monitor.get("/metrics").text
-            check_who_asks_the_standby(db)
+            check_who_asks_the_standby(db, monkeypatch)
             server.kill()
             standby.promote()
             assert db.counters.update("s", value=2).value == 2

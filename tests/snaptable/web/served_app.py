@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 
 import uvicorn
@@ -9,10 +10,17 @@ from starlette.types import Receive, Scope, Send
 
 from snaptable.web.server import GuardedServer, ServerLimits, bind, server_settings
 
+released = asyncio.Event()
+"""Set when the process is told to end the answers that it holds."""
+
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer `/large` with 64 MB, `/slow` after a second, anything else with the method and the body's length."""
+    """Answer `/large` with 64 MB, `/held` when it is told to by SIGUSR1, anything else with what was sent.
+
+    That is the method, the length of the body and the number of header lines; `/slow?2` says it two seconds late.
+    """
     if scope["type"] == "lifespan":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, released.set)
         for step in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{step}.complete"})
@@ -20,8 +28,11 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/large":
         await send_large(send)
         return
+    if scope["path"] == "/held":
+        await send_held(send)
+        return
     if scope["path"] == "/slow":
-        await asyncio.sleep(1)
+        await asyncio.sleep(float(scope["query_string"]))
     length, more = 0, True
     while more:
         message = await receive()
@@ -34,6 +45,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]}
     )
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_held(send: Send) -> None:
+    """Begin an answer at once, and end it when that is allowed."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]})
+    await send({"type": "http.response.body", "body": b"held", "more_body": True})
+    await released.wait()
+    await send({"type": "http.response.body", "body": b" end"})
 
 
 async def send_large(send: Send) -> None:

@@ -13,7 +13,7 @@ from fastapi import Body, FastAPI, Header
 from snaptable import Database, Index, Row, Secret, Table, table
 from snaptable.web import feed_router, install_problems, server_settings
 from snaptable.web.rules import Rules
-from snaptable.web.server import GuardedServer, bind
+from snaptable.web.server import GuardedServer, ServerLimits, bind
 
 
 class Note(Row):
@@ -110,12 +110,13 @@ def main() -> None:
     """Serve on a free port, say which, and stop when told to."""
     chosen = json.loads(sys.argv[1])
     plain = chosen.pop("plain", False)
+    limits = ServerLimits(**chosen.pop("limits", {}))
     app, db = make(**chosen)
     listener = bind("127.0.0.1", 0)
     listener.listen()
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, **server_settings())
+    config = uvicorn.Config(app, log_level="warning", access_log=False, **server_settings(limits))
     server = uvicorn.Server(config) if plain else GuardedServer(config)
     server.run(sockets=[listener])
     db.close()

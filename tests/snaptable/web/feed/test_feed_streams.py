@@ -18,6 +18,8 @@ import httpx2
 import pytest
 
 PROGRAM = Path(__file__).with_name("served_feed.py")
+PATIENCE = 60.0
+"""Seconds that a test waits for what is to happen at once: a busy machine may let a process wait for many."""
 Event = dict[str, Any]
 
 
@@ -28,7 +30,7 @@ class Served:
         assert process.stdout is not None
         self.process = process
         self.port = int(process.stdout.readline())
-        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
 
     def do(self, *steps: list[Any]) -> int:
         """Write in one commit; return its sequence, or that of a later one."""
@@ -41,7 +43,7 @@ class Served:
         """Give the events of a stream, each with its kind, id and data."""
         headers = {"X-User": user} | ({} if since is None else {"Last-Event-ID": since})
         with (
-            httpx2.Client(base_url=self.http.base_url, timeout=10) as http,
+            httpx2.Client(base_url=self.http.base_url, timeout=PATIENCE) as http,
             http.stream("GET", "/api/changes", headers=headers, params=parameters) as response,
         ):
             assert response.status_code == 200, response.read()
@@ -65,7 +67,7 @@ class Served:
     def stop(self) -> str:
         """Stop in order, and return the log."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=15)[0]
+        return self.process.communicate(timeout=PATIENCE)[0]
 
 
 def events(lines: Iterator[str]) -> Iterator[Event]:
@@ -101,7 +103,12 @@ def serving(url: str, **chosen: Any) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Give a server that tests share; each has users of its own."""
-    with serving(str(tmp_path_factory.mktemp("feed") / "data"), bookmark_seconds=0.3, max_streams=16) as served:
+    with serving(
+        str(tmp_path_factory.mktemp("feed") / "data"),
+        bookmark_seconds=0.3,
+        max_streams=16,
+        limits={"reader_seconds": 10 * PATIENCE},
+    ) as served:
         yield served
 
 
@@ -254,17 +261,23 @@ def test_the_number_of_streams_is_bounded_and_places_come_back(served: Served) -
         except AssertionError:
             return False
 
-    sockets = []
-    for number in range(16):
-        connection = socket.create_connection(("127.0.0.1", served.port))
-        connection.sendall(b"GET /api/changes HTTP/1.1\r\nHost: x\r\nX-User: u%d\r\n\r\n" % number)
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        sockets.append(connection)
+    def opened(number: int) -> socket.socket:
+        """Return a connection with a stream; those that other tests left give their places back in their time."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            connection = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
+            connection.sendall(b"GET /api/changes HTTP/1.1\r\nHost: x\r\nX-User: u%d\r\n\r\n" % number)
+            if (begin := connection.recv(100)).startswith(b"HTTP/1.1 200"):
+                return connection
+            connection.close()
+            assert time.monotonic() < end, begin
+
+    sockets = [opened(number) for number in range(16)]
     status, problem = served.refused("hal")
     assert (status, problem["status"]) == (503, 503)
     for connection in sockets:
         connection.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while not is_free():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -286,7 +299,7 @@ def test_a_caller_has_few_streams_and_they_end_with_the_session(tmp_path: Path) 
 
 def test_nothing_is_told_after_a_logout(tmp_path: Path) -> None:
     """Ensure that a stream ends soon after its session, long before a bookmark, and tells no commit behind it."""
-    with serving(str(tmp_path / "data"), sessions=True, bookmark_seconds=60) as served:
+    with serving(str(tmp_path / "data"), sessions=True, bookmark_seconds=10 * PATIENCE) as served:
         served.do(["sessions", "insert", "a", {"user": "ann"}], ["sessions", "insert", "b", {"user": "bob"}])
         with served.follow("ann") as ann, served.follow("bob") as bob:
             assert [next(stream)["kind"] for stream in (ann, bob)] == ["bookmark", "bookmark"]
@@ -295,21 +308,18 @@ def test_nothing_is_told_after_a_logout(tmp_path: Path) -> None:
             served.do(["sessions", "delete", "a", {}])
             served.do(["notes", "insert", "n2", {"owner": "ann", "shared": True}])
             assert [event["kind"] for event in ann] == ["ended"]
+            assert next(bob)["kind"] == "commit"
             served.do(["sessions", "delete", "b", {}])
-            begun = time.monotonic()
-            assert [event["kind"] for event in bob] == ["commit", "ended"]
-            assert time.monotonic() - begun < 6
+            assert [event["kind"] for event in bob] == ["ended"]  # else reading is given up, long before the bookmark
 
 
 def test_a_stop_ends_streams_at_once_and_clients_come_back(tmp_path: Path) -> None:
     """Ensure that the server does not wait for them, tells them, and that their place is good after a restart."""
     url = str(tmp_path / "data")
-    with serving(url) as served, served.follow() as stream:
+    with serving(url, limits={"stop_seconds": 10 * PATIENCE}) as served, served.follow() as stream:
         served.do(["notes", "insert", "n1", {"owner": "ann"}])
         event = next(event for event in stream if event["kind"] == "commit")
-        begun = time.monotonic()
-        log = served.stop()
-        assert time.monotonic() - begun < 2.5, "it waited for the stream"
+        log = served.stop()  # given up, and the test with it, long before the server gives the stream up
         assert [each["kind"] for each in stream] == ["restart"]
         assert "Cancel" not in log
         assert "Traceback" not in log
@@ -375,7 +385,7 @@ def slow_reader(served: Served, place: str) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", served.port))
-    connection.settimeout(20)
+    connection.settimeout(PATIENCE)
     head = f"GET /api/changes HTTP/1.1\r\nHost: x\r\nX-User: joy\r\nLast-Event-ID: {place}\r\n\r\n"
     connection.sendall(head.encode())
     return connection
