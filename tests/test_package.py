@@ -187,10 +187,12 @@ LACKS = {
 def test_every_module_imports_with_what_is_installed(installed: Installed, environment: str) -> None:
     """No module needs a package that its extra doesn't bring; the plugin needs pytest."""
     code = (
-        "import importlib, pkgutil, snaptable\n"
+        "import importlib, pkgutil, snaptable, sys\n"
         "for module in pkgutil.walk_packages(snaptable.__path__, 'snaptable.', onerror=lambda name: None):\n"
         "    if not module.name.endswith('__main__') and not module.name.startswith(SKIPPED):\n"
         "        importlib.import_module(module.name)\n"
+        "print(*(name for name in sys.modules if name.startswith('snaptable.')))\n"
     )
     skipped = ("snaptable.testing", *LACKS[environment])
-    installed.run("python", "-c", f"SKIPPED = {skipped!r}\n{code}", environment=environment)
+    imported = installed.run("python", "-c", f"SKIPPED = {skipped!r}\n{code}", environment=environment).split()
+    assert {"snaptable.database", "snaptable.maintenance.check", "snaptable.storage.store"} <= set(imported)

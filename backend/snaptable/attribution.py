@@ -45,34 +45,44 @@ current_attribution = _current.get
 """Returns the attribution of the caller's thread or task; None outside of any; O(1)."""
 
 
-class _Attributed(ContextDecorator, AbstractContextManager[None]):
-    """A block with an attribution: a class, for a generator would cost twice as much at each request."""
+_entered: ContextVar[tuple[Token[Attribution | None], ...]] = ContextVar("snaptable.attribution.entered", default=())
+"""What to reset when the blocks are left that this thread or task is in, the innermost last."""
 
-    __slots__ = ("_inner", "_token")
+
+class _Attributed(ContextDecorator, AbstractContextManager[None]):
+    """Blocks with an attribution: a class, for a generator would cost twice as much at each request.
+
+    What an entry has to undo is kept with the thread or task that entered, so that one object serves any number of
+    them, also at once and inside one another.
+    """
+
+    __slots__ = ("_inner",)
 
     def __init__(self, inner: Attribution) -> None:
         self._inner = inner
-        self._token: Token[Attribution | None] | None = None
-
-    def _recreate_cm(self) -> "_Attributed":
-        return _Attributed(self._inner)
 
     def __enter__(self) -> None:
-        self._token = _current.set(merged(_current.get(), self._inner))
+        _entered.set((*_entered.get(), _current.set(merged(_current.get(), self._inner))))
 
     def __exit__(self, *_error: object) -> None:
-        assert self._token is not None
-        _current.reset(self._token)
+        entered = _entered.get()
+        try:
+            _current.reset(entered[-1])
+        except (IndexError, ValueError):
+            raise RuntimeError("attribution() is left in another thread or task than it was entered in") from None
+        _entered.set(entered[:-1])
 
 
 def attribution(*, actor: str | None = None, note: str | None = None, via: str | None = None) -> _Attributed:
     """Attribute the commits of a `with` block, in this thread or task: who made them, why, and by which way.
 
     What is left out is taken from the block around this one. An insert, a transaction or a `db.run` takes the
-    attribution that holds where it begins. Costs nothing a row.
+    attribution that holds where it begins. Costs nothing a row. What it returns can be entered any number of times,
+    by several threads and tasks at once too, and decorates functions; a thread or task leaves what it has entered.
 
     Raises:
-        TypeError, ValueError: one of them is not text, or no UTF-8.
+        TypeError, ValueError: one of them is not text, or not UTF-8.
+        RuntimeError: of leaving, the block was entered in another thread or task.
 
     >>> from snaptable import attribution
     >>> with attribution(actor="ann@example.org", note="spring cleaning"):

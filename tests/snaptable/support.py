@@ -63,7 +63,11 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def refuses(error: type[SnaptableError], work: Callable[[], object], *words: str) -> str:
-    """Check that some work raises exactly this error, and that its message names every word; return the message."""
+    """Return the message with which some work is refused: by exactly this error, naming every word.
+
+    Raises:
+        AssertionError: the work is done, the error is of another class, or its message lacks a word.
+    """
     with pytest.raises(error) as raised:
         work()
     assert type(raised.value) is error

@@ -7,7 +7,6 @@ import logging
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -117,7 +116,7 @@ def test_nested_factories_and_validators_that_invent_are_saved_too(tmp_path: Pat
     before, after = with_fields(part=(Part, ...)), with_fields(part=(FullPart, ...))
     with before(tmp_path, banner=False) as db:
         db.tables["users"].create(id=1, part=Part(name="a"))
-    refuses(SchemaMismatch, after(tmp_path, banner=False, read_only=True).open, "users.part", "read_only")
+    assert refuses(SchemaMismatch, after(tmp_path, banner=False, read_only=True).open, "users.part", "read_only")
     first = rows_of(after, tmp_path)
     assert rows_of(after, tmp_path) == first
 
@@ -131,7 +130,7 @@ def test_nested_factories_and_validators_that_invent_are_saved_too(tmp_path: Pat
         def invent(cls, values: Any) -> Any:
             return {"seen": token(), **values}
 
-    refuses(SchemaMismatch, users_of(Validated)(tmp_path, banner=False, read_only=True).open, "users.seen")
+    assert refuses(SchemaMismatch, users_of(Validated)(tmp_path, banner=False, read_only=True).open, "users.seen")
     first = rows_of(users_of(Validated), tmp_path)
     assert rows_of(users_of(Validated), tmp_path) == first
 
@@ -152,27 +151,31 @@ BAD_FACTORIES: list[Any] = [
 def test_what_does_not_validate_is_refused_before_anything_is_saved(old: Path, field: Any) -> None:
     """By table and field, at the first start that would fill it in; the files stay as they are."""
     files = files_of(old)
-    refuses(SchemaMismatch, with_fields(nick=field)(old, banner=False).open, "users")
-    refuses(SchemaMismatch, with_fields(nick=field)(old, banner=False, read_only=True).open, "users")
+    assert refuses(SchemaMismatch, with_fields(nick=field)(old, banner=False).open, "users")
+    assert refuses(SchemaMismatch, with_fields(nick=field)(old, banner=False, read_only=True).open, "users")
     assert files_of(old) == files
     assert rows_of(Users, old) == [{"id": 1}, {"id": 2}]
 
 
 def test_the_message_names_row_and_field(old: Path) -> None:
     """Table, key and field, as of any row that does not fit."""
-    refuses(SchemaMismatch, with_fields(nick=BAD_FACTORIES[0])(old, banner=False).open, "users[1].nick", "string")
+    assert refuses(
+        SchemaMismatch, with_fields(nick=BAD_FACTORIES[0])(old, banner=False).open, "users[1].nick", "string"
+    )
 
 
 def test_the_reproducer_is_refused_with_the_schema() -> None:
     """`nick: str = None` is no field that a row can be filled in with."""
-    refuses(SchemaError, lambda: with_fields(nick=(str, None)), "users.nick")
+    assert refuses(SchemaError, lambda: with_fields(nick=(str, None)), "users.nick")
 
 
 def test_a_read_only_opening_invents_nothing(old: Path) -> None:
     """It says which fields, and to open the store once for writing; constants are the same each time."""
     new = with_fields(token=(str, Field(default_factory=token)), at=(datetime, Field(default_factory=utc_now)))
     files = files_of(old)
-    refuses(SchemaMismatch, new(old, read_only=True).open, "users.token", "users.at", "for writing", "read_only=True")
+    assert refuses(
+        SchemaMismatch, new(old, read_only=True).open, "users.token", "users.at", "for writing", "read_only=True"
+    )
     constant = with_fields(city=(str, "Bern"), tags=(list[str], Field(default_factory=list)), nick=(str | None, None))
     expected: list[dict[str, Any]] = [{"id": key, "city": "Bern", "tags": [], "nick": None} for key in (1, 2)]
     assert rows_of(constant, old, read_only=True) == expected
@@ -211,7 +214,7 @@ def test_a_stop_gap_file_is_filled_in_and_saved_too(tmp_path: Path) -> None:
     path.write_text(content)
     tmp_path.chmod(0o700)
     path.chmod(0o600)
-    refuses(SchemaMismatch, with_fields(nick=BAD_FACTORIES[0])(tmp_path, banner=False).open, "users[1].nick")
+    assert refuses(SchemaMismatch, with_fields(nick=BAD_FACTORIES[0])(tmp_path, banner=False).open, "users[1].nick")
     assert path.read_text() == content
     new = with_fields(token=(str, Field(default_factory=new_id)))
     db = new(tmp_path, banner=False).open()
@@ -296,7 +299,8 @@ def mutations(data: bytes, chance: random.Random) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("name", ["db_snapshot.json", "db_journal"])
 def test_files_of_any_bytes_raise_open_errors_only(tmp_path: Path, name: str) -> None:
-    """Mutated and random files, of the snapshot and of the journal, open or raise an OpenError."""
+    """Mutated and random files, of snapshot and journal, open or raise an OpenError; as they were they open."""
+    outcomes: set[str] = set()
     db = Users(tmp_path / "live", banner=False, fsync=False).open()
     for key in range(4):
         db.users.insert(User(id=key))
@@ -308,6 +312,7 @@ def test_files_of_any_bytes_raise_open_errors_only(tmp_path: Path, name: str) ->
     path = next(path for path in sorted(directory.rglob("*")) if path.is_file() and name in str(path))
     data = path.read_bytes()
     for content in [
+        data,
         b"",
         b"\0" * 64,
         b"[]",
@@ -321,14 +326,18 @@ def test_files_of_any_bytes_raise_open_errors_only(tmp_path: Path, name: str) ->
             (directory / relative).write_bytes(original)
         path.write_bytes(content)
         for read_only in (True, False):
-            with suppress(OpenError):
+            try:
                 Users(directory, banner=False, fsync=False, read_only=read_only).open().close()
+                outcomes.add("opened")
+            except OpenError:
+                outcomes.add("refused")
         shutil.rmtree(directory)
         shutil.copytree(tmp_path / "live", directory)
         for relative in files_of(directory):
             (directory / relative).unlink()
         for relative in kept:
             (directory / relative).parent.mkdir(exist_ok=True, mode=0o700)
+    assert outcomes == {"opened", "refused"}
 
 
 # ── any old program, any new one ────────────────────────────────────────────────────────────────────────────────────

@@ -74,8 +74,10 @@ def test_references_itself_and_later_tables() -> None:
             db.nodes.insert(Node(id="child", parent_id="root", leaf_id="leaf"))
             db.nodes.insert(Node(id="root"))
             db.leaves.insert(Leaf(id="leaf"))
-        refuses(ForeignKeyViolation, lambda: db.nodes.insert(Node(id="x", parent_id="none")), "nodes", "parent_id")
-        refuses(ForeignKeyViolation, lambda: db.nodes.insert(Node(id="x", leaf_id="none")), "nodes", "leaf_id")
+        assert refuses(
+            ForeignKeyViolation, lambda: db.nodes.insert(Node(id="x", parent_id="none")), "nodes", "parent_id"
+        )
+        assert refuses(ForeignKeyViolation, lambda: db.nodes.insert(Node(id="x", leaf_id="none")), "nodes", "leaf_id")
         db.leaves.delete("leaf")
         assert db.nodes["child"] == Node(id="child", parent_id="root")
 
@@ -137,9 +139,9 @@ def test_marks_another_field_as_the_key() -> None:
         db.marked.insert(Marked(code=1))
         db.marked.insert(Marked(code=2))
         assert db.marked[2].id == "not the key"
-        refuses(DuplicateKey, lambda: db.marked.insert(Marked(id="other", code=1)), "marked", "1")
-        refuses(InvalidKey, lambda: db.marked["not the key"], "marked", "code", "str")
-        refuses(RowNotFound, lambda: db.marked[3], "marked", "3")
+        assert refuses(DuplicateKey, lambda: db.marked.insert(Marked(id="other", code=1)), "marked", "1")
+        assert refuses(InvalidKey, lambda: db.marked["not the key"], "marked", "code", "str")
+        assert refuses(RowNotFound, lambda: db.marked[3], "marked", "3")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -168,8 +170,8 @@ def test_numbers_above_keys_that_were_given() -> None:
 def test_refuses_a_missing_key_where_none_is_numbered() -> None:
     """Ensure that None is no key for update, replace, get or delete of a numbered table."""
     with Keys("memory:") as db:
-        refuses(RowNotFound, lambda: db.counted.replace(Counted()), "counted")
-        refuses(RowNotFound, lambda: db.counted.delete(None), "counted")
+        assert refuses(RowNotFound, lambda: db.counted.replace(Counted()), "counted")
+        assert refuses(RowNotFound, lambda: db.counted.delete(None), "counted")
         assert db.counted.get(None) is None
         assert db.counted.count() == 0
 
@@ -300,7 +302,7 @@ def test_takes_a_model_in_two_tables() -> None:
         db.dropped.insert(Note(id="2"))
         assert (len(db.kept), len(db.dropped)) == (1, 2)
         assert [row.id for row in db.dropped.where(Note.about == "1")] == ["1"]
-        refuses(ForeignKeyViolation, lambda: db.dropped.insert(Note(id="3", about="2")), "dropped", "about")
+        assert refuses(ForeignKeyViolation, lambda: db.dropped.insert(Note(id="3", about="2")), "dropped", "about")
 
 
 def test_takes_a_marker_without_parentheses() -> None:
@@ -323,7 +325,7 @@ def test_refuses_rows_of_another_class() -> None:
     with Large("memory:") as db:
         wrong: list[Any] = [Shared(), Leaf(id="1"), {"name": "ann"}, None]
         for row in wrong:
-            refuses(InvalidRow, partial(db.people.insert, row), "people", "Person")
+            assert refuses(InvalidRow, partial(db.people.insert, row), "people", "Person")
         assert db.people.count() == 0
 
 

@@ -43,7 +43,7 @@ def test_reads_annotations_that_are_text() -> None:
         plan = db.books.where(Book.author_id == "a").order_by(Book.published).explain()
         assert (plan.index, plan.sorts) == ("author_id,published", False)
         assert db.authors.where(email="a@b.org").explain().index == "email"
-        refuses(ForeignKeyViolation, lambda: db.books.insert(Book(author_id="none")), "books", "author_id")
+        assert refuses(ForeignKeyViolation, lambda: db.books.insert(Book(author_id="none")), "books", "author_id")
 
 
 def test_reads_annotations_that_are_text_inside_a_function() -> None:
@@ -80,4 +80,4 @@ def test_says_that_a_model_is_not_there_yet() -> None:
 
         return Early
 
-    refuses(SchemaError, make, "Early", "Late")
+    assert refuses(SchemaError, make, "Early", "Late")

@@ -93,7 +93,7 @@ def store_with(model: type[BaseModel]) -> type[Database]:
 def test_types_whose_values_expire_are_refused_wherever_they_stand(kind: Any, place: str) -> None:
     """What hangs on clock, disk or importability would make the store refuse its own rows, one day."""
     made = PLACES[place](kind)
-    refuses(SchemaError, lambda: store_of(field=(made, ...)), "items.field", "only valid")
+    assert refuses(SchemaError, lambda: store_of(field=(made, ...)), "items.field", "only valid")
 
 
 class Tree(BaseModel):
@@ -111,8 +111,8 @@ class Link(BaseModel):
 
 def test_expiring_types_behind_forward_references_are_refused() -> None:
     """A model that refers to itself, and one that is declared later."""
-    refuses(SchemaError, lambda: store_of(first=(int, 0), tree=(Tree, ...)), "items.tree", "due", "only valid")
-    refuses(SchemaError, lambda: store_of(chain=(Chain, ...)), "items.chain", "file", "only valid")
+    assert refuses(SchemaError, lambda: store_of(first=(int, 0), tree=(Tree, ...)), "items.tree", "due", "only valid")
+    assert refuses(SchemaError, lambda: store_of(chain=(Chain, ...)), "items.chain", "file", "only valid")
 
 
 class Color(BaseModel):
@@ -172,7 +172,7 @@ def test_a_default_that_is_no_value_of_its_field_is_refused(kind: Any, default: 
     assert "no uuid" not in message
     nested = create_model("Nested", field=(kind, default))
     for outer in (nested, generic(list, nested), union(nested, None)):
-        refuses(SchemaError, partial(store_of, nested=(outer, ...)), "items.nested", "field", "default")
+        assert refuses(SchemaError, partial(store_of, nested=(outer, ...)), "items.nested", "field", "default")
 
 
 def test_the_error_names_the_place_as_attributes() -> None:
@@ -213,7 +213,7 @@ def test_field_validators_see_the_default() -> None:
         def look(cls, values: Any) -> Any:
             return {**values, "start": values["start"]}
 
-    refuses(SchemaError, lambda: store_with(Even), "items.number", "default", "not even")
+    assert refuses(SchemaError, lambda: store_with(Even), "items.number", "default", "not even")
     assert store_with(Span)
 
 
@@ -242,5 +242,5 @@ def test_a_strict_model_judges_its_defaults_strictly() -> None:
         model_config = ConfigDict(str_max_length=2)
         name: str = "long"
 
-    refuses(SchemaError, lambda: store_of(names=(Names, ...)), "items.names.name", "default")
-    refuses(SchemaError, lambda: store_with(Strict), "items.day", "default")
+    assert refuses(SchemaError, lambda: store_of(names=(Names, ...)), "items.names.name", "default")
+    assert refuses(SchemaError, lambda: store_with(Strict), "items.day", "default")

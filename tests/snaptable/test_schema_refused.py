@@ -163,7 +163,7 @@ MODELS: list[tuple[type[BaseModel], tuple[Unique | Index, ...], str]] = [
 @pytest.mark.parametrize(("model", "indexes", "word"), MODELS, ids=[f"{m.__name__}-{w}" for m, _, w in MODELS])
 def test_refuses_a_model(model: type[BaseModel], indexes: tuple[Unique | Index, ...], word: str) -> None:
     """Ensure that a model or an index that can't work is a SchemaError naming the table and what is wrong in it."""
-    refuses(SchemaError, made_over(model, *indexes), "items", word)
+    assert refuses(SchemaError, made_over(model, *indexes), "items", word)
 
 
 @pytest.mark.parametrize("model", [Lax, Open])
@@ -208,20 +208,20 @@ UNSTORABLE: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("annotation", [a for _, a in UNSTORABLE], ids=[name for name, _ in UNSTORABLE])
 def test_refuses_a_type_that_cannot_come_back(annotation: Any) -> None:
     """Ensure that a field type of which nothing comes back from JSON is a SchemaError naming table and field."""
-    refuses(SchemaError, made_with(annotation), "items", "field")
+    assert refuses(SchemaError, made_with(annotation), "items", "field")
 
 
 @pytest.mark.parametrize("annotation", [Opaque, list[Opaque], Opaque | None])
 def test_refuses_arbitrary_classes(annotation: Any) -> None:
     """Ensure that a class Pydantic was told to take as it is can't be a field: nothing in JSON becomes it."""
-    refuses(SchemaError, made_with(annotation, arbitrary_types_allowed=True), "items", "field")
+    assert refuses(SchemaError, made_with(annotation, arbitrary_types_allowed=True), "items", "field")
 
 
 @pytest.mark.parametrize("name", ["class", "a-b", "with space"])
 def test_refuses_a_field_that_cannot_follow_a_dot(name: str) -> None:
     """Ensure that a field name that can't be written in a condition is refused, with the name."""
     fields: dict[str, Any] = {"id": str, name: (int, 0)}
-    refuses(SchemaError, made_over(create_model("Item", __base__=Row, **fields)), "items", name)
+    assert refuses(SchemaError, made_over(create_model("Item", __base__=Row, **fields)), "items", name)
 
 
 REFERENCES: list[tuple[str, Any, str]] = [
@@ -245,19 +245,19 @@ def test_refuses_a_foreign_key(annotation: Any, word: str) -> None:
         model = type("Item", (Row,), {"__module__": __name__, "__annotations__": {"id": str, "owner_id": annotation}})
         return database(owners=Owner, items=model)
 
-    refuses(SchemaError, make, "items", "owner_id", word)
+    assert refuses(SchemaError, make, "items", "owner_id", word)
 
 
 def test_refuses_set_null_on_the_primary_key() -> None:
     """Ensure that a primary key that is a foreign key can't be set to None."""
-    refuses(SchemaError, lambda: database(owners=Owner, items=KeyIsReference), "items", "id")
+    assert refuses(SchemaError, lambda: database(owners=Owner, items=KeyIsReference), "items", "id")
 
 
 def test_refuses_an_ambiguous_model() -> None:
     """Ensure that a foreign key by class to a model that is in two tables asks for the table's name."""
     item = create_model("Item", __base__=Row, id=str, owner_id=Annotated[str, ForeignKey(Owner)])
     make = lambda: database(owners=Owner, tenants=Owner, items=item)  # noqa: E731 - named for the line's length
-    refuses(SchemaError, make, "items", "owner_id", "owners", "tenants")
+    assert refuses(SchemaError, make, "items", "owner_id", "owners", "tenants")
 
 
 def test_refuses_an_unknown_on_delete() -> None:
@@ -268,7 +268,7 @@ def test_refuses_an_unknown_on_delete() -> None:
 
 def test_refuses_an_index_both_ordered_and_each() -> None:
     """Ensure that an index can't be ordered and have an entry for each item."""
-    refuses(SchemaError, lambda: Index("tags", ordered=True, each=True))
+    assert refuses(SchemaError, lambda: Index("tags", ordered=True, each=True))
 
 
 TAKEN = [
@@ -290,7 +290,7 @@ TAKEN = [
 @pytest.mark.parametrize("name", [*TAKEN, "snaptable", "checksum", "_hidden"])
 def test_refuses_a_table_name(name: str) -> None:
     """Ensure that a table named like an attribute of Database, or like a line of the file, is refused by name."""
-    refuses(SchemaError, lambda: database(None, **{name: Owner}), name)
+    assert refuses(SchemaError, lambda: database(None, **{name: Owner}), name)
 
 
 @pytest.mark.parametrize(
@@ -300,13 +300,13 @@ def test_refuses_a_table_name(name: str) -> None:
 def test_refuses_an_annotation_that_is_no_table(annotation: Any) -> None:
     """Ensure that an attribute of a Database that is no Table of a model is refused by name, not passed over."""
     make = lambda: type("Store", (Database,), {"__annotations__": {"items": annotation}})  # noqa: E731
-    refuses(SchemaError, make, "Store", "items")
+    assert refuses(SchemaError, make, "Store", "items")
 
 
 def test_refuses_a_table_with_another_value() -> None:
     """Ensure that the only value a table takes in the class body is table(…)."""
     make = lambda: type("Store", (Database,), {"__annotations__": {"items": Table[Owner]}, "items": 3})  # noqa: E731
-    refuses(SchemaError, make, "items")
+    assert refuses(SchemaError, make, "items")
 
 
 def test_says_one_line_and_no_value() -> None:

@@ -1,7 +1,7 @@
 """One order for the items of sets, wherever a row is written.
 
 A set gives its items in an order that depends on how it was made, and for texts on the process: Python hashes them
-with a seed of its own in each. Written as they come, a row that nobody changed would be another line in the file after
+with a seed of its own in each. Written as they come, an unchanged row would be another line in the file after
 a restart. So the serializers of models that hold sets write these sorted, as JSON has their items: numbers by value,
 texts by code point, anything else by its JSON.
 

@@ -47,7 +47,7 @@ class _Room:
         """Count a row.
 
         Raises:
-            _TooLarge: there is no room for it.
+            _TooLarge: it takes more than is left.
         """
         self._left -= _LEAST_ROW + sum(len(value) for value in row if isinstance(value, (str, bytes)))
         if self._left < 0:

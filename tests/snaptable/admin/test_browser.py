@@ -236,15 +236,15 @@ def test_without_script_a_row_is_found_edited_and_undone(browser: "Browser", ser
     context.close()
 
 
+def in_focus(page: "Page") -> str:
+    """Return what is in focus, as its tag begins."""
+    focused = "() => document.activeElement.closest('[data-column], .drawer, summary')?.outerHTML.slice(0, 200) ?? ''"
+    return str(page.evaluate(focused))
+
+
 def test_keys_go_on_where_they_were(admin: "Page", served: Served) -> None:
     """Ensure that no step by keys loses the focus: an order, a save, a drawer and its neighbour, a menu."""
     keys = admin.keyboard
-    focused = "() => document.activeElement.closest('[data-column], .drawer, summary')?.outerHTML.slice(0, 200) ?? ''"
-
-    def focus() -> str:
-        """Return what is in focus, as its tag begins."""
-        return str(admin.evaluate(focused))
-
     admin.goto(f"{served.origin}/admin/tables/documents?pages__gte=150")
     admin.locator('th[data-column="pages"] a').focus()
     keys.press("Enter")
@@ -253,7 +253,7 @@ def test_keys_go_on_where_they_were(admin: "Page", served: Served) -> None:
     keys.press("j")
     for _ in range(3):
         keys.press("ArrowRight")
-    assert 'data-column="pages"' in focus()
+    assert 'data-column="pages"' in in_focus(admin)
     keys.press("Enter")
     keys.type("1234")
     keys.press("Control+s")
@@ -271,13 +271,13 @@ def test_keys_go_on_where_they_were(admin: "Page", served: Served) -> None:
     assert admin.locator(".drawer .field:focus").count() == 1
     keys.press("Escape")
     admin.locator(".drawer").wait_for(state="detached")
-    assert "<td" in focus()
+    assert "<td" in in_focus(admin)
     admin.locator(".columns summary").focus()
     keys.press("Enter")
     admin.locator("#columns").wait_for()
     keys.press("Escape")
     assert not admin.locator("#columns").is_visible()
-    assert "<summary" in focus()
+    assert "<summary" in in_focus(admin)
     admin.evaluate("document.activeElement.blur()")
     keys.press("t")
     admin.wait_for_url("**/time?table=documents")

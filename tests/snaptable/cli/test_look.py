@@ -360,15 +360,17 @@ def test_completion(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_on_a_terminal(kept: Path, terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure people get heads, short keys and times in words, and are told what was left out."""
-    command("tables", "-s", kept).says("table", "rows", "password_hash", "commit 7")
-    command("log", "-s", kept).says(
+    assert command("tables", "-s", kept).says("table", "rows", "password_hash", "commit 7")
+    assert command("log", "-s", kept).says(
         "#7", "~ documents f10c18c3", "pages  30 → 57", '"spring batch"', "… and 4 more", "ada@x.org"
     )
-    command("show", "2", "-s", kept).says("+ documents f10c18c8", '"invoice-8.pdf"')
+    assert command("show", "2", "-s", kept).says("+ documents f10c18c8", '"invoice-8.pdf"')
     monkeypatch.setenv("COLUMNS", "70")
-    command("find", "documents", "-s", kept).says("filename", "f10c18c0", "null", "not shown:", "--fields chooses")
-    command("find", "documents", "--limit", "2", "-s", kept).says("… and 7 more")
-    command("get", "documents", "f10c18c1", "-s", kept).says("f10c18c1-0000-4000-8000-000000000000", "Nov 2026")
+    assert command("find", "documents", "-s", kept).says(
+        "filename", "f10c18c0", "null", "not shown:", "--fields chooses"
+    )
+    assert command("find", "documents", "--limit", "2", "-s", kept).says("… and 7 more")
+    assert command("get", "documents", "f10c18c1", "-s", kept).says("f10c18c1-0000-4000-8000-000000000000", "Nov 2026")
 
 
 def test_control_characters_do_nothing(tmp_path: Path, terminal: None) -> None:

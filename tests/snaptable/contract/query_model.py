@@ -248,7 +248,7 @@ def _is_refused(spec: Spec, held: set[bool]) -> bool:
 def check_refused(*ways: Callable[[], object]) -> None:
     """Check that each way of asking is refused, naming both kinds of times."""
     for way in ways:
-        refuses(InvalidQuery, way, "naive", "aware", ".at")
+        assert refuses(InvalidQuery, way, "naive", "aware", ".at")
 
 
 def sort(found: Sequence[Bare], order: Sequence[tuple[str, bool]]) -> list[Bare]:

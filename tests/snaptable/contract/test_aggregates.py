@@ -250,7 +250,7 @@ def test_sums_are_exact(stores: Stores) -> None:
         assert db.readings.sum(Reading.ratio) == float(sum(map(Fraction, ratios)))
         assert db.readings.avg(Reading.ratio) == float(sum(map(Fraction, ratios)) / 5)
         assert Context(prec=60).subtract(db.readings.sum(Reading.price), Decimal("3.01")) == Decimal("1E-40")
-        refuses(InvalidQuery, lambda: db.readings.sum(Reading.took), "Sum(Reading.took)", "timedelta")
+        assert refuses(InvalidQuery, lambda: db.readings.sum(Reading.took), "Sum(Reading.took)", "timedelta")
         db.readings.delete(1)
         assert db.readings.sum(Reading.took) == timedelta(days=1)
         assert db.readings.avg(Reading.took) == timedelta(hours=8)
@@ -284,7 +284,7 @@ def test_sums_are_exact(stores: Stores) -> None:
 def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery names the table, the column and the type."""
     with stores.new(Readings) as db:
-        refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
+        assert refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
 def test_conditions_on_groups(stores: Stores) -> None:

@@ -260,7 +260,7 @@ def test_refuses_to_wait_on_its_own_loop(local: Store, write: Callable[[Store], 
         begun, end = asyncio.Event(), asyncio.Event()
         holder = asyncio.create_task(hold(begun, end))
         await begun.wait()
-        refuses(TransactionError, lambda: write(local), "db.run")
+        assert refuses(TransactionError, lambda: write(local), "db.run")
         with pytest.raises(TransactionError, match=r"db\.run"):
             await local.run(add, 1)
         assert local.counters["a"].value == 0

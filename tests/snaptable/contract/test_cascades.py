@@ -148,7 +148,7 @@ def test_takes_the_closure_of_a_query(stores: Stores, world: World, data: st.Dat
             assert query.delete() == len(keys)
             assert content(db) == after
         else:
-            refuses(ForeignKeyViolation, query.delete)
+            assert refuses(ForeignKeyViolation, query.delete)
             assert content(db) == world
         assert db.check() == []
 
@@ -205,7 +205,7 @@ def test_refuses_set_null_that_its_model_refuses(stores: Stores) -> None:
     with stores.new(Home) as db:
         db.owners.insert(Owner(id="ann"))
         db.pets.insert(Pet(id="rex", owner="ann"))
-        refuses(InvalidRow, lambda: db.owners.delete("ann"), "pets", "'rex'")
+        assert refuses(InvalidRow, lambda: db.owners.delete("ann"), "pets", "'rex'")
         assert (len(db.owners), db.pets["rex"].owner, db.check()) == (1, "ann", [])
 
 

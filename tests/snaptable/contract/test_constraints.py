@@ -144,7 +144,7 @@ def test_violations_leave_nothing_behind(
 ) -> None:
     """Ensure that a violation is named, and that rows, indexes, the sequence and the files are as they were."""
     rows, files, sequence = rows_of(db), stores.content(db), db.status().sequence
-    refuses(error, lambda: work(db), *words)
+    assert refuses(error, lambda: work(db), *words)
     assert rows_of(db) == rows
     assert db.status().sequence == sequence
     assert db.check() == []
@@ -165,7 +165,7 @@ def test_violations_take_their_transaction_back(
             work(db)
             db.users.insert(User(id="newer"))
 
-    refuses(error, transact)
+    assert refuses(error, transact)
     assert rows_of(db) == rows
     assert db.check() == []
     assert stores.content(db) == files
@@ -220,7 +220,7 @@ def test_defers_references_to_the_commit(db: Library) -> None:
         db.notes.insert(Note(id="n9", document_id=7))
         db.users.insert(User(id="zoe", boss_id="zoe"))
     assert db.check() == []
-    refuses(ForeignKeyViolation, lambda: db.users.delete("zoe"), "users", "'zoe'")
+    assert refuses(ForeignKeyViolation, lambda: db.users.delete("zoe"), "users", "'zoe'")
 
 
 def test_restrict_ignores_what_goes_as_well(db: Library) -> None:
@@ -240,7 +240,7 @@ def test_restrict_ignores_what_goes_as_well(db: Library) -> None:
 def test_restrict_ignores_what_cascades(db: Library) -> None:
     """Ensure that a row restrict would protect may go by a cascade of the same delete."""
     db.locks.insert(Lock(id="ann", note_id="n2"))
-    refuses(ForeignKeyViolation, lambda: db.users.delete("bob"), "notes", "locks", "note_id")
+    assert refuses(ForeignKeyViolation, lambda: db.users.delete("bob"), "notes", "locks", "note_id")
     with db.transaction():
         db.users.delete("bob")
         db.locks.update("ann", note_id=None)
@@ -263,7 +263,7 @@ def test_deletes_a_row_that_refers_to_itself(db: Library) -> None:
     assert db.users.delete("own") == User(id="own", boss_id="own")
     with db.transaction():
         db.users.insert_many([User(id="1", boss_id="2"), User(id="2", boss_id="1")])
-    refuses(ForeignKeyViolation, lambda: db.users.delete("1"), "users")
+    assert refuses(ForeignKeyViolation, lambda: db.users.delete("1"), "users")
     assert db.users.where(User.id < "3").delete() == 2
     assert db.check() == []
 
@@ -279,7 +279,7 @@ def test_indexes_an_ordered_foreign_key(db: Library) -> None:
     """Ensure that a foreign key with an ordered index of its own is enforced through that one."""
     db.locks.insert(Lock(id="ann", note_id="n1"))
     assert db.locks.where(note_id="n1").explain().index == "note_id"
-    refuses(ForeignKeyViolation, lambda: db.notes.delete("n1"), "notes", "'n1'", "locks")
+    assert refuses(ForeignKeyViolation, lambda: db.notes.delete("n1"), "notes", "'n1'", "locks")
     db.locks.update("ann", note_id=None)
     db.notes.delete("n1")
     assert db.check() == []
@@ -294,7 +294,7 @@ def test_constraints_hold_after_beginning_anew(db: Library, way: Way) -> None:
         assert again.check() == []
         for name, work, error, words in VIOLATIONS:
             rows = rows_of(again)
-            refuses(error, partial(work, again), *words)
+            assert refuses(error, partial(work, again), *words)
             assert rows_of(again) == rows, name
         assert again.check() == []
 

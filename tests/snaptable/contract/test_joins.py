@@ -201,7 +201,7 @@ def test_joins_by_an_index_look_at_what_belongs_to_the_rows(stores: Stores) -> N
 def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery names the tables and the column."""
     with stores.new(Notes) as db:
-        refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
+        assert refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
 async def _coroutine(_: object) -> bool:
@@ -212,5 +212,5 @@ def test_tables_of_two_databases_are_not_joined(stores: Stores) -> None:
     """Ensure that one state can be promised: another database's table is refused, and a closed one's."""
     with stores.new(Notes) as db:
         with stores.new(Notes) as other:
-            refuses(InvalidQuery, lambda: db.users.with_many(other.notes, on=Note.user_id), "two databases")
-        refuses(DatabaseClosed, lambda: db.users.with_many(other.notes, on=Note.user_id), "not open")
+            assert refuses(InvalidQuery, lambda: db.users.with_many(other.notes, on=Note.user_id), "two databases")
+        assert refuses(DatabaseClosed, lambda: db.users.with_many(other.notes, on=Note.user_id), "not open")

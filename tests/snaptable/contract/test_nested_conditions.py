@@ -445,18 +445,18 @@ def test_times_inside_of_values(stores: Stores) -> None:
         db.holders.insert_many([Holder(id=1, times={"a": early}), Holder(id=2, times={"a": late}), Holder(id=3)])
         query = db.holders.where(HOLD.times["a"] > early)
         assert [row.id for row in query] == [2]
-        refuses(
+        assert refuses(
             InvalidQuery, db.holders.where(HOLD.times["a"] > datetime(2026, 1, 1)).all, "Holder.times['a']", "aware"
         )
-        refuses(InvalidQuery, lambda: HOLD.aware["a"] > datetime(2026, 1, 1), "Holder.aware['a']", "naive")
+        assert refuses(InvalidQuery, lambda: HOLD.aware["a"] > datetime(2026, 1, 1), "Holder.aware['a']", "naive")
         assert [row.id for row in db.holders.order_by(desc(HOLD.times["a"]))] == [2, 1, 3]
         with db.transaction():
             db.holders.insert(Holder(id=4, times={"a": datetime(2026, 1, 1)}))
-            refuses(InvalidQuery, query.all, "Holder.times['a']", "naive")
+            assert refuses(InvalidQuery, query.all, "Holder.times['a']", "naive")
             db.holders.delete(4)
             assert query.count() == 1
         db.holders.insert(Holder(id=5, times={"a": datetime(2026, 1, 3)}))
-        refuses(InvalidQuery, query.all, "Holder.times['a']", "naive")
+        assert refuses(InvalidQuery, query.all, "Holder.times['a']", "naive")
 
 
 def test_open_models_and_extra_fields(stores: Stores) -> None:
@@ -488,7 +488,7 @@ def test_updates_may_rest_on_parts(stores: Stores) -> None:
         db.documents.insert(Document(id=1, box=Box(x=5)))
         assert db.documents.update(1, anything=DOC.box.x + 1).anything == 6
         assert db.documents.update(1, anything=DOC.maybe.x + 1).anything is None
-        refuses(InvalidQuery, lambda: DOC.metadata["a"] + 1, "Document.metadata['a']", "no numbers")
+        assert refuses(InvalidQuery, lambda: DOC.metadata["a"] + 1, "Document.metadata['a']", "no numbers")
 
 
 # ── what means nothing ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -148,7 +148,7 @@ def test_text_without_case(stores: Stores, texts: list[str | None], part: str) -
 def test_what_has_no_meaning_is_refused(stores: Stores, ask_wrongly: Any, words: list[str]) -> None:
     """An InvalidQuery says what is wrong."""
     with stores.new(Words) as db:
-        refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
+        assert refuses(InvalidQuery, lambda: ask_wrongly(db), *words)
 
 
 def test_the_order_of_the_file_is_read_not_sorted(stores: Stores) -> None:

@@ -196,7 +196,7 @@ def test_refuses_a_cursor_of_another_query(stores: Stores, other: Callable[[Stor
     with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
         cursor = db.items.order_by(Item.name).page(limit=2).next_cursor
-        refuses(InvalidCursor, lambda: other(db).page(limit=2, after=cursor), "cursor")
+        assert refuses(InvalidCursor, lambda: other(db).page(limit=2, after=cursor), "cursor")
 
 
 def test_tells_conditions_apart_by_value(stores: Stores) -> None:
@@ -206,7 +206,9 @@ def test_tells_conditions_apart_by_value(stores: Stores) -> None:
         cursor = db.items.where(one_of(Item.name, ["n0", "n1"])).page(limit=2).next_cursor
         again = db.items.where(one_of(Item.name, ["n0", "n1"])).page(limit=99, after=cursor)
         assert [row.id for row in again.items] == [3, 4, 6, 7, 9]
-        refuses(InvalidCursor, lambda: db.items.where(one_of(Item.name, ["n0"])).page(after=cursor), "another query")
+        assert refuses(
+            InvalidCursor, lambda: db.items.where(one_of(Item.name, ["n0"])).page(after=cursor), "another query"
+        )
 
 
 def _cursor_of(value: object) -> str:
@@ -225,7 +227,7 @@ def test_refuses_a_damaged_cursor(stores: Stores, cursor: Any) -> None:
     """Ensure that what is no cursor is an InvalidCursor (a ValueError), never another error and never a first page."""
     with stores.new(Store) as db:
         db.items.insert_many([item(number) for number in range(10)])
-        refuses(InvalidCursor, lambda: db.items.where().page(after=cursor), "cursor")
+        assert refuses(InvalidCursor, lambda: db.items.where().page(after=cursor), "cursor")
         with pytest.raises(ValueError, match="cursor"):
             db.items.where().page(after=cursor)
 

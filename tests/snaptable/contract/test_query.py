@@ -282,14 +282,14 @@ def test_cuts(db: Shop) -> None:
     assert query.limit(1).one().id == 1
     assert query.offset(1).limit(3).count() == 3
     assert query.offset(1).first() == db.items[2]
-    refuses(RowNotFound, query.limit(0).one, "items")
+    assert refuses(RowNotFound, query.limit(0).one, "items")
 
 
 def test_gives_one(db: Shop) -> None:
     """Ensure that one() gives the only row and says whether there was none or several."""
     assert db.items.where(name="apple").one() == ITEMS[0]
-    refuses(RowNotFound, db.items.where(name="none").one, "items")
-    refuses(MultipleRows, db.items.where(group="a").one, "items")
+    assert refuses(RowNotFound, db.items.where(name="none").one, "items")
+    assert refuses(MultipleRows, db.items.where(group="a").one, "items")
     with pytest.raises(KeyError):
         db.items.where(name="none").one()
 
@@ -315,7 +315,7 @@ def test_refuses_to_order_naive_and_aware_times(db: Shop, build: Callable[[], An
         lambda query: query.update(rank=1),
         lambda query: query.delete(),
     ):
-        refuses(InvalidQuery, lambda ask=ask: ask(db.items.where(build())), "Item.at", "naive", "aware")  # type: ignore[misc]
+        assert refuses(InvalidQuery, lambda ask=ask: ask(db.items.where(build())), "Item.at", "naive", "aware")  # type: ignore[misc]
     assert db.items.all() == ITEMS
 
 
@@ -323,7 +323,7 @@ def test_looks_up_by_key(db: Shop) -> None:
     """Ensure that get gives None for a missing key, [] raises RowNotFound (a KeyError), and `in` and len agree."""
     assert db.items.get(1) == ITEMS[0]
     assert db.items.get(9) is None
-    refuses(InvalidKey, lambda: db.items.get("1"), "items", "int", "str")
+    assert refuses(InvalidKey, lambda: db.items.get("1"), "items", "int", "str")
     assert 1 in db.items
     assert 9 not in db.items
     assert len(db.items) == db.items.count() == 5
@@ -345,10 +345,10 @@ def test_updates_in_bulk(db: Shop) -> None:
 def test_updates_in_bulk_all_or_none(db: Shop) -> None:
     """Ensure that a bulk update that breaks a constraint, a type or a key changes no row at all."""
     before = db.items.all()
-    refuses(UniqueViolation, lambda: db.items.where().update(name="same"), "items", "name")
-    refuses(InvalidRow, lambda: db.items.where().update(rank="high"), "items", "rank")
-    refuses(InvalidRow, lambda: db.items.where().update(colour="red"), "items", "colour")
-    refuses(InvalidRow, lambda: db.items.where(group="a").update(id=9), "items", "id")
+    assert refuses(UniqueViolation, lambda: db.items.where().update(name="same"), "items", "name")
+    assert refuses(InvalidRow, lambda: db.items.where().update(rank="high"), "items", "rank")
+    assert refuses(InvalidRow, lambda: db.items.where().update(colour="red"), "items", "colour")
+    assert refuses(InvalidRow, lambda: db.items.where(group="a").update(id=9), "items", "id")
     assert db.items.all() == before
     assert db.check() == []
 

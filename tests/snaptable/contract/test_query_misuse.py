@@ -123,7 +123,7 @@ BUILT: list[tuple[str, Callable[[], object], tuple[str, ...]]] = [
 @pytest.mark.parametrize(("build", "words"), [(b, w) for _, b, w in BUILT], ids=[name for name, _, _ in BUILT])
 def test_refuses_where_it_is_written(build: Callable[[], object], words: tuple[str, ...]) -> None:
     """Ensure that a condition or an ordering that means nothing is an InvalidQuery (a TypeError) that says why."""
-    refuses(InvalidQuery, build, *words)
+    assert refuses(InvalidQuery, build, *words)
     with pytest.raises(TypeError):
         build()
 
@@ -165,7 +165,7 @@ def test_refuses_a_write(work: Callable[[], object], error: type[Any], words: tu
     """Ensure that a write on a missing key, to an unknown field or to the key itself is refused and changes nothing."""
     row = DB.items.upsert(Item(id="1"))
     sequence = DB.status().sequence
-    refuses(error, work, *words)
+    assert refuses(error, work, *words)
     assert DB.items.all() == [row]
     assert DB.status().sequence == sequence
 

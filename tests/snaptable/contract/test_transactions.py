@@ -141,7 +141,7 @@ def test_goes_on_after_a_caught_error(db: Bank) -> None:
     """Ensure that an error caught inside a transaction left nothing of its operation, and the rest commits."""
     with db.transaction():
         db.accounts.update("a", balance=1)
-        refuses(DuplicateKey, lambda: db.accounts.insert_many([Account(id="c"), Account(id="a")]), "'a'")
+        assert refuses(DuplicateKey, lambda: db.accounts.insert_many([Account(id="c"), Account(id="a")]), "'a'")
         with pytest.raises(KeyError):
             db.accounts.delete("none")
         with pytest.raises(ValueError, match="balance"):
@@ -189,7 +189,7 @@ def test_judges_at_the_end_only(db: Bank) -> None:
         db.accounts.update("b", code="A")
         db.accounts.insert(Account(id="c"))
     assert (db.accounts["a"].code, db.accounts["b"].code) == ("B", "A")
-    refuses(UniqueViolation, lambda: db.accounts.update("a", code="A"), "code")
+    assert refuses(UniqueViolation, lambda: db.accounts.update("a", code="A"), "code")
     assert db.check() == []
 
 
@@ -202,7 +202,7 @@ def test_transactions_can_follow_a_failed_commit(db: Bank) -> None:
             db.entries.insert(Entry(account_id="none"))
 
     for _ in range(3):
-        refuses(ForeignKeyViolation, transact, "entries", "account_id")
+        assert refuses(ForeignKeyViolation, transact, "entries", "account_id")
         assert balances(db) == {"a": 5, "b": 7}
     with db.transaction():
         db.accounts.update("a", balance=2)
@@ -353,15 +353,15 @@ def test_refuses_everything_while_closed(stores: Stores) -> None:
         db.status,
     ]
     for work in works:
-        refuses(DatabaseClosed, work)
+        assert refuses(DatabaseClosed, work)
     with db:
         db.accounts.insert(Account(id="a"))
         assert query.count() == 1
         taken = db.accounts.get
-        refuses(OpenError, db.open, "open")
+        assert refuses(OpenError, db.open, "open")
     db.close()
     for work in works:
-        refuses(DatabaseClosed, work)
+        assert refuses(DatabaseClosed, work)
     with pytest.raises(SnaptableError):
         db.accounts.update("a", balance=taken("a") is None)
     with db:
@@ -372,7 +372,7 @@ def test_refuses_to_close_inside_a_transaction(db: Bank) -> None:
     """Ensure that closing inside a transaction raises, and that the transaction then goes on and commits."""
     with db.transaction():
         db.accounts.update("a", balance=1)
-        refuses(TransactionError, db.close, "closed")
+        assert refuses(TransactionError, db.close, "closed")
         db.accounts.update("b", balance=2)
     assert db.is_open
     assert balances(db) == {"a": 1, "b": 2}

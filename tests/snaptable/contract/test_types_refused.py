@@ -182,7 +182,7 @@ def test_refuses_to_write(stores: Stores, name: str) -> None:
             lambda row: items.insert_many([row]),
         ]
         for way in ways:
-            refuses(InvalidRow, partial(way, bad_row(model, name)), "items", "'1'", "value")
+            assert refuses(InvalidRow, partial(way, bad_row(model, name)), "items", "'1'", "value")
             assert items.all() == []
         assert db.status().sequence == sequence
         assert stores.content(db) == before
@@ -215,7 +215,7 @@ def test_refuses_to_change(stores: Stores, name: str) -> None:
         ]
         sequence = db.status().sequence
         for way in ways:
-            refuses(InvalidRow, way, "items", "value")
+            assert refuses(InvalidRow, way, "items", "value")
             assert items.all() == [good, other]
         assert db.status().sequence == sequence
 
@@ -229,7 +229,7 @@ def test_refuses_the_whole_batch(stores: Stores, name: str) -> None:
         for place in range(3):
             rows: list[Any] = [model(id=str(number), value=GOOD[name]) for number in range(2)]
             rows.insert(place, bad_row(model, name, "bad"))
-            refuses(InvalidRow, partial(items.insert_many, rows), "items", "bad", "value")
+            assert refuses(InvalidRow, partial(items.insert_many, rows), "items", "bad", "value")
             assert items.all() == []
 
 
@@ -240,8 +240,8 @@ def test_goes_on_after_a_refusal(stores: Stores) -> None:
         items: Table[Any] = db.tables["items"]
         with db.transaction():
             items.insert(model(id="0", value=0.5))
-            refuses(InvalidRow, lambda: items.insert(bad_row(model, "NaN")), "items")
-            refuses(InvalidRow, lambda: items.where().update(value=math.inf), "items")
+            assert refuses(InvalidRow, lambda: items.insert(bad_row(model, "NaN")), "items")
+            assert refuses(InvalidRow, lambda: items.where().update(value=math.inf), "items")
             items.insert(model(id="2", value=2.5))
         assert [(row.id, row.value) for row in items.order_by(model.id)] == [("0", 0.5), ("2", 2.5)]
 
@@ -302,7 +302,7 @@ def test_takes_a_key_of_its_type_only(stores: Stores, key: Any) -> None:
         if isinstance(key, (str, bytes)):
             assert type(items.insert(row).id) is str
         else:
-            refuses(InvalidRow, lambda: items.insert(row), "items", "id")
+            assert refuses(InvalidRow, lambda: items.insert(row), "items", "id")
 
 
 def test_takes_depth_up_to_the_limit(stores: Stores) -> None:
@@ -324,7 +324,7 @@ def test_takes_integers_up_to_the_limit(stores: Stores) -> None:
     with stores.lasting(store) as db:
         items: Table[Any] = db.tables["items"]
         items.insert(model(id="1", value=-(beyond - 1)))
-        refuses(InvalidRow, lambda: items.insert(model(id="2", value=beyond)), "items", "'2'", "value")
+        assert refuses(InvalidRow, lambda: items.insert(model(id="2", value=beyond)), "items", "'2'", "value")
     with stores.again(db) as again:
         assert again.tables["items"]["1"] == model(id="1", value=-(beyond - 1))
 
@@ -346,9 +346,9 @@ def test_validates_rows_made_without_validation(stores: Stores) -> None:
             Item.model_construct(id="1", size="4", name=" a ")  # type: ignore[arg-type]
         ) == Item(id="1", size=4, name="a")
         copied = Item(id="2").model_copy(update={"size": "five"})
-        refuses(InvalidRow, lambda: db.items.insert(copied), "items", "'2'", "size")
+        assert refuses(InvalidRow, lambda: db.items.insert(copied), "items", "'2'", "size")
         extra = Item(id="3").model_copy(update={"colour": "red"})
-        refuses(InvalidRow, lambda: db.items.insert(extra), "items", "colour")
+        assert refuses(InvalidRow, lambda: db.items.insert(extra), "items", "colour")
         assert [row.id for row in db.items] == ["1"]
 
 

@@ -84,7 +84,7 @@ def test_expressions_as_plain_python(stores: Stores, data: st.DataObject, name: 
 
         expression = act(getattr(Counter, name), number)
         if stores.on_postgres and name == "count" and any(abs(worked(value) or 0) >= 2**63 for value in values):
-            refuses(InvalidRow, lambda: db.counters.where().update(count=expression), "counters", "count")
+            assert refuses(InvalidRow, lambda: db.counters.where().update(count=expression), "counters", "count")
             return
         assert db.counters.where().update(**{name: expression}) == len(values)
         found = [getattr(row, name) for row in db.counters.order_by(Counter.id)]
@@ -131,11 +131,11 @@ def test_what_an_expression_gives_is_validated(stores: Stores) -> None:
         assert db.counters.update(1, maybe=Counter.count * 2, count=Counter.count + 1) == Counter(
             id=1, count=6, maybe=10
         )
-        refuses(InvalidRow, lambda: db.counters.update(1, count=Counter.count + 0.5), "count")
-        refuses(InvalidRow, lambda: db.counters.update(1, id=Counter.id + 1), "key")
-        refuses(InvalidRow, lambda: db.counters.where().update(text=Counter.count + 1), "text")
+        assert refuses(InvalidRow, lambda: db.counters.update(1, count=Counter.count + 0.5), "count")
+        assert refuses(InvalidRow, lambda: db.counters.update(1, id=Counter.id + 1), "key")
+        assert refuses(InvalidRow, lambda: db.counters.where().update(text=Counter.count + 1), "text")
         db.counters.update(1, took=timedelta.max)
-        refuses(
+        assert refuses(
             InvalidQuery, lambda: db.counters.update(1, took=Counter.took + timedelta(1)), "Counter.took", "timedelta"
         )
         assert [row.count for row in db.counters] == [6, 7]
@@ -167,7 +167,7 @@ def test_what_has_no_meaning_is_refused(stores: Stores, write: Any, words: list[
     """An InvalidQuery names the column and the types."""
     with stores.new(Store) as db:
         db.counters.insert(Counter(id=1))
-        refuses(InvalidQuery, lambda: write(db), *words)
+        assert refuses(InvalidQuery, lambda: write(db), *words)
         assert len(db.users) == 0
 
 
@@ -203,7 +203,7 @@ def test_upsert_and_get_or_insert_by_the_key_and_inside_a_transaction(stores: St
             assert db.users.get_or_insert(User(id=ann.id, email="x")).email == "ann"
         eve, joe = db.users.get_or_insert(User(email="eve")), db.users.get_or_insert(User(email="joe"), by=User.nick)
         assert (ann.id, eve.id, joe.id) == (1, 2, 3)  # no number was drawn for those that were there
-        refuses(UniqueViolation, lambda: db.users.upsert(User(email="joe", nick="b"), by=User.email), "nick")
+        assert refuses(UniqueViolation, lambda: db.users.upsert(User(email="joe", nick="b"), by=User.email), "nick")
         assert [user.email for user in db.users] == ["ann", "eve", "joe"]
 
 
@@ -252,6 +252,6 @@ def test_replace_with_the_row_that_was_read(stores: Stores) -> None:
         error = raised.value
         assert (error.table, error.key, error.fields, error.other) == ("users", 1, ("nick", "name"), db.users[1])
         assert db.users.replace(User(id=1, email="ann", name="Anna"), expected=db.users[1]).name == "Anna"
-        refuses(RowNotFound, lambda: db.users.replace(User(id=9, email="eve"), expected=read), "9")
+        assert refuses(RowNotFound, lambda: db.users.replace(User(id=9, email="eve"), expected=read), "9")
         wrong: Any = Counter(id=1)
-        refuses(InvalidRow, lambda: db.users.replace(User(id=1, email="ann"), expected=wrong), "Counter")
+        assert refuses(InvalidRow, lambda: db.users.replace(User(id=1, email="ann"), expected=wrong), "Counter")

@@ -102,7 +102,7 @@ def test_a_missing_key_or_a_wrong_one(name: str, key: Any, verb: int) -> None:
     elif verb in (0, 2):
         assert not ask()
     else:
-        refuses(RowNotFound, ask, name)
+        assert refuses(RowNotFound, ask, name)
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -115,7 +115,7 @@ def test_none_is_no_key(name: str, in_transaction: bool) -> None:
         assert table.get(None) is None
         assert None not in table
         for verb in (VERBS[1], VERBS[3], VERBS[4]):
-            refuses(RowNotFound, lambda: verb(table, None), name, "None")  # noqa: B023 - called at once
+            assert refuses(RowNotFound, lambda: verb(table, None), name, "None")  # noqa: B023 - called at once
 
     with DB.transaction() if in_transaction else nullcontext():
         if in_transaction:
@@ -145,4 +145,4 @@ def test_is_both_a_wrong_question_and_a_missing_row() -> None:
 
 def test_a_query_is_neither_true_nor_false() -> None:
     """Ensure that `if db.texts.where(…)` is refused: it would hold whatever the answer."""
-    refuses(InvalidQuery, lambda: bool(DB.texts.where(id="none")), "texts", "exists()")
+    assert refuses(InvalidQuery, lambda: bool(DB.texts.where(id="none")), "texts", "exists()")

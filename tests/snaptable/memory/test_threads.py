@@ -275,7 +275,7 @@ def test_close_waits_for_open_transactions(tmp_path: Path) -> None:
         closing[0].result(PATIENCE)
         error = late.exception(PATIENCE)
         assert error is None or isinstance(error, DatabaseClosed)
-    refuses(DatabaseClosed, db.entries.all)
+    assert refuses(DatabaseClosed, db.entries.all)
     with Store(tmp_path / "data", fsync=False) as again:
         assert [row.step for row in again.entries] == ([1, 2] if error is None else [1])
 

@@ -101,7 +101,7 @@ def test_names_are_a_set_so_branches_merge(old: Path) -> None:
     both = library([first, RENAME, TAGS], documents={**FIELDS, "size": (int, ...)})
     assert rows_in(old, both)["documents"] == [{**row, "size": 2} for row in WANTED]
     assert names_in(old, both) == [(RENAME.name,), (first.name, TAGS.name)]
-    refuses(StoreNewer, other(old, banner=False).open, "'size'", "newer version")
+    assert refuses(StoreNewer, other(old, banner=False).open, "'size'", "newer version")
 
 
 def test_an_older_program_refuses_the_store(old: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_store_without_migrations_is_of_the_first_format(tmp_path: Path) -> No
     assert "migrations" not in data
     assert '"format":1' in (tmp_path / "s" / "db_journal" / "1.jsonl").read_text()
     (tmp_path / "s" / "db_snapshot.json").write_text(data.replace('"format": 1', '"format": 2'))
-    refuses(UnsupportedFormat, OLD(tmp_path / "s", banner=False).open, "format 2")
+    assert refuses(UnsupportedFormat, OLD(tmp_path / "s", banner=False).open, "format 2")
 
 
 def test_a_fresh_store_has_seen_every_migration(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_fresh_store_has_seen_every_migration(tmp_path: Path) -> None:
     (tmp_path / "s" / "db_snapshot.json").unlink()
     assert rows_in(tmp_path / "s", NEW)["documents"] == rows
     assert names_in(tmp_path / "s", NEW) == []
-    refuses(StoreNewer, OLD(tmp_path / "s", banner=False).open, RENAME.name)
+    assert refuses(StoreNewer, OLD(tmp_path / "s", banner=False).open, RENAME.name)
 
 
 def test_an_empty_old_store_takes_note_of_the_names(tmp_path: Path) -> None:
@@ -202,7 +202,9 @@ def test_a_type_under_which_rows_change_is_refused_with_what_to_write(tmp_path: 
     before = files_of(tmp_path / "s")
     number = library(users={"age": (int, ...)})
     for read_only in (False, True):
-        refuses(SchemaMismatch, number(tmp_path / "s", banner=False, read_only=read_only).open, 'retype("users.age"')
+        assert refuses(
+            SchemaMismatch, number(tmp_path / "s", banner=False, read_only=read_only).open, 'retype("users.age"'
+        )
     assert files_of(tmp_path / "s") == before
     number = library([Migration("age", retype("users.age", using=int))], users={"age": (int, ...)})
     assert rows_in(tmp_path / "s", number)["users"] == [{"id": 1, "age": 7}]

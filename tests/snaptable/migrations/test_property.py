@@ -43,6 +43,13 @@ def steps(draw: st.DrawFn, rows: Rows) -> tuple[Step, Plain]:
     name = draw(st.sampled_from(NAMES if kind == "fill" else free if kind == "add" else there or NAMES))
     to, function = draw(st.sampled_from(free or NAMES)), draw(st.sampled_from(FUNCTIONS))
     bound = draw(st.integers(-1, 3))
+    if kind in ("add", "fill", "drop", "rename", "retype"):
+        return step_of_fields(kind, name, to, value, function)
+    return step_of_rows(kind, bound, rows)
+
+
+def step_of_fields(kind: str, name: str, to: str, value: Any, function: Callable[[Any], Any]) -> tuple[Step, Plain]:
+    """Return a step that changes one field of every row, and the same over plain dictionaries."""
     match kind:
         case "add":
             return add(f"t.{name}", value), lambda rows: [{**row, name: value} for row in rows]
@@ -56,10 +63,15 @@ def steps(draw: st.DrawFn, rows: Rows) -> tuple[Step, Plain]:
             return rename(f"t.{name}", to=to), lambda rows: [
                 {to if k == name else k: v for k, v in row.items()} for row in rows
             ]
-        case "retype":
+        case _:
             return retype(f"t.{name}", using=function), lambda rows: [
                 {k: function(v) if k == name and v is not None else v for k, v in row.items()} for row in rows
             ]
+
+
+def step_of_rows(kind: str, bound: int, rows: Rows) -> tuple[Step, Plain]:
+    """Return a step that deletes, doubles or changes whole rows, and the same over plain dictionaries."""
+    match kind:
         case "delete":
             return each("t", lambda row: None if row["id"] > bound else row), lambda rows: [
                 row for row in rows if row["id"] <= bound

@@ -143,7 +143,7 @@ def write(db: Library) -> None:
 
 
 def read(db: Library, user: User) -> list[str]:
-    """Read in every way."""
+    """Read rows in every way."""
     assert_type(db.users, Table[User])
     assert_type(db.users.get("x"), User | None)
     assert_type(db.users["x"], User)
@@ -169,6 +169,17 @@ def read(db: Library, user: User) -> list[str]:
     )
     db.documents.order_by(inserted()).order_by(desc(inserted()))
     db.documents.where(~Document.public, Document.upload_date <= utc_now(), Document.title != "x", above=None)
+    names = [document.filename for document in db.documents]
+    try:
+        names.append(db.documents["none"].filename)
+    except RowNotFound:
+        names.append("")
+    return names
+
+
+def ask(db: Library, user: User) -> None:
+    """Ask for what is reckoned from rows, and for rows of several tables, and by what is inside of a column."""
+    query = db.documents.where(Document.user_id == user.id, Document.pages > 3)
     assert_type(query.sum(Document.pages), int)
     assert_type(db.documents.avg(Document.pages), float | None)
     assert_type(query.min(Document.upload_date), datetime | None)
@@ -193,12 +204,6 @@ def read(db: Library, user: User) -> list[str]:
     assert_type(inner.group_by(Sheet.box.x).aggregate(n=Count()), list[Group[int]])
     assert_type(inner.update(box=Box(x=1)), int)
     assert_type(db.sheets.create(id="1").updated_at, datetime)
-    names = [document.filename for document in db.documents]
-    try:
-        names.append(db.documents["none"].filename)
-    except RowNotFound:
-        names.append("")
-    return names
 
 
 def add_user(db: Library, email: str, *, twice: bool = False) -> User:

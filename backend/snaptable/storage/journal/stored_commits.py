@@ -270,7 +270,7 @@ class StoredCommit(CommitRecord):
         return super().rows()
 
     def _parsed_rows(self) -> list[tuple[Kind, str, str, bool]]:
-        """Return which rows it changed; raises ValidationError, KeyError or TypeError for what is no change."""
+        """Return which rows it changed; raises ValidationError, KeyError or TypeError for what is not a change."""
         return [_place(plain) for plain in _PLACES.validate_json(self._line[self._start : self._end])]
 
     def plain_at(self, numbers: Sequence[int]) -> list[PlainChange]:
