@@ -7,7 +7,6 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -148,7 +147,7 @@ def limits(settings: Settings) -> ServerLimits:
     )
 
 
-def _announcement(resources: Resources, listener: socket.socket, admin: Site[Any] | None) -> str:
+def _announcement(resources: Resources, listener: socket.socket, admin: Site | None) -> str:
     """Return the text that tells where the API, the docs and the data are."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if resources.settings.tls_certificate else "http"
@@ -161,7 +160,7 @@ def _announcement(resources: Resources, listener: socket.socket, admin: Site[Any
     return "\nThe backend is ready; Ctrl+C stops it.\n" + "".join(f"  {line}\n" for line in lines) + "\n"
 
 
-def _admin_lines(base: str, admin: Site[Any] | None) -> list[str]:
+def _admin_lines(base: str, admin: Site | None) -> list[str]:
     """Return where the admin page is, and the link for the first admin while there is none."""
     if admin is None:
         return []

@@ -1,7 +1,6 @@
 """The admin page: who may use it, and where it is."""
 
 import multiprocessing
-from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from fastapi import FastAPI
@@ -115,7 +114,7 @@ class SharedLink(LinkToken):
         self._flag.value = 1
 
 
-def add_admin(app: FastAPI, resources: Resources) -> Site[Any] | None:
+def add_admin(app: FastAPI, resources: Resources) -> Site | None:
     """Add the page, if the settings want it, and return it."""
     if not resources.settings.admin:
         return None

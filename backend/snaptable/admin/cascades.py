@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from snaptable import Database, ReferenceSchema, one_of
 
@@ -17,8 +16,8 @@ class Deletion:
         restricted: how many rows that stay forbid it, by table and field.
     """
 
-    deleted: dict[str, set[Any]]
-    changed: dict[str, set[Any]] = field(default_factory=dict)
+    deleted: dict[str, set[object]]
+    changed: dict[str, set[object]] = field(default_factory=dict)
     restricted: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
@@ -37,7 +36,7 @@ def deletion_of(db: Database, table: str, keys: Iterable[object]) -> Deletion:
     """Return what the deletion of rows would do; one look-up by index for each reference and each step of a cascade."""
     first = set(keys)
     deletion = Deletion({table: first})
-    restricting: dict[tuple[str, str], set[Any]] = {}
+    restricting: dict[tuple[str, str], set[object]] = {}
     steps = [(table, first)]
     while steps:
         name, gone = steps.pop()
@@ -57,9 +56,9 @@ def deletion_of(db: Database, table: str, keys: Iterable[object]) -> Deletion:
     return deletion
 
 
-def _referring(db: Database, reference: ReferenceSchema, keys: set[Any]) -> set[Any]:
+def _referring(db: Database, reference: ReferenceSchema, keys: set[object]) -> set[object]:
     other = db.tables[reference.table]
-    column: Any = other.schema.columns[reference.field]
+    column: object = other.schema.columns[reference.field]
     return {getattr(row, other.schema.key) for row in other.where(one_of(column, keys)).all()}
 
 
@@ -68,7 +67,7 @@ def referring(db: Database, table: str, key: object, shown: Iterable[str]) -> li
     names, found = set(shown), []
     for reference in db.tables[table].schema.referenced_by:
         if reference.table in names:
-            column: Any = db.tables[reference.table].schema.columns[reference.field]
+            column: object = db.tables[reference.table].schema.columns[reference.field]
             count = db.tables[reference.table].where(column == key).count()
             if count:
                 found.append((reference, count))

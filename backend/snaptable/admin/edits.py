@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from snaptable import ConstraintError, Database, ForeignKeyViolation, InvalidRow, SnaptableError, UniqueViolation
 from snaptable.admin.rows import FieldView, ShownTable, json_of
@@ -103,7 +103,7 @@ def value_of(table: ShownTable, field: FieldView, mode: str, text: str) -> objec
     return _parsed(adapter, json.dumps(text))
 
 
-def _parsed(adapter: TypeAdapter[Any], text: str) -> Any:
+def _parsed(adapter: TypeAdapter[object], text: str) -> object:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
@@ -112,7 +112,7 @@ def _parsed(adapter: TypeAdapter[Any], text: str) -> Any:
 
 
 @cache
-def _adapter(model: type[Any], name: str) -> TypeAdapter[Any]:
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[object]:
     """Return the parser of a field's values, its constraints included."""
     info = model.model_fields[name]
     kind: Any = info.annotation
@@ -131,15 +131,15 @@ def _adapter(model: type[Any], name: str) -> TypeAdapter[Any]:
 class FieldEdit:
     """What a field is to be: a value of Python; `seen` is the JSON value that the editor saw."""
 
-    seen: Any
-    value: Any
+    seen: object
+    value: object
 
 
 @dataclass(frozen=True)
 class RowEdit:
     """The changes to one row."""
 
-    key: Any
+    key: object
     fields: Mapping[str, FieldEdit]
 
 
@@ -190,7 +190,7 @@ def typed_control(field: FieldView, sent: Mapping[str, str]) -> Control:
     return Control(field, mode, text, sent.get(f"null:{name}") == "on", sent.get(f"seen:{name}"))
 
 
-def _seen(control: Control) -> Any:
+def _seen(control: Control) -> object:
     """Return the value that a page says it showed.
 
     Raises:
@@ -252,7 +252,9 @@ def save(db: Database, table: ShownTable, edits: Sequence[RowEdit], note: str | 
     return number.sequence
 
 
-def insert(db: Database, table: ShownTable, values: Mapping[str, object], note: str | None) -> tuple[Any, int | None]:
+def insert(
+    db: Database, table: ShownTable, values: Mapping[str, object], note: str | None
+) -> tuple[object, int | None]:
     """Add a row, and return it with the number of its commit.
 
     Raises:
@@ -297,7 +299,7 @@ def _conflicts(db: Database, table: ShownTable, edit: RowEdit) -> Iterator[Troub
             yield Trouble(str(edit.key), name, detail, is_conflict=True, now=text)
 
 
-def _by(db: Database, table: ShownTable, key: Any) -> str:
+def _by(db: Database, table: ShownTable, key: object) -> str:
     """Return who changed a row last, in words; "" where it isn't known."""
     try:
         commit = None if table.schema.transient else next(db.history.commits(table.name, key, limit=1), None)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,7 +19,7 @@ logger = logging.getLogger("snaptable.admin")
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def on_refusal(site: Site[Any]) -> Handler:
+def on_refusal(site: Site) -> Handler:
     """Return what answers an error of HTTP."""
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -31,7 +30,7 @@ def on_refusal(site: Site[Any]) -> Handler:
     return answer
 
 
-def on_store_error(site: Site[Any]) -> Handler:
+def on_store_error(site: Site) -> Handler:
     """Return what answers an error of the store that no page expected; an admin is told in its own words."""
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -43,7 +42,7 @@ def on_store_error(site: Site[Any]) -> Handler:
     return answer
 
 
-def on_failure(site: Site[Any]) -> Handler:
+def on_failure(site: Site) -> Handler:
     """Return what answers a defect of ours; the server logs it."""
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -55,7 +54,7 @@ def on_failure(site: Site[Any]) -> Handler:
 
 
 async def shown(
-    site: Site[Any],
+    site: Site,
     request: Request,
     status: int,
     detail: str,

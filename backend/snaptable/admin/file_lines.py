@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from snaptable.secrets import MASK, masked
 from snaptable.values.row_lines import key_json, line_key, row_json
@@ -89,7 +88,7 @@ class Index:
     sections: list[tuple[int, int, str]]
 
     @classmethod
-    def of(cls, data: Any, shown: Mapping[str, Collection[str]]) -> "Index":
+    def of(cls, data: mmap.mmap, shown: Mapping[str, Collection[str]]) -> "Index":
         """Look through a file; O(its size)."""
         before = [0]
         for begin in range(0, len(data), CHUNK):
@@ -97,10 +96,10 @@ class Index:
         return cls(before, sorted(_find_sections(data, shown)))
 
 
-_known: dict[tuple[Any, ...], Index] = {}
+_known: dict[tuple[object, ...], Index] = {}
 
 
-def _index_of(identity: tuple[Any, ...], data: Any, shown: Mapping[str, Collection[str]]) -> Index:
+def _index_of(identity: tuple[object, ...], data: mmap.mmap, shown: Mapping[str, Collection[str]]) -> Index:
     """Return the index of a file, that of the last few from memory."""
     found = _known.get(identity)
     if found is None:
@@ -111,7 +110,7 @@ def _index_of(identity: tuple[Any, ...], data: Any, shown: Mapping[str, Collecti
     return found
 
 
-def _find_sections(data: Any, shown: Mapping[str, Collection[str]]) -> Iterator[tuple[int, int, str]]:
+def _find_sections(data: mmap.mmap, shown: Mapping[str, Collection[str]]) -> Iterator[tuple[int, int, str]]:
     """Yield begin, end and name of each table's lines; each is looked for behind the one before it first."""
     place = 0
     for table in shown:
@@ -127,7 +126,7 @@ def _find_sections(data: Any, shown: Mapping[str, Collection[str]]) -> Iterator[
 class FileLines:
     """The lines of a file, by number."""
 
-    def __init__(self, data: Any, shown: Mapping[str, Collection[str]], index: Index | None = None) -> None:
+    def __init__(self, data: mmap.mmap, shown: Mapping[str, Collection[str]], index: Index | None = None) -> None:
         """Take the bytes, the secrets of each table that may be shown, and where things are, if that is known."""
         self._data, self._shown = data, shown
         self.size = len(data)

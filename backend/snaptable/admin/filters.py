@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from snaptable import contains
+from snaptable import Row, contains
 from snaptable.admin.rows import FieldView, ShownTable
 from snaptable.web.listing import Listing, ListParams
 from snaptable.web.problems import FieldError, Problem
@@ -112,10 +112,11 @@ class TableFilters:
         self.table = table
         names = [field.name for field in table.fields if field.kind != "secret" and _takes_filters(table, field.name)]
         self.names = names
-        model: Any = table.schema.model
         sorts = [field.name for field in table.fields if field.sortable]
         key = table.schema.key
-        self.params: ListParams[Any] = ListParams(model, names, key, sorts=sorts, others=(), ignore_case=True)
+        self.params: ListParams[Row] = ListParams(
+            table.table.model, names, key, sorts=sorts, others=(), ignore_case=True
+        )
         self._searched = [
             table.schema.columns[field.name] for field in table.fields if field.kind == "text" and field.target is None
             and str in (table.schema.columns[field.name].types or ())
@@ -157,7 +158,7 @@ class TableFilters:
             return Chip(parameter, value, name, "is" if value == "true" else "is not", "null", error)
         return Chip(parameter, value, name, SIGNS.get(suffix, suffix), value, error)
 
-    def read(self, given: Iterable[tuple[str, str]], sort: str) -> "tuple[Listing[Any] | None, dict[str, str]]":
+    def read(self, given: Iterable[tuple[str, str]], sort: str) -> "tuple[Listing[Row] | None, dict[str, str]]":
         """Return what filters and a sort ask for, or None, and what is wrong with which parameter."""
         pairs = [pair for pair in given if pair[0] != SEARCH]
         asked = [*pairs, *([("sort", sort)] if sort else [])]
@@ -167,10 +168,10 @@ class TableFilters:
         except Problem as problem:
             return None, dict(_faults(problem.errors))
 
-    def search(self, text: str) -> Any:
+    def search(self, text: str) -> bool | None:
         """Return the condition that a text field contains a text, whatever its case; None if there is none."""
         columns: list[Any] = self._searched
-        found: list[Any] = [contains(column, text[:MAX_SEARCH], ignore_case=True) for column in columns]
+        found = [contains(column, text[:MAX_SEARCH], ignore_case=True) for column in columns]
         return reduce(or_, found) if found else None
 
 
@@ -181,8 +182,7 @@ def _faults(errors: Iterable[FieldError]) -> Iterator[tuple[str, str]]:
 
 def _takes_filters(table: ShownTable, name: str) -> bool:
     try:
-        model: Any = table.schema.model
-        ListParams(model, [name], table.schema.key, sorts=[table.schema.key])
+        ListParams(table.table.model, [name], table.schema.key, sorts=[table.schema.key])
     except Exception:  # noqa: BLE001  # whatever Pydantic says of a type that it can't parse from a text
         return False
     return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -10,7 +10,7 @@ from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import Files
 
-ContentT = TypeVar("ContentT", bound=Mapping[str, Any])
+ContentT = TypeVar("ContentT", bound=Mapping[str, object])
 FORMAT = 1
 """What the member `format` of every such file is."""
 

@@ -1,7 +1,5 @@
 """The way in and out: the login, the link that a start writes, the first admin, the end of a session."""
 
-from typing import Any
-
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,7 +13,7 @@ from snaptable.web.cookies import cookie_of
 MAX_BODY = 16 * 1024
 
 
-def add_login(site: Site[Any]) -> None:
+def add_login(site: Site) -> None:
     """Add what strangers may ask for."""
     way_in = _WayIn(site)
     site.routes += [
@@ -30,7 +28,7 @@ def add_login(site: Site[Any]) -> None:
 class _WayIn:
     """The pages that need no session."""
 
-    def __init__(self, site: Site[Any]) -> None:
+    def __init__(self, site: Site) -> None:
         self.site, self.access = site, site.access
 
     async def show(self, request: Request) -> Response:

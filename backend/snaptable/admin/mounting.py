@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -52,7 +52,7 @@ def mount_admin(
     labels: Mapping[str, str] | None = None,
     announce: bool = True,
     **options: Any,
-) -> Site[Any]:
+) -> Site:
     """Add the admin page of a database to an application, and return its site.
 
     Without `auth` a link lets in that each start writes to standard error; its token is good until the process ends.
@@ -99,7 +99,7 @@ async def _to_page(request: Request) -> Response:
     return RedirectResponse(f"{request.url.path}/", 308)
 
 
-def _application(site: Site[Any]) -> Starlette:
+def _application(site: Site) -> Starlette:
     assets = _assets(site)
     app = Starlette(
         routes=[*assets, *site.routes],
@@ -113,7 +113,7 @@ def _application(site: Site[Any]) -> Starlette:
     return app
 
 
-def _assets(site: Site[Any]) -> list[Route]:
+def _assets(site: Site) -> list[Route]:
     """Return the routes of what lies in `static/`; read once, and kept by browsers as long as it is the same."""
     routes = []
     for file in files("snaptable.admin").joinpath("static").iterdir():
@@ -125,7 +125,7 @@ def _assets(site: Site[Any]) -> list[Route]:
     return routes
 
 
-def _asset(data: bytes, media_type: str) -> Any:
+def _asset(data: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(_request: Request) -> Response:
         """Answer with a file."""
         return Response(data, headers={"Cache-Control": "private, max-age=31536000, immutable"}, media_type=media_type)
@@ -154,7 +154,7 @@ class Guarded:
         await self.app(scope, receive, send_with_headers)
 
 
-def _announce_at_start(app: Starlette, site: Site[Any]) -> None:
+def _announce_at_start(app: Starlette, site: Site) -> None:
     """Have the application's start write the link, once the database may be open."""
     inner = app.router.lifespan_context
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from snaptable import Database, SnaptableError, UndoConflict
 from snaptable.errors import ImportRefused
@@ -75,8 +74,9 @@ def look_at(db: Database, directory: Path, name: str) -> OutsideEdit:
     return OutsideEdit(name, at, changes)
 
 
-def _parsed(row: bytes | None) -> dict[str, Any] | None:
-    return None if row is None else json.loads(row)
+def _parsed(row: bytes | None) -> dict[str, object] | None:
+    parsed: dict[str, object] | None = None if row is None else json.loads(row)
+    return parsed
 
 
 def _differences(db: Database, path: Path) -> tuple[EditedSnapshot, list[Difference]] | None:

@@ -1,28 +1,41 @@
 """The past as pages may show it: changes of tables that are shown, and what is in the way of a way back, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Protocol
 
 from snaptable.admin import words
+from snaptable.admin.rows import Labels
 from snaptable.errors import Conflict
 from snaptable.history import Change
 
 
-def visible(site: Any, changes: Iterable[Change]) -> list[Change]:
+class ShownSite(Protocol):
+    """What is asked of a site here."""
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """The names of the tables that it shows."""
+
+    @property
+    def labels(self) -> Labels:
+        """How rows are called in links."""
+
+
+def visible(site: ShownSite, changes: Iterable[Change]) -> list[Change]:
     """Return the changes of tables that a site shows."""
     shown = set(site.shown)
     return [change for change in changes if change.table in shown]
 
 
-def label_of(site: Any, change: Change) -> str:
+def label_of(site: ShownSite, change: Change) -> str:
     """Return what the row of a change is called; "" where that is its key, or it is erased."""
     field = site.labels.fields.get(change.table)
     value = (change.after or change.before or {}).get(field) if field else None
     return "" if value is None or value == "" or str(value) == str(change.key) else str(value)
 
 
-def visible_conflicts(site: Any, conflicts: Iterable[Conflict]) -> list[Conflict]:
+def visible_conflicts(site: ShownSite, conflicts: Iterable[Conflict]) -> list[Conflict]:
     """Return what is in the way, without rows of tables that a site doesn't show: their keys, and their values."""
     shown = set(site.shown)
     there = [each for each in conflicts if each.table in shown]

@@ -3,7 +3,6 @@
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from typing_extensions import TypedDict
@@ -26,7 +25,7 @@ class KeptProposal(TypedDict):
     at: datetime
     base: int
     table: str
-    sent: Any
+    sent: object
 
 
 class Kept(TypedDict):

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from snaptable import Database, Table, TableSchema, one_of
+from snaptable import Database, Row, Table, TableSchema, one_of
 from snaptable.admin import words
 from snaptable.conditions import is_orderable
 from snaptable.secrets import MASK
@@ -52,7 +52,7 @@ class FieldView:
     kind: Kind
     nullable: bool
     target: str | None
-    choices: tuple[Any, ...]
+    choices: tuple[object, ...]
     index: str | None
     is_key: bool
     is_set: bool
@@ -124,7 +124,7 @@ def _is_text(kind: type) -> bool:
 
 def json_of(row: BaseModel) -> dict[str, object]:
     """Return a row as the JSON object that the file has, secrets and all; O(its size)."""
-    shown: dict[str, Any] = row.__pydantic_serializer__.to_python(row, mode="json")
+    shown: dict[str, object] = row.__pydantic_serializer__.to_python(row, mode="json")
     return shown
 
 
@@ -165,13 +165,13 @@ class Labels:
         value = getattr(row, field) if field else None
         return str(key) if value is None or value == "" else str(value)
 
-    def of_keys(self, table: Table[Any], keys: Iterable[object]) -> dict[object, str]:
+    def of_keys(self, table: Table[Row], keys: Iterable[object]) -> dict[object, str]:
         """Return the labels of rows by their keys, as far as there are such rows; one look-up by index."""
         schema = table.schema
         wanted = {key for key in keys if key is not None}
         if not wanted:
             return {}
-        column: Any = schema.columns[schema.key]
+        column: object = schema.columns[schema.key]
         return {
             (key := getattr(row, schema.key)): self.label(table.name, row, key)
             for row in table.where(one_of(column, wanted)).all()
@@ -225,7 +225,7 @@ class Cells:
         return _plain(field, value)
 
 
-def _plain(field: FieldView, value: Any) -> str:
+def _plain(field: FieldView, value: object) -> str:
     """Return the HTML of a value that is neither a key, nor a reference, nor a secret."""
     match value:
         case str():
@@ -249,7 +249,7 @@ def _plain(field: FieldView, value: Any) -> str:
     return f'<span class="mono dim">{escape(text)}</span>'
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return to_json(value, bytes_mode="base64", serialize_unknown=True).decode()
 
 
@@ -268,7 +268,8 @@ class ShownTable:
 
     def __init__(self, table: Table[Any]) -> None:
         """Take a table."""
-        self.table, self.schema = table, table.schema
+        self.table: Table[Row] = table
+        self.schema = table.schema
         self.name = table.name
 
     @cached_property

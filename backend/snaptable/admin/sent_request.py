@@ -1,7 +1,6 @@
 """What a browser or a script sends to the admin page: parameters, forms, files, JSON."""
 
 from functools import cached_property
-from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import QueryParams
@@ -68,7 +67,7 @@ class SentRequest:
         return self._multipart[1] if is_multipart else {}
 
     @cached_property
-    def sent_json(self) -> Any:
+    def sent_json(self) -> object:
         """The JSON that was sent.
 
         Raises:

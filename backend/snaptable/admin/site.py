@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -32,7 +32,6 @@ THEMES = ("system", "light", "dark")
 DENSITIES = ("normal", "compact", "roomy")
 COOKIE = "snaptable_admin"
 
-D = TypeVar("D", bound=Database)
 Handler = Callable[["Visit"], "Response | Awaitable[Response]"]
 
 
@@ -56,7 +55,7 @@ class NavItem:
 
 
 @dataclass
-class Site(Generic[D]):
+class Site:
     """One mounted admin page.
 
     Attributes:
@@ -68,7 +67,7 @@ class Site(Generic[D]):
         options: what else `mount_admin` was given, for single pages.
     """
 
-    db: D
+    db: Database
     title: str
     shown: Sequence[str]
     access: Access
@@ -198,7 +197,7 @@ class Visit(SentRequest):
         site: the admin page.
     """
 
-    def __init__(self, site: Site[Any], request: Request, session: Session | None) -> None:
+    def __init__(self, site: Site, request: Request, session: Session | None) -> None:
         """Take a request, and whose it is; None for a stranger's, who sees the login and nothing else."""
         super().__init__(request)
         self.site, self._session = site, session
@@ -210,8 +209,7 @@ class Visit(SentRequest):
     @property
     def db(self) -> Database:
         """The database."""
-        db: Database = self.site.db
-        return db
+        return self.site.db
 
     @property
     def admin(self) -> Admin:
@@ -331,7 +329,7 @@ def make_site(
     tables: Sequence[str] | None,
     labels: Mapping[str, str] | None,
     options: Mapping[str, Any],
-) -> Site[Any]:
+) -> Site:
     """Return the site of a database, without any page yet.
 
     Raises:

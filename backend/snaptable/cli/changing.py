@@ -43,7 +43,7 @@ class Changer:
     db: Database | None = None
     pid: int | None = None
 
-    def perform(self, operation: str, **given: Any) -> Shape:
+    def perform(self, operation: str, **given: object) -> Shape:
         """Carry an operation out, and return what it did.
 
         Raises:

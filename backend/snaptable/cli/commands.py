@@ -17,10 +17,10 @@ COMPLETE_VARIABLE = "_SNAPTABLE_COMPLETE"
 OUTPUT_OPTIONS = ("as_json", "as_lines", "quiet", "no_color")
 
 
-def lazily(name: str) -> Callable[..., Any]:
+def lazily(name: str) -> Callable[..., object]:
     """Return what calls `run` of a module of the command, which is imported then."""
 
-    def call(**given: Any) -> Any:
+    def call(**given: object) -> object:
         """Carry the command out."""
         return import_module(f"snaptable.cli.{name}").run(**given)
 
@@ -95,7 +95,9 @@ class Group(click.Group):
         super().__init__(name, commands=commands, context_settings={"help_option_names": ["-h", "--help"]}, **options)
         self._sections = sections
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command by its name; a name that is nearly one gets the answer."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             from difflib import get_close_matches

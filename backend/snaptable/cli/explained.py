@@ -11,9 +11,9 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from snaptable import Query, Table, asc, contains, desc, one_of, starts_with
+from snaptable import Query, Row, Table, asc, contains, desc, one_of, starts_with
 from snaptable.cli.common import UsageError
-from snaptable.cli.filters import COMPARISONS, Filter, Row
+from snaptable.cli.filters import COMPARISONS, Filter, JsonRow
 from snaptable.cli.schema_option import load_schema
 from snaptable.errors import InvalidQuery
 from snaptable.secrets import masked
@@ -34,7 +34,7 @@ class Explained:
 
     plan: str
     ms: float
-    items: list[Row]
+    items: list[JsonRow]
 
 
 def explained(
@@ -64,7 +64,7 @@ def explained(
         return Explained(str(query.explain()), round(1000 * seconds, 3), list(items))
 
 
-def _query(table: Table[Any], wanted: Sequence[Filter], sort: str | None) -> Query[Any]:
+def _query(table: Table[Row], wanted: Sequence[Filter], sort: str | None) -> Query[Row]:
     query = table.where(*[_condition(table, each) for each in wanted])
     names = [part.strip() for part in (sort or "").split(",") if part.strip()]
     orders = [
@@ -73,7 +73,7 @@ def _query(table: Table[Any], wanted: Sequence[Filter], sort: str | None) -> Que
     return query.order_by(*orders) if orders else query
 
 
-def _column(table: Table[Any], path: Sequence[str]) -> Any:
+def _column(table: Table[Row], path: Sequence[str]) -> Any:
     column: Any = getattr(table.model, path[0])
     for part in path[1:]:
         try:
@@ -83,14 +83,15 @@ def _column(table: Table[Any], path: Sequence[str]) -> Any:
     return column
 
 
-def _condition(table: Table[Any], wanted: Filter) -> Any:
+def _condition(table: Table[Row], wanted: Filter) -> bool:
     if wanted.operator == "text":
         columns = [_column(table, [name]) for name, info in table.model.model_fields.items() if info.annotation is str]
         searched = [column for column in columns if column.name not in table.schema.secrets]
         return reduce(operator.or_, [contains(column, wanted.text, ignore_case=True) for column in searched])
     column = _column(table, wanted.path)
     if wanted.operator == "null":
-        return (column == None) if wanted.text == "true" else (column != None)  # noqa: E711 - a column
+        is_null: bool = (column == None) if wanted.text == "true" else (column != None)  # noqa: E711 - a column
+        return is_null
     if wanted.operator == "contains":
         return contains(column, wanted.values[0], ignore_case=True)
     annotation = table.model.model_fields[wanted.path[0]].annotation if len(wanted.path) == 1 else None
@@ -101,7 +102,7 @@ def _condition(table: Table[Any], wanted: Filter) -> Any:
     return one_of(column, values) if wanted.operator == "in" else _OPERATORS[wanted.operator](column, values[0])
 
 
-def _parsed(wanted: Filter, annotation: Any, text: str) -> Any:
+def _parsed(wanted: Filter, annotation: Any, text: str) -> object:
     """Return a value of the field's type; of what is inside of a field, as JSON has it."""
     if annotation is None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from snaptable.cli.common import UsageError
 
-Row = Mapping[str, Any]
+JsonRow = Mapping[str, object]
 _PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*"
 _COMPARED = re.compile(rf"\s*({_PATH})\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _WORDED = re.compile(rf"\s*({_PATH})\s+(in|has|contains|starts_with)\s+(.*?)\s*", re.DOTALL)
@@ -74,7 +74,7 @@ class Filter:
         parts = self.text.split(",") if self.operator == "in" else [self.text]
         return [_unquoted(part.strip()) for part in parts]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: JsonRow) -> bool:
         """Return whether it holds for a row.
 
         Raises:
@@ -98,9 +98,9 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def value_at(row: Row, path: Sequence[str]) -> object:
+def value_at(row: JsonRow, path: Sequence[str]) -> object:
     """Return the value of a field, or what is inside of it; None if it isn't there."""
-    value: Any = row
+    value: object = row
     for part in path:
         if isinstance(value, Mapping):
             value = value.get(part)
@@ -111,7 +111,7 @@ def value_at(row: Row, path: Sequence[str]) -> object:
     return value
 
 
-def _holds(wanted: Filter, value: Any) -> bool:
+def _holds(wanted: Filter, value: object) -> bool:
     """Return whether a value is as wanted; a null is neither less nor greater than anything."""
     name, texts = wanted.operator, wanted.values
     if name == "in":
@@ -129,7 +129,7 @@ def _holds(wanted: Filter, value: Any) -> bool:
     return value is not None and _compares(wanted, value, texts[0])
 
 
-def _equals(value: Any, text: str) -> bool:
+def _equals(value: object, text: str) -> bool:
     if isinstance(value, bool):
         return text.lower() == str(value).lower()
     if isinstance(value, int | float):
@@ -144,7 +144,7 @@ def _equals(value: Any, text: str) -> bool:
     return False
 
 
-def _compares(wanted: Filter, value: Any, text: str) -> bool:
+def _compares(wanted: Filter, value: object, text: str) -> bool:
     compare = COMPARISONS[wanted.operator]
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _number(text)
@@ -201,7 +201,7 @@ def _span(text: str, like: str) -> tuple[datetime | None, datetime | None]:
 # ── order ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sorted_rows(rows: list[Row], order: str) -> list[Row]:
+def sorted_rows(rows: list[JsonRow], order: str) -> list[JsonRow]:
     """Return rows sorted by `-upload_date,id`; null comes last in both directions. O(n log n).
 
     Raises:

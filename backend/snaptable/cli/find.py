@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from snaptable.cli.common import EXIT_FAILED, EXIT_SOUND, UsageError, output
-from snaptable.cli.filters import Filter, Row, sorted_rows, value_at
+from snaptable.cli.filters import Filter, JsonRow, sorted_rows, value_at
 from snaptable.cli.looking import WantedState, check_table, looking_at
 from snaptable.cli.output import Output, columns_of, shown
 from snaptable.cli.settings import schema_of, store_of
@@ -39,7 +39,7 @@ def run(
             place = store_of(store)
             return _explain(out, place, schema_of(schema, place), table, wanted, sort, limit)
         _check_fields(contents, table, _names(fields))
-        matching: Iterable[Row] = _matching(contents, table, wanted)
+        matching: Iterable[JsonRow] = _matching(contents, table, wanted)
         if only_count:
             return _write_count(out, sum(1 for _ in matching))
         if sort:
@@ -47,9 +47,9 @@ def run(
         return _write(out, matching, _names(fields), limit, contents.key_field(table))
 
 
-def _matching(contents: RawStore, table: str, wanted: Sequence[Filter]) -> Iterator[Row]:
+def _matching(contents: RawStore, table: str, wanted: Sequence[Filter]) -> Iterator[JsonRow]:
     """Yield the rows for which every filter holds; raises UsageError at the end if a field is in no row."""
-    any_row: Row | None = None
+    any_row: JsonRow | None = None
     for _, row in contents.rows(table):
         any_row = row
         held = [each.holds(row) for each in wanted]  # every one is asked, so that each sees its field
@@ -70,7 +70,7 @@ def _check_secrets(contents: RawStore, table: str, wanted: Sequence[Filter], sor
 def _check_fields(contents: RawStore, table: str, names: Sequence[str] | None) -> None:
     """Check that some row has each field that is to be shown; the first row has them, as a rule."""
     missing = {name.partition(".")[0] for name in names or ()}
-    first: Row | None = None
+    first: JsonRow | None = None
     for _, row in contents.rows(table) if missing else ():
         first = first or row
         missing.difference_update(row)
@@ -92,7 +92,7 @@ def _write_count(out: Output, count: int) -> int:
     return EXIT_SOUND if count else EXIT_FAILED
 
 
-def _write(out: Output, rows: Iterable[Row], names: list[str] | None, limit: int | None, key: str | None) -> int:
+def _write(out: Output, rows: Iterable[JsonRow], names: list[str] | None, limit: int | None, key: str | None) -> int:
     is_program = out.as_json or out.as_lines or not out.is_terminal
     most = limit if limit is not None else 0 if is_program else SHOWN
     iterator = iter(rows)
@@ -114,7 +114,7 @@ def _write(out: Output, rows: Iterable[Row], names: list[str] | None, limit: int
     return EXIT_SOUND if count else EXIT_FAILED
 
 
-def _write_rows(out: Output, rows: Sequence[Row], names: list[str] | None, key: str | None) -> int:
+def _write_rows(out: Output, rows: Sequence[JsonRow], names: list[str] | None, key: str | None) -> int:
     """Write rows as a table; of many fields, those that the terminal has room for."""
     every = columns_of(rows) if names is None else names
     columns = _fitting(rows, every, key) if names is None and out.is_terminal else every
@@ -126,7 +126,7 @@ def _write_rows(out: Output, rows: Sequence[Row], names: list[str] | None, key: 
     return count
 
 
-def _fitting(rows: Sequence[Row], names: Sequence[str], key: str | None) -> list[str]:
+def _fitting(rows: Sequence[JsonRow], names: Sequence[str], key: str | None) -> list[str]:
     """Return the fields that there is room for on the terminal, the key first."""
     left = shutil.get_terminal_size().columns
     ordered = sorted(names, key=lambda name: name != key)
@@ -140,7 +140,7 @@ def _fitting(rows: Sequence[Row], names: Sequence[str], key: str | None) -> list
     return fitting
 
 
-def _narrowed(row: Row, names: list[str] | None) -> Row:
+def _narrowed(row: JsonRow, names: list[str] | None) -> JsonRow:
     return row if names is None else {name: value_at(row, name.split(".")) for name in names}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from snaptable.cli.changing import Changer, Shape, changing, write_document
 from snaptable.cli.common import EXIT_FAILED, EXIT_REFUSED, EXIT_SOUND, UsageError, ask, describe_number, output, say
@@ -57,7 +56,7 @@ def run(
         return _carry_out(changer, given)
 
 
-def _carry_out(changer: Changer, given: Mapping[str, Any]) -> int:
+def _carry_out(changer: Changer, given: Mapping[str, object]) -> int:
     done = changer.perform("import", dry_run=False, **given)
     if done["wrong"] or done["unknown"]:  # the store changed meanwhile
         _say_plan(done, "the file")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from snaptable import UndoConflict
 from snaptable.cli.changing import Changer, Shape, write_document
@@ -17,7 +16,7 @@ _KINDS = {"delete": "remove", "insert": "put back", "replace": "change"}
 _SIGNS = {"insert": ("+", "added"), "replace": ("~", "changed"), "delete": ("-", "removed")}
 
 
-def revert(changer: Changer, operation: str, *, yes: bool, dry_run: bool, force: bool, **given: Any) -> int:
+def revert(changer: Changer, operation: str, *, yes: bool, dry_run: bool, force: bool, **given: object) -> int:
     """Say what would be done, ask, do it, and say what was done.
 
     Returns:

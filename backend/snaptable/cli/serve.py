@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from snaptable import Database
 from snaptable.cli.common import EXIT_SOUND, UsageError, describe_number, output, say
@@ -15,6 +15,9 @@ from snaptable.cli.schema_option import load_schema
 from snaptable.cli.served.inference import InferredTable
 from snaptable.cli.served.taking_over import TakenOver, fill, take_over
 from snaptable.cli.settings import store_of
+
+if TYPE_CHECKING:
+    from snaptable.web.server import GuardedServer
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -133,7 +136,9 @@ def _serve(
     return EXIT_SOUND
 
 
-def _tell_when_started(server: Any, db: Database, url: str, entrance: str | None, out: Output, *, opens: bool) -> None:
+def _tell_when_started(
+    server: "GuardedServer", db: Database, url: str, entrance: str | None, out: Output, *, opens: bool
+) -> None:
     """Say where it is, once it is there; in a thread, which knows no command's options."""
     while not server.started:
         if server.should_exit:

@@ -154,7 +154,7 @@ class ApiPage:
             return f"list of {self._kind(schema.get('items', {}))}"
         return str(schema.get("format") or schema.get("type") or "any")
 
-    def _example(self, schema: Json, depth: int = 0) -> Any:
+    def _example(self, schema: Json, depth: int = 0) -> object:
         """Return a value that a schema takes, of the members that are needed, or of all if none is."""
         schema = self._resolved(schema)
         for word in ("examples", "enum"):

@@ -28,7 +28,7 @@ class BodyErrors:
         self._annotation = annotation
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
+    def _adapter(self) -> TypeAdapter[object]:
         return TypeAdapter(self._annotation)
 
     @cached_property

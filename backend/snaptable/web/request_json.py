@@ -89,7 +89,7 @@ class StrictRoute(APIRoute):
     finds_caller: ClassVar[bool] = False
     """Whether these requests know their `caller`, so that routers don't have FastAPI work it out again."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[object, object, Response]]:
         """Return FastAPI's handler, handed a request whose `json()` is strict."""
         handler, make_request = super().get_route_handler(), self.request_class
         errors = None if self.body_field is None else BodyErrors(self.body_field.field_info.annotation)

@@ -161,9 +161,9 @@ def identity_of(me: object) -> object:
     return identity
 
 
-def owned(table: Table[Any], owner: str) -> ReadRule:
+def owned(table: Table[M], owner: str) -> ReadRule:
     """Return the rule that a caller sees the rows whose field `owner` holds the caller's `id`."""
-    column: Any = table.schema.columns[owner]
+    column = table.schema.columns[owner]
     return lambda me: column == identity_of(me)
 
 
@@ -177,7 +177,7 @@ class RuleBook:
         """Begin without any: nothing may be seen."""
         self._views: dict[tuple[str, object], list[View[Any]]] = {}
 
-    def add(self, view: View[Any], caller: object) -> None:
+    def add(self, view: View[M], caller: object) -> None:
         """Add what callers may see of a table.
 
         Args:
@@ -220,7 +220,7 @@ def rule_book(database: Database) -> RuleBook:
     return book
 
 
-def database_of(table: Table[Any]) -> Database:
+def database_of(table: Table[M]) -> Database:
     """Return the database of a table.
 
     Raises:

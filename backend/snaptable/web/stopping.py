@@ -6,14 +6,13 @@ none, and such answers end when their connections do.
 
 import asyncio
 from collections.abc import MutableMapping
-from typing import Any
 
 from starlette.types import Scope
 
 STATE_KEY = "snaptable.stopping"
 
 
-def announce_stops(state: MutableMapping[str, Any]) -> asyncio.Event:
+def announce_stops(state: MutableMapping[str, object]) -> asyncio.Event:
     """Return an event, to be set when the server begins to stop, and let requests find it."""
     event = asyncio.Event()
     state[STATE_KEY] = event

@@ -138,7 +138,7 @@ def fill(db: Library) -> None:
 
 
 @contextmanager
-def admin_of(db: Library, **options: Any) -> Iterator[tuple[TestClient, Site[Any]]]:
+def admin_of(db: Library, **options: Any) -> Iterator[tuple[TestClient, Site]]:
     """Give a client of a database's admin that is not logged in, and the site."""
     app = FastAPI()
     site = mount_admin(app, db, announce=False, **options)

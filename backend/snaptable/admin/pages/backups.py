@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -60,7 +60,7 @@ class Kept:
     size: int
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page, a button and a line of the overview."""
     site.add_nav(NavItem("backups", "Backups", "/backups", "backup", 140))
     site.overview_actions.append(("Back up now", "backup", "/backups/make"))
@@ -187,7 +187,7 @@ async def make_for_download(visit: Visit) -> Response:
     assert isinstance(answer, StreamingResponse)
     inner = answer.body_iterator
 
-    async def chunks() -> AsyncIterator[Any]:
+    async def chunks() -> AsyncIterator[str | bytes | memoryview]:
         """Yield the file's bytes, then remove it."""
         try:
             async for chunk in inner:

@@ -1,13 +1,13 @@
 """Import and export: a file is looked at first, with everything that is wrong; then it is one commit, or nothing."""
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from snaptable import SnaptableError
+from snaptable import Query, Row, SnaptableError, Table
 from snaptable.admin.filters import SEARCH, TableFilters
 from snaptable.admin.moments import sequence_at
 from snaptable.admin.rows import ShownTable
@@ -29,7 +29,7 @@ OF_ALL = ("json", "sqlite", "json-server", "lowdb", "tinydb")
 """Formats that hold several tables."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the pages."""
     site.add_nav(NavItem("import", "Import", "/import", "up", 110))
     site.add_nav(NavItem("export", "Export", "/export", "down", 120))
@@ -132,7 +132,7 @@ class ImportPages:
 class Asked:
     """What an address asks of a file: into which table, from which of its tables, how names are mapped."""
 
-    def __init__(self, visit: Visit, upload: Upload, query: Any) -> None:
+    def __init__(self, visit: Visit, upload: Upload, query: QueryParams) -> None:
         """Read an address."""
         names = list(upload.parsed.tables)
         wanted = query.get("source") if query.get("source") in names else None
@@ -237,7 +237,7 @@ def _of_table(visit: Visit, table: ShownTable, asked: str, moment: int | None) -
     return export_bytes(_query(table.table, filters, given, visit.query.get("sort", "")), asked)
 
 
-def _query(table: Any, filters: TableFilters, given: list[tuple[str, str]], sort: str) -> Any:
+def _query(table: Table[Row], filters: TableFilters, given: list[tuple[str, str]], sort: str) -> Query[Row]:
     """Return the rows that filters leave, in their order; newest first only if asked, as the file has them else."""
     listing, errors = filters.read(given, sort)
     if listing is None:

@@ -1,7 +1,6 @@
 """Edits of many rows in one commit, new rows, and taking commits back."""
 
 import json
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
@@ -26,6 +25,7 @@ from snaptable.admin.pages.row import shown_troubles
 from snaptable.admin.past_shown import visible_conflicts
 from snaptable.admin.rows import FieldView, ShownTable
 from snaptable.admin.site import Site, Visit
+from snaptable.errors import Conflict
 from snaptable.values.strict_json import FILE_DEPTH, check_depth
 from snaptable.web.problems import Problem
 
@@ -59,7 +59,7 @@ class Sent(TypedDict):
 _SENT = TypeAdapter(Sent)
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the pages."""
     site.post("/tables/{table}/save", save_rows)
     site.get("/tables/{table}/new", show_new)
@@ -168,13 +168,13 @@ def _blank(table: ShownTable, field: FieldView, given: str | None) -> Control:
     if given is not None:
         return Control(field, mode, given)
     if field.kind in ("bool", "choice") and default is not None and not field.required:
-        value = TypeAdapter(Any).dump_python(default, mode="json")
+        value = TypeAdapter(object).dump_python(default, mode="json")
         return Control(field, mode, json.dumps(value, ensure_ascii=False))
     return Control(field, mode, "")
 
 
-def _values(table: ShownTable, controls: list[Control]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _values(table: ShownTable, controls: list[Control]) -> dict[str, object]:
+    values: dict[str, object] = {}
     troubles = []
     for control in controls:
         field = control.field
@@ -245,7 +245,7 @@ def _is_beyond(visit: Visit, sequence: int) -> bool:
     return commit is not None and any(place.table not in visit.site.shown for place in commit.places)
 
 
-def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Any, ...] = (), status: int = 200) -> Response:
+def _commit_page(visit: Visit, sequence: int, conflicts: tuple[Conflict, ...] = (), status: int = 200) -> Response:
     try:
         commit = next(visit.db.history.commits(since=sequence - 1, until=sequence), None) if sequence > 0 else None
     except (ValueError, HistoryError):

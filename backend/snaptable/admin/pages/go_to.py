@@ -22,7 +22,7 @@ Hit = dict[str, str]
 """What was found: `label`, `meta`, `url`, `icon`, of a row also `key`."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the routes."""
     site.get("/go", go)
     site.get("/tables/{table}/values", values)
@@ -65,7 +65,7 @@ def _rows(visit: Visit, table: ShownTable, text: str) -> Iterator[Hit]:
     seen: set[object] = set()
     key = table.parse_key(text)
     found = [row] if key is not None and (row := table.table.get(key)) is not None else []
-    queries: list[Any] = []
+    queries: list[bool] = []
     if schema.key_type is str:
         column: Any = schema.columns[schema.key]
         queries.append(starts_with(column, text))

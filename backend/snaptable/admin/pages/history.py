@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TypedDict
 
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -35,12 +35,21 @@ HEARTBEAT = 15.0
 MOST_STREAMS = 50
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page, and the stream that keeps it fresh."""
     site.add_nav(NavItem("history", "History", "/history", "history", 20))
     streams = Streams()
     site.get("/history", show)
     site.get("/history/feed", streams.follow)
+
+
+class ShownCommit(TypedDict):
+    """A commit as the page shows it: its first changes with what their rows are called, and how many there are."""
+
+    commit: Commit
+    changes: list[Change]
+    count: int
+    labels: list[str]
 
 
 # ── the page ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -93,7 +102,7 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[dict[str, Any]], int | None]:
+def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[ShownCommit], int | None]:
     """Return the commits of a page, and the commit before which the next one begins; None at the end."""
     try:
         commits = _commits(visit, asked, errors)
@@ -101,7 +110,7 @@ def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[dic
         return [], None
     if errors:
         return [], None
-    found: list[dict[str, Any]] = []
+    found: list[ShownCommit] = []
     began, last = time.perf_counter(), None
     for commit in commits:
         if len(found) == PAGE or (time.perf_counter() - began > LOOK_SECONDS and last is not None):
@@ -117,7 +126,7 @@ def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[dic
 def _commits(visit: Visit, asked: Asked, errors: dict[str, str]) -> Iterator[Commit]:
     """Return the commits in whose changes to look, the newest first."""
     db, filters = visit.db, asked.filters
-    moments: dict[str, Any] = {}
+    moments: dict[str, int] = {}
     for name in ("since", "until"):
         if name in filters:
             try:

@@ -4,7 +4,6 @@ import os
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from starlette.responses import Response
 
@@ -12,7 +11,8 @@ from snaptable import HistoryError
 from snaptable.admin import past, words
 from snaptable.admin.activity import Activity
 from snaptable.admin.site import NavItem, Site, Visit
-from snaptable.web.monitoring.queries import SlowQueries
+from snaptable.history import Commit
+from snaptable.web.monitoring.queries import SlowQueries, SlowQuery
 
 COMMITS = 10
 """Commits that the overview shows."""
@@ -23,7 +23,7 @@ Line = tuple[str, str, str, str]
 """A name, a figure, what it means, and how it is meant: "", "good", "changed" or "removed"."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page, and what it does."""
     site.add_nav(NavItem("overview", "Overview", "/", "home", 10))
     if site.db._query_observer is None:
@@ -80,7 +80,7 @@ def try_again(visit: Visit) -> Response:
     return visit.back("/")
 
 
-def _last_commits(visit: Visit) -> list[tuple[Any, int]]:
+def _last_commits(visit: Visit) -> list[tuple[Commit, int]]:
     """Return the last commits, each with its first change to a table that is shown, and how many there are."""
     tables = visit.site.shown
     try:
@@ -131,6 +131,6 @@ def _quarantine(directory: Path) -> Line:
     return ("quarantine/", "empty", "nothing was ever set aside", "good")
 
 
-def _slow_queries(visit: Visit) -> list[Any]:
+def _slow_queries(visit: Visit) -> list[SlowQuery]:
     observer = visit.db._query_observer
     return observer.worst()[:SLOW_QUERIES] if isinstance(observer, SlowQueries) else []

@@ -1,7 +1,5 @@
 """How the page looks, kept in cookies: light or dark, the height of rows. And how the store is doing, for scripts."""
 
-from typing import Any
-
 from starlette.responses import Response
 
 from snaptable.admin.site import DENSITIES, THEMES, Site, Visit
@@ -10,7 +8,7 @@ from snaptable.admin.state import StoreState
 YEAR = 365 * 24 * 3600
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the routes."""
     site.post("/preferences", choose)
     site.get("/state", state)

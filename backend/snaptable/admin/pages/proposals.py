@@ -8,7 +8,6 @@ the history that is enough: after a restart the fork is made again, of the same 
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from snaptable.admin.past_shown import visible_conflicts
 from snaptable.admin.proposal_file import KeptProposal
 from snaptable.admin.rows import ShownTable
 from snaptable.admin.site import NavItem, Site, Visit
+from snaptable.errors import Conflict
 from snaptable.history import Change
 from snaptable.web.problems import Problem
 
@@ -200,7 +200,7 @@ class ProposalPages:
         self.proposals.end(visit.db, self.proposals.named(visit.db, visit.form.get("number", "")))
         return visit.redirect("/proposals")
 
-    def _page(self, visit: Visit, number: int = 0, conflicts: tuple[Any, ...] = (), status: int = 200) -> Response:
+    def _page(self, visit: Visit, number: int = 0, conflicts: tuple[Conflict, ...] = (), status: int = 200) -> Response:
         shown = [(each, each.changes(list(visit.site.shown))) for each in self.proposals.all(visit.db)]
         return visit.render(
             "proposals.html", status, active="proposals", proposals=shown, number=number, conflicts=conflicts, gone=GONE
@@ -212,7 +212,7 @@ def _refuse(_visit: Visit) -> Response:
     raise Problem(409, "Several processes serve this page, and a proposal is kept in the memory of one: save instead.")
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the pages; none with the option `proposals=False`, for an application of several processes."""
     if site.options.get("proposals") is False:
         site.post("/tables/{table}/propose", _refuse)

@@ -3,23 +3,25 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
+from markupsafe import Markup
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from snaptable import SnaptableError
 from snaptable.admin import cascades, past, snapshot_lines
 from snaptable.admin.edits import Control, Refused, Trouble, control_of, delete, edited, save, typed_control
-from snaptable.admin.rows import Cells, ShownTable, json_of
+from snaptable.admin.rows import Cells, FieldView, ShownTable, json_of
 from snaptable.admin.site import Site, Visit
+from snaptable.history import Change, Commit
 from snaptable.secrets import masked
 
 COMMITS = 20
 """Commits of a row's history that its page shows."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the pages."""
     site.get("/tables/{table}/row", show)
     site.post("/tables/{table}/row", change)
@@ -116,7 +118,7 @@ def panel_of(
     """
     key = table.parse_key(text)
     row = None if key is None else table.table.get(key)
-    panel: dict[str, Any] = {
+    panel: dict[str, object] = {
         "table": table,
         "key": text,
         "row": row,
@@ -142,7 +144,7 @@ def panel_of(
 
 
 def _fields_of(
-    visit: Visit, table: ShownTable, row: Any, typed: Mapping[str, Control], errors: Mapping[str, Trouble]
+    visit: Visit, table: ShownTable, row: BaseModel, typed: Mapping[str, Control], errors: Mapping[str, Trouble]
 ) -> list[dict[str, object]]:
     """Return what the drawer shows of each field; `typed` and `errors` are of a form that could not be saved."""
     values = json_of(row)
@@ -157,7 +159,7 @@ def _fields_of(
     ]
 
 
-def _cell(visit: Visit, table: ShownTable, field: Any, row: Any) -> Any:
+def _cell(visit: Visit, table: ShownTable, field: FieldView, row: BaseModel) -> Markup:
     value = getattr(row, field.name)
     labels = {}
     if field.target in visit.site.tables and field.kind != "secret":
@@ -165,7 +167,7 @@ def _cell(visit: Visit, table: ShownTable, field: Any, row: Any) -> Any:
     return Cells(table.fields, visit.row_url, visit.site.tables).show(field, value, labels)
 
 
-def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[Any], bool]:
+def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[tuple[Commit, Change]], bool]:
     """Return the last commits of a row, each with what it did to that row, and whether there are more."""
     if key is None or table.schema.transient:
         return [], False

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
-from snaptable import InvalidCursor, InvalidQuery, Query, desc, inserted
+from snaptable import InvalidCursor, InvalidQuery, Query, Row, desc, inserted
 from snaptable.admin.filters import SEARCH, Chip, TableFilters, parse_all, typed
 from snaptable.admin.pages.row import panel_of
 from snaptable.admin.rows import Cells, FieldView, ShownTable, json_of, json_text
@@ -24,7 +23,7 @@ MOST_COUNTED = 100_000
 """Rows that match a filter, up to which they are counted."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page."""
     pages = TablePages(site)
     site.get("/tables/{table}", pages.show)
@@ -96,7 +95,7 @@ class Found:
         next: the parameters of the next page; None at the end.
     """
 
-    rows: list[Any]
+    rows: list[Row]
     total: int
     plan: str
     begin: int
@@ -134,7 +133,7 @@ def _cell_of(field: FieldView) -> str:
     return f'<td data-column="{escape(field.name)}" class="{" ".join(kinds)}"'
 
 
-def _place_behind(ordered: Query[Any], key: str, asked: Asked, total: int) -> int:
+def _place_behind(ordered: Query[Row], key: str, asked: Asked, total: int) -> int:
     """Return how many rows, newest first, there are up to the one that a page begins behind.
 
     It is looked for around where it should be, as rows came and went. If it went too, all that went is taken for rows
@@ -152,7 +151,7 @@ def _place_behind(ordered: Query[Any], key: str, asked: Asked, total: int) -> in
 class TablePages:
     """The pages of all tables of a site."""
 
-    def __init__(self, site: Site[Any]) -> None:
+    def __init__(self, site: Site) -> None:
         """Work out, for each table, the filters it takes."""
         self.site = site
         self._filters: dict[str, TableFilters] = {}
@@ -192,7 +191,7 @@ class TablePages:
             unfiltered=visit.url(f"/tables/{table.name}", sort=asked.sort or None),
         )
 
-    def _panel(self, visit: Visit, table: ShownTable, asked: Asked) -> dict[str, Any] | None:
+    def _panel(self, visit: Visit, table: ShownTable, asked: Asked) -> dict[str, object] | None:
         """Return the drawer of the row that the address names, if it names one."""
         if "row" not in visit.query:
             return None
@@ -206,7 +205,7 @@ class TablePages:
         nothing = Found([], 0, "", 0, None)
         if listing is None:
             return nothing, errors
-        query: Query[Any] = table.table.where(*listing.conditions)
+        query: Query[Row] = table.table.where(*listing.conditions)
         for parameter, text in asked.given:
             if parameter == SEARCH and (condition := filters.search(text)) is not None:
                 query = query.where(condition)
@@ -221,14 +220,14 @@ class TablePages:
             return nothing, {"": str(error)}
 
     @staticmethod
-    def _total(table: ShownTable, query: Query[Any], *, is_filtered: bool) -> int:
+    def _total(table: ShownTable, query: Query[Row], *, is_filtered: bool) -> int:
         rows = table.table.count()
         if not is_filtered:
             return rows
         return query.count() if rows <= MOST_COUNTED else query.limit(MOST_COUNTED + 1).count()
 
     @staticmethod
-    def _sorted_page(query: Query[Any], asked: Asked, total: int) -> Found:
+    def _sorted_page(query: Query[Row], asked: Asked, total: int) -> Found:
         page = query.page(limit=PAGE, after=asked.cursor or None)
         begin = max(1, asked.begin) if asked.cursor else 1
         following = None
@@ -237,7 +236,7 @@ class TablePages:
         return Found(page.items, total, str(query.limit(PAGE).explain()), begin, following)
 
     @staticmethod
-    def _newest_page(query: Query[Any], asked: Asked, total: int, key: str) -> Found:
+    def _newest_page(query: Query[Row], asked: Asked, total: int, key: str) -> Found:
         """Return a page of the newest rows: behind the last row of the page before, wherever that stands now."""
         ordered = query.order_by(desc(inserted()))
         skip = asked.skip
@@ -252,7 +251,7 @@ class TablePages:
 
     # ── how it is shown ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _grid(self, visit: Visit, table: ShownTable, rows: list[Any]) -> Markup:
+    def _grid(self, visit: Visit, table: ShownTable, rows: list[Row]) -> Markup:
         """Return the rows of the grid as HTML; its editable cells have their values as JSON, for the script."""
         labels = self.labels_of(table, rows)
         cells = Cells(table.fields, visit.row_url, self.site.tables)
@@ -274,7 +273,7 @@ class TablePages:
             parts.append("</tr>\n")
         return Markup("".join(parts))  # noqa: S704  # every value in it was escaped
 
-    def labels_of(self, table: ShownTable, rows: list[object]) -> dict[str, Mapping[object, str]]:
+    def labels_of(self, table: ShownTable, rows: list[Row]) -> dict[str, Mapping[object, str]]:
         """Return, for each field that refers to rows, what these are called."""
         labels: dict[str, Mapping[object, str]] = {}
         for field in table.fields:
@@ -308,7 +307,7 @@ class TablePages:
         chips = filters.chips(asked.given, errors)
         return [(chip, self._address(visit, asked, without=place)) for place, chip in enumerate(chips)]
 
-    def _heading(self, visit: Visit, asked: Asked, field: FieldView) -> dict[str, Any]:
+    def _heading(self, visit: Visit, asked: Asked, field: FieldView) -> dict[str, object]:
         """Return the head of a column: a further click sorts the other way, the third takes the order back."""
         descending = asked.sorted_by.get(field.name)
         following = {None: field.name, False: f"-{field.name}", True: ""}[descending]

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,6 +14,7 @@ from snaptable.admin.file_lines import NAME, FileLines, Line, opened
 from snaptable.admin.outside_edits import OutsideEdit
 from snaptable.admin.past_shown import in_words, visible
 from snaptable.admin.site import NavItem, Site, Visit
+from snaptable.errors import Conflict
 from snaptable.history import Change
 
 PAGE = 100
@@ -26,7 +26,7 @@ MAX_NEEDLE = 200
 CHUNK = 1 << 18
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page."""
     site.add_nav(NavItem("file", "The file", "/file", "file", 40))
     site.get("/file", show)
@@ -41,10 +41,10 @@ def show(visit: Visit) -> Response:
 
 
 def _page(
-    visit: Visit, status: int = 200, error: str | None = None, conflicts: list[tuple[Any, str]] | None = None
+    visit: Visit, status: int = 200, error: str | None = None, conflicts: list[tuple[Conflict, str]] | None = None
 ) -> Response:
     directory = visit.db.directory
-    values: dict[str, Any] = {"lines": None, "message": None, "next_hit": None, "find": visit.query.get("find", "")}
+    values: dict[str, object] = {"lines": None, "message": None, "next_hit": None, "find": visit.query.get("find", "")}
     if directory is not None:
         try:
             with visit.timed("lines"), opened(directory, _shown(visit)) as file:
@@ -70,9 +70,15 @@ def _shown(visit: Visit) -> dict[str, frozenset[str]]:
     return {name: table.schema.secrets for name, table in visit.site.tables.items()}
 
 
-def _lines(visit: Visit, file: FileLines) -> dict[str, Any]:
+def _lines(visit: Visit, file: FileLines) -> dict[str, object]:
     """Return the lines that an address asks for, and what a search found."""
-    values: dict[str, Any] = {"count": file.count, "size": file.size, "message": None, "here": None, "next_hit": None}
+    values: dict[str, object] = {
+        "count": file.count,
+        "size": file.size,
+        "message": None,
+        "here": None,
+        "next_hit": None,
+    }
     needle, after = visit.query.get("find", "").strip()[:MAX_NEEDLE], _number(visit.query.get("after", ""))
     line, begin = _number(visit.query.get("line", "")), _number(visit.query.get("from", ""))
     if needle:
@@ -129,7 +135,7 @@ def _marked(line: Line, needle: str) -> tuple[str, str, str]:
 # ── what others wrote ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _edits(visit: Visit, directory: Path) -> list[dict[str, Any]]:
+def _edits(visit: Visit, directory: Path) -> list[dict[str, object]]:
     """Return the newest edit that waits, with what it changed, and how many others there are."""
     names = outside_edits.waiting(directory)
     found = []

@@ -1,7 +1,7 @@
 """The time machine: two moments on a bar, what is different between them, tables as they were, and the way back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,7 +24,7 @@ PAGE = 50
 PREVIEWED = 200
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the pages."""
     site.add_nav(NavItem("time", "Time machine", "/time", "time", 30))
     pages = TimePages()
@@ -82,6 +82,7 @@ class TimePages:
         values = self._differences(visit, span) if chosen is None else self._as_it_was(visit, span, chosen)
         return visit.render(
             "time.html",
+            200,
             active="time",
             span=span,
             first=visit.db.history.first,
@@ -107,7 +108,7 @@ class TimePages:
         return visit.url("/time", **{"from": bar.first - 1, "to": to, "table": visit.query.get("table")})
 
     @staticmethod
-    def _differences(visit: Visit, span: Span) -> dict[str, Any]:
+    def _differences(visit: Visit, span: Span) -> dict[str, object]:
         """Return the first differences of each table, and how many there are: the others aren't read."""
         only, counts, groups = visit.query.get("only"), {"insert": 0, "replace": 0, "delete": 0}, []
         tables = [name for name, table in visit.site.tables.items() if not table.schema.transient]
@@ -125,9 +126,9 @@ class TimePages:
         return {"groups": groups, "counts": counts, "only": only, "past": None}
 
     @staticmethod
-    def _as_it_was(visit: Visit, span: Span, table: ShownTable) -> dict[str, Any]:
+    def _as_it_was(visit: Visit, span: Span, table: ShownTable) -> dict[str, object]:
         """Return the rows of a table at the first moment, by key."""
-        past: dict[str, Any] = {"rows": [], "next": None, "count": 0, "error": None, "table": table}
+        past: dict[str, object] = {"rows": [], "next": None, "count": 0, "error": None, "table": table}
         try:
             with visit.timed("past"), visit.db.history.at(span.then) as db:
                 past |= _page_of(visit, db, table)
@@ -185,9 +186,9 @@ class TimePages:
         )
 
 
-def _page_of(visit: Visit, db: Database, table: ShownTable) -> dict[str, Any]:
+def _page_of(visit: Visit, db: Database, table: ShownTable) -> dict[str, object]:
     past = db.tables[table.name]
-    column: Any = table.schema.columns[table.schema.key]
+    column: object = table.schema.columns[table.schema.key]
     page = past.order_by(column).page(limit=PAGE, after=visit.query.get("cursor") or None)
     cells = Cells(table.fields, visit.row_url, visit.site.tables)
     labels = {
@@ -205,7 +206,7 @@ def _page_of(visit: Visit, db: Database, table: ShownTable) -> dict[str, Any]:
     return {"rows": rows, "next": page.next_cursor, "count": past.count()}
 
 
-def _target(visit: Visit, given: Any) -> tuple[int, str | None, str | None]:
+def _target(visit: Visit, given: Mapping[str, str]) -> tuple[int, str | None, str | None]:
     """Return the moment, the table and the key that a restore is of.
 
     Raises:
@@ -225,7 +226,7 @@ def _target(visit: Visit, given: Any) -> tuple[int, str | None, str | None]:
 
 
 def _restore(visit: Visit, at: int, table: str | None, key: str | None, *, dry_run: bool = False) -> Revert:
-    typed: Any = None
+    typed: object = None
     if key is not None and table is not None:
         typed = visit.site.table(table).parse_key(key)
         if typed is None:

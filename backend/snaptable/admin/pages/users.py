@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -48,7 +48,7 @@ class Users(Protocol):
         """End all logins of a user; return how many there were."""
 
 
-def add_to(site: Site[Any]) -> None:
+def add_to(site: Site) -> None:
     """Add the page, if the application has users."""
     if site.options.get("users") is None:
         return

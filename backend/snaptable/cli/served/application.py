@@ -1,9 +1,8 @@
 """The application that `snaptable serve` serves: REST for every table, a feed, monitoring, the admin where it is."""
 
 import html
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
@@ -27,6 +26,7 @@ from snaptable.web import (
     monitoring_router,
     problem_response,
 )
+from snaptable.web.listing import RowT
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 """Pages of a program that is developed on this machine may read and write."""
@@ -105,7 +105,7 @@ async def _anybody() -> bool:
     return True
 
 
-def _router(table: Table[Any]) -> APIRouter:
+def _router(table: Table[RowT]) -> APIRouter:
     """Return a table's routes: every field that lists can be asked for, every relation, and the past."""
     schema = table.schema
     filters = [name for name in schema.columns if name not in schema.secrets and _can_be_asked_for(table, name)]
@@ -114,7 +114,7 @@ def _router(table: Table[Any]) -> APIRouter:
     return crud_router(table, allow=allow, filters=filters, expand=expand)
 
 
-def _can_be_asked_for(table: Table[Any], name: str) -> bool:
+def _can_be_asked_for(table: Table[RowT], name: str) -> bool:
     try:
         ListParams(table.model, [name, table.schema.key], table.schema.key)
     except Exception:  # noqa: BLE001 - a type that no text of an address stands for
@@ -122,7 +122,7 @@ def _can_be_asked_for(table: Table[Any], name: str) -> bool:
     return True
 
 
-def _can_be_expanded(table: Table[Any], name: str) -> bool:
+def _can_be_expanded(table: Table[RowT], name: str) -> bool:
     try:
         crud_router(table, expand=[name])
     except TypeError:
@@ -144,7 +144,7 @@ def _mount_admin(app: FastAPI, db: Database, title: str) -> str | None:
     return mount_admin(app, db, title=title, announce=False).link
 
 
-def _front_page(db: Database, title: str, *, has_admin: bool) -> Any:
+def _front_page(db: Database, title: str, *, has_admin: bool) -> Callable[[], Awaitable[HTMLResponse]]:
     async def front_page() -> HTMLResponse:
         """Show what there is."""
         rows = "".join(

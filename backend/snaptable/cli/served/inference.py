@@ -165,7 +165,7 @@ def _table(given: str, name: str, model: str, records: Sequence[Record], notes: 
     return InferredTable(given, name, model, None, is_numbered, fields, records)
 
 
-def _field(given: str, name: str, values: Sequence[Any], *, is_key: bool) -> InferredField:
+def _field(given: str, name: str, values: Sequence[object], *, is_key: bool) -> InferredField:
     there = [value for value in values if value is not None]
     made = InferredField(given, name, _kind(values), len(there) < len(values))
     is_named_so = not is_key and name.lower() in UNIQUE_NAMES and made.kind == "str"
@@ -178,7 +178,7 @@ def _has_keys_beside(records: Sequence[Record]) -> bool:
     return bool(records) and all(record.key is not None for record in records)
 
 
-def _key_of(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+def _key_of(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str | None:
     """Return the field that is the key: one of a usual name, of texts or of numbers, different in each row."""
     for name in KEY_NAMES:
         if name in names:

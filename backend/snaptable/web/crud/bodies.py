@@ -1,7 +1,7 @@
 """The bodies that a router takes: derived from the row's model, or given; read strictly, as JSON."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, NotRequired, Required, cast
+from typing import Annotated, NotRequired, Required, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, with_config
 from pydantic.fields import FieldInfo
@@ -30,7 +30,7 @@ class Body:
         """
         self.kind = kind
         self.fields = frozenset(fields)
-        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._adapter: TypeAdapter[object] = TypeAdapter(kind)
         self._is_model, self._strict = issubclass(kind, BaseModel), strict
         self._errors = BodyErrors(kind)
 
@@ -90,7 +90,7 @@ def given_body(kind: type) -> Body:
     return Body(kind, fields, strict=None)
 
 
-def _annotated(info: FieldInfo, *, is_secret: bool) -> Any:
+def _annotated(info: FieldInfo, *, is_secret: bool) -> object:
     """Return a field's type with what bounds and describes it, but neither its default nor its alias."""
     extra: dict[str, JsonValue] = {}
     if is_secret:

@@ -8,12 +8,13 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from snaptable import ConstraintError, SnaptableError
-from snaptable.contract import M
 from snaptable.web.crud.resource import Resource, object_of
 from snaptable.web.crud.writes import Patch, Writes, unconditionally
+from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem, problem_of
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 MAX_OPERATIONS = 1_000
 VERBS = {"insert": "create", "update": "update", "delete": "delete"}
 """The lists of a body, and what must be allowed for each."""
@@ -21,10 +22,10 @@ Place = tuple[str, int]
 """A list and a position in it."""
 
 
-class Bulk(Generic[M]):
+class Bulk(Generic[RowT]):
     """The changes of one request."""
 
-    def __init__(self, resource: Resource[M], allow: frozenset[str], body: JsonValue) -> None:
+    def __init__(self, resource: Resource[RowT], allow: frozenset[str], body: JsonValue) -> None:
         """Read the body.
 
         Raises:
@@ -65,7 +66,7 @@ class Bulk(Generic[M]):
                 detail = "Change these one by one, with If-Match."
                 raise Problem(428, detail, errors=[FieldError(f"/{name}", detail)])
 
-    def carry_out(self, writes: Writes[M]) -> bytes:
+    def carry_out(self, writes: Writes[RowT]) -> bytes:
         """Carry all out, in a transaction, and return the answer's JSON.
 
         Raises:
@@ -83,7 +84,7 @@ class Bulk(Generic[M]):
         ]
         return b'{%b,%b,"deleted":%b}' % (*parts, to_json(deleted))
 
-    def _each(self, name: str, items: list[Any], act: Callable[[Any], T], writes: Writes[M]) -> list[T]:
+    def _each(self, name: str, items: list[ItemT], act: Callable[[ItemT], T], writes: Writes[RowT]) -> list[T]:
         results, checks = [], cast(list[Callable[[], None]], writes.later)
         for number, item in enumerate(items):
             before = len(checks)
@@ -108,12 +109,12 @@ class Bulk(Generic[M]):
         except SnaptableError as error:
             raise _placed(problem_of(error), place) from None
 
-    def _update(self, writes: Writes[M], item: JsonValue) -> M:
+    def _update(self, writes: Writes[RowT], item: JsonValue) -> RowT:
         key, fields = self._resource.schema.key, object_of(item)
         changes = {name: value for name, value in fields.items() if name != key}
         return writes.patch(self._key(fields.get(key)), Patch(self._resource, changes), unconditionally)
 
-    def _delete(self, writes: Writes[M], item: JsonValue) -> object:
+    def _delete(self, writes: Writes[RowT], item: JsonValue) -> object:
         key = self._key(item)
         writes.delete(key, unconditionally)
         return key
@@ -147,14 +148,14 @@ def _placed(problem: Problem, place: Place) -> Problem:
 # ── documentation ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def bulk_body(resource: Resource[Any]) -> type:
+def bulk_body(resource: Resource[RowT]) -> type:
     """Return the type that documents the body."""
     members = {"insert": list[resource.create.kind], "update": list[dict[str, Any]], "delete": list[Any]}  # type: ignore[name-defined]
     kind = cast(Callable[..., type], TypedDict)(f"{resource.table.model.__name__}Bulk", members, total=False)
     return with_config(ConfigDict(extra="forbid"))(kind)
 
 
-def bulk_answer(resource: Resource[Any], row: type[BaseModel]) -> type[BaseModel]:
+def bulk_answer(resource: Resource[RowT], row: type[BaseModel]) -> type[BaseModel]:
     """Return the model that documents the answer."""
     name = f"{resource.table.model.__name__}BulkAnswer"
     return create_model(name, inserted=(list[row], ...), updated=(list[row], ...), deleted=(list[Any], ...))  # type: ignore[valid-type]

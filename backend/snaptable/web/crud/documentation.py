@@ -10,6 +10,7 @@ from snaptable.web.crud.lists import MAX_SEARCH
 from snaptable.web.crud.resource import Resource
 from snaptable.web.crud.shown_rows import relations_of
 from snaptable.web.list_filters import by_commas, parameter_of
+from snaptable.web.listing import RowT
 from snaptable.web.row_response import json_shape
 
 _DOCUMENTED = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -65,7 +66,7 @@ class DocumentedRows:
         page: a page of those.
     """
 
-    def __init__(self, resource: Resource[Any], docs: Docs) -> None:
+    def __init__(self, resource: Resource[RowT], docs: Docs) -> None:
         """Make what is not given.
 
         Raises:
@@ -80,7 +81,7 @@ class DocumentedRows:
             total=(int, 0),
         )
 
-    def _row(self, resource: Resource[Any], given: type[BaseModel] | None) -> type[BaseModel]:
+    def _row(self, resource: Resource[RowT], given: type[BaseModel] | None) -> type[BaseModel]:
         """Return the model that documents what rows are shown as."""
         model = cast(type[BaseModel], resource.table.model)
         hidden = resource.view.hidden
@@ -90,7 +91,7 @@ class DocumentedRows:
         return given or shown
 
 
-def _expanded(resource: Resource[Any], row: type[BaseModel]) -> type[BaseModel]:
+def _expanded(resource: Resource[RowT], row: type[BaseModel]) -> type[BaseModel]:
     """Return the model that documents rows with what may be shown inside of them, `row` if that is nothing."""
     relations = relations_of(resource.table)
     expanded: dict[str, Any] = {
@@ -103,7 +104,7 @@ def _expanded(resource: Resource[Any], row: type[BaseModel]) -> type[BaseModel]:
     return create_model(name, __config__=_DOCUMENTED, **_members(resource), **expanded)
 
 
-def _members(resource: Resource[Any]) -> dict[str, Any]:
+def _members(resource: Resource[RowT]) -> dict[str, Any]:
     """Return the fields of rows that are shown, as `create_model` takes them."""
     return {
         name: (Annotated[(info.annotation, *info.metadata, Field(description=info.description))], ...)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request
@@ -11,7 +11,6 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from snaptable import ConstraintError, attribution
-from snaptable.contract import M
 from snaptable.web.crud.bulk import Bulk
 from snaptable.web.crud.idempotency import Idempotency, Kept
 from snaptable.web.crud.lists import Lists, selection_of
@@ -21,6 +20,7 @@ from snaptable.web.crud.row_history import moment_in, restore_row, row_history
 from snaptable.web.crud.shown_rows import Expander, Preconditions
 from snaptable.web.crud.writes import Patch, Writes, deletion_of
 from snaptable.web.etags import etag_of, is_known
+from snaptable.web.listing import RowT
 from snaptable.web.problems import Problem
 from snaptable.web.row_response import JsonResponse
 from snaptable.web.rules import rule_book
@@ -32,10 +32,10 @@ MAX_VIA = 200
 """Characters of a request's method and path that are kept with a commit."""
 
 
-class Handlers(Generic[M]):
+class Handlers(Generic[RowT]):
     """What the routes of one table call: each takes the request, and the caller."""
 
-    def __init__(self, resource: Resource[M], allow: frozenset[str]) -> None:
+    def __init__(self, resource: Resource[RowT], allow: frozenset[str]) -> None:
         """Take the table, and what may be done to it."""
         self.resource, self.allow = resource, allow
         self.lists = Lists(resource)
@@ -70,7 +70,7 @@ class Handlers(Generic[M]):
             if selection.is_plain:
                 return self._row(row, request=request)
             expander = Expander(tables, rule_book(resource.database), resource.options.caller, me)
-            (shown,) = expander.shown(resource.view, [row], selection)  # type: ignore[list-item]  # a Row
+            (shown,) = expander.shown(resource.view, [row], selection)
         text = to_json(shown)
         tag = etag_of(text)
         if is_known(request.scope, tag):
@@ -83,7 +83,7 @@ class Handlers(Generic[M]):
         """Add the row; what is left out gets its default."""
         values = self.resource.create.values(object_of(body))
 
-        def act(writes: Writes[M]) -> Response:
+        def act(writes: Writes[RowT]) -> Response:
             """Add the row."""
             row = writes.create(values)
             return self._row(row, 201, {"Location": self._address(request, row)})
@@ -101,7 +101,7 @@ class Handlers(Generic[M]):
         resource, sent, place = self.resource, object_of(body), self.resource.key_of(key)
         conditions = self._preconditions(request)
 
-        def act(writes: Writes[M]) -> tuple[M, bool]:
+        def act(writes: Writes[RowT]) -> tuple[RowT, bool]:
             """Replace the row, if there is one."""
             if resource.find(me, place) is not None or "create" not in self.allow:
                 return writes.replace(place, sent, conditions.check), False
@@ -142,7 +142,7 @@ class Handlers(Generic[M]):
         resource, place = self.resource, self.resource.key_of(key)
         at, check = moment_in(object_of(body)), self._preconditions(request).check
 
-        def act(_writes: Writes[M]) -> Response:
+        def act(_writes: Writes[RowT]) -> Response:
             """Restore the row."""
             row = restore_row(resource, me, place, at, check)
             return Response(None, 204) if row is None else self._row(row)
@@ -151,7 +151,7 @@ class Handlers(Generic[M]):
 
     # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write_once(self, request: Request, me: object, act: Callable[[Writes[M]], Response]) -> Response:
+    async def _write_once(self, request: Request, me: object, act: Callable[[Writes[RowT]], Response]) -> Response:
         """Carry out a write whose answer is kept with it, if the request has an Idempotency-Key."""
         if not self.idempotency.is_asked_for(request):
             return await self._write(request, me, act)
@@ -162,7 +162,7 @@ class Handlers(Generic[M]):
 
         return await self.idempotency.answer(request, self.resource.sender_of(me), write)
 
-    async def _write(self, request: Request, me: object, act: Callable[[Writes[M]], T]) -> T:
+    async def _write(self, request: Request, me: object, act: Callable[[Writes[RowT]], T]) -> T:
         """Carry out a write as one commit, which says who made it, and by which request."""
         resource = self.resource
         if resource.options.hooks.prepare is not None:
@@ -187,13 +187,13 @@ class Handlers(Generic[M]):
             raise resource.not_there()
         return resource.create.values(body | {key: address})
 
-    def _preconditions(self, request: Request) -> Preconditions[M]:
+    def _preconditions(self, request: Request) -> Preconditions[RowT]:
         return Preconditions(request, self.resource.json, required=self.resource.options.require_if_match)
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _row(
-        self, row: M, status: int = 200, headers: dict[str, str] | None = None, *, request: Request | None = None
+        self, row: RowT, status: int = 200, headers: dict[str, str] | None = None, *, request: Request | None = None
     ) -> Response:
         """Return the response that holds a row; 304 to a GET of who has it already."""
         text = self.resource.json.text(row)
@@ -202,11 +202,11 @@ class Handlers(Generic[M]):
             return Response(None, 304, {"ETag": tag})
         return JsonResponse(text, status, {"ETag": tag, **(headers or {})})
 
-    def _address(self, request: Request, row: M) -> str:
+    def _address(self, request: Request, row: RowT) -> str:
         path, key = request.scope["path"].rstrip("/"), str(getattr(row, self.resource.schema.key))
         return f"{path if _PLAIN.fullmatch(path) else quote(path)}/{key if _PLAIN.fullmatch(key) else quote(key, '')}"
 
 
-def _conflict(_db: object, resource: Resource[Any], me: object, error: ConstraintError) -> Problem:
+def _conflict(_db: object, resource: Resource[RowT], me: object, error: ConstraintError) -> Problem:
     """Return the answer to a constraint that a write would break."""
     return resource.conflict(me, error)

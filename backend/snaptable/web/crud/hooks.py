@@ -9,12 +9,11 @@ from fastapi import Request
 from starlette.responses import Response
 
 from snaptable import Query
-from snaptable.contract import M
-from snaptable.web.listing import Listing
+from snaptable.web.listing import Listing, RowT
 
 
 @dataclass(frozen=True)
-class Hooks(Generic[M]):
+class Hooks(Generic[RowT]):
     """What an application does where a router writes: to count quotas, to check what no constraint says, to add rows.
 
     Attributes:
@@ -47,9 +46,9 @@ class Hooks(Generic[M]):
     read: Callable[[Any, Request, Callable[[], Response]], Awaitable[Response]] | None = None
     prepare: Callable[[Any], Awaitable[object]] | None = None
     turn: Callable[[Any], AbstractAsyncContextManager[object]] | None = None
-    create: Callable[[Any, dict[str, Any]], M] | None = None
-    update: Callable[[Any, M, dict[str, Any]], M] | None = None
-    delete: Callable[[Any, M], M] | None = None
-    find: Callable[[Any, M], bool] | None = None
-    list: Callable[[Any, Query[M], Listing[Any]], Query[M]] | None = None
+    create: Callable[[Any, dict[str, Any]], RowT] | None = None
+    update: Callable[[Any, RowT, dict[str, Any]], RowT] | None = None
+    delete: Callable[[Any, RowT], RowT] | None = None
+    find: Callable[[Any, RowT], bool] | None = None
+    list: Callable[[Any, Query[RowT], Listing[RowT]], Query[RowT]] | None = None
     slow: Callable[[Any], AbstractAsyncContextManager[object]] | None = None

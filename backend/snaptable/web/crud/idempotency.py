@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request
 from pydantic import Field, JsonValue
@@ -67,7 +67,7 @@ class Idempotency:
             TypeError: it is not transient: answers would be in history and feed.
         """
         tables = (table for table in database.tables.values() if issubclass(table.model, IdempotencyKey))
-        self._table: Table[Any] | None = next(tables, None)
+        self._table: Table[IdempotencyKey] | None = next(tables, None)
         self._running: set[str] = set()
         if self._table is not None and not self._table.schema.transient:
             raise TypeError(f"{self._table.name}: declare it as Table[IdempotencyKey] = table(transient=True)")
@@ -129,7 +129,7 @@ class Idempotency:
         table.create(id=key, request=sent, status=response.status_code, headers=headers, body=body)
         return response
 
-    def _remove_old(self, table: Table[Any]) -> None:
+    def _remove_old(self, table: Table[IdempotencyKey]) -> None:
         old = table.where(IdempotencyKey.created_at < utc_now() - KEPT).order_by(IdempotencyKey.created_at)
         for row in old.limit(REMOVED_AT_ONCE).all():
             table.delete(row.id)

@@ -16,12 +16,11 @@ from starlette.responses import Response
 
 from snaptable import Query, Table, contains
 from snaptable.conditions import is_orderable
-from snaptable.contract import M
 from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in
 from snaptable.web.etags import etag_of, is_known
-from snaptable.web.listing import Listing, ListParams
+from snaptable.web.listing import Listing, ListParams, RowT
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
 from snaptable.web.rules import rule_book
@@ -39,10 +38,10 @@ MAX_SEARCH = 200
 """Characters of a text that is searched for."""
 
 
-class Lists(Generic[M]):
+class Lists(Generic[RowT]):
     """What answers a router's lists."""
 
-    def __init__(self, resource: Resource[M]) -> None:
+    def __init__(self, resource: Resource[RowT]) -> None:
         """Work out the parameters.
 
         Raises:
@@ -72,8 +71,8 @@ class Lists(Generic[M]):
         self._is_by_owner = options.rules.read is None
         self._plain: dict[object, tuple[bool, int]] = {}
         """Whether a list without anything chosen takes long, and of how many more that is taken, by caller."""
-        self.params: ListParams[Any] = ListParams(
-            schema.model,
+        self.params: ListParams[RowT] = ListParams(
+            resource.table.model,
             filters,
             sort,
             sorts=list(dict.fromkeys(sorts)),
@@ -104,7 +103,7 @@ class Lists(Generic[M]):
             work = asyncio.to_thread(self._page, request, me, asked, selection)
             return await work  # type: ignore[return-value]  # in a thread it is never put off
 
-    def _page(self, request: Request, me: object, asked: Listing[Any], selection: Selection) -> Response | None:
+    def _page(self, request: Request, me: object, asked: Listing[RowT], selection: Selection) -> Response | None:
         """Return the page, as of one state; None if it takes long, and would keep an event loop waiting."""
         resource, headers = self.resource, {}
         # 1. What the caller has already. The tag is older than the rows, if another commit comes between.
@@ -128,7 +127,7 @@ class Lists(Generic[M]):
         return JsonResponse(body, 200, headers or None)
 
     def _rows(
-        self, me: object, asked: Listing[Any], selection: Selection, tables: Tables
+        self, me: object, asked: Listing[RowT], selection: Selection, tables: Tables
     ) -> tuple[bytes, str | None] | None:
         """Return the body of a page, and the cursor of the next one; None if it takes long, on an event loop."""
         resource, table = self.resource, tables[self.resource.table.name]
@@ -146,7 +145,7 @@ class Lists(Generic[M]):
         return b'{"items":%b,"next_cursor":%b,"total":%d}' % (items, to_json(cursor), narrowed.count()), cursor
 
     def _shown(
-        self, query: Query[M], asked: Listing[Any], expander: Expander, selection: Selection
+        self, query: Query[RowT], asked: Listing[RowT], expander: Expander, selection: Selection
     ) -> tuple[bytes, str | None]:
         """Return rows of which fields or related rows were chosen, as a JSON array, and the cursor of the next ones."""
         rows, cursor = asked.page(query)
@@ -163,7 +162,7 @@ class Lists(Generic[M]):
 
     # ── what takes long ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _is_slow(self, me: object, query: Query[M], asked: Listing[Any]) -> bool:
+    def _is_slow(self, me: object, query: Query[RowT], asked: Listing[RowT]) -> bool:
         """Return whether many rows are looked at one by one, or sorted; O(1) of a small table, else O(log n)."""
         others, caller = asked.others, getattr(me, "id", me)
         is_chosen = asked.conditions or asked.has_sort or (others.get("at") or others.get("q") if self.others else None)
@@ -188,7 +187,7 @@ class Lists(Generic[M]):
         tag = etag_of(f"{commits.store} {place} {getattr(me, 'id', me)!r}".encode("utf-8", "replace"))
         return {"ETag": f"W/{tag}", "Snaptable-Place": str(place)}
 
-    def _query(self, me: object, table: Table[M], asked: Listing[Any]) -> Query[M]:
+    def _query(self, me: object, table: Table[RowT], asked: Listing[RowT]) -> Query[RowT]:
         """Return the query for what the caller may see, and searches for."""
         options = self.resource.options
         query = self.resource.view.query(me, table)
@@ -200,7 +199,7 @@ class Lists(Generic[M]):
         if len(search) > MAX_SEARCH:
             raise Problem.invalid(FieldError("/q", f"This has more than {MAX_SEARCH} characters.", "query"))
         columns: list[Any] = self._searched
-        found: Any = [contains(column, search, ignore_case=True) for column in columns]
+        found = [contains(column, search, ignore_case=True) for column in columns]
         return query.where(reduce(or_, found))
 
 
@@ -237,7 +236,7 @@ def selection_of(given: dict[str, str], allowed: Sequence[str]) -> Selection:
     return Selection(names_in("fields", given.get("fields", "")), expand)
 
 
-def _fields_to_list_by(resource: Resource[Any], sort: str) -> tuple[list[str], list[str]]:
+def _fields_to_list_by(resource: Resource[RowT], sort: str) -> tuple[list[str], list[str]]:
     """Return the fields that lists may be filtered by, and those that they may be sorted by.
 
     Raises:

@@ -6,15 +6,15 @@ from typing import Any, Generic, cast
 
 from pydantic import JsonValue
 
-from snaptable import ConstraintError, Database, ForeignKeyViolation, Table
-from snaptable.contract import M
+from snaptable import ConstraintError, Database, ForeignKeyViolation, Row, Table
 from snaptable.web.crud.bodies import Body, body_of, given_body
 from snaptable.web.crud.hooks import Hooks
 from snaptable.web.crud.shown_rows import Relation, RowJson, relations_of
+from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem, problem_of
 from snaptable.web.rules import Rules, View, database_of, identity_of, owned, rule_book
 
-Caller = Callable[..., Any]
+Caller = Callable[..., object]
 """A dependency of FastAPI that gives the caller."""
 ALL = frozenset({"list", "get", "create", "update", "replace", "delete", "bulk"})
 """What a router allows unless it is told otherwise."""
@@ -26,7 +26,7 @@ _NO_ADDRESS = ("", ".", "..")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Generic[RowT]):
     """What an application says of a router beside its table; see `crud_router`."""
 
     caller: Caller | None
@@ -46,15 +46,15 @@ class Options:
     max_limit: int
     page_bytes: int
     require_if_match: bool
-    hooks: Hooks[Any]
+    hooks: Hooks[RowT]
     missing: str
     actor: Callable[[Any], str | None] | None
 
 
-class Resource(Generic[M]):
+class Resource(Generic[RowT]):
     """A table as its router serves it."""
 
-    def __init__(self, table: Table[M], options: Options) -> None:
+    def __init__(self, table: Table[RowT], options: Options[RowT]) -> None:
         """Check what was said of the router, and add the table's rules to those of its database.
 
         Raises:
@@ -67,7 +67,7 @@ class Resource(Generic[M]):
         # 1. Who may see which rows.
         rules, owner = options.rules, options.owner
         reads = [read for read in (rules.read, owner and owned(table, owner)) if read]
-        self.view: View[M] = View(table, reads, options.hidden)
+        self.view: View[RowT] = View(table, reads, options.hidden)
         rule_book(self.database).add(self.view, options.caller)
         self.json = RowJson(self.view)
         # 2. What may be written.
@@ -121,7 +121,7 @@ class Resource(Generic[M]):
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def key_of(self, text: str) -> Any:
+    def key_of(self, text: str) -> object:
         """Return the key that an address names.
 
         Raises:
@@ -142,7 +142,7 @@ class Resource(Generic[M]):
             detail = "A key is part of an address: it is not empty, and has no slash."
             raise Problem.invalid(FieldError(f"/{self.schema.key}", detail))
 
-    def find(self, me: object, key: object, table: Table[M] | None = None) -> M | None:
+    def find(self, me: object, key: object, table: Table[RowT] | None = None) -> RowT | None:
         """Return the row of a key, None if there is none that the caller may see; O(1).
 
         Args:
@@ -161,7 +161,7 @@ class Resource(Generic[M]):
         hook = options.hooks.find
         return row if hook is None or row is None or hook(me, row) else None
 
-    def get(self, me: object, key: object, table: Table[M] | None = None) -> M:
+    def get(self, me: object, key: object, table: Table[RowT] | None = None) -> RowT:
         """Return the row of a key.
 
         Raises:
@@ -182,24 +182,24 @@ class Resource(Generic[M]):
 
     # ── writes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, me: object, values: dict[str, object]) -> M:
+    def add(self, me: object, values: dict[str, object]) -> RowT:
         """Add a row, as the application does."""
         hook = self.options.hooks.create
         return self.table.create(**values) if hook is None else hook(me, values)
 
-    def change(self, me: object, old: M, key: object, values: dict[str, object]) -> M:
+    def change(self, me: object, old: RowT, key: object, values: dict[str, object]) -> RowT:
         """Change a row, as the application does."""
         hook = self.options.hooks.update
         return self.table.update(key, **values) if hook is None else hook(me, old, values)
 
-    def remove(self, me: object, old: M, key: object) -> M:
+    def remove(self, me: object, old: RowT, key: object) -> RowT:
         """Delete a row, as the application does."""
         hook = self.options.hooks.delete
         return self.table.delete(key) if hook is None else hook(me, old)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def allow_create(self, me: object, new: M) -> None:
+    def allow_create(self, me: object, new: RowT) -> None:
         """Refuse a new row that the caller may not add; called in the transaction, after it was added.
 
         Raises:
@@ -208,7 +208,7 @@ class Resource(Generic[M]):
         rule = self.options.rules.create
         self._allow(self._is_seen(me, new) if rule is None else rule(me, new))
 
-    def allow_update(self, me: object, old: M, new: M) -> None:
+    def allow_update(self, me: object, old: RowT, new: RowT) -> None:
         """Refuse a change that the caller may not make; called in the transaction, after it was made.
 
         Raises:
@@ -217,7 +217,7 @@ class Resource(Generic[M]):
         rule = self.options.rules.update
         self._allow(self._is_seen(me, new) if rule is None else rule(me, old, new))
 
-    def allow_delete(self, me: object, old: M) -> None:
+    def allow_delete(self, me: object, old: RowT) -> None:
         """Refuse a deletion that the caller may not make.
 
         Raises:
@@ -226,7 +226,7 @@ class Resource(Generic[M]):
         rule = self.options.rules.delete
         self._allow(rule is None or rule(me, old))
 
-    def _is_seen(self, me: object, row: M) -> bool:
+    def _is_seen(self, me: object, row: RowT) -> bool:
         # A row's owner was set here, and never changes: only a rule of the application's can say no.
         return self.options.rules.read is None or self.find(me, getattr(row, self.schema.key)) is not None
 
@@ -234,7 +234,7 @@ class Resource(Generic[M]):
         if not allowed:
             raise Problem(403, "You may not do this.")
 
-    def check_references(self, me: object, row: M, changed: Container[str]) -> None:
+    def check_references(self, me: object, row: RowT, changed: Container[str]) -> None:
         """Refuse a reference to a row that the caller may not see, as one to a row that isn't there.
 
         Raises:
@@ -271,7 +271,7 @@ class Resource(Generic[M]):
             members["count"] = self._referring(me, error, view, row)
         return Problem(409, problem.detail, errors=problem.errors, members={**problem.members, "other": members})
 
-    def _referring(self, me: object, error: ForeignKeyViolation, view: View[Any], row: Any) -> int:
+    def _referring(self, me: object, error: ForeignKeyViolation, view: View[Row], row: Row) -> int:
         """Return how many rows of another table refer to the one that was to go, of those that the caller may see."""
         columns = [ref.field for ref in view.table.schema.references if ref.target == error.table]
         named = {column: getattr(row, column) for column in columns if getattr(row, column) == error.value}
@@ -310,7 +310,7 @@ def object_of(body: JsonValue) -> dict[str, JsonValue]:
     return body
 
 
-def readable_fields(table: Table[Any], hidden: Collection[str]) -> list[str]:
+def readable_fields(table: Table[RowT], hidden: Collection[str]) -> list[str]:
     """Return the fields that a list is filtered by unless said otherwise: the key, references, what has an index."""
     schema = table.schema
     indexed = {name for index in schema.indexes for name in index.names}

@@ -2,15 +2,14 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Body as FastApiBody
 from pydantic import JsonValue, WrapValidator
 from starlette.responses import Response
 
-from snaptable import Row, Table
-from snaptable.contract import M
+from snaptable import Table
 from snaptable.web.crud.bulk import bulk_answer, bulk_body
 from snaptable.web.crud.documentation import Docs, DocumentedRows, Operation, documented, joined
 from snaptable.web.crud.handlers import Handlers
@@ -19,14 +18,13 @@ from snaptable.web.crud.idempotency import IDEMPOTENCY_KEY
 from snaptable.web.crud.resource import ALL, MISSING, OFFERS, Caller, Options, Resource
 from snaptable.web.crud.row_history import HistoryPage, RestoreTo
 from snaptable.web.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED
-from snaptable.web.listing import MAX_LIMIT, PAGE_BYTES
+from snaptable.web.listing import MAX_LIMIT, PAGE_BYTES, RowT
 from snaptable.web.problems import problems
 from snaptable.web.request_json import StrictRequest, StrictRoute
 from snaptable.web.rules import Rules
 
-RowT = TypeVar("RowT", bound=Row)
 KNOWN = ALL | {"history", "restore"}
-_NOTHING: dict[str, Any] = {"parameters": []}
+_NOTHING: dict[str, JsonValue] = {"parameters": []}
 
 
 def crud_router(
@@ -113,7 +111,7 @@ def crud_router(
 
 
 def _check_given(
-    table: Table[Any], allow: Collection[str], offers: Collection[str], max_limit: int, *, has_hooks: bool
+    table: Table[RowT], allow: Collection[str], offers: Collection[str], max_limit: int, *, has_hooks: bool
 ) -> None:
     for word, given, known in (("allow", allow, KNOWN), ("offer", offers, OFFERS)):
         if unknown := set(given) - known:
@@ -124,15 +122,15 @@ def _check_given(
         raise ValueError(f"{table.name}: max_limit is from 1 to {MAX_LIMIT}; not {max_limit}")
 
 
-def _fixed(table: Table[Any], fixed: Collection[str]) -> frozenset[str]:
+def _fixed(table: Table[RowT], fixed: Collection[str]) -> frozenset[str]:
     """Return the fixed fields; the default names a key that may be called otherwise."""
     return frozenset(table.schema.key if name == "id" and name not in table.schema.columns else name for name in fixed)
 
 
-class _Routes(Generic[M]):
+class _Routes(Generic[RowT]):
     """The routes of one table, and what is documented of them."""
 
-    def __init__(self, handlers: Handlers[M], docs: Docs, route_class: type[StrictRoute]) -> None:
+    def __init__(self, handlers: Handlers[RowT], docs: Docs, route_class: type[StrictRoute]) -> None:
         self._handlers, self._docs, self._route_class = handlers, docs, route_class
         self._documented = DocumentedRows(handlers.resource, docs)
         self._keeps = IDEMPOTENCY_KEY if handlers.idempotency.is_kept else _NOTHING
@@ -167,7 +165,7 @@ class _Routes(Generic[M]):
             "replace", "PUT", "/{key}", handlers.replace, row, writing, IF_MATCH,
             f"Replace a row of {name}, or add it", {201: {"model": row}}, body=create,
         )  # fmt: skip
-        counted: dict[int | str, Any] = {200: {"description": "What would be deleted, of a dry run."}}
+        counted: dict[int | str, dict[str, JsonValue]] = {200: {"description": "What would be deleted, of a dry run."}}
         self._add(
             "delete", "DELETE", "/{key}", handlers.delete, None, writing,
             joined(IF_MATCH, documented(handlers.of_deletion, ())), f"Delete a row of {name}",
@@ -200,7 +198,7 @@ class _Routes(Generic[M]):
         handler: Callable[..., Awaitable[Response]],
         model: type | None,
         statuses: Sequence[int],
-        extra: dict[str, Any],
+        extra: dict[str, JsonValue],
         summary: str,
         responses: dict[int | str, Any] | None = None,
         *,
@@ -236,7 +234,7 @@ class _Routes(Generic[M]):
         caller = self._handlers.resource.options.caller
         knows_caller = caller is not None and self._route_class.finds_caller
 
-        async def endpoint(request: StrictRequest, me: object = None, **others: Any) -> Response:
+        async def endpoint(request: StrictRequest, me: object = None, **others: object) -> Response:
             """Answer a request."""
             if key_name:
                 others["key"] = request.path_params[key_name]
@@ -259,6 +257,6 @@ def _path_parameter(name: str) -> JsonValue:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _as_it_is(value: Any, _handler: object) -> Any:
+def _as_it_is(value: object, _handler: object) -> object:
     """Pass a body on: it is read in the place that knows where it stands."""
     return value

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, JsonValue, with_config
@@ -13,10 +12,10 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from snaptable import UndoConflict
-from snaptable.contract import M
 from snaptable.history import Change, Conflict
 from snaptable.web.crud.past import moment_of, parameters, past_errors
 from snaptable.web.crud.resource import Resource
+from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
 
@@ -30,8 +29,8 @@ class ChangeOut(BaseModel):
     table: str
     key: str | int
     kind: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: dict[str, object] | None
+    after: dict[str, object] | None
 
 
 class CommitOut(BaseModel):
@@ -59,7 +58,7 @@ class RestoreTo(TypedDict):
     at: int | str
 
 
-async def row_history(resource: Resource[Any], request: Request, me: object, key: object) -> Response:
+async def row_history(resource: Resource[RowT], request: Request, me: object, key: object) -> Response:
     """Return the answer with the commits that changed a row.
 
     A row that went may be seen as it was then; one that is there only by who sees it now.
@@ -85,8 +84,8 @@ async def row_history(resource: Resource[Any], request: Request, me: object, key
 
 
 def _commits(
-    resource: Resource[Any], me: object, key: object, until: int | datetime | None
-) -> Iterator[dict[str, Any]]:
+    resource: Resource[RowT], me: object, key: object, until: int | datetime | None
+) -> Iterator[dict[str, object]]:
     """Yield the commits that changed a row, the newest first, with that change alone."""
     is_seen = resource.view.shown_to(me)
     name = resource.table.name
@@ -101,7 +100,7 @@ def _commits(
             yield {**about, "changes": changes}
 
 
-def _seen_change(resource: Resource[Any], change: Change, is_seen: Callable[..., bool]) -> Iterator[dict[str, Any]]:
+def _seen_change(resource: Resource[RowT], change: Change, is_seen: Callable[..., bool]) -> Iterator[dict[str, object]]:
     """Yield a change as the caller sees it: a row that comes into sight is an insert, one that leaves it a delete."""
     before, after = (
         resource.view.shown(fields) if fields is not None and is_seen(fields) else None
@@ -126,8 +125,8 @@ def moment_in(body: dict[str, JsonValue]) -> int | datetime:
 
 
 def restore_row(
-    resource: Resource[M], me: object, key: object, at: int | datetime, check: Callable[[M], None]
-) -> M | None:
+    resource: Resource[RowT], me: object, key: object, at: int | datetime, check: Callable[[RowT], None]
+) -> RowT | None:
     """Make a row what it was at a moment, in a transaction; return it, None if there was none then.
 
     Raises:

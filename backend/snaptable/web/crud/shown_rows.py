@@ -9,8 +9,8 @@ from pydantic import JsonValue
 
 from snaptable import ReferenceSchema, Row, Table, asc, one_of
 from snaptable.codec.set_order import serializer_of
-from snaptable.contract import M
 from snaptable.web.etags import IfMatch, etag_of
+from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.rules import RuleBook, View
 
@@ -25,10 +25,10 @@ Tables = Mapping[str, Table[Any]]
 """The tables of the present, or of a past, by name."""
 
 
-class RowJson(Generic[M]):
+class RowJson(Generic[RowT]):
     """The JSON of rows of one table, without the fields that are never shown."""
 
-    def __init__(self, view: View[M]) -> None:
+    def __init__(self, view: View[RowT]) -> None:
         """Take what may be seen."""
         model = view.table.model
         self._serializer = serializer_of(model)
@@ -36,20 +36,20 @@ class RowJson(Generic[M]):
         self.names = frozenset((*model.model_fields, *model.model_computed_fields)) - view.hidden
         """The members that rows are shown with."""
 
-    def text(self, row: M) -> bytes:
+    def text(self, row: RowT) -> bytes:
         """Return a row's JSON; O(its size)."""
         return self._serializer.to_json(row, exclude=self._hidden)
 
-    def fields(self, row: M) -> Shown:
+    def fields(self, row: RowT) -> Shown:
         """Return a row as a JSON object."""
         shown: Shown = self._serializer.to_python(row, mode="json", exclude=self._hidden)
         return shown
 
 
-class Preconditions(Generic[M]):
+class Preconditions(Generic[RowT]):
     """The conditions of a request that changes a row: If-Match, If-None-Match."""
 
-    def __init__(self, request: Request, rows: RowJson[M], *, required: bool) -> None:
+    def __init__(self, request: Request, rows: RowJson[RowT], *, required: bool) -> None:
         """Read the headers.
 
         Args:
@@ -63,7 +63,7 @@ class Preconditions(Generic[M]):
         self._is_missing = required and not self._is_given
         self._only_new = b"*" in [value.strip() for name, value in request.scope["headers"] if name == b"if-none-match"]
 
-    def check(self, row: M) -> None:
+    def check(self, row: RowT) -> None:
         """Refuse a change of a row that is another than was read; called in the transaction that changes it.
 
         Raises:
@@ -110,7 +110,7 @@ class Relation:
     is_list: bool
 
 
-def relations_of(table: Table[Any]) -> dict[str, Relation]:
+def relations_of(table: Table[RowT]) -> dict[str, Relation]:
     """Return the ways to other tables, by the name under which the rows are shown.
 
     A reference has its field's name without `_id`; a table that refers here its own name, or `table_by_field` if
@@ -175,7 +175,7 @@ class Expander:
         """
         self._tables, self._book, self._caller, self._me = tables, book, caller, me
 
-    def shown(self, view: View[Any], rows: Sequence[Row], selection: Selection) -> list[Shown]:
+    def shown(self, view: View[RowT], rows: Sequence[RowT], selection: Selection) -> list[Shown]:
         """Return rows as JSON objects, in their order.
 
         Raises:
@@ -199,7 +199,7 @@ class Expander:
         return shown
 
     def _ones(
-        self, _view: View[Any], rows: Sequence[Row], relation: Relation, other: View[Any], inner: Selection
+        self, _view: View[RowT], rows: Sequence[RowT], relation: Relation, other: View[Row], inner: Selection
     ) -> list[JsonValue]:
         """Return for each row the one that it refers to, None if there is none that may be seen."""
         key = other.table.schema.key
@@ -210,13 +210,13 @@ class Expander:
         return [shown.get(getattr(row, relation.field)) for row in rows]
 
     def _lists(
-        self, view: View[Any], rows: Sequence[Row], relation: Relation, other: View[Any], inner: Selection
+        self, view: View[RowT], rows: Sequence[RowT], relation: Relation, other: View[Row], inner: Selection
     ) -> list[JsonValue]:
         """Return for each row the first of those that refer to it, by their key, and the cursor of the next ones."""
         key, schema = view.table.schema.key, other.table.schema
         column: Any = schema.columns[relation.field]
         query = other.query(self._me, self._tables[relation.table]).order_by(asc(schema.columns[schema.key]))
-        mine: Any = view.table.schema.columns[key]
+        mine = view.table.schema.columns[key]
         keys = [getattr(row, key) for row in rows]
         own = self._tables[view.table.name].where(one_of(mine, keys))
         lists = {getattr(row, key): others for row, others in own.with_many(query, on=column)}

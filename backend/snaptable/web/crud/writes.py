@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 from pydantic import JsonValue
 
 from snaptable import Database, ForeignKeyViolation, Table, one_of
-from snaptable.contract import M
 from snaptable.web.crud.bodies import patched
 from snaptable.web.crud.resource import Resource
+from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem, pointer_to, problem_of
 from snaptable.web.rules import rule_book
 
-Check = Callable[[Any], None]
+Check = Callable[[RowT], None]
 """Raises a Problem for a row that must not be changed as it is."""
 
 
@@ -22,15 +22,15 @@ def unconditionally(_row: object) -> None:
 
 
 @dataclass
-class Writes(Generic[M]):
+class Writes(Generic[RowT]):
     """The writes of one caller to one table; each is called inside a transaction, and undone by what it raises."""
 
-    resource: Resource[M]
+    resource: Resource[RowT]
     me: object
     later: list[Callable[[], None]] | None = None
     """Takes the checks of references, if they are made when all is written; None to make them at once."""
 
-    def create(self, values: dict[str, object]) -> M:
+    def create(self, values: dict[str, object]) -> RowT:
         """Add a row of the values of a body, and return it.
 
         Raises:
@@ -45,7 +45,7 @@ class Writes(Generic[M]):
         self._refer(row, values)
         return row
 
-    def patch(self, key: object, patch: "Patch[M]", check: Check) -> M:
+    def patch(self, key: object, patch: "Patch[RowT]", check: Check[RowT]) -> RowT:
         """Apply a merge patch to a row, and return it as it is then.
 
         Raises:
@@ -58,7 +58,7 @@ class Writes(Generic[M]):
             values = self.resource.update.values(patched(self._all_fields(old), patch.body), partly=True)
         return self._change(old, key, values)
 
-    def replace(self, key: object, body: dict[str, JsonValue], check: Check) -> M:
+    def replace(self, key: object, body: dict[str, JsonValue], check: Check[RowT]) -> RowT:
         """Put what a body says in the place of a row, and return it as it is then.
 
         What a body can't say, or must not change, stays: the owner, fixed and hidden fields, and what it doesn't say of
@@ -82,7 +82,7 @@ class Writes(Generic[M]):
         defaults = {name: default for name in resource.create.fields - values.keys() for default in self._default(name)}
         return self._change(old, key, {**defaults, **values})
 
-    def delete(self, key: object, check: Check) -> M:
+    def delete(self, key: object, check: Check[RowT]) -> RowT:
         """Delete a row, and what goes with it; return it.
 
         Raises:
@@ -93,7 +93,7 @@ class Writes(Generic[M]):
         self.resource.allow_delete(self.me, old)
         return self.resource.remove(self.me, old, key)
 
-    def _change(self, old: M, key: object, values: dict[str, object]) -> M:
+    def _change(self, old: RowT, key: object, values: dict[str, object]) -> RowT:
         resource = self.resource
         changed = {name for name, value in values.items() if value != getattr(old, name, None)}
         for name in values:
@@ -104,14 +104,14 @@ class Writes(Generic[M]):
         self._refer(new, changed)
         return new
 
-    def _refer(self, row: M, changed: Container[str]) -> None:
+    def _refer(self, row: RowT, changed: Container[str]) -> None:
         """Check references now, or later, if rows that are still to come may be referred to."""
         if self.later is None:
             self.resource.check_references(self.me, row, changed)
         else:
             self.later.append(lambda: self.resource.check_references(self.me, row, changed))
 
-    def _all_fields(self, row: M) -> dict[str, JsonValue]:
+    def _all_fields(self, row: RowT) -> dict[str, JsonValue]:
         """Return a row as a JSON object, secrets and all: never sent, what a body says is merged into it."""
         fields: dict[str, JsonValue] = row.__pydantic_serializer__.to_python(row, mode="json", round_trip=True)
         return fields
@@ -128,10 +128,10 @@ class Writes(Generic[M]):
             yield factory()
 
 
-class Patch(Generic[M]):
+class Patch(Generic[RowT]):
     """What a request changes of a row."""
 
-    def __init__(self, resource: Resource[M], body: dict[str, JsonValue]) -> None:
+    def __init__(self, resource: Resource[RowT], body: dict[str, JsonValue]) -> None:
         """Read it, as far as it does not depend on the row: a member inside of a field is merged into what is there.
 
         Raises:
@@ -146,7 +146,7 @@ class Patch(Generic[M]):
 # ── what would be deleted ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def deletion_of(resource: Resource[M], me: object, key: object, check: Check) -> dict[str, dict[str, int]]:
+def deletion_of(resource: Resource[RowT], me: object, key: object, check: Check[RowT]) -> dict[str, dict[str, int]]:
     """Return how many rows would be deleted, and changed, with a row: of those that the caller may see, by table.
 
     Raises:
@@ -160,7 +160,7 @@ def deletion_of(resource: Resource[M], me: object, key: object, check: Check) ->
     deletion.check_restricted()
     book = rule_book(resource.database)
 
-    def counts(places: dict[str, set[Any]]) -> dict[str, int]:
+    def counts(places: dict[str, set[object]]) -> dict[str, int]:
         """Return how many of the rows the caller may see."""
         views = [(book.of(name, resource.options.caller), name, keys) for name, keys in places.items()]
         seen = {
@@ -177,17 +177,17 @@ def deletion_of(resource: Resource[M], me: object, key: object, check: Check) ->
 class _Deletion:
     """The rows that go with one, and those that change, followed through the foreign keys."""
 
-    def __init__(self, database: Database, deleted: dict[str, set[Any]]) -> None:
+    def __init__(self, database: Database, deleted: dict[str, set[object]]) -> None:
         self._database = database
         self.deleted = deleted
-        self.changed: dict[str, set[Any]] = {}
-        self._restricted: list[tuple[str, str, set[Any]]] = []
+        self.changed: dict[str, set[object]] = {}
+        self._restricted: list[tuple[str, str, set[object]]] = []
 
-    def follow(self, name: str, keys: set[Any]) -> None:
+    def follow(self, name: str, keys: set[object]) -> None:
         """Take note of what refers to rows that go; O(rows that do)."""
         for reference in self._database.tables[name].schema.referenced_by:
             table = self._database.tables[reference.table]
-            column: Any = table.schema.columns[reference.field]
+            column = table.schema.columns[reference.field]
             referring = {getattr(row, table.schema.key) for row in table.where(one_of(column, keys)).all()}
             if reference.on_delete == "cascade":
                 new = referring - self.deleted.setdefault(table.name, set())
@@ -211,5 +211,5 @@ class _Deletion:
                 raise problem_of(ForeignKeyViolation(table=target, fields=(field,), other=other))
 
 
-def _key_column(table: Table[Any]) -> Any:
+def _key_column(table: Table[RowT]) -> object:
     return table.schema.columns[table.schema.key]

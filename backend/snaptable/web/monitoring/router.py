@@ -126,7 +126,7 @@ def monitoring_router(
     db: Database,
     *,
     token: str | None = None,
-    details: Callable[..., Any] | None = None,
+    details: Callable[..., object] | None = None,
     prefix: str = "",
     health_path: str | None = "/health",
     slow_seconds: float = SLOW_SECONDS,
@@ -167,7 +167,7 @@ def monitoring_router(
     return router
 
 
-def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], health_path: str | None) -> None:
+def _add_health(router: APIRouter, db: Database, may_know: Callable[..., object], health_path: str | None) -> None:
     """Add the routes that strangers may ask, and are told the status alone."""
     if health_path is not None:
 
@@ -191,14 +191,14 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., Any], h
         return full if known else DatabaseStatus(status=full.status)
 
 
-_METRICS: dict[str, Any] = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+_METRICS: dict[str, JsonValue] = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def _add_measurements(
     router: APIRouter,
     db: Database,
     queries: SlowQueries,
-    require_details: Callable[..., Any],
+    require_details: Callable[..., object],
     measures: Callable[[], Mapping[str, float]],
 ) -> None:
     """Add the routes that only who may know the details may ask."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Iterable
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 from weakref import WeakKeyDictionary
 
 import httptools
@@ -79,7 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """Take what uvicorn gives to each connection."""
