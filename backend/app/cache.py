@@ -240,8 +240,8 @@ class Cache:
 class RedisStore:
     """Entries in a server that speaks Redis' protocol."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        """Take where it is; it is connected to when it is first asked.
+    def __init__(self, url: str, timeout: float | None = None) -> None:
+        """Take where it is, and how long it may take; it is connected to when it is first asked.
 
         Raises:
             OpenError: the package `redis` is not installed, or can't read the URL.
@@ -252,6 +252,7 @@ class RedisStore:
             from redis.backoff import NoBackoff
         except ImportError:
             raise OpenError("cache_url needs the package redis: pip install 'snaptable-backend[cache]'") from None
+        timeout = TIMEOUT if timeout is None else timeout
         try:
             pool = ConnectionPool.from_url(
                 url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,

@@ -36,6 +36,9 @@ SHORT_LIFE = 5.0
 """Seconds of life from which on a worker that died is replaced at once."""
 LONGEST_PAUSE = 10.0
 EXIT_FAILED = 1
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that the two processes of a fork take differently: a child that has just begun would take one as its parent
+does, and lose it. So they wait for it until it has set its own handlers."""
 
 logger = logging.getLogger("app.workers")
 
@@ -56,7 +59,11 @@ class Worker:
         self.begun = time.monotonic()
         self._ours, theirs = fork.Pipe(duplex=False)
         self._process = fork.Process(target=_run, args=(place, serve, listener, life, theirs), name=str(place.number))
-        self._process.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     @property
@@ -122,7 +129,7 @@ class Workers:
         with self._signals():
             # 1. The first makes what is missing in the database; if it can't serve, none can.
             for places in (self._places[:1], self._places[1:]):
-                for place in places:
+                for place in () if self._is_stopping else places:
                     self._start(place)
                 self._wait(lambda: all(each.announcement is not None for each in self._workers.values()))
                 failed = [each.status for each in self._workers.values() if each.status is not None]
@@ -232,7 +239,7 @@ class Workers:
                 self._is_stopping = True
             self._wakes[1].send_bytes(b"!")
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        before = {number: signal.signal(number, note) for number in STOPS}
         try:
             yield
         finally:
@@ -245,6 +252,7 @@ def _run(place: Place, serve: Serve, listener: socket.socket, life: tuple[int, i
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal sends it to all; it is for the parent
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     os.close(life[1])
     threading.Thread(target=_stop_with_parent, args=(life[0],), name="life", daemon=True).start()
     random.seed()  # each draws its own pauses

@@ -24,6 +24,7 @@ import httpx2
 import pytest
 from tests.app.support import (
     PASSWORD,
+    PATIENCE,
     Api,
     Json,
     Process,
@@ -87,12 +88,15 @@ def process_of(http: httpx2.Client) -> Json:
 @contextmanager
 def connected(server: Process, number: int) -> Iterator[httpx2.Client]:
     """Give a client whose connection is to one of the workers: connections go to whoever accepts them first."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         with ExitStack() as stack:
             others = [stack.enter_context(server.client(verify=False)) for _ in range(WORKERS * 2)]
             with ThreadPoolExecutor(len(others)) as threads:
-                found = list(threads.map(process_of, others))
+                try:
+                    found = list(threads.map(process_of, others))
+                except httpx2.TransportError:  # of one that has just been killed
+                    continue
             for http, process in zip(others, found, strict=True):
                 if process["number"] == number:
                     yield http
@@ -326,7 +330,7 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(backend: Process) -> None
     try:
         for number in (1, 3):
             enough = sum(len(writer.acknowledged) for writer in writers) + 30
-            wait_for(lambda enough=enough: sum(len(each.acknowledged) for each in writers) >= enough, 60)  # type: ignore[misc]
+            wait_for(lambda enough=enough: sum(len(each.acknowledged) for each in writers) >= enough)  # type: ignore[misc]
             with connected(backend, number) as http:
                 pid = process_of(http)["pid"]
             os.kill(pid, signal.SIGKILL)
@@ -361,7 +365,7 @@ def test_a_hangup_renews_every_worker_and_refuses_nobody(backend: Process, each:
     thread.start()
     try:
         backend.signal(signal.SIGHUP)
-        wait_for(lambda: after == {1, 2, 3}, 90)
+        wait_for(lambda: after == {1, 2, 3}, WORKERS * PATIENCE)
     finally:
         stop.set()
         thread.join()
@@ -429,7 +433,7 @@ app.workers.Worker.status = property(seen_late)
     with subprocess.Popen([sys.executable, "-c", script, "ends"], stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stderr is not None
         begun: list[str] = []
-        killer = threading.Timer(30, parent.kill)
+        killer = threading.Timer(PATIENCE, parent.kill)
         killer.start()
         while begun.count("2") < 3 and (line := parent.stderr.readline()):
             begun.append(line.split()[0])
@@ -442,7 +446,7 @@ app.workers.Worker.status = property(seen_late)
 def test_a_first_worker_that_can_not_start_ends_it_all() -> None:
     """Ensure its exit status, and no attempt by another, nor a second one."""
     with two_workers("fails") as parent:
-        _, begun = parent.communicate(timeout=30)
+        _, begun = parent.communicate(timeout=PATIENCE)
     assert parent.returncode == 3
     assert [line.split()[0] for line in begun.splitlines()] == ["1"]
 
@@ -454,9 +458,28 @@ def test_workers_end_with_their_parent(number: signal.Signals, status: int) -> N
         assert parent.stdout is not None
         assert parent.stdout.read(9) == "all serve"
         parent.send_signal(number)
-        _, begun = parent.communicate(timeout=30)  # its output ends when that of the last worker does
+        _, begun = parent.communicate(timeout=PATIENCE)  # its output ends when that of the last worker does
     assert parent.returncode == status
     assert len(begun.splitlines()) == 2
+
+
+def test_a_stop_reaches_a_worker_that_has_just_begun() -> None:
+    """Ensure that a worker which the system has not let run yet, when all are told to stop, stops with them."""
+    late = """
+import os, time
+
+def be_late():
+    os.write(2, b"late\\n")
+    time.sleep(1)
+
+os.register_at_fork(after_in_child=be_late)
+"""
+    with subprocess.Popen([sys.executable, "-c", late + SCRIPT, "serves"], stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stderr is not None
+        assert parent.stderr.readline() == "late\n"
+        parent.terminate()
+        _, begun = parent.communicate(timeout=PATIENCE)
+    assert (parent.returncode, begun) == (0, "")
 
 
 def test_one_process_has_a_lease_until_it_gives_it_back_or_ends() -> None:
