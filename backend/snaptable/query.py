@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 from snaptable.aggregates import Aggregate, Grouping
 from snaptable.columns import INSERTED
 from snaptable.contract import M, Page, Plan, Select
+from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
+from snaptable.evaluation.ordering import complete
 from snaptable.grouped import check_aggregates, natural
 from snaptable.predicates import AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.query_source import QuerySource
@@ -242,6 +244,11 @@ class Query(Questions[M]):
         """
         self._check_pages(limit)
         return self._source.engine.page_json(self._select, limit, after, max_bytes)
+
+    def _cursor_after(self, row: M) -> str:
+        """Return the cursor of the page that begins behind a row of the query, which is sorted; nothing is read."""
+        asked, key = self._select, self._source.schema.columns[self._source.schema.key]
+        return Cursors(self._source.schema.name, asked.where, complete(asked.order, key)).encode(asked.values, row)
 
     def _check_pages(self, limit: int) -> None:
         if self._select.offset or self._select.limit is not None:

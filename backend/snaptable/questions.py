@@ -8,7 +8,7 @@ from snaptable.aggregates import Aggregate, Avg, Grouping, Max, Min, N, Sum
 from snaptable.columns import Column
 from snaptable.contract import Join, M, Select
 from snaptable.errors import InvalidQuery
-from snaptable.grouped import Grouped, check_aggregates
+from snaptable.grouped import Grouped, check_aggregates, natural
 from snaptable.query_source import QuerySource
 from snaptable.schema import TableSchema
 from snaptable.values import value_types
@@ -150,7 +150,7 @@ class Questions(Generic[M]):
 
     # ── with rows of another table ──────────────────────────────────────────────────────────────────────────────────
 
-    def with_many(self, other: "Questions[R]", /, *, on: object) -> list[tuple[M, list[R]]]:
+    def with_many(self, other: "Questions[R]", /, *, on: object, limit: int | None = None) -> list[tuple[M, list[R]]]:
         """Return each row with the rows of another table that refer to it, all of one state.
 
         By an index on `on` (a foreign key has one) one look-up a row, else O(rows of both tables). The others come in
@@ -159,15 +159,19 @@ class Questions(Generic[M]):
         Args:
             other: a table, or a query of one: its conditions narrow the lists.
             on: the other table's column that holds this table's key, as in `Document.user_id`.
+            limit: how many each row is given at the most, the first in the order; None for all. By an ordered index
+                that begins with `on` and goes on in that order, no others are looked at; else all that belong to a
+                row are, and only the first are sorted.
 
         Raises:
             InvalidQuery: `on` is another column, or holds no keys of this table; `other` has a limit, or is of another
                 database.
+            ValueError: `limit` is negative.
 
         >>> db.users.where(id="ann").with_many(db.users, on=User.id)
         [(User(id='ann', age=31), [User(id='ann', age=31)])]
         """
-        return self._joined("many", other, on)
+        return self._joined("many", other, on, None if limit is None else natural("limit", limit))
 
     def with_count(self, other: "Questions[R]", /, *, on: object) -> list[tuple[M, int]]:
         """Return each row with the number of rows of another table that refer to it; as `with_many`.
@@ -192,19 +196,22 @@ class Questions(Generic[M]):
         """
         return self._joined("one", other, on)
 
-    def _joined(self, kind: Literal["many", "one", "count"], other: "Questions[Any]", on: object) -> list[Any]:
+    def _joined(
+        self, kind: Literal["many", "one", "count"], other: "Questions[Any]", on: object, limit: int | None = None
+    ) -> list[Any]:
         source, select = self._asked()
         if not isinstance(other, Questions):
             raise InvalidQuery(f"{source.schema.name}: expected a table or a query, not a {type(other).__name__}")
         others, wanted = other._asked()
         if wanted.limit is not None or wanted.offset:
             raise InvalidQuery(
-                f"{others.schema.name}: a limit would be for all rows of {source.schema.name} together; leave it out"
+                f"{others.schema.name}: a limit would be for all rows of {source.schema.name} together; leave it out, "
+                f"or pass it to with_many()"
             )
         holder, target = (source, others) if kind == "one" else (others, source)
         column = holder.column(on)
         check_reference(holder.schema, column, target.schema)
-        return source.engine.join(select, others.engine, Join(kind, column, wanted))
+        return source.engine.join(select, others.engine, Join(kind, column, wanted, limit))
 
 
 def check_reference(holder: TableSchema, column: Column, target: TableSchema) -> None:

@@ -45,6 +45,8 @@ class Join:
     on: Column
     wanted: Select
     """Which of the other table's rows come into question, and in which order; without one in that of insertion."""
+    limit: int | None = None
+    """How many of them, the first of that order, a row is given at the most; None for all that belong to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from typing import Any, Protocol, TypeVar, cast
 from pydantic import BaseModel
 
 from snaptable.aggregates import Grouping
-from snaptable.columns import INSERTED
+from snaptable.columns import INSERTED, Column
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader
 from snaptable.evaluation.pages import Pages
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.queries import aggregates, plans, times
+from snaptable.postgres.queries.first_of_each import FirstOfEach
 from snaptable.postgres.queries.question import Question
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Params, Records
@@ -136,21 +137,34 @@ class TableReader:
         keys = [getattr(row, name) for row in rows]
         column = theirs._rows.schema.columns[theirs._rows.schema.key] if join.kind == "one" else join.on
         chosen = tuple(dict.fromkeys(key for key in keys if key is not None))
-        asked = join.wanted
-        order = asked.order or (INSERTED.orders[0],)
-        where = (column.terms["in"], *asked.where)
-        found = theirs.select(Select(where, (chosen, *asked.values), order, keep=asked.keep)) if chosen else []
         groups: dict[object, list[BaseModel]] = {}
-        for row in found:
+        for row in theirs._belonging(column, chosen, join) if chosen else ():
             groups.setdefault(getattr(row, column.name), []).append(row)
         belonging: list[object]
         if join.kind == "many":
-            belonging = [list(map(theirs._rows.codec.share, groups.get(key, ()))) for key in keys]
+            first = slice(join.limit)
+            belonging = [list(map(theirs._rows.codec.share, groups.get(key, ())[first])) for key in keys]
         elif join.kind == "count":
             belonging = [len(groups.get(key, ())) for key in keys]
         else:
             belonging = [theirs._rows.codec.share(groups[key][0]) if key in groups else None for key in keys]
         return list(zip(rows, belonging, strict=True))
+
+    def _belonging(self, column: Column, chosen: tuple[object, ...], join: Join) -> list[BaseModel]:
+        """Return the rows with one of some values in a column, in the join's order, of each value the first at least.
+
+        If so many are wanted of each, SQL cuts them, where it knows the order: the server sends no others.
+        """
+        asked = join.wanted
+        order = asked.order or (INSERTED.orders[0],)
+        if join.limit is not None:
+            each = Select(asked.where, asked.values, order, join.limit, keep=asked.keep)
+            with suppress(OnlyInPython):
+                first = FirstOfEach(self._rows, self._rows.columns.by_name[column.name], chosen, each)
+                times.check(self._fetch, self._rows, each)
+                return list(map(self._rows.columns.row, self._fetch(first.sql, first.params)))
+        where = (column.terms["in"], *asked.where)
+        return self.select(Select(where, (chosen, *asked.values), order, keep=asked.keep))
 
     # ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

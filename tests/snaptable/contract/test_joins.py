@@ -27,7 +27,22 @@ from tests.snaptable.contract.stores import Stores
 from tests.snaptable.contract.test_query_property import churn, fill
 from tests.snaptable.support import refuses
 
-from snaptable import Count, Database, DatabaseClosed, ForeignKey, InvalidQuery, Row, Sum, Table
+from snaptable import (
+    Count,
+    Database,
+    DatabaseClosed,
+    ForeignKey,
+    Index,
+    InvalidQuery,
+    Row,
+    Sum,
+    Table,
+    desc,
+    table,
+)
+from snaptable.memory.queries.access_paths import FullScan, Lookup
+from snaptable.memory.queries.range_scan import BoundRange
+from snaptable.postgres.layout.columns import StoredColumns
 
 JOINED = st.lists(st.tuples(QUESTIONS, QUESTIONS), min_size=2, max_size=5)
 FILTERED = st.lists(st.tuples(QUESTIONS, SPECS), min_size=2, max_size=5)
@@ -58,6 +73,11 @@ def check_joined(source: Table[Any], other: Table[Any], asked: Any, present: Seq
         assert [row.id for row, _ in many] == found
         for row, children in many:
             assert [child.id for child in children] == [child.id for child in wanted if child.number == row.id]
+        for limit in (0, 1, 3):
+            first = query.with_many(others, on=other.model.number, limit=limit)
+            assert [[child.id for child in children] for _, children in first] == [
+                [child.id for child in children[:limit]] for _, children in many
+            ]
         counts = query.with_count(others, on=other.model.number)
         assert [(row.id, count) for row, count in counts] == [(row.id, len(children)) for row, children in many]
         one = query.with_one(others, on=source.model.number)
@@ -184,6 +204,56 @@ def test_joins_by_an_index_look_at_what_belongs_to_the_rows(stores: Stores) -> N
         assert len(shown) == (10 if stores.on_postgres else 4000)  # which asks for theirs first
 
 
+class Bound(Row):
+    id: int
+    user_id: Annotated[int, ForeignKey("users")]
+
+
+class Shelf(Database):
+    users: Table[User]
+    bound: Table[Bound] = table(Index("user_id", ordered=True))
+
+
+def test_the_first_of_many_are_read_and_no_others(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that what is cut off is not read, by an index of the order; counted in rows, in either direction.
+
+    With four times as many children the same number is read.
+    """
+    counted: list[int] = []
+    if stores.on_postgres:
+        row = StoredColumns.row
+        monkeypatch.setattr(StoredColumns, "row", lambda self, record: counted.append(1) or row(self, record))  # type: ignore[func-returns-value]
+    else:
+        for path in (BoundRange, Lookup, FullScan):
+            for name in ("batches", "matching"):
+                monkeypatch.setattr(path, name, _counting(getattr(path, name), counted, name))
+    with stores.new(Shelf) as db:
+        db.users.insert_many(User(id=number) for number in range(5))
+        read = []
+        for begin, end in ((0, 500), (500, 2000)):
+            db.bound.insert_many(Bound(id=number, user_id=number % 5) for number in range(begin, end))
+            for order in (Bound.id, desc(Bound.id)):
+                counted.clear()
+                found = db.users.with_many(db.bound.order_by(order), on=Bound.user_id, limit=7)
+                read.append(sum(counted))
+                ids = range(end) if order is Bound.id else range(end - 1, -1, -1)
+                assert [[row.id for row in rows] for _, rows in found] == [
+                    [number for number in ids if number % 5 == user.id][:7] for user, _ in found
+                ]
+        assert max(read) <= 5 * 7 + 5, read
+
+
+def _counting(method: Any, counted: list[int], name: str) -> Any:
+    def count(self: Any, *given: Any) -> Any:
+        found = method(self, *given)
+        if name == "matching":
+            counted.append(len(found))
+            return found
+        return (counted.append(len(batch)) or batch for batch in found)  # type: ignore[func-returns-value]
+
+    return count
+
+
 @pytest.mark.parametrize(
     ("ask_wrongly", "words"),
     [
@@ -192,6 +262,7 @@ def test_joins_by_an_index_look_at_what_belongs_to_the_rows(stores: Stores) -> N
         (lambda db: db.users.with_many(db.notes, on=User.id), ["User.id", "notes"]),
         (lambda db: db.users.with_many(db.notes, on="user_id"), ["notes", "str"]),
         (lambda db: db.users.with_many(db.notes.where().limit(3), on=Note.user_id), ["notes", "limit", "users"]),
+        (lambda db: db.users.with_many(db.notes, on=Note.user_id, limit="3"), ["limit", "int"]),
         (lambda db: db.users.with_many(Note, on=Note.user_id), ["users", "table or a query"]),
         (lambda db: db.notes.with_one(db.notes, on=Note.user_id), ["refers to users", "notes"]),
         (lambda db: db.users.filter(3), ["filter()", "function"]),

@@ -40,17 +40,21 @@ def related(
     prepared = prepare(asked.where, order)
     # A look-up passes the before-images, every one of them.
     looked_at = len(keys) * (1 + len(before or ()))
-    if wanted.keep is None and looked_at <= len(table) + len(keys) and prepared.plan(_of(asked, present[0])).index:
+    if (
+        wanted.keep is None
+        and looked_at <= len(table) + len(keys)
+        and prepared.plan(_of(asked, present[0], join.limit)).index
+    ):
         if join.kind == "count":
             return [prepared.count(_of(asked, key), before) for key in keys]
-        found = ([] if key is None else prepared.run(_of(asked, key), before) for key in keys)
+        found = ([] if key is None else prepared.run(_of(asked, key, join.limit), before) for key in keys)
         return list(found) if join.kind == "many" else [rows[0] if rows else None for rows in found]
     return _grouped(select(Select(wanted.where, wanted.values, order, keep=wanted.keep)), join, column.name, keys)
 
 
-def _of(asked: Select, key: object) -> Select:
-    """Return the query for what belongs to one row."""
-    return Select(asked.where, (key, *asked.values[1:]), asked.order)
+def _of(asked: Select, key: object, limit: int | None = None) -> Select:
+    """Return the query for what belongs to one row, up to a limit."""
+    return Select(asked.where, (key, *asked.values[1:]), asked.order, limit)
 
 
 def _grouped(rows: list[BaseModel], join: Join, name: str, keys: Sequence[object]) -> list[Any]:
@@ -58,7 +62,7 @@ def _grouped(rows: list[BaseModel], join: Join, name: str, keys: Sequence[object
     for row in rows:
         groups.setdefault(getattr(row, name), []).append(row)
     if join.kind == "many":
-        return [list(groups.get(key, ())) for key in keys]
+        return [list(groups.get(key, ())[: join.limit]) for key in keys]
     if join.kind == "count":
         return [len(groups.get(key, ())) for key in keys]
     return [groups[key][0] if key in groups else None for key in keys]

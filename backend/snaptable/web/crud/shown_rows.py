@@ -219,14 +219,15 @@ class Expander:
         mine = view.table.schema.columns[key]
         keys = [getattr(row, key) for row in rows]
         own = self._tables[view.table.name].where(one_of(mine, keys))
-        lists = {getattr(row, key): others for row, others in own.with_many(query, on=column)}
+        found = own.with_many(query, on=column, limit=EXPANDED_ROWS + 1)
+        lists = {getattr(row, key): others for row, others in found}
         first = [row for each in lists.values() for row in each[:EXPANDED_ROWS]]
         shown = iter(self.shown(other, first, inner))
         pages: dict[object, JsonValue] = {}
         for each, others in lists.items():
-            more = len(others) > EXPANDED_ROWS
-            cursor = query.where(column == each).page(limit=EXPANDED_ROWS).next_cursor if more else None
-            pages[each] = {"items": [next(shown) for _ in others[:EXPANDED_ROWS]], "next_cursor": cursor}
+            inside, is_cut = others[:EXPANDED_ROWS], len(others) > EXPANDED_ROWS
+            cursor = query.where(column == each)._cursor_after(inside[-1]) if is_cut else None
+            pages[each] = {"items": [next(shown) for _ in inside], "next_cursor": cursor}
         return [pages.get(each, {"items": [], "next_cursor": None}) for each in keys]
 
 

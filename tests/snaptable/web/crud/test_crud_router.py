@@ -391,6 +391,10 @@ def test_long_lists_inside_of_rows_have_a_cursor() -> None:
         query = {"document_id": "d1", "cursor": inside["next_cursor"]}
         rest = client.get("/annotations", params=query).json()["items"]
         assert [item["id"] for item in inside["items"] + rest] == made
+        db.annotations.delete(made[-1])
+        for number in made[50:-1]:
+            db.annotations.delete(number)
+        assert client.get("/documents/d1?expand=annotations").json()["annotations"]["next_cursor"] is None
 
 
 # ── what an application says ────────────────────────────────────────────────────────────────────────────────────────
