@@ -108,42 +108,61 @@ class Visitors:
             if scope["type"] == "lifespan":
                 self._end_all()
             return
-        path = scope["path"]
-        if path == self._own or path.startswith(f"{self._own}/"):
-            await self._app(scope, receive, send)
-            return
         self._end_old()
         key = cookie_of(scope, COOKIE) or ""
-        visit = self._visits.get(key)
-        if visit is None and path != "/":
-            if scope["method"] in ("GET", "HEAD") and "." in path.rpartition("/")[2]:
-                await self._app(scope, receive, send)  # a style or a script of the page, the same to all
-                return
-            problem = Problem(403, "Open the page first: a visit begins there, and ends after an hour without use.")
-            await problem_response(problem)(scope, receive, send)
+        if self._is_same_to_all(scope, key):
+            await self._app(scope, receive, send)
             return
-        if visit is None:
-            if self._beginning >= MOST_BEGINNING:
-                busy = Problem(503, "Many visitors come just now; try again.", headers={"Retry-After": "2"})
-                await problem_response(busy)(scope, receive, send)
-                return
-            self._beginning += 1
-            try:
-                async with self._turn:
-                    key, visit = await self._begin(scope)
-            finally:
-                self._beginning -= 1
-            send = _with_cookie(send, key, is_secure=scope["scheme"] == "https")
-        visit.last_used = self._clock()
-        self._visits.move_to_end(key)
-        if scope["method"] not in ("GET", "HEAD", "DELETE") and visit.is_full:
-            problem = Problem(507, "This visit has changed as much as one may. An hour without use ends it.")
+        try:
+            if key not in self._visits:
+                key = await self._begin_in_turn(scope)
+                send = _with_cookie(send, key, is_secure=scope["scheme"] == "https")
+            visit = self._use(scope, key)
+        except Problem as problem:
             await problem_response(problem)(scope, receive, send)
             return
         await visit.app(scope, _counted(receive, visit), send)
 
-    async def _begin(self, scope: Scope) -> tuple[str, Visit]:
-        """Begin a visit."""
+    def _is_same_to_all(self, scope: Scope, key: str) -> bool:
+        """Return whether a request is about no visit: the store's own pages; a style or a script, before a visit."""
+        path = scope["path"]
+        if path == self._own or path.startswith(f"{self._own}/"):
+            return True
+        is_file = scope["method"] in ("GET", "HEAD") and "." in path.rpartition("/")[2]
+        return is_file and key not in self._visits
+
+    def _use(self, scope: Scope, key: str) -> Visit:
+        """Return a visit that a request belongs to, which is used now.
+
+        Raises:
+            Problem: 507, the request changes something, and the visit has changed as much as one may.
+        """
+        visit = self._visits[key]
+        visit.last_used = self._clock()
+        self._visits.move_to_end(key)
+        if scope["method"] not in ("GET", "HEAD", "DELETE") and visit.is_full:
+            raise Problem(507, "This visit has changed as much as one may. An hour without use ends it.")
+        return visit
+
+    async def _begin_in_turn(self, scope: Scope) -> str:
+        """Begin a visit, when those have begun that were asked for before; return its key.
+
+        Raises:
+            Problem: 403, this is not the page, where visits begin; 503, too many wait for theirs.
+        """
+        if scope["path"] != "/":
+            raise Problem(403, "Open the page first: a visit begins there, and ends after an hour without use.")
+        if self._beginning >= MOST_BEGINNING:
+            raise Problem(503, "Many visitors come just now; try again.", headers={"Retry-After": "2"})
+        self._beginning += 1
+        try:
+            async with self._turn:
+                return await self._begin(scope)
+        finally:
+            self._beginning -= 1
+
+    async def _begin(self, scope: Scope) -> str:
+        """Begin a visit; return its key."""
         fork = self._db.history.fork()
         try:
             app = await asyncio.to_thread(self._create, fork)
@@ -159,7 +178,7 @@ class Visitors:
         key = secrets.token_urlsafe(24)
         rows = sum(fork.status().rows.values())
         self._visits[key] = Visit(address, fork, app, rows + MOST_ROWS, self._clock())
-        return key, self._visits[key]
+        return key
 
     def _end_old(self) -> None:
         now = self._clock()

@@ -1,7 +1,8 @@
-"""What one client controls, as seen from its address: an IPv4 address, or whole networks of IPv6."""
+"""What the client of an address may control, and what its attempts are counted for."""
 
-import ipaddress
 import re
+
+from snaptable.client_networks import client_ip, client_network
 
 PREFIXES = (64, 56, 48)
 """Of IPv6, the narrowest first: one link, what providers give a household, what they or tunnels give a site."""
@@ -15,25 +16,15 @@ def networks_of(address: str) -> tuple[str, ...]:
 
     What is not an IP address stands for itself, without characters that no address has.
     """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = client_ip(address)
+    if parsed is None:
         return (_STRANGE.sub("?", address[:MAX_NAME]),)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            number = int(parsed)
-            return tuple(f"{_address_of(number, prefix)}/{prefix}" for prefix in PREFIXES)
-        parsed = parsed.ipv4_mapped
-    return (str(parsed),)
+    if parsed.version == 4:
+        return (str(parsed),)
+    return tuple(client_network(parsed, prefix) for prefix in PREFIXES)
 
 
 def household_of(address: str) -> str:
     """Return the network whose clients wait in one queue: an IPv4 address, or a /56 network."""
     networks = networks_of(address)
     return networks[min(1, len(networks) - 1)]
-
-
-def _address_of(number: int, prefix: int) -> ipaddress.IPv6Address:
-    """Return the first address of the network that holds this one."""
-    shift = 128 - prefix
-    return ipaddress.IPv6Address(number >> shift << shift)

@@ -59,11 +59,6 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
     router = APIRouter(prefix="/api/demo", tags=["trials"], generate_unique_id_function=lambda route: route.name)
     started_at = utc_now()
 
-    def ending() -> Callable[[int], None]:
-        if stop is None:
-            raise Problem(409, "Nobody would start this server again: run it by `demo chat`.")
-        return stop
-
     @router.get("/state")
     async def show_state() -> ChatState:
         """Return what is there."""
@@ -72,19 +67,19 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
     @router.post("/restart", status_code=202, responses=problems(409))
     async def restart() -> Response:
         """Stop in order, and come back."""
-        return _answer(_state(db, started_at), BackgroundTask(ending(), AGAIN))
+        return _answer(_state(db, started_at), BackgroundTask(_known(stop), AGAIN))
 
     @router.post("/kill", responses=problems(409))
     async def kill(request: Request) -> Response:
         """Write a message after the other, tell each that is durable by a line, and be killed at some moment."""
-        ending()
+        _known(stop)
         delay = random.uniform(0.2, 0.6)  # noqa: S311 - any moment
         return StreamingResponse(_write_until_killed(db, delay, request), media_type="text/plain")
 
     @router.post("/lose", status_code=202, responses=problems(409))
     async def lose() -> Response:
         """Make a backup, stop, and lose the whole folder of the store."""
-        then = ending()
+        then = _known(stop)
         folder = backup_folder(db)
         await asyncio.to_thread(_back_up, db, folder)
         return _answer(_state(db, started_at), BackgroundTask(then, LOSE))
@@ -92,9 +87,20 @@ def trial_router(db: Chat, stop: Callable[[int], None] | None) -> APIRouter:
     @router.post("/put-back", status_code=202, responses=problems(409))
     async def put_back() -> Response:
         """Stop, and put the last backup in the place of what is there."""
-        return _answer(_state(db, started_at), BackgroundTask(ending(), PUT_BACK))
+        return _answer(_state(db, started_at), BackgroundTask(_known(stop), PUT_BACK))
 
     return router
+
+
+def _known(stop: Callable[[int], None] | None) -> Callable[[int], None]:
+    """Return what stops this process, after which the next one is started.
+
+    Raises:
+        Problem: 409, no next one would be.
+    """
+    if stop is None:
+        raise Problem(409, "Nobody would start this server again: run it by `demo chat`.")
+    return stop
 
 
 def _state(db: Chat, started_at: datetime) -> ChatState:

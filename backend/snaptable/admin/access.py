@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, runtime_checkable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from snaptable.client_networks import client_ip, client_network
 from snaptable.web.problems import Problem
 
 SESSION_SECONDS = 12 * 3600.0
@@ -274,13 +274,8 @@ class Access:
 
 def network_of(address: str) -> str:
     """Return what the attempts of an address are counted for: of IPv6 the /64, which one person has whole."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ip_network((parsed, 64), strict=False))
-    return address
+    parsed = client_ip(address)
+    return address if parsed is None else client_network(parsed)
 
 
 def check_origin(request: Request) -> None:

@@ -11,6 +11,7 @@ from snaptable.history.fields import Fields
 from snaptable.interchange import format_of
 from snaptable.interchange.untyped_rows import UntypedRows
 from snaptable.interchange.writing import SINGLE, file_lines, write_file
+from snaptable.maintenance.raw_store import RawStore
 
 STANDARD_OUTPUT = "-"
 Tables = Mapping[str, Mapping[str, Fields]]
@@ -31,17 +32,7 @@ def run(
     if chosen is None:
         raise UsageError(f"the end of {file} names no format; say which by --format")
     with looking_at(store, at) as contents:
-        if of is not None:
-            check_table(contents, of[0])
-            closure = closure_of(contents, of[0], [key_in(contents, *of)])
-            tables: dict[str, dict[str, Fields]] = {name: rows for name, rows in closure.rows.items() if rows}
-            for line in closure.missing:
-                say(f"  {line}")
-        elif table is not None:
-            check_table(contents, table)
-            tables = {table: dict(contents.rows(table))}
-        else:
-            tables = {each.name: dict(contents.rows(each.name)) for each in contents.tables() if not each.transient}
+        tables = _rows(contents, table, of)
         sequence = contents.sequence
     if chosen in SINGLE and len(tables) != 1:
         raise UsageError(f"{chosen} holds one table: name it, or choose json or sqlite")
@@ -62,6 +53,20 @@ def _named(targets: tuple[str, ...], of: tuple[str, str] | None) -> tuple[str | 
     if not 1 <= len(targets) <= 2:
         raise UsageError("name a file, or a table and a file; - for standard output")
     return (None, targets[0]) if len(targets) == 1 else (targets[0], targets[1])
+
+
+def _rows(contents: RawStore, table: str | None, of: tuple[str, str] | None) -> Tables:
+    """Return the rows that are meant: what belongs to one, those of a table, or all that are kept."""
+    if of is not None:
+        check_table(contents, of[0])
+        closure = closure_of(contents, of[0], [key_in(contents, *of)])
+        for line in closure.missing:
+            say(f"  {line}")
+        return {name: rows for name, rows in closure.rows.items() if rows}
+    if table is not None:
+        check_table(contents, table)
+        return {table: dict(contents.rows(table))}
+    return {each.name: dict(contents.rows(each.name)) for each in contents.tables() if not each.transient}
 
 
 def _write(file: str, chosen: str, tables: Tables, *, is_single: bool, overwrite: bool) -> int:

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from snaptable.cli.carrying import closure_of
+from snaptable.cli.carrying import Closure, closure_of
 from snaptable.cli.common import EXIT_SOUND, UsageError, describe_counts, output, say
 from snaptable.cli.looking import WantedState, check_table, key_in, looking_at
 from snaptable.cli.settings import schema_of, store_of
@@ -69,13 +69,17 @@ def run(
         test = _test(path, about, table, first, _models(store, schema))
         files[path.with_name(f"test_{_safe(path.stem, '_')}.py")] = test.encode()
     _write(files, overwrite=overwrite)
+    _say_written(files, closure, sequence)
+    return EXIT_SOUND
+
+
+def _say_written(files: Collection[Path], closure: Closure, sequence: int) -> None:
     for each in files:
         say(str(each))
     say(f"  {describe_counts(closure.counts)}, as of commit {sequence}; secrets are masked")
     if output().as_json:
         written = [str(each) for each in files]
         output().document({"files": written, "sequence": sequence, "rows": closure.counts, "missing": closure.missing})
-    return EXIT_SOUND
 
 
 def _told_apart(store: RawStore, rows: Mapping[str, Mapping[str, Fields]]) -> dict[str, dict[str, Fields]]:

@@ -44,16 +44,20 @@ def run(
         plan = changer.perform("import", dry_run=True, **given)
         _say_plan(plan, file)
         if plan["wrong"] or plan["unknown"]:
-            if rejects is not None:
-                _write_rejects(Path(rejects), plan["rejected"], records)
-            write_document(_document(plan), changer, dry_run=True)
-            return EXIT_REFUSED
+            return _refuse(plan, changer, rejects, records)
         if dry_run or not plan["inserts"] + plan["updates"]:
             write_document(_document(plan), changer, dry_run=True)
             return EXIT_SOUND
         if len(records) > MANY_ROWS and not ask(f"Import {describe_number(len(records), 'row')}?", yes=yes):
             return EXIT_FAILED
         return _carry_out(changer, given)
+
+
+def _refuse(plan: Shape, changer: Changer, rejects: str | None, records: Sequence[Record]) -> int:
+    if rejects is not None:
+        _write_rejects(Path(rejects), plan["rejected"], records)
+    write_document(_document(plan), changer, dry_run=True)
+    return EXIT_REFUSED
 
 
 def _carry_out(changer: Changer, given: Mapping[str, object]) -> int:

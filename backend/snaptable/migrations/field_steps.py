@@ -87,14 +87,25 @@ class FieldStep(Step):
         return called(value, row, self.path.table, key) if callable(value) else plain(value, self.path.table, key)
 
 
-class Add(FieldStep):
-    """A field that no row has yet."""
+class _ValueStep(FieldStep):
+    """A step that gives a field a value, or what a function gives for each row."""
 
     must_exist = False
+    name: str
+    """The function that users call."""
 
     def __init__(self, path: str, value: object) -> None:
         super().__init__(path)
         self.value = value
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.path!r}, {shown(self.value)})"
+
+
+class Add(_ValueStep):
+    """A field that no row has yet."""
+
+    name = "add"
 
     def change(self, holder: RawRow, row: RawRow, key: str) -> None:
         """Set the field."""
@@ -110,18 +121,11 @@ class Add(FieldStep):
         if key is not None:
             self.change(rows[key], rows[key], key)
 
-    def __str__(self) -> str:
-        return f"add({self.path!r}, {shown(self.value)})"
 
-
-class Fill(FieldStep):
+class Fill(_ValueStep):
     """A value where a field is missing or null."""
 
-    must_exist = False
-
-    def __init__(self, path: str, value: object) -> None:
-        super().__init__(path)
-        self.value = value
+    name = "fill"
 
     def change(self, holder: RawRow, row: RawRow, key: str) -> None:
         """Set the field where it has no value."""
@@ -131,9 +135,6 @@ class Fill(FieldStep):
     def change_rows(self, rows: RawTable) -> None:
         """Set the field in every row where it has no value."""
         self.set_all({key: row for key, row in rows.items() if row.get(self.path.name) is None}, self.value)
-
-    def __str__(self) -> str:
-        return f"fill({self.path!r}, {shown(self.value)})"
 
 
 class Rename(FieldStep):

@@ -240,17 +240,7 @@ class Store(Generic[U]):
         store = recovery.store or str(uuid4())
         # 1. The snapshot that is there.
         clock = StoreClock(recovery.at)
-        checkpointer = Checkpointer(
-            files,
-            store,
-            pages,
-            options.policy,
-            sequence=recovery.sequence,
-            head_digest=recovery.head_digest,
-            clock=clock,
-        )
-        if recovery.header is not None:
-            checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
+        checkpointer = self._checkpointer(options, pages, store, clock)
         # 2. All that was recovered, on the disk for certain.
         if segment is None:
             segment = Segment(files, store, recovery.sequence + 1, recovery.head_digest, clock, pages.migrations)
@@ -265,6 +255,22 @@ class Store(Generic[U]):
             # 3. On a full disk rows can be read, and nothing is written until these steps have been done.
             group_commit.defer_start(start.run, error)
         return group_commit
+
+    def _checkpointer(self, options: OpenOptions, pages: Pages, store: str, clock: StoreClock) -> Checkpointer:
+        """Return the checkpointer, which knows the snapshot that is there."""
+        recovery = self.recovery
+        checkpointer = Checkpointer(
+            self.files,
+            store,
+            pages,
+            options.policy,
+            sequence=recovery.sequence,
+            head_digest=recovery.head_digest,
+            clock=clock,
+        )
+        if recovery.header is not None:
+            checkpointer.adopt(recovery.header, recovery.snapshot_bytes)
+        return checkpointer
 
     def _save(self, filled_in: Sequence[FillIn]) -> None:
         """Make what loading filled in durable, as one commit.

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from itertools import count
+
+from snaptable.client_networks import listed_networks
 
 LONGEST_ID = 64
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,%d}" % LONGEST_ID)
@@ -66,12 +68,7 @@ class TrustedPeers:
         names = frozenset(name for name in listed if name)
         self._all = "*" in names
         self._names = names
-        self._networks: list[IPv4Network | IPv6Network] = []
-        for name in names:
-            try:
-                self._networks.append(ip_network(name, strict=False))
-            except ValueError:
-                continue
+        self._networks = listed_networks(names)
 
     def __contains__(self, address: object) -> bool:
         """Return whether an address is one of them; O(networks)."""

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from snaptable.web.server.guard import Address, ConnectionGuard
+from snaptable.web.server.guard import ConnectionGuard
 from snaptable.web.server.limits import ServerLimits
 from snaptable.web.server.reader_progress import is_readable
 
@@ -17,7 +17,7 @@ class Connection:
     def __init__(
         self,
         since: float | None = None,
-        address: Address | None = None,
+        address: str | None = None,
         *,
         is_broken: bool = False,
         is_unread: bool = False,
@@ -165,7 +165,7 @@ def test_it_is_seen_that_a_head_has_come_before_it_is_read() -> None:
 def test_a_network_of_one_client_is_one_address(one: str, other: str, are_one: bool) -> None:
     """A /64 of IPv6 is what one client has."""
 
-    async def ask() -> tuple[Address | None, Address | None]:
+    async def ask() -> tuple[str | None, str | None]:
         guarded = guard()
         return guarded.address_of(one), guarded.address_of(other)
 
@@ -178,7 +178,7 @@ def test_a_network_of_one_client_is_one_address(one: str, other: str, are_one: b
 def test_this_machine_and_sockets_are_not_counted(host: str | None) -> None:
     """A proxy speaks for many."""
 
-    async def ask() -> Address | None:
+    async def ask() -> str | None:
         return guard().address_of(host)
 
     assert asyncio.run(ask()) is None

@@ -89,21 +89,11 @@ class Migrating:
             {each for each in self._state.made if name_of(each) in self._found.tables} if self.pending else differing
         )
         tables = {name: self._read(name) for name in sorted(names)}
-        # 2. The steps.
-        raw: dict[str, dict[str, RawRow]] = {
-            name: {key: cast("RawRow", json.loads(json.dumps(row))) for key, row in each.raw.items()}
-            for name, each in tables.items()
-        }
-        numbered = {name: each.number for name, each in tables.items() if each.number}
-        self._changes.apply(cast("RawTables", raw), self.pending, numbered)
-        # 3. Into the models.
-        self._validate(raw, tables)
-        for name, number in numbered.items():
-            if name in tables:
-                tables[name].number = max(tables[name].number, number)
+        # 2. The steps, and into the models.
+        self._migrate(tables)
         filled = list(self._filled_in(tables)) if not self.pending else []
         self._refuse_unsafe(filled)
-        # 4. Into the tables.
+        # 3. Into the tables.
         gone = [name for name in tables if name not in self._ddl]
         changed = [
             name
@@ -115,7 +105,7 @@ class Migrating:
             self._rebuild(list(dict.fromkeys([*changed, *added])), gone, tables)
         except (IntegrityError, InvalidRow) as error:
             raise self._refusal([_violated(error)]) from None
-        # 5. The commit.
+        # 4. The commit.
         made = tuple(change for name in tables for change in self._changes_of(name, tables[name]))
         automatic = fill_ins.names_of(filled)
         if not made and not self.pending:
@@ -161,6 +151,19 @@ class Migrating:
             {"name": f"{quoted(self._found.schema)}.{quoted(name_of(name))}"},
         )
         return str(records[0][0])
+
+    def _migrate(self, tables: dict[str, Table]) -> None:
+        """Take the rows through the pending steps; raises OpenError unless the models take what these leave."""
+        raw: dict[str, dict[str, RawRow]] = {
+            name: {key: cast("RawRow", json.loads(json.dumps(row))) for key, row in each.raw.items()}
+            for name, each in tables.items()
+        }
+        numbered = {name: each.number for name, each in tables.items() if each.number}
+        self._changes.apply(cast("RawTables", raw), self.pending, numbered)
+        self._validate(raw, tables)
+        for name, number in numbered.items():
+            if name in tables:
+                tables[name].number = max(tables[name].number, number)
 
     # ── into the models ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,6 +24,8 @@ from snaptable.web.request_json import StrictRequest, StrictRoute
 from snaptable.web.rules import Rules
 
 KNOWN = ALL | {"history", "restore"}
+WRITING = (401, 403, 404, 409, 412, 413, 422, 428, 503)
+"""Statuses of what goes wrong with a write."""
 _NOTHING: dict[str, JsonValue] = {"parameters": []}
 
 
@@ -137,11 +139,16 @@ class _Routes(Generic[RowT]):
 
     def router(self, prefix: str) -> APIRouter:
         """Return the router: what is asked for most is tried first."""
-        handlers, name = self._handlers, self._handlers.resource.table.name
-        row, expand = self._documented.row, handlers.resource.options.expand
+        name = self._handlers.resource.table.name
         self._router = APIRouter(prefix=prefix, tags=[name], route_class=self._route_class)
-        create, update = handlers.resource.create.kind, handlers.resource.update.kind
-        writing = (401, 403, 404, 409, 412, 413, 422, 428, 503)
+        self._add_reads(name)
+        self._add_writes(name, self._documented.row)
+        self._add_others(name, self._documented.row)
+        return self._router
+
+    def _add_reads(self, name: str) -> None:
+        """Add the routes that show rows."""
+        handlers, expand = self._handlers, self._handlers.resource.options.expand
         shown = documented(handlers.of_row, expand)
         has_tags = "tag" in handlers.resource.options.offers
         self._add(
@@ -153,6 +160,11 @@ class _Routes(Generic[RowT]):
             "get", "GET", "/{key}", handlers.get, self._documented.expanded, (401, 404, 410, 422),
             joined(IF_NONE_MATCH, shown), f"Show a row of {name}", NOT_MODIFIED,
         )  # fmt: skip
+
+    def _add_writes(self, name: str, row: type) -> None:
+        """Add the routes that change one row."""
+        handlers, writing = self._handlers, WRITING
+        create, update = handlers.resource.create.kind, handlers.resource.update.kind
         self._add(
             "create", "POST", "", handlers.create, row, writing, self._keeps, f"Add a row to {name}",
             body=create, status=201,
@@ -171,12 +183,10 @@ class _Routes(Generic[RowT]):
             joined(IF_MATCH, documented(handlers.of_deletion, ())), f"Delete a row of {name}",
             counted if handlers.of_deletion else None, status=204,
         )  # fmt: skip
-        self._add_others(name, row, writing)
-        return self._router
 
-    def _add_others(self, name: str, row: type, writing: Sequence[int]) -> None:
+    def _add_others(self, name: str, row: type) -> None:
         """Add the routes for many rows at once, and for the past of one."""
-        handlers = self._handlers
+        handlers, writing = self._handlers, WRITING
         self._add(
             "bulk", "POST", "/bulk", handlers.bulk, bulk_answer(handlers.resource, row), writing, self._keeps,
             f"Change many rows of {name} at once", body=bulk_body(handlers.resource),

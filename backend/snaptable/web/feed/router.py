@@ -69,6 +69,11 @@ def feed_router(
     tables = FeedTables(db, rules or {}, caller)
     feeds = _Feeds(db, tables, OpenStreams(max_streams, max_streams_of_caller), still, bookmark_seconds)
     router = APIRouter(prefix=prefix, tags=["changes"], generate_unique_id_function=_name_of)
+    _add_route(router, feeds, caller)
+    return router
+
+
+def _add_route(router: APIRouter, feeds: "_Feeds", caller: Callable[..., object] | None) -> None:
     errors = problems(*([401] if caller is not None else []), 410, 422, 503)
     content = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}
 
@@ -92,8 +97,6 @@ def feed_router(
         """
         wanted = feeds.wanted_tables(tables)
         return await feeds.follow(me, wanted, _place_of(since, last_event_id))
-
-    return router
 
 
 class _Feeds:

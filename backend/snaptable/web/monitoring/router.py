@@ -163,7 +163,8 @@ def monitoring_router(
             raise Problem(401, "Send the monitor's token as `Authorization: Bearer …`.", headers=CHALLENGE)
 
     _add_health(router, db, may_know, health_path)
-    _add_measurements(router, db, queries, require_details, measures or dict)
+    _add_performance(router, db, queries, require_details)
+    _add_metrics(router, db, queries, require_details, measures or dict)
     return router
 
 
@@ -194,31 +195,32 @@ def _add_health(router: APIRouter, db: Database, may_know: Callable[..., object]
 _METRICS: dict[str, JsonValue] = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
-def _add_measurements(
-    router: APIRouter,
-    db: Database,
-    queries: SlowQueries,
-    require_details: Callable[..., object],
-    measures: Callable[[], Mapping[str, float]],
+def _add_performance(
+    router: APIRouter, db: Database, queries: SlowQueries, require_details: Callable[..., object]
 ) -> None:
-    """Add the routes that only who may know the details may ask."""
-    guarded = [Depends(require_details)]
-
     @router.get(
         "/api/monitoring/performance",
         responses=problems(401),
-        dependencies=guarded,
+        dependencies=[Depends(require_details)],
         summary="Show how long requests and queries take",
     )
     async def get_performance() -> Performance:
         """Return requests, errors and latencies by route since the start, and slow queries with the index to write."""
         return _performance(db, request_measurements(db), queries.worst())
 
+
+def _add_metrics(
+    router: APIRouter,
+    db: Database,
+    queries: SlowQueries,
+    require_details: Callable[..., object],
+    measures: Callable[[], Mapping[str, float]],
+) -> None:
     @router.get(
         "/metrics",
         response_class=Response,
         responses={**problems(401, 503), 200: _METRICS},
-        dependencies=guarded,
+        dependencies=[Depends(require_details)],
         summary="Give Prometheus its metrics",
     )
     async def get_metrics() -> Response:

@@ -2,13 +2,12 @@
 
 import asyncio
 import heapq
-import ipaddress
 import logging
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from snaptable.client_networks import client_ip, client_network, listed_networks
 from snaptable.web.server.limits import ServerLimits
 from snaptable.web.server.occasional_log import OccasionalLog
 from snaptable.web.server.open_files import connections_within, raise_soft_limit
@@ -21,14 +20,11 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 LOOKS = 256
 """Connections that are looked at in a row: less than a millisecond."""
 
-Address = str | bytes
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class GuardedConnection(Protocol):
     """What the guard asks of a connection."""
 
-    address: Address | None
+    address: str | None
     """Whose it is; None if that is not counted."""
 
     def waits_since(self) -> float | None:
@@ -71,8 +67,8 @@ class ConnectionGuard:
         """Called when there is room again, and at every look; they return whether they still wait for it."""
         self._loop = loop
         self._per_address = min(limits.connections_per_address, max(1, self.capacity // 2))
-        self._of_address: Counter[Address] = Counter()
-        self._uncounted = [*_networks(uncounted)]
+        self._of_address: Counter[str] = Counter()
+        self._uncounted = listed_networks(uncounted)
         self._timer: asyncio.Handle | None = None
 
     @property
@@ -102,21 +98,16 @@ class ConnectionGuard:
         for notify in self.on_room:
             notify()
 
-    def address_of(self, host: str | None) -> Address | None:
+    def address_of(self, host: str | None) -> str | None:
         """Return whom a connection counts for: an IPv4 address, the /64 of an IPv6 one, or none in particular."""
         if host is None or not self._per_address:
             return None
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
+        address = client_ip(host)
+        if address is None or any(address in network for network in self._uncounted):
             return None
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if any(address in network for network in self._uncounted):
-            return None
-        return str(address) if address.version == 4 else socket.inet_pton(socket.AF_INET6, str(address))[:8]
+        return client_network(address)
 
-    def make_room(self, address: Address | None = None) -> bool:
+    def make_room(self, address: str | None = None) -> bool:
         """Let those give way that have waited for a head the longest, of one address if it is given.
 
         One whose head has come, and was not read yet, waits for us: it stays. A thirty-second of as many as may be
@@ -184,12 +175,3 @@ class ConnectionGuard:
             return False
         self._of_address[address] += 1
         return True
-
-
-def _networks(texts: Iterable[str]) -> Iterable[_Network]:
-    """Return the networks among the texts; what is none, such as the name of a socket, is left out."""
-    for text in texts:
-        try:
-            yield ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            continue

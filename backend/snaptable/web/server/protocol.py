@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from snaptable.web.problems import Problem, problem_response
-from snaptable.web.server.guard import LOOPBACK, Address, ConnectionGuard
+from snaptable.web.server.guard import LOOPBACK, ConnectionGuard
 from snaptable.web.server.limits import ServerLimits
 from snaptable.web.server.reader_progress import acknowledged_bytes, is_readable
 
@@ -85,7 +85,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Take what uvicorn gives to each connection."""
         super().__init__(config, server_state, app_state, _loop)
         self.guard = self.guard_of(server_state, self.loop)
-        self.address: Address | None = None
+        self.address: str | None = None
         self.headers = []
         self.url = b""
         self._stage = Stage.HEAD
