@@ -7,6 +7,7 @@ A passphrase encrypts a whole in memory. Encrypted bytes are authenticated: a ch
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 HEADER = b"age-encryption.org/v1"
 """How an encrypted file begins."""
 SUFFIX = ".age"
+TOO_SLOW = "Excessive work"
+"""What age says if this machine would take too long for a passphrase."""
+TIMINGS, PAUSE = 20, 0.1
+"""How often this machine is timed before that is believed, and the seconds between."""
 Write = Callable[[bytes], object]
 
 
@@ -162,7 +167,7 @@ class Decryption:
         age, sink = _pyrage(), _Sink(write)
         try:
             if self._passphrase is not None:
-                sink.write(age.passphrase.decrypt(source.read(), self._passphrase))
+                sink.write(_decrypt_with(self._passphrase, source.read()))
             else:
                 age.decrypt_io(source, sink, list(self._identities))
         except (age.DecryptError, OSError, ValueError) as error:
@@ -170,6 +175,32 @@ class Decryption:
                 raise sink.error from None
             reason = f"it is for other keys, or has another passphrase, or is damaged ({error})"
             raise BackupError(f"the backup can't be decrypted: {reason}") from None
+
+
+def _decrypt_with(passphrase: str, data: bytes) -> bytes:
+    """Return what a passphrase opens.
+
+    age times this machine before it begins, by a few milliseconds, and refuses what would then take long: a file whose
+    maker asks for endless work, but also a sound one while this process waits for a processor. So it is asked again.
+
+    Raises:
+        BackupError: it would take too long, each time it was timed.
+        pyrage.DecryptError: another passphrase, or damage.
+    """
+    age, refusals = _pyrage(), 0
+    while True:
+        try:
+            return bytes(age.passphrase.decrypt(data, passphrase))
+        except age.DecryptError as error:
+            if TOO_SLOW not in str(error):
+                raise
+            refusals += 1
+            if refusals == TIMINGS:
+                raise BackupError(
+                    f"the backup can't be decrypted: this machine is too slow, or too busy now, for the work that its "
+                    f"passphrase asks for ({error}); try again when it has less to do, or on another one"
+                ) from None
+        time.sleep(PAUSE)
 
 
 def _recipient(text: str) -> object:

@@ -13,6 +13,7 @@ from tests.snaptable.backup.support import Store, blob, contents, fill, rows_of
 from tests.snaptable.backup.test_restore import restore
 
 from snaptable import BackupError
+from snaptable.backup import encryption
 from snaptable.backup.encryption import Decryption
 
 SSH_PRIVATE = b"""-----BEGIN OPENSSH PRIVATE KEY-----
@@ -72,6 +73,29 @@ def test_with_a_passphrase(tmp_path: Path, db: Store) -> None:
     restore(made.path, tmp_path / "copy", decryption=Decryption.of(passphrase="correct horse"))
     with Store(tmp_path / "copy", banner=False) as copy:
         assert rows_of(copy) == rows_of(db)
+
+
+def test_a_busy_machine_is_timed_again(tmp_path: Path, db: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure a backup opens though age first finds this machine too slow for it, and that a slow one is told so."""
+    made = db.backup(tmp_path / "x.zip.age", passphrase="correct horse")
+    decrypt, timings = pyrage.passphrase.decrypt, iter([64, 32])
+
+    def busy(data: bytes, passphrase: str) -> bytes:
+        """Refuse what would take long, as age does by the seconds that it has measured."""
+        if seconds := next(timings, 0):
+            raise pyrage.DecryptError(
+                f"Excessive work parameter for passphrase.\nDecryption would take around {seconds} seconds."
+            )
+        return decrypt(data, passphrase)
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", busy)
+    monkeypatch.setattr(encryption, "PAUSE", 0.0)
+    restore(made.path, tmp_path / "copy", decryption=Decryption.of(passphrase="correct horse"))
+    assert (tmp_path / "copy" / "db_snapshot.json").exists()
+    timings = iter([64] * 100)
+    with pytest.raises(BackupError, match=r"too slow, or too busy now, [\s\S]* around 64 seconds.*; try again"):
+        restore(made.path, tmp_path / "other", decryption=Decryption.of(passphrase="correct horse"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_damage_is_found(tmp_path: Path, db: Store, key: pyrage.x25519.Identity) -> None:
