@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-from uuid import UUID, uuid4
+from uuid import RFC_4122, UUID, uuid4
 
 import pytest
 from pydantic import Field, create_model
@@ -336,3 +336,15 @@ def test_rows_are_frozen_and_strict_about_names() -> None:
         row.text = "other"  # type: ignore[misc]
     with pytest.raises(ValueError, match="extra"):
         Counted(id=1, colour="red")  # type: ignore[call-arg]
+
+
+def test_a_new_id_is_a_random_uuid_as_text() -> None:
+    """Of version 4 and the usual variant, spelled as everybody does; every digit that is left is random."""
+    made = [new_id() for _ in range(500)]
+    for key in made:
+        parsed = UUID(key)
+        assert (str(parsed), parsed.version, parsed.variant) == (key, 4, RFC_4122)
+    digits = ["".join(each) for each in zip(*made, strict=True)]
+    fewer = {8: "-", 13: "-", 14: "4", 18: "-", 19: "89ab", 23: "-"}
+    assert [set(each) for each in digits] == [set(fewer.get(at, "0123456789abcdef")) for at in range(36)]
+    assert len(set(made)) == len(made)

@@ -72,8 +72,12 @@ class TableReader:
     def _count(self, wanted: Select) -> int:
         with self._latch:
             before = self._rows.images_for_caller() if self._rows.undo_records else None
-            if not wanted.where and before is None:
-                return len(self._table)
+            if before is None:
+                if not wanted.where:
+                    return len(self._table)
+                entry = self._entries.get(wanted.where)
+                if entry is not None and self._table.intact:
+                    return len(entry(wanted.values))
             return self._prepared(wanted.where, ()).count(wanted, before)
 
     def select(self, wanted: Select) -> list[BaseModel]:

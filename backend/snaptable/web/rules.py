@@ -216,8 +216,8 @@ def _for_anyone(view: View[M]) -> View[M]:
 
 def rule_book(database: Database) -> RuleBook:
     """Return the rules that routers gave to the tables of a database."""
-    book: RuleBook = vars(database).setdefault("_rule_book", RuleBook())
-    return book
+    book: RuleBook | None = vars(database).get("_rule_book")
+    return vars(database).setdefault("_rule_book", RuleBook()) if book is None else book
 
 
 def database_of(table: Table[M]) -> Database:

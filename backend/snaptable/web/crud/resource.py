@@ -244,7 +244,9 @@ class Resource(Generic[RowT]):
             return
         book = rule_book(self.database)
         for reference in self.schema.references:
-            value = getattr(row, reference.field) if reference.field in changed else None
+            if reference.field not in changed:
+                continue
+            value = getattr(row, reference.field)
             view = None if value is None else book.of(reference.target, self.options.caller)
             if view is None:
                 continue
