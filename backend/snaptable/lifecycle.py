@@ -97,7 +97,7 @@ class Lifecycle:
         """Finish what is being written, save the last snapshot, release the lock; nothing if it is closed. O(n).
 
         Raises:
-            TransactionError: called inside a transaction, which goes on.
+            TransactionError: called inside a transaction, which stays open.
             WriteFailed: the last snapshot could not be saved; the database is closed, and the journal holds every
                 commit for the next start.
         """

@@ -57,8 +57,8 @@ class RecentCommits:
 
     def oldest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
         """Yield the commits with after < sequence <= until, in order, later if older ones are gone; O(1) each."""
-        found = map(self._commits.get, range(max(after, self.first) + 1, min(until, self.last) + 1))
-        return (commit for commit in found if commit is not None)
+        commits = map(self._commits.get, range(max(after, self.first) + 1, min(until, self.last) + 1))
+        return (commit for commit in commits if commit is not None)
 
     def newest_first(self, after: int, until: int) -> Iterator[TimedCommit]:
         """Yield the same commits, the last first; ends early where older ones are gone. O(1) each."""

@@ -88,12 +88,12 @@ class Table(Questions[M]):
         >>> db.users["ann"].age
         31
         """
-        row = self._found(key)
+        row = self._look_up(key)
         if row is None:
             raise RowNotFound(f"{self.name} has no row {key!r}", table=self.name, key=key)
         return row
 
-    def _found(self, key: object) -> M | None:
+    def _look_up(self, key: object) -> M | None:
         """Return what `get` does; what can't be hashed is an InvalidKey too."""
         try:
             return self.get(key)
@@ -113,7 +113,7 @@ class Table(Questions[M]):
         >>> "eve" in db.users
         False
         """
-        return self._found(key) is not None
+        return self._look_up(key) is not None
 
     def __len__(self) -> int:
         """Return the number of rows; O(1).

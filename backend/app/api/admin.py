@@ -46,8 +46,8 @@ class BackendAdmins:
         scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
         if scheme.lower() != "bearer" or not token:
             return None
-        found = await run_in_threadpool(sessions.of_token, self._resources.db, token)
-        return Admin(found[0].email) if found is not None and users.is_admin(found[0]) else None
+        login = await run_in_threadpool(sessions.of_token, self._resources.db, token)
+        return Admin(login[0].email) if login is not None and users.is_admin(login[0]) else None
 
     def still(self, admin: Admin) -> bool:
         """Return whether an admin has remained one."""

@@ -44,10 +44,10 @@ class SharedAdminSessions:
         if not cookie:
             return None
         digest = digest_of(cookie)
-        found = self._tables.ask(_OF, {"digest": digest, **_TIMES})
-        if not found:
+        records = self._tables.ask(_OF, {"digest": digest, **_TIMES})
+        if not records:
             return None
-        name, is_old = found[0]
+        name, is_old = records[0]
         if is_old:
             self._tables.ask(_USE, {"digest": digest})
         return Session(Admin(str(name)), token_of(cookie))

@@ -43,10 +43,10 @@ class SharedUploads:
 
     def of(self, token: str, owner: str) -> Upload | None:
         """Return a file that this admin sent; None if it is gone. O(its bytes): it is read anew."""
-        found = self._tables.ask(_OF, {"token": token, "owner": owner, "seconds": SECONDS})
-        if not found:
+        records = self._tables.ask(_OF, {"token": token, "owner": owner, "seconds": SECONDS})
+        if not records:
             return None
-        name, form, data = found[0]
+        name, form, data = records[0]
         return Upload(read_bytes(bytes(data), str(name), form), len(data), owner, time.monotonic())
 
     def drop(self, token: str) -> None:

@@ -28,6 +28,6 @@ def changes_router(resources: Resources) -> APIRouter:
 
 
 async def _is_logged_in(me: object) -> bool:
-    """Return whether the session that a stream began with goes on."""
+    """Return whether the session that a stream began with still lasts."""
     caller = cast(Caller, me)
     return await caller.db.read(sessions.goes_on, caller.session.id)

@@ -137,7 +137,7 @@ class Login(OAuth2PasswordBearer):
         if not token:
             login = None
         elif resources.cache is not None:
-            login, revision = await _found(resources, token)
+            login, revision = await _login_of(resources, token)
         elif db.is_on_server:
             login = await db.read(sessions.of_token, token)
         else:
@@ -153,7 +153,7 @@ class Login(OAuth2PasswordBearer):
         return Caller(resources, user, session, revision)
 
 
-async def _found(resources: Resources, token: str) -> tuple[tuple[User, Session] | None, str | None]:
+async def _login_of(resources: Resources, token: str) -> tuple[tuple[User, Session] | None, str | None]:
     """Return the login of a token, and the revision of its user's rows, as of one state."""
 
     def find(db: Library) -> tuple[tuple[User, Session] | None, str | None]:

@@ -22,7 +22,7 @@ def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list
         documents: key, SHA-256 and size of each.
     """
     verdicts: dict[str, str | None] = {}
-    found: list[str] = []
+    reasons: list[str] = []
     for key, sha256, size in documents:
         path = directory / FOLDER / sha256
         if sha256 not in verdicts:
@@ -31,8 +31,8 @@ def problems(directory: Path, documents: Iterable[tuple[str, str, int]]) -> list
         if verdict is None and (actual := path.lstat().st_size) != size:
             verdict = f"has {actual} bytes, and the row says {size}"
         if verdict is not None:
-            found.append(f"documents[{key!r}]: {path} {verdict}")
-    return found
+            reasons.append(f"documents[{key!r}]: {path} {verdict}")
+    return reasons
 
 
 def _verdict(path: Path, sha256: str) -> str | None:

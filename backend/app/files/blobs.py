@@ -95,8 +95,8 @@ class Blobs:
             raise ContentDamaged(str(error)) from None
         file = open_own(self.path(sha256))
         try:
-            if (found := os.fstat(file.fileno()).st_size) != size:
-                raise ContentDamaged(f"{self.path(sha256)} is damaged: it has {found} bytes, and its row says {size}")
+            if (stored := os.fstat(file.fileno()).st_size) != size:
+                raise ContentDamaged(f"{self.path(sha256)} is damaged: it has {stored} bytes, and its row says {size}")
             self._verify(sha256, file)
         except BaseException:
             file.close()
@@ -108,10 +108,10 @@ class Blobs:
         if self._verified.get(sha256) == identity_of(before):
             return
         self._verified.pop(sha256, None)
-        found = digest_of(file)
-        if found != sha256:
+        digest = digest_of(file)
+        if digest != sha256:
             path = self.path(sha256)
-            raise ContentDamaged(f"{path} is damaged: the SHA-256 of its bytes is {found}; it is not served")
+            raise ContentDamaged(f"{path} is damaged: the SHA-256 of its bytes is {digest}; it is not served")
         if time.time() - max(before.st_mtime, before.st_ctime) > SETTLED_SECONDS:
             self._verified[sha256] = identity_of(before)
 

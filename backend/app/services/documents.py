@@ -120,19 +120,19 @@ def named_in_history(db: Library, sha256s: Set[str]) -> Set[str]:
 
     O(commits), the newest first, until all are found.
     """
-    found: set[str] = set()
+    named: set[str] = set()
     try:
         for commit in db.history.commits("documents"):
             for change in commit.changes:
                 if change.table == "documents":
                     rows = (change.before or {}, change.after or {})
-                    found.update(sha256s & {str(row.get("sha256")) for row in rows})
-            if len(found) == len(sha256s):
+                    named.update(sha256s & {str(row.get("sha256")) for row in rows})
+            if len(named) == len(sha256s):
                 break
     except SnaptableError as error:
         logger.warning("What the history names can't be read, so no bytes are removed: %s", error)
         return sha256s
-    return found
+    return named
 
 
 def names_of(db: Library, user_id: str) -> Set[str]:
@@ -141,13 +141,13 @@ def names_of(db: Library, user_id: str) -> Set[str]:
     Raises:
         SnaptableError: history can't be read.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for commit in db.history.commits("documents"):
         for change in commit.changes:
             if change.table == "documents":
                 rows = (row for row in (change.before, change.after) if row is not None)
-                found.update(str(row["sha256"]) for row in rows if row.get("user_id") == user_id)
-    return found
+                names.update(str(row["sha256"]) for row in rows if row.get("user_id") == user_id)
+    return names
 
 
 def check_page(document: Document, page: int, field: str) -> None:

@@ -42,7 +42,7 @@ class Forgotten:
 
 def pending(db: Library) -> list[str]:
     """Return the keys of deleted accounts, and of what was held for them, that history still names; O(commits)."""
-    found: list[str] = []
+    keys: list[str] = []
     seen: set[object] = set()
     for commit in db.history.commits("users"):
         for change in commit.changes:
@@ -53,8 +53,8 @@ def pending(db: Library) -> list[str]:
             if change.kind == "delete" and was is not None and was.get("deleted_at") is not None:
                 key, owner = str(change.key), removed.owner_of(str(was.get("email")))
                 if key not in db.users and (owner is None or owner not in db.users):
-                    found.append(key)
-    return found
+                    keys.append(key)
+    return keys
 
 
 def forget(db: Library, blobs: Blobs, user_id: str) -> Forgotten:

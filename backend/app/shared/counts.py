@@ -49,8 +49,8 @@ class SharedCounts:
         return self._left(count)[0]
 
     def _left(self, count: Count) -> tuple[int, float]:
-        found = self._tables.ask(_LEFT, {"id": _id(count)})
-        return (int(found[0][0]), float(found[0][1])) if found else (0, 0.0)
+        records = self._tables.ask(_LEFT, {"id": _id(count)})
+        return (int(records[0][0]), float(records[0][1])) if records else (0, 0.0)
 
     def take(self, counts: list[Count]) -> None:
         """Count an event for each key, or for none.

@@ -30,10 +30,10 @@ class SharedUsages:
 
         None if they are not known.
         """
-        found = self._tables.ask(_GET, {"user": user_id})
-        if not found:
+        records = self._tables.ask(_GET, {"user": user_id})
+        if not records:
             return None
-        documents, marks, document_bytes, row_bytes, *numbers = map(int, found[0])
+        documents, marks, document_bytes, row_bytes, *numbers = map(int, records[0])
         return Usage(documents, marks, document_bytes, row_bytes, numbers=lambda: (numbers[0], numbers[1]))
 
     def keep(self, user_id: str, usage: Usage) -> None:

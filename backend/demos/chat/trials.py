@@ -151,5 +151,5 @@ def between(directory: Path, status: int) -> None:
         backups = sorted(
             directory.with_name(f"{directory.name}-backups").glob("*.zip"), key=lambda path: path.stat().st_mtime
         )
-        with unpacked(backups[-1], directory) as found:
-            found.take_place()
+        with unpacked(backups[-1], directory) as backup:
+            backup.take_place()

@@ -64,11 +64,11 @@ def _referring(db: Database, reference: ReferenceSchema, keys: set[object]) -> s
 
 def referring(db: Database, table: str, key: object, shown: Iterable[str]) -> list[tuple[ReferenceSchema, int]]:
     """Return the references to a row, each with how many rows have it; of tables that are shown, and only such."""
-    names, found = set(shown), []
+    names, counts = set(shown), []
     for reference in db.tables[table].schema.referenced_by:
         if reference.table in names:
             column: object = db.tables[reference.table].schema.columns[reference.field]
             count = db.tables[reference.table].where(column == key).count()
             if count:
-                found.append((reference, count))
-    return found
+                counts.append((reference, count))
+    return counts

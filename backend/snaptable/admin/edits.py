@@ -333,8 +333,8 @@ def _messages(error: InvalidRow) -> dict[str, str]:
     cause = error.__cause__
     if not isinstance(cause, ValidationError):
         return {}
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for each in cause.errors(include_input=False, include_url=False):
         if each["loc"]:
-            found.setdefault(str(each["loc"][0]), each["msg"])
-    return found
+            messages.setdefault(str(each["loc"][0]), each["msg"])
+    return messages

@@ -26,7 +26,6 @@ LONGEST = 4_000
 """Characters of a line that are shown."""
 FIND_SECONDS = 0.5
 """How long is looked for bytes; then the search says how far it came."""
-MASK_BYTES = MASK.encode()
 
 
 @dataclass(frozen=True)
@@ -101,13 +100,13 @@ _known: dict[tuple[object, ...], Index] = {}
 
 def _index_of(identity: tuple[object, ...], data: mmap.mmap, shown: Mapping[str, Collection[str]]) -> Index:
     """Return the index of a file, that of the last few from memory."""
-    found = _known.get(identity)
-    if found is None:
-        found = Index.of(data, shown)
+    index = _known.get(identity)
+    if index is None:
+        index = Index.of(data, shown)
         if len(_known) >= KEPT:
             _known.clear()
-        _known[identity] = found
-    return found
+        _known[identity] = index
+    return index
 
 
 def _find_sections(data: mmap.mmap, shown: Mapping[str, Collection[str]]) -> Iterator[tuple[int, int, str]]:
@@ -162,15 +161,15 @@ class FileLines:
 
     def lines(self, first: int, count: int) -> list[Line]:
         """Return lines from one on."""
-        offset, found = self.offset_of(max(1, first)), []
+        offset, lines = self.offset_of(max(1, first)), []
         for number in range(max(1, first), max(1, first) + count):
             if offset >= self.size:
                 break
             end = self._data.find(b"\n", offset)
             end = self.size if end < 0 else end
-            found.append(self._line(number, offset, end))
+            lines.append(self._line(number, offset, end))
             offset = end + 1
-        return found
+        return lines
 
     def _line(self, number: int, begin: int, end: int) -> Line:
         table = self._table_at(begin)

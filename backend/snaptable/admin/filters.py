@@ -61,15 +61,15 @@ def parse(text: str, names: Iterable[str]) -> tuple[str, str]:
     (('pages__gte', '10'), ('note__isnull', 'true'), ('q', 'old letters'))
     """
     known = set(names)
-    if (found := _REST.match(text)) and found[1] in known:
-        return f"{found[1]}__{found[2]}", found[3]
-    if (found := _NULL.match(text)) and found[1] in known:
-        return f"{found[1]}__isnull", "false" if found[2] else "true"
-    if (found := _SIGN.match(text)) and found[1] in known:
-        return _parameter(found[1], _TYPED[found[2]]), _unquoted(found[3])
-    if (found := _WORD.match(text)) and found[1] in known:
-        suffix = found[2].lower().replace(" ", "_")
-        return f"{found[1]}__{suffix}", _unquoted(found[3])
+    if (match := _REST.match(text)) and match[1] in known:
+        return f"{match[1]}__{match[2]}", match[3]
+    if (match := _NULL.match(text)) and match[1] in known:
+        return f"{match[1]}__isnull", "false" if match[2] else "true"
+    if (match := _SIGN.match(text)) and match[1] in known:
+        return _parameter(match[1], _TYPED[match[2]]), _unquoted(match[3])
+    if (match := _WORD.match(text)) and match[1] in known:
+        suffix = match[2].lower().replace(" ", "_")
+        return f"{match[1]}__{suffix}", _unquoted(match[3])
     return SEARCH, text.strip()
 
 
@@ -171,8 +171,8 @@ class TableFilters:
     def search(self, text: str) -> bool | None:
         """Return the condition that a text field contains a text, whatever its case; None if there is none."""
         columns: list[Any] = self._searched
-        found = [contains(column, text[:MAX_SEARCH], ignore_case=True) for column in columns]
-        return reduce(or_, found) if found else None
+        conditions = [contains(column, text[:MAX_SEARCH], ignore_case=True) for column in columns]
+        return reduce(or_, conditions) if conditions else None
 
 
 def _faults(errors: Iterable[FieldError]) -> Iterator[tuple[str, str]]:

@@ -24,10 +24,10 @@ def moment_of(text: str, db: Database, now: datetime | None = None) -> int | dat
         return int(text)
     if text[0] in "~-" and text[1:].isascii() and text[1:].isdigit() and len(text) < 19:
         return max(0, db.history.sequence - int(text[1:]))
-    if found := _AGO.fullmatch(text):
-        return _before(now, timedelta(**{_UNITS[found[2]]: int(found[1])}))
-    if found := _HOUR.fullmatch(text):
-        return _last(now, int(found[1]), int(found[2]), int(found[3] or 0))
+    if match := _AGO.fullmatch(text):
+        return _before(now, timedelta(**{_UNITS[match[2]]: int(match[1])}))
+    if match := _HOUR.fullmatch(text):
+        return _last(now, int(match[1]), int(match[2]), int(match[3] or 0))
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -59,8 +59,8 @@ def sequence_at(text: str, db: Database) -> int:
             raise ValueError(f"#{moment:,} is later than now, which is #{db.history.sequence:,}")
         return moment
     commits = db.history.commits(until=moment, limit=1)
-    found = next(commits, None)
-    return db.history.first if found is None else found.sequence
+    commit = next(commits, None)
+    return db.history.first if commit is None else commit.sequence
 
 
 def day_name(at: datetime, now: datetime | None = None) -> str:

@@ -23,10 +23,10 @@ def parse(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], dict[s
     Raises:
         ValueError: it is not such a form.
     """
-    found = _BOUNDARY.search(content_type)
-    if found is None:
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
         raise ValueError("the form has no boundary")
-    mark = b"--" + found[1].encode("latin-1", "replace")
+    mark = b"--" + boundary[1].encode("latin-1", "replace")
     parts = body.split(b"\r\n" + mark, MOST_PARTS)
     parts[0] = parts[0].removeprefix(mark)
     if len(parts) < 2 or len(parts) > MOST_PARTS or not parts[-1].startswith(b"--"):

@@ -45,10 +45,10 @@ class OutsideEdit:
 def waiting(directory: Path) -> list[str]:
     """Return the names of the edits that are still to be dealt with, the newest first; O(files in the quarantine)."""
     try:
-        found = [each.name for each in (directory / FOLDER).iterdir() if _NAME.fullmatch(each.name)]
+        names = [each.name for each in (directory / FOLDER).iterdir() if _NAME.fullmatch(each.name)]
     except OSError:
         return []
-    return sorted(found, reverse=True)
+    return sorted(names, reverse=True)
 
 
 def look_at(db: Database, directory: Path, name: str) -> OutsideEdit:
@@ -56,19 +56,19 @@ def look_at(db: Database, directory: Path, name: str) -> OutsideEdit:
     path = directory / FOLDER / name
     try:
         at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        found = _differences(db, path)
+        comparison = _differences(db, path)
     except OSError as error:
         return OutsideEdit(name, datetime.now(UTC), reason=error.strerror or str(error))
     except SnaptableError as error:
         return OutsideEdit(name, at, reason=str(error).partition(f"{path}")[2].lstrip(":, ") or str(error))
-    if found is None:
+    if comparison is None:
         return OutsideEdit(
             name, at, reason="It is a whole snapshot, or its state before the edit is not kept any more."
         )
     schemas = db.__schemas__
     changes = [
         Change.of(schemas[each.table], each.key, _parsed(each.before), _parsed(each.after))
-        for each in found[1]
+        for each in comparison[1]
         if each.table in schemas
     ]
     return OutsideEdit(name, at, changes)
@@ -110,10 +110,10 @@ def take_over(db: Database, directory: Path, name: str, *, dry_run: bool = False
         ImportRefused: rows of it don't fit the models.
         SnaptableError: it isn't known what was changed.
     """
-    found = _differences(db, directory / FOLDER / name)
-    if found is None:
+    comparison = _differences(db, directory / FOLDER / name)
+    if comparison is None:
         raise UndoConflict("what was changed is not known: close the store, and use `snaptable accept`")
-    edited, differences = found
+    edited, differences = comparison
     with db.history.fork(edited.header.sequence) as fork:
         with fork.transaction():
             for table, of_table in _by_table(differences).items():
@@ -122,10 +122,10 @@ def take_over(db: Database, directory: Path, name: str, *, dry_run: bool = False
 
 
 def _by_table(differences: Sequence[Difference]) -> Mapping[str, list[Difference]]:
-    found: dict[str, list[Difference]] = defaultdict(list)
+    by_table: dict[str, list[Difference]] = defaultdict(list)
     for each in differences:
-        found[each.table].append(each)
-    return found
+        by_table[each.table].append(each)
+    return by_table
 
 
 def _apply(fork: Database, name: str, differences: Sequence[Difference]) -> None:

@@ -154,9 +154,9 @@ class Labels:
             wanted = given.get(name)
             if wanted is not None and (wanted not in schema.columns or wanted in schema.secrets):
                 raise ValueError(f"mount_admin: {name} has no field {wanted!r} that a label could show")
-            found = wanted or next((each for each in LABEL_FIELDS if _is_label(schema, each)), None)
-            if found:
-                fields[name] = found
+            label = wanted or next((each for each in LABEL_FIELDS if _is_label(schema, each)), None)
+            if label:
+                fields[name] = label
         return cls(fields)
 
     def label(self, table: str, row: BaseModel, key: object) -> str:

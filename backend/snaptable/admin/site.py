@@ -185,9 +185,9 @@ async def _call(handler: Handler, visit: "Visit") -> Response:
     if inspect.iscoroutinefunction(handler):
         answer: Response = await handler(visit)
         return answer
-    found = await run_in_threadpool(handler, visit)
-    assert isinstance(found, Response)
-    return found
+    response = await run_in_threadpool(handler, visit)
+    assert isinstance(response, Response)
+    return response
 
 
 class Visit(SentRequest):

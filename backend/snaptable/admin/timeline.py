@@ -73,10 +73,10 @@ class Timeline:
             self._sequences, self._weights, self._times, last = [], [], [], 0
         try:
             if last:
-                found = list(islice(db.history.commits(since=max(last, db.history.first)), MOST))
-                if len(found) == MOST:
+                commits = list(islice(db.history.commits(since=max(last, db.history.first)), MOST))
+                if len(commits) == MOST:
                     self._sequences, self._weights, self._times = [], [], []
-                self._add(found, at=len(self._sequences))
+                self._add(commits, at=len(self._sequences))
             self._add(self._older(db), at=0)
         except SnaptableError:
             return
@@ -86,17 +86,17 @@ class Timeline:
 
     def _older(self, db: Database) -> list[Commit]:
         """Return commits before the oldest that is known, the newest first, as many as a page may take the time for."""
-        found: list[Commit] = []
+        commits: list[Commit] = []
         oldest = self._sequences[0] if self._sequences else db.history.sequence + 1
         if oldest <= db.history.first + 1 or len(self._sequences) >= MOST:
-            return found
+            return commits
         end = thread_time() + LOOK_SECONDS
         for commit in db.history.commits(since=db.history.first, until=oldest - 1):
-            found.append(commit)
+            commits.append(commit)
             len(commit.places)  # which are read now
-            if thread_time() > end or len(found) + len(self._sequences) >= MOST:
+            if thread_time() > end or len(commits) + len(self._sequences) >= MOST:
                 break
-        return found
+        return commits
 
     def _add(self, commits: list[Commit], at: int) -> None:
         """Add commits, given newest first, at a place among those that are known."""

@@ -80,10 +80,10 @@ class Uploads:
     def of(self, token: str, owner: str) -> Upload | None:
         """Return a file that this admin sent; None if it is gone."""
         with self._lock:
-            found = self._known.get(token)
-            if found is None or found.owner != owner or self.clock() - found.at >= SECONDS:
+            upload = self._known.get(token)
+            if upload is None or upload.owner != owner or self.clock() - upload.at >= SECONDS:
                 return None
-            return found
+            return upload
 
     def drop(self, token: str) -> None:
         """Forget a file."""

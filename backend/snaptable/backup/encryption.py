@@ -217,16 +217,16 @@ def _recipient(text: str) -> object:
 def _identities(content: bytes) -> list[Any]:
     """Return the private keys that a file holds; no message repeats anything of it."""
     age = _pyrage()
-    found: list[Any] = []
+    identities: list[Any] = []
     with suppress(age.IdentityError, ValueError):
         if b"PRIVATE KEY-----" in content:
-            found.append(age.ssh.Identity.from_buffer(content))
+            identities.append(age.ssh.Identity.from_buffer(content))
         else:
             lines = [line.strip() for line in content.decode().splitlines()]
-            found += [age.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
-    if not found:
+            identities += [age.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    if not identities:
         raise BackupError("a file of keys holds lines AGE-SECRET-KEY-1…, or a private key of SSH without a passphrase")
-    return found
+    return identities
 
 
 def is_encrypted(file: BinaryIO) -> bool:

@@ -324,9 +324,9 @@ class _Attempt:
             if self.encryption is None:
                 Archive(path, file).verify()
                 return
-            found = _Digest()
-            self.encryption.decrypt(file, found.write)
-        if (found.size, found.sha256.hexdigest()) != plain:
+            digest = _Digest()
+            self.encryption.decrypt(file, digest.write)
+        if (digest.size, digest.sha256.hexdigest()) != plain:
             raise BackupError(f"{path} was read back, and is not what was written; it is removed", path=path)
 
 

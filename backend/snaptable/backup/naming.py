@@ -67,8 +67,8 @@ def backups_in(files: Files, store: str | None = None) -> list[NamedBackup]:
     Raises:
         OSError: it can't be read.
     """
-    found = [backup for backup in map(parsed, files.list()) if backup is not None]
-    wanted = [backup for backup in found if store is None or backup.store == store[:8]]
+    backups = [backup for backup in map(parsed, files.list()) if backup is not None]
+    wanted = [backup for backup in backups if store is None or backup.store == store[:8]]
     return sorted(wanted, key=lambda backup: backup.age, reverse=True)
 
 

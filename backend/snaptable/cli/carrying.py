@@ -65,10 +65,10 @@ References = Mapping[str, Mapping[str, tuple[str, str]]]
 
 def _add_referring(rows: Rows, references: References, wanted: set[Place]) -> None:
     """Add rows that refer to wanted ones, and those that refer to these; a circle ends."""
-    found = set(wanted)
-    while found:
-        found = {place for place in _referring(rows, references, found) if place not in wanted}
-        wanted |= found
+    added = set(wanted)
+    while added:
+        added = {place for place in _referring(rows, references, added) if place not in wanted}
+        wanted |= added
 
 
 def _referring(rows: Rows, references: References, targets: set[Place]) -> Iterator[Place]:
@@ -81,10 +81,10 @@ def _referring(rows: Rows, references: References, targets: set[Place]) -> Itera
 
 def _add_referred(rows: Rows, references: References, wanted: set[Place], missing: list[str]) -> None:
     """Add what wanted rows refer to, and what that refers to: without it they break a constraint."""
-    found = set(wanted)
-    while found:
+    added = set(wanted)
+    while added:
         following: set[Place] = set()
-        for table, key in found:
+        for table, key in added:
             for name, (target, _) in references.get(table, {}).items():
                 text = _text(rows[table][key].get(name))
                 if text is None:
@@ -94,7 +94,7 @@ def _add_referred(rows: Rows, references: References, wanted: set[Place], missin
                 elif (target, text) not in wanted:
                     following.add((target, text))
         wanted |= following
-        found = following
+        added = following
 
 
 def _text(value: object) -> str | None:

@@ -24,8 +24,8 @@ def looking_at(store: str | None, at: WantedState | None = None) -> Iterator[Raw
     Raises:
         UsageError: the moment is none, or isn't kept.
     """
-    with opened(str(at) if isinstance(at, Path) else store_of(store)) as found:
-        yield found if at is None or isinstance(at, Path) else state_at(found, at)
+    with opened(str(at) if isinstance(at, Path) else store_of(store)) as contents:
+        yield contents if at is None or isinstance(at, Path) else state_at(contents, at)
 
 
 def state_at(store: RawStore, at: Moment | CommitsAgo) -> RawStore:

@@ -49,7 +49,7 @@ def run(
     with ExitStack() as stack:
         try:
             with Progress(_size(backup), f"Unpacking {backup}") as progress:
-                found = stack.enter_context(
+                unpacked_backup = stack.enter_context(
                     unpacked(
                         backup,
                         store,
@@ -63,7 +63,7 @@ def run(
             if at is None:
                 raise
             raise UsageError(f"--at: {error}") from error
-        return _restore(found, backup, load_schema(schema_of(schema, store)), yes=yes)
+        return _restore(unpacked_backup, backup, load_schema(schema_of(schema, store)), yes=yes)
 
 
 def _size(backup: str) -> int:
@@ -74,21 +74,21 @@ def _size(backup: str) -> int:
         return 0
 
 
-def _restore(found: Unpacked, backup: str, models: type[Database] | None, *, yes: bool) -> int:
-    manifest = found.manifest
+def _restore(contents: Unpacked, backup: str, models: type[Database] | None, *, yes: bool) -> int:
+    manifest = contents.manifest
     checked = ""
     if models is None:
         models, checked = load_last(manifest.models)
     say(f"{backup}: verified; store {manifest.store}, sequence {manifest.sequence}, made {manifest.made_at}")
-    say(f"  result    sequence {found.state.sequence}, {describe_counts(found.rows)}")
-    if found.erased:
-        say(f"  left out  {describe_number(found.erased, 'row')} purged since, or referring to such")
-    if found.replaces:
-        say(f"  replaces  {found.directory}, which is kept beside it as {found.directory.name}.before-restore-…")
-    for path in found.leftovers:
+    say(f"  result    sequence {contents.state.sequence}, {describe_counts(contents.rows)}")
+    if contents.erased:
+        say(f"  left out  {describe_number(contents.erased, 'row')} purged since, or referring to such")
+    if contents.replaces:
+        say(f"  replaces  {contents.directory}, which is kept beside it as {contents.directory.name}.before-restore-…")
+    for path in contents.leftovers:
         say(f"  left over {path}, of a restore that was interrupted; remove it")
     if models is not None:
-        problems = [finding for finding in check_models(found.files, models) if finding.severity == "problem"]
+        problems = [finding for finding in check_models(contents.files, models) if finding.severity == "problem"]
         for finding in problems[:MOST_PROBLEMS]:
             say(f"problem: {finding.reason}")
         if problems:
@@ -98,12 +98,12 @@ def _restore(found: Unpacked, backup: str, models: type[Database] | None, *, yes
         say(f"Warning: {checked}")
     if not ask("Restore it?", yes=yes):
         return EXIT_FAILED
-    found.take_place()
-    if found.kept is not None:
-        say(f"  kept      {found.kept}")
-    say(f"Done: {found.directory} is at sequence {found.state.sequence}, {describe_counts(found.rows)}.")
+    contents.take_place()
+    if contents.kept is not None:
+        say(f"  kept      {contents.kept}")
+    say(f"Done: {contents.directory} is at sequence {contents.state.sequence}, {describe_counts(contents.rows)}.")
     if output().as_json:
-        told = {"directory": str(found.directory), "sequence": found.state.sequence, "rows": dict(found.rows)}
-        kept = None if found.kept is None else str(found.kept)
-        output().document(told | {"store": manifest.store, "kept": kept, "left_out": found.erased})
+        told = {"directory": str(contents.directory), "sequence": contents.state.sequence, "rows": dict(contents.rows)}
+        kept = None if contents.kept is None else str(contents.kept)
+        output().document(told | {"store": manifest.store, "kept": kept, "left_out": contents.erased})
     return EXIT_SOUND

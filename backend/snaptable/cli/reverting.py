@@ -40,14 +40,14 @@ def revert(changer: Changer, operation: str, *, yes: bool, dry_run: bool, force:
     # 2. Whether it is wanted.
     if not ask("Do it?", yes=yes):
         return EXIT_FAILED
-    # 3. Done, or not: somebody may have written meanwhile.
+    # 3. Done, or not: another program may have written meanwhile.
     try:
         done = changer.perform(operation, force=force, **given)
     except (Refused, UndoConflict) as error:
-        found = error.conflicts if isinstance(error, Refused) else conflict_shapes(error.conflicts)
-        say(f"{describe_number(len(found), 'conflict')}; nothing was written:")
-        _say_conflicts(found, forced=force)
-        write_document({**plan, "conflicts": found, "commit": None}, changer, dry_run=False)
+        shapes = error.conflicts if isinstance(error, Refused) else conflict_shapes(error.conflicts)
+        say(f"{describe_number(len(shapes), 'conflict')}; nothing was written:")
+        _say_conflicts(shapes, forced=force)
+        write_document({**plan, "conflicts": shapes, "commit": None}, changer, dry_run=False)
         return EXIT_REFUSED
     say(f"Done: commit #{done['commit']}{changer.by_whom}.")
     write_document(done, changer, dry_run=False)

@@ -44,11 +44,11 @@ class TableEngine(Protocol[M]):
     Reading and writing
         - A read sees the last durable state or, inside a transaction, that transaction's. One read sees one state.
         - A write outside a transaction is a transaction of its own and returns once it is durable.
-        - A write that raises inside a transaction leaves nothing of itself; the transaction goes on.
+        - A write that raises inside a transaction leaves nothing of itself; the transaction stays open.
         - Types are checked at the write (InvalidRow), a key that is there already too (DuplicateKey); unique and
           foreign keys at the commit.
         - `delete` follows `on_delete` at once: rows with "cascade" go, fields with "set null" become None. A row that
-          "restrict" protects is judged at the commit: rows that go in the same transaction do not count.
+          "restrict" protects is checked at the commit: rows that go in the same transaction do not count.
     """
 
     def get(self, key: object, /) -> M | None:

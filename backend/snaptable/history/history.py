@@ -97,9 +97,9 @@ class History(Generic[D]):
         after = source.first if since is None else sequence_of(since, source)
         last = source.sequence if until is None else sequence_of(until, source)
         read = source.oldest_first if oldest_first else source.newest_first
-        found = read(after, last, None if key is None else str(key))
+        commits = read(after, last, None if key is None else str(key))
         # Who made a commit stands at its end, apart from what it changed.
-        named = (timed for timed in found if actor is None or timed.record.actor == actor)
+        named = (timed for timed in commits if actor is None or timed.record.actor == actor)
         shown = (commit for commit in map(self._shown, named) if not commit.is_hidden)
         return islice((commit for commit in shown if commit.touches(table, key)), limit)
 

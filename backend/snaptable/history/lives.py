@@ -137,12 +137,12 @@ class Lives:
 
     def former_places(self, place: Place) -> list[Place]:
         """Return where a place's rows were before migrations moved them, that place first."""
-        found, pending = dict[Place, None](), [place]
+        places, pending = dict[Place, None](), [place]
         while pending:
             here = pending.pop(0)
-            found[here] = None
+            places[here] = None
             pending += [life.former.place for life in self._lives.get(here, ()) if life.former is not None]
-        return list(found)
+        return list(places)
 
     def places(self) -> Iterable[Place]:
         """Return where there are lives."""
@@ -154,11 +154,11 @@ class Lives:
 
     def _dependents(self) -> dict[Place, list[Life]]:
         """Return the lives that would go with one, by its place, as far as the content at their end tells."""
-        found: dict[Place, list[Life]] = defaultdict(list)
+        dependents: dict[Place, list[Life]] = defaultdict(list)
         for (table, _), lives in self._lives.items():
             for life in lives:
                 row = json.loads(life.row) if life.row is not None else {}
                 for reference in self.references(table, life.last, after=not life.over):
                     if reference.cascades and reference.target in self.tables:
-                        found[reference.target, str(row.get(reference.field))].append(life)
-        return found
+                        dependents[reference.target, str(row.get(reference.field))].append(life)
+        return dependents

@@ -257,9 +257,9 @@ class Purge:
         # A number stands for other things as well.
         own = {b'"%b"' % key_json(key)[1:-1] for _, key in self._own if not key.lstrip("-").isdecimal()}
         texts = self._values | dict.fromkeys(own, "the key")
-        for found in self._engine.find_texts(texts.keys()):
-            if found.text not in own or self._keys or not found.file.startswith(JOURNAL):
-                yield _remainder(found, texts)
+        for hit in self._engine.find_texts(texts.keys()):
+            if hit.text not in own or self._keys or not hit.file.startswith(JOURNAL):
+                yield _remainder(hit, texts)
 
 
 def _stand_in(digest: str, kind: type) -> Key:
@@ -272,8 +272,8 @@ def _replaced(change: Replace, row: bytes, before: bytes | None) -> Replace:
     return replace(change, row=row, before=before)
 
 
-def _remainder(found: FoundText, texts: Mapping[bytes, str]) -> Remainder:
-    return Remainder(found.file, found.line, "not searched" if found.line is None else texts[found.text])
+def _remainder(hit: FoundText, texts: Mapping[bytes, str]) -> Remainder:
+    return Remainder(hit.file, hit.line, "not searched" if hit.line is None else texts[hit.text])
 
 
 def _texts(value: object) -> Iterator[bytes]:

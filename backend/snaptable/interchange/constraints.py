@@ -1,4 +1,4 @@
-"""Whether rows that are about to be written would break a constraint: judged beforehand, so that all are known."""
+"""Whether rows that are about to be written would break a constraint: checked beforehand, so that all are known."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -105,7 +105,7 @@ def read_json(data: bytes, name: str, given: Format | None = None) -> ParsedFile
     scanner = _Scanner(text, name)
     try:
         check_depth(text, FILE_DEPTH)
-        found = _Tables(scanner).read()
+        content = _Tables(scanner).read()
     except NotStrict as error:
         raise scanner.refused(error.reason) from None
     except JSONDecodeError as error:
@@ -114,8 +114,8 @@ def read_json(data: bytes, name: str, given: Format | None = None) -> ParsedFile
     except ValueError:
         raise scanner.refused("a number has too many digits") from None
     if given not in (None, "json"):
-        return ParsedFile(name, given, found.tables, found.ignored)
-    return ParsedFile(name, found.format, found.tables, found.ignored)
+        return ParsedFile(name, given, content.tables, content.ignored)
+    return ParsedFile(name, content.format, content.tables, content.ignored)
 
 
 class _Scanner:

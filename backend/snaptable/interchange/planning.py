@@ -240,7 +240,7 @@ class _Planner:
             if on_progress is not None and ((number + 1) % STRIDE == 0 or number + 1 == len(records)):
                 on_progress(number + 1, len(records))
         for number, planned_row, changes in read:
-            self._judge(number, planned_row, changes=changes)
+            self._sort_in(number, planned_row, changes=changes)
         return self._finish()
 
     def _read(self, number: int, record: Record) -> tuple[_Planned, bool] | None:
@@ -283,7 +283,7 @@ class _Planner:
             raise _Wrong([ImportFault(record.line, schema.key, "there is a row with this key already")])
         return stored
 
-    def _judge(self, number: int, planned: _Planned, *, changes: bool) -> None:
+    def _sort_in(self, number: int, planned: _Planned, *, changes: bool) -> None:
         line = planned.record.line
         faults = [ImportFault(line, *fault) for fault in self._check.faults(planned.row, line, has_key=planned.has_key)]
         result = self._result

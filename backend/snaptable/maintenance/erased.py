@@ -91,7 +91,7 @@ def _take_out(rows: Rows, gone: set[tuple[str, str]], references: list[Reference
     while going:
         for table, key in going:
             del rows[table][key]
-        found: set[tuple[str, str]] = set()
+        dependents: set[tuple[str, str]] = set()
         for table, name, target, on_delete in references:
             for key, data in list(rows.get(table, {}).items()):
                 row = json.loads(data)
@@ -100,9 +100,9 @@ def _take_out(rows: Rows, gone: set[tuple[str, str]], references: list[Reference
                 if on_delete == "set null":
                     rows[table][key] = row_json({**row, name: None})
                 else:
-                    found.add((table, key))
-        gone |= found
-        going = found
+                    dependents.add((table, key))
+        gone |= dependents
+        going = dependents
 
 
 def _kept(commit: CommitRecord, is_erased: Callable[[str, str], bool]) -> CommitRecord:

@@ -214,8 +214,8 @@ class RawStore:
         source = self.source
         after = source.first if since is None else self.sequence_of(since)
         last = source.sequence if until is None else self.sequence_of(until)
-        found = source.newest_first(after, last, key)
-        shown = (self.shown(timed) for timed in found if actor is None or timed.record.actor == actor)
+        commits = source.newest_first(after, last, key)
+        shown = (self.shown(timed) for timed in commits if actor is None or timed.record.actor == actor)
         matching = (commit for commit in shown if not commit.is_hidden and commit.touches(table, key))
         return islice(matching, limit)
 

@@ -41,9 +41,9 @@ def delete(tables: Tables, transaction: Transaction, table: "TableRows", rows: l
     released: dict[RowId, tuple[BaseModel, list[ReferenceSchema]]] = {}
     pending = [(table, rows)]
     while pending:
-        target, found = pending.pop()
+        target, placed = pending.pop()
         known = gone.setdefault(target.name, {})
-        fresh = {target.key_of(row): (row, place) for row, place in found if target.key_of(row) not in known}
+        fresh = {target.key_of(row): (row, place) for row, place in placed if target.key_of(row) not in known}
         known.update(fresh)
         for reference in target.schema.referenced_by if fresh else ():
             if reference.on_delete == "restrict":
@@ -78,12 +78,12 @@ def violation(
     table = tables[constraint.table]
     if constraint.reference is None:
         # Of both, memory names the broken reference.
-        found = _first_broken_reference(tables, fetch, transaction)
-        found = found or _taken(table, fetch, transaction, constraint.fields)
+        broken = _first_broken_reference(tables, fetch, transaction)
+        broken = broken or _taken(table, fetch, transaction, constraint.fields)
     else:
-        found = _broken_reference(tables, fetch, transaction, constraint.reference)
-    if found is not None:
-        return found
+        broken = _broken_reference(tables, fetch, transaction, constraint.reference)
+    if broken is not None:
+        return broken
     kind = "a unique value is taken" if constraint.reference is None else "a row that is referred to isn't there"
     return ConstraintError(
         f"{constraint.table}.{', '.join(constraint.fields)}: {kind}; nothing was written",
@@ -132,8 +132,8 @@ def _first_broken_reference(tables: Tables, fetch: Fetch, transaction: Transacti
         return None
     schemas = [tables[name].schema for name in dict.fromkeys(name for name, _ in transaction.changes)]
     references = dict.fromkeys(each for schema in schemas for each in (*schema.references, *schema.referenced_by))
-    found = (_broken_reference(tables, fetch, transaction, reference) for reference in references)
-    return next((error for error in found if error is not None), None)
+    broken = (_broken_reference(tables, fetch, transaction, reference) for reference in references)
+    return next((error for error in broken if error is not None), None)
 
 
 def _broken_reference(

@@ -69,7 +69,7 @@ def _remove(tables: Tables, transaction: Transaction) -> dict[RowId, Referrers]:
         if (name, key) not in kept:
             going.setdefault(name, []).append(key)
     placed = {
-        name: {key: found for key in keys if (found := tables[name].placed(transaction.ask, key)) is not None}
+        name: {key: row for key in keys if (row := tables[name].placed(transaction.ask, key)) is not None}
         for name, keys in going.items()
     }
     for name, rows in placed.items():
@@ -105,11 +105,11 @@ def _release_transient(tables: Tables, transaction: Transaction, table: TableRow
         child = tables[reference.table]
         if not child.schema.transient or reference.on_delete == "restrict":
             continue
-        found = child.referring(transaction, reference.field, [key])
+        referring = child.referring(transaction, reference.field, [key])
         if reference.on_delete == "cascade":
-            constraints.delete(tables, transaction, child, found)
+            constraints.delete(tables, transaction, child, referring)
         else:
-            for row, _ in found:
+            for row, _ in referring:
                 child.release(transaction, row, [reference.field])
 
 
@@ -158,8 +158,8 @@ def _clash(
     values = value if len(names) > 1 else (value,)
     if None in values or (table.name, names, values) in known:
         return
-    found = table.having(transaction.ask, names, values)
-    if len(found) > 1:
+    rows = table.having(transaction.ask, names, values)
+    if len(rows) > 1:
         known.add((table.name, names, values))
-        first, second = found[0], found[1]
+        first, second = rows[0], rows[1]
         yield violations.unique_taken(table.schema, names, value, table.key_of(second), table.codec.share(first))

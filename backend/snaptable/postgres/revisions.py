@@ -77,10 +77,10 @@ class Revisions:
             OpenError: nothing says of which field they are.
             Error: psycopg's.
         """
-        found = session.ask(_FIND)
-        if len(found) != 1:
+        records = session.ask(_FIND)
+        if len(records) != 1:
             raise OpenError(f"the table {REVISIONS} doesn't say of which field it is: drop it, and it is made anew")
-        ((field, secret),) = found
+        ((field, secret),) = records
         return cls(field, secret, rows)
 
     @staticmethod

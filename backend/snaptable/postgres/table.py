@@ -154,8 +154,8 @@ class PostgresTable(TableReader):
         row, row_json = rows.codec.store(values)
         rows.params(row, row_json)
         value = getattr(row, by)
-        found = [] if value is None else rows.having(transaction.ask, (by,), (value,))
-        return found[0] if found else None
+        present = [] if value is None else rows.having(transaction.ask, (by,), (value,))
+        return present[0] if present else None
 
     # ── removing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,7 +164,7 @@ class PostgresTable(TableReader):
 
         def remove(transaction: Transaction) -> BaseModel:
             """Remove it."""
-            placed = self._found(key, lambda: self._rows.placed(transaction.ask, key))
+            placed = self._looked_up(key, lambda: self._rows.placed(transaction.ask, key))
             constraints.delete(self._core.rows, transaction, self._rows, [placed])
             return placed[0]
 
@@ -209,9 +209,9 @@ class PostgresTable(TableReader):
         return answer
 
     def _existing(self, transaction: Transaction, key: object) -> BaseModel:
-        return self._found(key, lambda: self._rows.get(transaction.ask, key))
+        return self._looked_up(key, lambda: self._rows.get(transaction.ask, key))
 
-    def _found(self, key: object, look_up: Callable[[], T | None]) -> T:
+    def _looked_up(self, key: object, look_up: Callable[[], T | None]) -> T:
         """Return what a look-up by key finds; raises RowNotFound, or InvalidKey for what can't be a key."""
         name = self._rows.name
         try:

@@ -123,15 +123,15 @@ def accepts(types: tuple[type, ...] | None, value: object) -> bool:
 
 def choices(annotation: Annotation) -> tuple[object, ...] | None:
     """Return every value of an annotation of enums, literals and None; None if it has others, or flags."""
-    found: list[object] = []
+    values: list[object] = []
     for part in alternatives(annotation):
         if get_origin(part) is Literal:
-            found += get_args(part)
+            values += get_args(part)
         elif isinstance(part, type) and issubclass(part, Enum) and not issubclass(part, Flag):
-            found += part
+            values += part
         elif part is not None and part is not type(None):
             return None
-    return tuple(value for value in found if value is not None) or None
+    return tuple(value for value in values if value is not None) or None
 
 
 def time_kind(annotation: Annotation) -> str | None:

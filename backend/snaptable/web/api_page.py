@@ -76,13 +76,13 @@ class ApiPage:
 
     def _by_tag(self) -> dict[str, list[tuple[str, str, Json]]]:
         """Return method, path and operation of each route, by tag, in the order of the document."""
-        found: dict[str, list[tuple[str, str, Json]]] = {}
+        by_tag: dict[str, list[tuple[str, str, Json]]] = {}
         for path, methods in self._document["paths"].items():
             for method in METHODS:
                 if method in methods:
                     operation = methods[method]
-                    found.setdefault((operation.get("tags") or [""])[0], []).append((method, path, operation))
-        return found
+                    by_tag.setdefault((operation.get("tags") or [""])[0], []).append((method, path, operation))
+        return by_tag
 
     def _operation(self, method: str, path: str, operation: Json) -> Iterator[str]:
         """Yield the parts of one route: what it does, what it takes, how it is asked, what it answers."""
@@ -137,8 +137,8 @@ class ApiPage:
     def _resolved(self, schema: Json) -> Json:
         """Return a schema, or what it refers to."""
         name = schema.get("$ref", "").rpartition("/")[2]
-        found: Json = self._document.get("components", {}).get("schemas", {}).get(name, {}) if name else schema
-        return found
+        resolved: Json = self._document.get("components", {}).get("schemas", {}).get(name, {}) if name else schema
+        return resolved
 
     def _kind(self, schema: Json) -> str:
         """Return a type in a word or a few."""

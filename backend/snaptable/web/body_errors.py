@@ -62,10 +62,10 @@ class BodyErrors:
             self._adapter.validate_python(value, from_attributes=True)
         except ValidationError as error:
             if error.error_count() <= MANY:
-                found = error.errors(include_url=False, include_input=False, include_context=False)
-                for one in found:
+                errors = error.errors(include_url=False, include_input=False, include_context=False)
+                for one in errors:
                     one["loc"] = ("body", *one["loc"])
-                return field_errors_of(one for one in found if one["type"] not in _OF_CUTTING)
+                return field_errors_of(one for one in errors if one["type"] not in _OF_CUTTING)
         return []
 
 

@@ -251,8 +251,8 @@ def _conflict(error: ConstraintError) -> Problem:
 
 def _undo_conflict(error: UndoConflict) -> Problem:
     """Return the 409 that says what is in the way of an undo, by table, field and kind: no key, and no value."""
-    found = dict.fromkeys((conflict.table, conflict.field, conflict.kind) for conflict in error.conflicts)
-    conflicts = [{"table": table, "field": field, "kind": kind} for table, field, kind in found]
+    places = dict.fromkeys((conflict.table, conflict.field, conflict.kind) for conflict in error.conflicts)
+    conflicts = [{"table": table, "field": field, "kind": kind} for table, field, kind in places]
     detail = "This can't be taken back as things are now: rows that it changed have changed since, or others need them."
     return Problem(409, detail, members={"conflicts": cast(JsonValue, conflicts[:MAX_FIELD_ERRORS])})
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -20,7 +20,6 @@ from snaptable.evaluation.filters import ResidualFilter, placed
 from snaptable.predicates import Condition, as_condition, terms_of
 from snaptable.web.problems import Problem
 
-DatabaseT = TypeVar("DatabaseT", bound=Database)
 ReadRule = Callable[[Any], object]
 """Gives, for a caller, the condition of the rows that may be seen; True for all of them, False for none."""
 Fields = Mapping[str, object]

@@ -98,7 +98,6 @@ DOC: Any = Document
 
 # ── against plain Python ────────────────────────────────────────────────────────────────────────────────────────────
 
-Path_ = tuple[tuple[str, Any], ...]
 PATHS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "box.x": (lambda d: d.box.x, [0, 1, 2, 10**20]),
     "box.label": (lambda d: d.box.label, ["", "a", "ab"]),

@@ -8,8 +8,6 @@ from pydantic import create_model
 
 from snaptable import Database, Row, Table
 
-Raw = dict[str, dict[str, Any]]
-
 
 def library(migrations: object = (), /, **tables: dict[str, Any]) -> type[Database]:
     """Make a Database class from the fields of each table, as `create_model` takes them; `id` is added as an int."""

@@ -48,10 +48,10 @@ def ours(folder: Path) -> Iterator[Step]:
         plan, best = query.explain(), float("inf")
         for _ in range(RUNS):
             began = time.perf_counter()
-            found = query.all()
+            rows = query.all()
             best = min(best, time.perf_counter() - began)
         says = f"explain(): {plan}. {1000 * best:.3f} ms; it is one word in the model: Index()."
-        held = len(found) == 1 and plan.index is not None and plan.rows < 100
+        held = len(rows) == 1 and plan.index is not None and plan.rows < 100
         yield Step(f"{plan.rows} looked at", says, snapshot_in(folder), held=held)
 
 

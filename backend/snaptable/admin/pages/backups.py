@@ -72,8 +72,8 @@ def add_to(site: Site) -> None:
 
 
 def _scheduled(visit: Visit) -> ScheduledBackups | None:
-    found: ScheduledBackups | None = visit.site.options.get("backups")
-    return found
+    scheduled: ScheduledBackups | None = visit.site.options.get("backups")
+    return scheduled
 
 
 def _folder(visit: Visit) -> Path | None:
@@ -87,14 +87,14 @@ def _kept(visit: Visit) -> list[Kept]:
     folder = _folder(visit)
     if folder is None or not folder.is_dir():
         return []
-    found = []
+    kept = []
     for each in backups_in(Files(folder))[:MOST_SHOWN]:
         try:
             size = (folder / each.name).stat().st_size
         except OSError:
             continue
-        found.append(Kept(each.name, each.at, each.sequence, size))
-    return found
+        kept.append(Kept(each.name, each.at, each.sequence, size))
+    return kept
 
 
 def _line(visit: Visit) -> tuple[str, str, str, str] | None:

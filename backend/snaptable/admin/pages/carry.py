@@ -140,8 +140,8 @@ class Asked:
         self.table: ShownTable | None = visit.site.tables.get(table or "")
         if self.table is None and len(visit.site.tables) == 1:
             self.table = next(iter(visit.site.tables.values()))
-        found = wanted if wanted is not None else names[0] if len(names) == 1 else table
-        self.source = found if found in names else None
+        source = wanted if wanted is not None else names[0] if len(names) == 1 else table
+        self.source = source if source in names else None
         self.update = query.get("update") == "on"
         self.upload = upload
         given = {name[4:]: text for name, text in query.multi_items() if name.startswith("map:")}

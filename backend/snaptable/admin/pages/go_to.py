@@ -64,7 +64,7 @@ def _rows(visit: Visit, table: ShownTable, text: str) -> Iterator[Hit]:
     schema = table.schema
     seen: set[object] = set()
     key = table.parse_key(text)
-    found = [row] if key is not None and (row := table.table.get(key)) is not None else []
+    rows = [row] if key is not None and (row := table.table.get(key)) is not None else []
     queries: list[bool] = []
     if schema.key_type is str:
         column: Any = schema.columns[schema.key]
@@ -75,9 +75,9 @@ def _rows(visit: Visit, table: ShownTable, text: str) -> Iterator[Hit]:
         queries.append(starts_with(called, text, ignore_case=True))
         queries.append(contains(called, text, ignore_case=True))
     for condition in queries:
-        if len(found) < OF_TABLE:
-            found += table.table.where(condition).limit(OF_TABLE).all()
-    for row in found:
+        if len(rows) < OF_TABLE:
+            rows += table.table.where(condition).limit(OF_TABLE).all()
+    for row in rows:
         own = getattr(row, schema.key)
         if own not in seen and len(seen) < OF_TABLE:
             seen.add(own)
@@ -104,8 +104,8 @@ def values(visit: Visit) -> Response:
     if field.target is not None and field.target in visit.site.tables:
         target = visit.site.tables[field.target]
         hits = list(_rows(visit, target, text)) if text else []
-        found = [{"value": hit["key"], "label": hit["label"]} for hit in hits]
-        return visit.json({"values": found})
+        choices = [{"value": hit["key"], "label": hit["label"]} for hit in hits]
+        return visit.json({"values": choices})
     rows = table.table.order_by(desc(inserted())).limit(RECENT_ROWS).all()
     counted: Counter[str] = Counter()
     for row in rows:

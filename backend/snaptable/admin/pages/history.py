@@ -86,12 +86,12 @@ def show(visit: Visit) -> Response:
         return _with_filter(visit, asked)
     errors: dict[str, str] = {}
     with visit.timed("history"):
-        commits, older = _found(visit, asked, errors)
+        commits, older = _page_of(visit, asked, errors)
     history = visit.db.history
     return visit.render(
         "history.html",
         active="history",
-        days=[(day, list(found)) for day, found in groupby(commits, lambda each: day_name(each["commit"].at))],
+        days=[(day, list(of_day)) for day, of_day in groupby(commits, lambda each: day_name(each["commit"].at))],
         chips=_chips(visit, asked, errors),
         errors=errors,
         older=None if older is None else visit.url("/history", **asked.filters, before=older),
@@ -102,7 +102,7 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[ShownCommit], int | None]:
+def _page_of(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[ShownCommit], int | None]:
     """Return the commits of a page, and the commit before which the next one begins; None at the end."""
     try:
         commits = _commits(visit, asked, errors)
@@ -110,17 +110,17 @@ def _found(visit: Visit, asked: Asked, errors: dict[str, str]) -> tuple[list[Sho
         return [], None
     if errors:
         return [], None
-    found: list[ShownCommit] = []
+    shown: list[ShownCommit] = []
     began, last = time.perf_counter(), None
     for commit in commits:
-        if len(found) == PAGE or (time.perf_counter() - began > LOOK_SECONDS and last is not None):
-            return found, last
+        if len(shown) == PAGE or (time.perf_counter() - began > LOOK_SECONDS and last is not None):
+            return shown, last
         last = commit.sequence
         changes, count = _shown_of(visit, asked, commit) if _is_by(commit, asked.filters.get("actor")) else ([], 0)
         if changes or (commit.migrations and not asked.filters):
             labels = [label_of(visit.site, change) for change in changes]
-            found.append({"commit": commit, "changes": changes, "count": count, "labels": labels})
-    return found, None
+            shown.append({"commit": commit, "changes": changes, "count": count, "labels": labels})
+    return shown, None
 
 
 def _commits(visit: Visit, asked: Asked, errors: dict[str, str]) -> Iterator[Commit]:
@@ -151,12 +151,12 @@ def _shown_of(visit: Visit, asked: Asked, commit: Commit) -> tuple[list[Change],
     filters = asked.filters
     if "key" in filters:
         part = past.of_row(commit, filters["table"], filters["key"])
-        found = [change for change in part.changes if _has_field(filters, change)]
-        return found, len(found)
+        changes = [change for change in part.changes if _has_field(filters, change)]
+        return changes, len(changes)
     tables = [filters["table"]] if "table" in filters else visit.site.shown
     part, count = past.shown(commit, tables, CHANGES if "field" not in filters else past.MOST)
-    found = [change for change in part.changes if _has_field(filters, change)]
-    return found[:CHANGES], count if "field" not in filters else len(found)
+    changes = [change for change in part.changes if _has_field(filters, change)]
+    return changes[:CHANGES], count if "field" not in filters else len(changes)
 
 
 def _has_field(filters: dict[str, str], change: Change) -> bool:

@@ -94,10 +94,10 @@ class Proposals:
         """
         with self._mutex:
             self._read(db)
-            found = self._waiting.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
-        if found is None:
+            proposal = self._waiting.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        if proposal is None:
             raise HTTPException(404, "This proposal was merged or discarded already.")
-        return found
+        return proposal
 
     def end(self, db: Database, proposal: Proposal) -> None:
         """Forget one."""

@@ -176,10 +176,10 @@ def _history(visit: Visit, table: ShownTable, key: object) -> tuple[list[tuple[C
             commits = list(islice(visit.db.history.commits(table.name, key), COMMITS + 1))
         except SnaptableError:
             return [], False
-    found = []
+    changes = []
     for commit in commits[:COMMITS]:
-        found += [(commit, change) for change in past.of_row(commit, table.name, key).changes]
-    return found, len(commits) > COMMITS
+        changes += [(commit, change) for change in past.of_row(commit, table.name, key).changes]
+    return changes, len(commits) > COMMITS
 
 
 def shown_troubles(visit: Visit, troubles: Iterable[Trouble]) -> dict[str, object]:

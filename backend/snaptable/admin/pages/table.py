@@ -170,9 +170,9 @@ class TablePages:
         if "filter" in visit.query:
             return self._with_filter(visit, table, asked, visit.query["filter"])
         with visit.timed("query"):
-            found, errors = self._find(table, filters, asked)
+            page, errors = self._find(table, filters, asked)
         with visit.timed("cells"):
-            grid = self._grid(visit, table, found.rows)
+            grid = self._grid(visit, table, page.rows)
         return visit.render(
             "table.html",
             active=f"table:{table.name}",
@@ -181,11 +181,11 @@ class TablePages:
             asked=asked,
             chips=self._chips(visit, filters, asked, errors),
             errors=errors,
-            found=found,
+            found=page,
             grid=grid,
             headings=[self._heading(visit, asked, field) for field in table.fields],
             here=self._address(visit, asked, asked.page),
-            next_page=None if found.next is None else self._address(visit, asked, found.next),
+            next_page=None if page.next is None else self._address(visit, asked, page.next),
             first_page=self._address(visit, asked) if asked.cursor or asked.skip else None,
             panel=self._panel(visit, table, asked),
             unfiltered=visit.url(f"/tables/{table.name}", sort=asked.sort or None),

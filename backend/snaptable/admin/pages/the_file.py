@@ -109,14 +109,14 @@ def _search(visit: Visit, file: FileLines, needle: str, after: int) -> tuple[int
             visit.url("/file", find=needle, after=key_line),
         )
     with visit.timed("find"):
-        found = file.find(needle, after)
+        hit = file.find(needle, after)
     following = None
-    if found.line is not None:
-        following = visit.url("/file", find=needle, after=found.line)
-        return found.line, f"On line {found.line:,}.", following
-    if found.looked_to is not None:
-        following = visit.url("/file", find=needle, after=found.looked_to)
-        return found.looked_to, f"Not found up to line {found.looked_to:,}: go on.", following
+    if hit.line is not None:
+        following = visit.url("/file", find=needle, after=hit.line)
+        return hit.line, f"On line {hit.line:,}.", following
+    if hit.looked_to is not None:
+        following = visit.url("/file", find=needle, after=hit.looked_to)
+        return hit.looked_to, f"Not found up to line {hit.looked_to:,}: go on.", following
     return after, "Nothing more has these bytes." if after else "Nothing that is shown has these bytes.", None
 
 
@@ -138,15 +138,15 @@ def _marked(line: Line, needle: str) -> tuple[str, str, str]:
 def _edits(visit: Visit, directory: Path) -> list[dict[str, object]]:
     """Return the newest edit that waits, with what it changed, and how many others there are."""
     names = outside_edits.waiting(directory)
-    found = []
+    edits = []
     for name in names[:1]:
         edit = outside_edits.look_at(visit.db, directory, name)
         changes = visible(visit.site, edit.changes)
         spans = [(change, _spans(change)) for change in changes[:SHOWN_CHANGES]]
-        found.append(
+        edits.append(
             {"edit": edit, "changes": spans, "count": len(changes), "others": len(names) - 1, "tables": _tables(edit)}
         )
-    return found
+    return edits
 
 
 def _tables(edit: OutsideEdit) -> str:

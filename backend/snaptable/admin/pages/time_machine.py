@@ -51,17 +51,17 @@ class Span:
         """Read an address; what means no moment is told, and is as if it were not there."""
         db, errors = visit.db, dict[str, str]()
         first, last = db.history.first, db.history.sequence
-        found = {"from": max(first, last - DEFAULT_BACK), "to": last}
-        for name in found:
+        ends = {"from": max(first, last - DEFAULT_BACK), "to": last}
+        for name in ends:
             text = visit.query.get(name, "").strip()
             try:
-                found[name] = sequence_at(text, db) if text else found[name]
-                if found[name] < first:
+                ends[name] = sequence_at(text, db) if text else ends[name]
+                if ends[name] < first:
                     errors[name] = f"What was before #{first:,} is not kept any more."
-                    found[name] = first
+                    ends[name] = first
             except (ValueError, SnaptableError) as error:
                 errors[name] = str(error)
-        return cls(min(found["from"], found["to"]), max(found["from"], found["to"]), errors)
+        return cls(min(ends["from"], ends["to"]), max(ends["from"], ends["to"]), errors)
 
 
 class TimePages:
@@ -118,8 +118,8 @@ class TimePages:
                 for name, of_table in diff.counts.items():
                     counts = {kind: count + of_table[kind] for kind, count in counts.items()}
                     if only in (None, name):
-                        found = diff.first(SHOWN * (10 if only else 1), [name])
-                        shown = [(change, label_of(visit.site, change)) for change in found]
+                        changes = diff.first(SHOWN * (10 if only else 1), [name])
+                        shown = [(change, label_of(visit.site, change)) for change in changes]
                         groups.append((name, sum(of_table.values()), shown))
         except (SnaptableError, ValueError) as error:
             span.errors["from"] = str(error)

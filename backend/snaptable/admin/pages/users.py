@@ -59,8 +59,8 @@ def add_to(site: Site) -> None:
 
 
 def _users(visit: Visit) -> Users:
-    found: Users = visit.site.options["users"]
-    return found
+    users: Users = visit.site.options["users"]
+    return users
 
 
 def show(visit: Visit) -> Response:
@@ -72,12 +72,12 @@ def _page(visit: Visit, status: int = 200, error: str | None = None) -> Response
     skip = visit.query.get("skip", "")
     begin = int(skip) if skip.isascii() and skip.isdigit() and len(skip) < 10 else 0
     text = visit.query.get("q", "").strip()[:200]
-    found, total = _users(visit).find(text, begin, PAGE)
+    users, total = _users(visit).find(text, begin, PAGE)
     return visit.render(
         "users.html",
         status,
         active="users",
-        users=found,
+        users=users,
         total=total,
         begin=begin,
         text=text,

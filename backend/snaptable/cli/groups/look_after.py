@@ -1,4 +1,4 @@
-"""Look after: verify a store, mend it, back it up. These take the store as their argument."""
+"""Look after: verify a store, repair it, back it up. These take the store as their argument."""
 
 from snaptable.cli.commands import Command
 from snaptable.cli.groups.parameters import (

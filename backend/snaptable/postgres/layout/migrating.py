@@ -67,7 +67,7 @@ class Migrating:
         shown: str,
     ) -> None:
         """Take the connection, inside the opening's transaction, and what is there and what should be."""
-        self._session, self._found, self._ddl, self._codecs = session, present, ddl, codecs
+        self._session, self._present, self._ddl, self._codecs = session, present, ddl, codecs
         self._changes: SchemaChanges = changes or NoSchemaChanges()
         self._shown = shown
         assert present.state is not None
@@ -86,7 +86,7 @@ class Migrating:
         # 1. What is there.
         self._changes.refuse_unless_open(self.pending, self._shown, read_only=False)
         names = (
-            {each for each in self._state.made if name_of(each) in self._found.tables} if self.pending else differing
+            {each for each in self._state.made if name_of(each) in self._present.tables} if self.pending else differing
         )
         tables = {name: self._read(name) for name in sorted(names)}
         # 2. The steps, and into the models.
@@ -100,7 +100,7 @@ class Migrating:
             for name in tables
             if name in self._ddl and (name in differing or self._has_changed(name, tables[name]))
         ]
-        added = [name for name in self._ddl if name not in self._found.tables]
+        added = [name for name in self._ddl if name not in self._present.tables]
         try:
             self._rebuild(list(dict.fromkeys([*changed, *added])), gone, tables)
         except (IntegrityError, InvalidRow) as error:
@@ -126,7 +126,7 @@ class Migrating:
 
     def _read(self, name: str) -> Table:
         """Return the rows of a table as JSON objects, whatever models made them; O(n)."""
-        columns = self._found.tables[name_of(name)]
+        columns = self._present.tables[name_of(name)]
         listed_columns = ", ".join(map(quoted, columns))
         table = Table()
         key = self._key_of(name)
@@ -139,7 +139,7 @@ class Migrating:
         numbers = name_of(name, "numbers")
         if self._session.ask(
             "select 1 from pg_class where oid = to_regclass(%(name)b::text)",
-            {"name": f"{quoted(self._found.schema)}.{quoted(numbers)}"},
+            {"name": f"{quoted(self._present.schema)}.{quoted(numbers)}"},
         ):
             ((table.number,),) = self._session.ask(f"select last_value - (not is_called)::int from {quoted(numbers)}")
         return table
@@ -148,7 +148,7 @@ class Migrating:
         records = self._session.ask(
             "select a.attname::text from pg_index i join pg_attribute a on a.attrelid = i.indrelid and "
             "a.attnum = any(i.indkey) where i.indrelid = to_regclass(%(name)b::text) and i.indisprimary",
-            {"name": f"{quoted(self._found.schema)}.{quoted(name_of(name))}"},
+            {"name": f"{quoted(self._present.schema)}.{quoted(name_of(name))}"},
         )
         return str(records[0][0])
 
@@ -232,9 +232,9 @@ class Migrating:
 
     def _rebuild(self, names: list[str], gone: list[str], tables: Mapping[str, Table]) -> None:
         """Make tables anew, with their rows and constraints, and drop those that are gone."""
-        schema = quoted(self._found.schema)
+        schema = quoted(self._present.schema)
         for name in [*names, *gone]:
-            if name in tables and name_of(name) in self._found.tables:
+            if name in tables and name_of(name) in self._present.tables:
                 # By its schema: another one in the search path may have tables of the same names.
                 self._session.tell(f"drop table {schema}.{quoted(name_of(name))} cascade")
                 self._session.tell(f"drop sequence if exists {schema}.{quoted(name_of(name, 'numbers'))}")

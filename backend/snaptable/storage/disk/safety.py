@@ -1,4 +1,4 @@
-"""Which files and directories are safe to use, judged by their status: those that only their owner can replace."""
+"""Which files and directories are safe to use, as their status says: those that only their owner can replace."""
 
 import os
 import shlex

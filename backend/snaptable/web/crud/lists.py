@@ -114,13 +114,13 @@ class Lists(Generic[RowT]):
                 return Response(None, 304, headers)
         # 2. The rows, now or as they were.
         if not (self.others and asked.others.get("at")):
-            found = self._rows(me, asked, selection, resource.database.tables)
+            rows = self._rows(me, asked, selection, resource.database.tables)
         else:
             with state(resource.database, resource.schema, asked.others["at"]) as tables:
-                found = self._rows(me, asked, selection, tables)
-        if found is None:
+                rows = self._rows(me, asked, selection, tables)
+        if rows is None:
             return None
-        body, cursor = found
+        body, cursor = rows
         # 3. Where the next page is.
         if cursor is not None and self._has_tags:
             headers["Link"] = f'<{_address_of_next(request, cursor)}>; rel="next"'
@@ -199,8 +199,8 @@ class Lists(Generic[RowT]):
         if len(search) > MAX_SEARCH:
             raise Problem.invalid(FieldError("/q", f"This has more than {MAX_SEARCH} characters.", "query"))
         columns: list[Any] = self._searched
-        found = [contains(column, search, ignore_case=True) for column in columns]
-        return query.where(reduce(or_, found))
+        conditions = [contains(column, search, ignore_case=True) for column in columns]
+        return query.where(reduce(or_, conditions))
 
 
 def _address_of_next(request: Request, cursor: str) -> str:

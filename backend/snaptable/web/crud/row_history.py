@@ -90,8 +90,8 @@ def _commits(
     is_seen = resource.view.shown_to(me)
     name = resource.table.name
     with past_errors("/until", "query"):
-        found = resource.database.history.commits(name, key, until=until)
-    for commit in found:
+        commits = resource.database.history.commits(name, key, until=until)
+    for commit in commits:
         changes = [
             shown for change in commit.only(name, key).changes for shown in _seen_change(resource, change, is_seen)
         ]

@@ -205,8 +205,8 @@ class Expander:
         key = other.table.schema.key
         wanted = {value for row in rows if (value := getattr(row, relation.field)) is not None}
         query = other.query(self._me, self._tables[relation.table])
-        found = query.where(one_of(other.table.schema.columns[key], wanted)).all()
-        shown = dict(zip([getattr(row, key) for row in found], self.shown(other, found, inner), strict=True))
+        ones = query.where(one_of(other.table.schema.columns[key], wanted)).all()
+        shown = dict(zip([getattr(row, key) for row in ones], self.shown(other, ones, inner), strict=True))
         return [shown.get(getattr(row, relation.field)) for row in rows]
 
     def _lists(
@@ -219,8 +219,8 @@ class Expander:
         mine = view.table.schema.columns[key]
         keys = [getattr(row, key) for row in rows]
         own = self._tables[view.table.name].where(one_of(mine, keys))
-        found = own.with_many(query, on=column, limit=EXPANDED_ROWS + 1)
-        lists = {getattr(row, key): others for row, others in found}
+        pairs = own.with_many(query, on=column, limit=EXPANDED_ROWS + 1)
+        lists = {getattr(row, key): others for row, others in pairs}
         first = [row for each in lists.values() for row in each[:EXPANDED_ROWS]]
         shown = iter(self.shown(other, first, inner))
         pages: dict[object, JsonValue] = {}

@@ -172,14 +172,7 @@ def test_who_is_not_known_is_asked_who_they_are() -> None:
     """Ensure 401 on every route, from the caller's dependency."""
     with shelf() as (_, client):
         del client.headers["X-User"]
-        for method, path in [
-            ("GET", ""),
-            ("POST", ""),
-            ("GET", "/1"),
-            ("PATCH", "/1"),
-            ("PUT", "/1"),
-            ("DELETE", "/1"),
-        ]:
+        for method, path in ROUTES:
             body = {"title": "One"} if method in ("POST", "PATCH", "PUT") else None
             assert client.request(method, f"/documents{path}", json=body).status_code == 401
 
