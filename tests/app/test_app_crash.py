@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.app.support import Api, Process, annotation, extraction, make_pdf, wait_for
+from tests.app.support import PATIENCE, Api, Process, annotation, extraction, make_pdf, wait_for
 
 from app.library import Library
 from app.services.documents import named_in_history
@@ -40,7 +40,7 @@ class Client:
     def run(self, base: str, stop: threading.Event) -> None:
         """Write until the server is gone."""
         choice = random.Random(self.seed)  # no secret
-        with httpx2.Client(base_url=base, timeout=20) as http:
+        with httpx2.Client(base_url=base, timeout=PATIENCE) as http:
             self.api.http = http
             try:
                 while not stop.is_set():
@@ -142,7 +142,7 @@ def load_and_kill(server: Process, clients: list[Client], writes: int) -> None:
     threads = [threading.Thread(target=client.run, args=(server.base, stop)) for client in clients]
     for thread in threads:
         thread.start()
-    wait_for(lambda: sum(client.writes for client in clients) >= enough, seconds=60)
+    wait_for(lambda: sum(client.writes for client in clients) >= enough)
     server.kill()
     stop.set()
     for thread in threads:

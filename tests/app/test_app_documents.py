@@ -189,10 +189,10 @@ def test_what_is_no_pdf_is_refused_and_leaves_nothing(shared: Api, paper: Json, 
 
 def test_a_pdf_that_takes_too_long_is_refused_and_the_next_one_read(start: Start) -> None:
     """Ensure that a child stuck in a PDF is replaced, and the server goes on."""
-    client = start(pdf_seconds=0.001, pdf_workers=1)
+    client = start(pdf_seconds=1e-9, pdf_workers=1)
     ann = Api(client).register()
     assert pointers(ann.post("/api/documents", files={"file": ("x.pdf", make_pdf(), "application/pdf")})) == ["/file"]
-    client.app.state.resources.uploads.pages.seconds = 20  # type: ignore[attr-defined]
+    client.app.state.resources.uploads.pages.seconds = 60  # type: ignore[attr-defined]
     assert ann.upload()["total_pages"] == 3
 
 

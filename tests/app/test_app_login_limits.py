@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
-from tests.app.support import PASSWORD, Api, check_problem
+from tests.app.support import PASSWORD, PATIENCE, Api, check_problem
 from tests.growth import assert_proportional
 
 from app.errors import TooBusy, TooManyAttempts
@@ -259,7 +259,7 @@ def test_no_client_can_fill_the_room() -> None:
         assert not newcomer.done()
         for _ in range(6):
             turns.give_back()
-        await asyncio.wait_for(newcomer, 5)
+        await asyncio.wait_for(newcomer, PATIENCE)
         assert turns._room == 6
 
     in_loop(work)

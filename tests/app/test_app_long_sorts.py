@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 from tests.app.conftest import Start
-from tests.app.support import CHEAP_HASHING, PASSWORD, Api, Json, check_problem
+from tests.app.support import CHEAP_HASHING, PASSWORD, PATIENCE, Api, Json, check_problem
 
 from app.api.application import create_app
 from app.library import Library
@@ -134,7 +134,7 @@ def test_a_sort_keeps_no_writer_waiting(ann: Api, client: TestClient, monkeypatc
 
     def slow(*arguments: Any) -> Any:
         sorting.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(PATIENCE)
         return sort_rows(*arguments)
 
     monkeypatch.setattr(planner, "sort_rows", slow)
@@ -143,11 +143,11 @@ def test_a_sort_keeps_no_writer_waiting(ann: Api, client: TestClient, monkeypatc
     thread = threading.Thread(target=lambda: found.append(query.all()))
     thread.start()
     try:
-        assert sorting.wait(10)
+        assert sorting.wait(PATIENCE)
         db.annotations.delete(rows[1].id)  # waits for no sort
     finally:
         may_go_on.set()
-        thread.join(10)
+        thread.join()
     assert len(found[0]) == 300
 
 

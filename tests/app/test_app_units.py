@@ -19,6 +19,7 @@ from tests.app.support import CHEAP_HASHING, PASSWORD, make_pdf
 
 from app.api.content import content_disposition
 from app.errors import TooBusy, TooLarge, TooManyAttempts
+from app.files import pdf_pages
 from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
@@ -252,6 +253,27 @@ def test_a_child_that_died_is_replaced(tmp_path: Path) -> None:
         assert await counter.count(path) == 7
 
     run_counter(work)
+
+
+def test_a_child_that_starts_slowly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that the time until a child is ready is no document's."""
+    path, go, slow = tmp_path / "a.pdf", tmp_path / "go", tmp_path / "slow.py"
+    path.write_bytes(make_pdf(7))
+    slow.write_text(
+        "import pathlib, runpy, time\n"
+        f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.01)\n"
+        f"runpy.run_path({pdf_pages.__file__!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(pdf_pages, "__file__", str(slow))
+
+    async def work(counter: PageCounter) -> None:
+        counted = asyncio.create_task(counter.count(path))
+        await asyncio.sleep(0.3)
+        counter.seconds = 60
+        go.touch()
+        assert await counted == 7
+
+    run_counter(work, seconds=0.05)
 
 
 def test_a_cancelled_count_does_not_answer_the_next(tmp_path: Path) -> None:

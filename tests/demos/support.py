@@ -48,14 +48,14 @@ def running(*arguments: str | Path, browser: str | None = None) -> Iterator[str]
             raise AssertionError(f"the demo did not start:\n{output}")
         yield address[1]
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 0, process.communicate()[0]
+        assert process.wait(60) == 0, process.communicate()[0]
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -19,7 +19,7 @@ def test_the_tracker(page: "Page", tmp_path: Path) -> None:
         track = page.locator("#track")
         track.get_by_role("heading", name="Crash testing").wait_for()
         track.get_by_label("Title of a new lesson").fill("Pull the plug")
-        httpx2.post(f"{address}/api/tracks", json={"title": "Meanwhile"}).raise_for_status()
+        httpx2.post(f"{address}/api/tracks", json={"title": "Meanwhile"}, timeout=60).raise_for_status()
         page.get_by_role("button", name="Meanwhile").wait_for()
         track.get_by_role("button", name="Add").click()  # what was typed is there, though all was read again
         track.get_by_text("Pull the plug").wait_for()
@@ -33,6 +33,7 @@ def test_the_tracker(page: "Page", tmp_path: Path) -> None:
         track.get_by_text("1 of 1").wait_for()
         track.get_by_role("button", name="Delete Pull the plug").click()
         track.get_by_text("Nobody yet.").wait_for()
+        page.locator("#log li:first-child", has_text="−").first.wait_for()  # the last commit is the deletion
         page.locator("#log").get_by_role("button").first.click()
         track.get_by_text("1 of 1").wait_for()
         page.get_by_text("2 rows changed back").wait_for()

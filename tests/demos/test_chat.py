@@ -117,7 +117,7 @@ def test_others_write_while_an_answer_takes_its_time() -> None:
             waiting = [asyncio.create_task(talking.say(db, slow, "slow", to, "Slow")) for to in (None, key)]
             await asyncio.sleep(0)
             for number in range(3):
-                await asyncio.wait_for(talking.say(db, quick, "quick", None, f"Quick {number}"), 5)
+                await asyncio.wait_for(talking.say(db, quick, "quick", None, f"Quick {number}"), 60)
             assert not any(task.done() for task in waiting)
             await db.run(talking.delete, key)
             going.set()
@@ -204,7 +204,7 @@ def state(http: httpx2.Client, unlike: int = 0) -> Json:
             found.update(http.get("/api/demo/state").json())
         return bool(found.get("pid", unlike) != unlike)
 
-    wait_for(is_there, 20)
+    wait_for(is_there)
     return found
 
 
@@ -221,7 +221,7 @@ def test_restart_kill_and_a_lost_file(tmp_path: Path) -> None:
     """Ensure that all is there after a restart, all that was told after a kill, and all after a backup was put back."""
     with (
         running("chat", "--data-dir", tmp_path / "data") as address,
-        httpx2.Client(base_url=address, timeout=20) as http,
+        httpx2.Client(base_url=address, timeout=60) as http,
     ):
         first: dict[str, Any] = http.post("/api/demo/restart").json()
         second = state(http, unlike=first["pid"])

@@ -119,12 +119,12 @@ def test_the_same_run_is_refused_while_it_runs(tmp_path: Path, monkeypatch: pyte
 
     thread = threading.Thread(target=go_on)
     thread.start()
-    waiting.wait(10)
+    assert waiting.wait(60)
     with pytest.raises(Busy):
         next(runner.run(lane, "naive"))
     next(runner.run(lane, "ours"))
     going.set()
-    thread.join(10)
+    thread.join()
     assert next(runner.run(lane, "naive")).says == "begun"
 
 

@@ -14,6 +14,8 @@ from app.files.pdf_pages import NotAPdf
 
 MEMORY_LIMIT = 1024**3
 """Bytes of address space for one child."""
+START_SECONDS = 60.0
+"""How long a child may take until it is ready: a busy machine's time, which no document is blamed for."""
 
 logger = logging.getLogger("app")
 
@@ -30,7 +32,7 @@ class PageCounter:
 
         Args:
             workers: number of children.
-            seconds: how long one count may take.
+            seconds: how long one count may take, by a child that is ready.
             waiting: number of callers that may wait for a child.
             patience: how long a caller waits for a child, in seconds.
         """
@@ -61,9 +63,9 @@ class PageCounter:
         """Ask a child."""
         try:
             await child.start()
-        except OSError as error:
-            # No descriptor, process or memory left: that says nothing about the document.
-            logger.warning("No process could be started to count the pages of a PDF: %s", error)
+        except (EOFError, OSError) as error:
+            # No descriptor, process, memory or time left: that says nothing about the document.
+            logger.warning("No process could be started to count the pages of a PDF: %s", error or type(error).__name__)
             raise TooBusy from None
         try:
             async with asyncio.timeout(self.seconds):
@@ -160,19 +162,30 @@ class _Child:
         assert process.stdout is not None
         process.stdin.write(json.dumps(str(path)).encode() + b"\n")
         await process.stdin.drain()
-        line = await process.stdout.readline()
-        if not line:
-            raise EOFError
-        answer: dict[str, int | str] = json.loads(line)
+        answer: dict[str, int | str] = json.loads(await _line_of(process.stdout))
         return answer
 
     async def start(self) -> None:
-        """Start the program, by its path, so that nothing of the application is imported; nothing if it runs.
+        """Start the program and wait until it is ready; nothing if it runs.
 
         Raises:
-            OSError: it can't be started.
+            EOFError, OSError: it can't be started, or not in time.
         """
-        self._process = self._process or await asyncio.create_subprocess_exec(
+        if self._process is not None:
+            return
+        process = await self._spawn()
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await _line_of(process.stdout)
+        except BaseException:
+            await _end(process)
+            raise
+        self._process = process
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        """Start the program by its path, so that nothing of the application is imported."""
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # its own directory holds modules of ours that must not stand in for others
             pdf_pages.__file__,
@@ -187,8 +200,20 @@ class _Child:
     async def kill(self) -> None:
         """End the process, if there is one, and wait until it is gone."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
+        if process is not None:
+            await _end(process)
+
+
+async def _line_of(output: asyncio.StreamReader) -> bytes:
+    """Return the next line; raises EOFError if there is none."""
+    line = await output.readline()
+    if not line:
+        raise EOFError
+    return line
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.communicate()

@@ -82,8 +82,12 @@ def _answer(path: str) -> dict[str, int | str]:
 
 
 def main() -> None:
-    """Answer each line of standard input, a JSON text with a path, until it ends."""
+    """Write a line once it is ready; then answer those of standard input, each a JSON text with a path, to the end."""
     _bound(int(sys.argv[1]))
+    import pypdf  # noqa: F401 - now, so that no document pays for it
+
+    sys.stdout.write("{}\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -4,7 +4,15 @@ import { $, ask, commitItem, count, doing, el, follow, live, toast } from "./kit
 let chosen = null; // the key of the track that is shown
 let users = [];
 
-async function showAll() {
+let showing = Promise.resolve();
+
+/** Read all again, behind what is being read: of two readings side by side the older one might be shown last. */
+function showAll() {
+  showing = showing.catch(() => {}).then(readAll);
+  return showing;
+}
+
+async function readAll() {
   const difficulty = $("#difficulty").value;
   const filter = difficulty ? `&difficulty=${difficulty}` : "";
   const [tracks, everybody, numbers, popular] = await Promise.all([

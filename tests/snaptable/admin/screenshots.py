@@ -90,6 +90,7 @@ def serving(db: Database, **options: Any) -> Iterator[str]:
     thread.start()
     try:
         while not server.started:
+            assert thread.is_alive()
             time.sleep(0.02)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}{site.link}"
     finally:

@@ -48,6 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Served]":
         thread = threading.Thread(target=server.run)
         thread.start()
         while not server.started:
+            assert thread.is_alive()
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         assert site.link is not None
@@ -84,8 +85,10 @@ def test_a_list_is_filtered_sorted_and_paged(admin: "Page", served: Served) -> N
     admin.locator(".grid th a", has_text="pages").click()
     admin.wait_for_url(re.compile(r"sort=pages"))
     assert admin.locator(".grid tbody tr").first.get_attribute("data-key") == "e100"
+    first_page = admin.url
     admin.get_by_role("link", name="Next").click()
     admin.get_by_text("51–100 of 120").wait_for()
+    admin.wait_for_url(lambda url: url != first_page)  # the driver is told of it a little later
     state = admin.url
     assert "pages__gte=100" in state
     admin.go_back()
@@ -160,7 +163,7 @@ def test_the_keys_lead_everywhere(admin: "Page", served: Served) -> None:
     admin.keyboard.press("o")
     drawer = admin.locator(".drawer")
     drawer.get_by_label("filename").wait_for()
-    assert "row=e218" in admin.url
+    admin.wait_for_url(re.compile("row=e218"))
     drawer.get_by_label("filename").fill("renamed.pdf")
     admin.keyboard.press("Control+s")
     admin.locator(".toast", has_text="Changed 1 row").wait_for()
@@ -171,7 +174,7 @@ def test_the_keys_lead_everywhere(admin: "Page", served: Served) -> None:
     admin.locator('.drawer[data-key="e216"]').wait_for()
     admin.keyboard.press("Escape")
     admin.locator(".drawer").wait_for(state="detached")
-    assert "row=" not in admin.url
+    admin.wait_for_url(lambda url: "row=" not in url)
     admin.keyboard.press("Space")
     admin.keyboard.press("Shift+ArrowDown")
     admin.get_by_text("2 rows selected").wait_for()

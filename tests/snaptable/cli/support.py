@@ -45,7 +45,7 @@ def command(*arguments: object, answer: str = "") -> Result:
 def process(*arguments: object, answer: str = "") -> Result:
     """Call the command as a process of its own."""
     line = [sys.executable, "-m", "snaptable", *map(str, arguments)]
-    ended = subprocess.run(line, cwd=ROOT, input=answer, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(line, cwd=ROOT, input=answer, capture_output=True, text=True, timeout=180, check=False)
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 

@@ -273,7 +273,7 @@ def test_beside_the_process_that_writes(tmp_path: Path) -> None:
             target=lambda: watched.append(process("watch", "notes", "--jsonl", "-n", "2", "-s", tmp_path / "data"))
         )
         watch.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 150
         while watch.is_alive() and time.monotonic() < deadline:
             db.notes.insert(Note(user_id="bob", text="seen"))
             db.users.update("bob", name=str(time.monotonic()))

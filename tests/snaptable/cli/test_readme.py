@@ -52,7 +52,7 @@ def test_the_examples(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         return ended.stdout.replace(str(tmp_path), "/srv/library")

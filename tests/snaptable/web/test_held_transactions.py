@@ -56,7 +56,7 @@ def application(db: Notes, *, plain_dependency: bool, plain_route: bool) -> Fast
 async def client_of(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Give a client whose failed requests are answers, as a server's would be."""
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=120) as client:
         yield client
 
 
@@ -76,7 +76,7 @@ def test_every_request_ends_and_the_store_goes_on(
         return [answer.status_code for answer in answers]
 
     with Notes("memory:", writer_timeout=2.0) as db:
-        statuses = asyncio.run(asyncio.wait_for(ask(db), 25))
+        statuses = asyncio.run(asyncio.wait_for(ask(db), 120))
         assert len(statuses) == requests
         assert set(statuses) <= {200, 500, 503}
         try:

@@ -1,5 +1,6 @@
 """The server's limits, against a real process and raw sockets: what is over one ends, and the honest notice nothing."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -19,8 +20,9 @@ from typing import TypeVar
 
 import pytest
 import uvicorn
+from tests.snaptable.web.served_app import app
 
-from snaptable.web.server import GuardedProtocol, ServerLimits, server_settings
+from snaptable.web.server import GuardedProtocol, GuardedServer, ServerLimits, bind, server_settings
 from snaptable.web.server.open_files import connections_within, raise_soft_limit
 
 T = TypeVar("T")
@@ -619,6 +621,31 @@ def test_a_flood_of_nonsense_is_a_line_a_minute(usual: Served) -> None:
     assert log.count("\n") == 1
     assert "127.0.0.1" in log
     assert "nonsense" not in log
+
+
+def test_a_server_has_started_once_clients_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it in another thread, to tell where it is, is not told before its socket listens."""
+    before: list[bool] = []
+    accept_on = GuardedServer._accept_on
+
+    def noted(server: GuardedServer, listener: socket.socket) -> None:
+        before.append(server.started)
+        accept_on(server, listener)
+
+    async def start(listener: socket.socket) -> None:
+        config = uvicorn.Config(app, lifespan="off", log_config=None, **server_settings())
+        config.load()
+        server = GuardedServer(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        assert server.started
+        with socket.create_connection(listener.getsockname(), timeout=PATIENCE):
+            await server.shutdown([listener])
+
+    monkeypatch.setattr(GuardedServer, "_accept_on", noted)
+    with bind("127.0.0.1", 0) as listener:
+        asyncio.run(start(listener))
+    assert before == [False]
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────

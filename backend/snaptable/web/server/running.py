@@ -98,6 +98,16 @@ class GuardedServer(uvicorn.Server):
 
     _stopping: asyncio.Event | None = None
     _control_sockets: Sequence[ControlSocket] = ()
+    _has_started = _is_starting = False
+
+    @property
+    def started(self) -> bool:
+        """Whether clients can connect: another thread may wait for that, to say where."""
+        return self._has_started and not self._is_starting
+
+    @started.setter
+    def started(self, value: bool) -> None:  # uvicorn sets it, before there is any socket of ours
+        self._has_started = value
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept on sockets that are bound already; without any, as uvicorn does."""
@@ -106,10 +116,12 @@ class GuardedServer(uvicorn.Server):
         if sockets is None or sys.platform == "win32" or not self._is_guarded():
             await super().startup(sockets)
             return
+        self._is_starting = True
         await super().startup(sockets=[])
         for listener in sockets:
             self._accept_on(listener)
         self._control_sockets = [db_socket(db) for db in open_databases() if control_of(db) is None]
+        self._is_starting = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell streams to end, then stop as uvicorn does."""
