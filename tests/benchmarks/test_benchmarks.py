@@ -144,6 +144,8 @@ def test_the_command_tells_each_finding_and_goes_on_where_it_ended(
     given = ["--tiny", "--only", "journal", "peers", "--readme", "--out", str(tmp_path / "out")]
     assert command.main(command.arguments(given), page) == 1
     told = capsys.readouterr()
+    assert told.err.index("2 to go") < told.err.index("equal answers")
+    assert "peers; 1 to go" in told.err
     assert "commits, 64 threads ÷ append + fdatasync, one by one: " in told.err
     assert "no room" in told.err
     assert "not installed" not in told.out
@@ -154,6 +156,14 @@ def test_the_command_tells_each_finding_and_goes_on_where_it_ended(
     assert "commits, 64 threads" not in again.err
     row = next(line for line in again.out.splitlines() if line.startswith("| commits, 64 tasks"))
     assert re.sub(" +", " ", row) in page.read_text(encoding="utf-8").replace("| |", "| |")
+
+
+def test_a_run_of_the_goals_says_how_long_it_takes() -> None:
+    """The table is made within 20 minutes on a quiet machine; of what nobody has reckoned no time is told."""
+    (minutes,) = re.findall(r"13 to go, some (\d+) minutes", command.to_go(list(GOALS), "full"))
+    assert 5 < int(minutes) <= 20
+    assert command.to_go(["get", "growth"], "full") == "2 to go"
+    assert command.to_go(["get"], "tiny") == "1 to go"
 
 
 # ── the table of goals ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
-from snaptable.memory.transaction import NetChange, Transaction
+from snaptable.memory.transaction import Transaction
 
 
 class SingleCommits:
@@ -66,10 +66,9 @@ class SingleCommits:
             engine.open_transaction = transaction
             if table.schema.numbered and isinstance(key, int):
                 table.use_number(key)
-            transaction.change(table, key, before, row, row_json)
-            net: list[NetChange] = [(table, key, before, row)]
-            constraints.check(engine.tables, net)
-            commit = transaction.as_commit(engine.sequence + 1, net)
+            transaction.change_only(table, key, before, row)
+            constraints.check(engine.tables, ((table, key, before, row),))
+            commit = transaction.as_only_commit(engine.sequence + 1, table, key, before, row, row_json)
             batch: CommitBatch = log.enqueue(commit, transaction.pass_undo_to)
             engine.sequence, engine.open_transaction = commit.sequence, None
         except BaseException:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from snaptable.attribution import Attribution, current_attribution, merged
 from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
+from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
 from snaptable.values.row_lines import Key
 
@@ -93,6 +94,14 @@ class Transaction:
                 self._row_json[table, key] = row_json
             else:
                 self._row_json.pop((table, key), None)
+
+    def change_only(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel) -> None:
+        """Make the only change, with the latch held; the table must be intact and without tombstones."""
+        images: BeforeImages = {key: before}
+        self.undo[table] = images
+        table.rows.attach(images)
+        self._changes.append((table, key, before, before is not None))
+        table.put(key, before, after)
 
     def before_image(self, table: TableRows, key: Key) -> BaseModel | None:
         """Return the row that a key had before the transaction, if that changed it; else None. O(1)."""
@@ -196,13 +205,30 @@ class Transaction:
         self.record = CommitRecord(sequence, tuple(changes), numbered, self.attribution, self.undoes, (), self.erased)
         return self.record
 
-    def as_change(self, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel | None) -> ChangeRecord:
-        """Return a net change in its engine-neutral form."""
+    def as_only_commit(
+        self, sequence: int, table: TableRows, key: Key, before: BaseModel | None, after: BaseModel, row_json: bytes
+    ) -> CommitRecord:
+        """Return the same of a transaction that `change_only` changed; O(1)."""
+        change = self.as_change(table, key, before, after, row_json)
+        numbered = {table.name: table.last_number} if table.schema.numbered else {}
+        self.record = CommitRecord(sequence, (change,), numbered, self.attribution)
+        return self.record
+
+    def as_change(
+        self,
+        table: TableRows,
+        key: Key,
+        before: BaseModel | None,
+        after: BaseModel | None,
+        row_json: bytes | None = None,
+    ) -> ChangeRecord:
+        """Return a net change in its engine-neutral form; `row_json` is the new row's JSON, if it is at hand."""
         if after is None:
             assert before is not None
             return Delete(table.name, key, None if table.schema.transient else table.codec.dump(before))
+        row_json = row_json or self._row_json.get((table, key)) or self.row_json(table, key, after)
         if before is None:
-            return Insert(table.name, key, self._row_json.get((table, key)) or self.row_json(table, key, after))
+            return Insert(table.name, key, row_json)
         # What has no past need not say what was there before.
         former = None if table.schema.transient else table.codec.former_values(before, after)
-        return Replace(table.name, key, self.row_json(table, key, after), former)
+        return Replace(table.name, key, row_json, former)

@@ -71,16 +71,18 @@ class CommitBatch(Generic[U]):
         try:
             woken = waker.acquire(timeout=seconds)
         finally:
-            self._leave(waker, woken=woken)
+            if woken:
+                self._wake_next()
+            else:
+                self._leave(waker)
         return self.done
 
-    def _leave(self, waker: threading.Lock, *, woken: bool) -> None:
-        """Wake the next thread if this one was woken; else leave the queue, so that no thread wakes it in vain."""
-        if not woken:
-            with self._mutex:
-                if waker in self._threads:
-                    self._threads.remove(waker)
-                    return
+    def _leave(self, waker: threading.Lock) -> None:
+        """Leave the queue, so that no thread wakes this one in vain; wake the next one if that just happened."""
+        with self._mutex:
+            if waker in self._threads:
+                self._threads.remove(waker)
+                return
         self._wake_next()
 
     def _wake_next(self) -> None:

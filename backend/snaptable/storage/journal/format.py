@@ -130,7 +130,7 @@ def _keyed(salt: bytes) -> "blake2b":
 def sign(payload: bytes, salt: bytes) -> tuple[bytes, str]:
     """Return a whole line, and its digest: BLAKE2b-128 of the payload, keyed with the segment's salt."""
     digest = _digest(payload, salt)
-    return payload + DIGEST_MARK + digest.encode() + LINE_END, digest
+    return b"".join((payload, DIGEST_MARK, digest.encode(), LINE_END)), digest
 
 
 def verify(line: bytes, salt: bytes) -> str | None:
@@ -181,27 +181,26 @@ def encode_frame(commits: Sequence[CommitRecord], at: str, previous_digest: str,
         previous_digest: digest of the line before it.
         salt: the segment's.
     """
-    span = b"[%d,%d]" % (commits[0].sequence, commits[-1].sequence)
-    body = encode_commit(commits[0]) if len(commits) == 1 else b",".join(map(encode_commit, commits))
-    return sign(b'%b,"commits":[%b]' % (_frame_head(span, at, previous_digest), body), salt)
+    return sign(_frame_payload(commits[0].sequence, commits[-1].sequence, at, previous_digest, commits), salt)
 
 
 def encode_close(sequence: int, at: str, previous_digest: str, salt: bytes) -> tuple[bytes, str]:
     """Return the mark of a clean close at a sequence, and its digest."""
-    return sign(b'%b,"sequence":%d' % (_frame_head(b'"closed"', at, previous_digest), sequence), salt)
+    payload = b'{"frame":"closed","at":"%b","previous":"%b","sequence":%d'
+    return sign(payload % (at.encode(), previous_digest.encode(), sequence), salt)
 
 
 def encode_purged(frame: Frame, commits: Sequence[CommitRecord], salt: bytes) -> bytes:
     """Return the line that stands for a frame whose commits were purged; it keeps the frame's digest."""
-    span = b"[%d,%d]" % (frame.first, frame.last)
-    body = b",".join(map(encode_commit, commits))
-    payload = b'%b,"commits":[%b]' % (_frame_head(span, frame.at, frame.previous_digest), body)
+    payload = _frame_payload(frame.first, frame.last, frame.at, frame.previous_digest, commits)
     digest = frame.digest.encode()
     return payload + SEAL_MARK + _seal(payload, digest, salt) + b'"' + DIGEST_MARK + digest + LINE_END
 
 
-def _frame_head(span: bytes, at: str, previous_digest: str) -> bytes:
-    return b'{"frame":%b,"at":"%b","previous":"%b"' % (span, at.encode(), previous_digest.encode())
+def _frame_payload(first: int, last: int, at: str, previous_digest: str, commits: Sequence[CommitRecord]) -> bytes:
+    body = encode_commit(commits[0]) if len(commits) == 1 else b",".join(map(encode_commit, commits))
+    payload = b'{"frame":[%d,%d],"at":"%b","previous":"%b","commits":[%b]'
+    return payload % (first, last, at.encode(), previous_digest.encode(), body)
 
 
 def encode_commit(commit: CommitRecord) -> bytes:
