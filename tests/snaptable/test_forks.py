@@ -308,6 +308,7 @@ def test_a_past_and_a_fork_in_memory_are_left_too(db: Store) -> None:
 def test_a_fork_opens_its_own(tmp_path: Path) -> None:
     """Ensure it reads its parent's directory, writes to another, and takes over the parent's once that is closed."""
     go, told = os.pipe()
+    was_refused, refuse = os.pipe()
     with Store(tmp_path / "parent", fsync=False) as db:
         db.named.insert(Named(id="a"))
         pid = os.getpid()
@@ -321,6 +322,7 @@ def test_a_fork_opens_its_own(tmp_path: Path) -> None:
                 db.open()
             with refused("get", pid):
                 db.named.get("a")
+            os.write(refuse, b".")
             assert os.read(go, 1)
             with db:
                 db.named.insert(Named(id="b"))
@@ -329,14 +331,15 @@ def test_a_fork_opens_its_own(tmp_path: Path) -> None:
                 db.named.get("a")
 
         def close() -> None:
+            os.read(was_refused, 1)
             db.close()
             os.write(told, b".")
 
-        thread = threading.Timer(0.3, close)
+        thread = threading.Thread(target=close, daemon=True)
         thread.start()
         assert in_child(act) == 0
         thread.join()
-    for descriptor in (go, told):
+    for descriptor in (go, told, was_refused, refuse):
         os.close(descriptor)
     for name, keys in {"parent": ["a", "b"], "child": ["b"]}.items():
         with Store(tmp_path / name, fsync=False) as again:

@@ -78,12 +78,11 @@ def test_killed_at_any_moment(directory: Path, mode: str, policy: str) -> None:
     """Ensure that after each of several kills in a row all acknowledged transactions are there, whole and in order."""
     chance = random.Random(f"{mode} {policy}")
     there: set[str] = set()
-    written = 0
-    for _ in range(KILLS):
-        acknowledged = killed_after(directory, mode, policy, chance.uniform(0, 0.25))
-        written += len(acknowledged)
+    kills = written = 0
+    while kills < KILLS or written <= KILLS:  # a busy machine lets a process write nothing in so short a time
+        acknowledged = killed_after(directory, mode, policy, chance.uniform(0, 0.25) * max(1, kills))
+        kills, written = kills + 1, written + len(acknowledged)
         there = verify(directory, there | set(acknowledged), policy)
-    assert written > KILLS
 
 
 def test_killed_while_it_opens(directory: Path) -> None:
