@@ -143,7 +143,7 @@ def _extract_contents(old: LegacySnapshot) -> list[bytes]:
     return contents
 
 
-def _decode(data: Any) -> bytes | None:
+def _decode(data: object) -> bytes | None:
     """Return the bytes of base64, with or without the prefix of a data URL; None if it is neither."""
     if not isinstance(data, str) or not data:
         return None

@@ -17,13 +17,14 @@ from snaptable.secrets import MASKED
 from snaptable.values.value_types import SortKey
 
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 T = TypeVar("T")
 N = TypeVar("N", int, float, Decimal, timedelta)
 NUMBER_KINDS: Final[tuple[type, ...]] = (int, float, Decimal, timedelta)
 """What can be summed; a bool counts as 0 or 1."""
 
 
-class Aggregate(GroupValue, Generic[V]):
+class Aggregate(GroupValue, Generic[V_co]):
     """A value of some rows, such as their number; compared with a value it is a condition for `having`."""
 
     __slots__ = ("column",)
@@ -200,13 +201,13 @@ class Max(_Extreme[V]):
         super().__init__(_given(self, column))
 
 
-def _given(aggregate: Aggregate[Any], column: object) -> object:
+def _given(aggregate: Aggregate[object], column: object) -> object:
     if column is None:
         raise InvalidQuery(f"{type(aggregate).__name__} takes a column, as in User.age, not None")
     return column
 
 
-def number_kind(aggregate: Aggregate[Any]) -> type:
+def number_kind(aggregate: Aggregate[object]) -> type:
     """Return of which type a column's sums are: int, float, Decimal or timedelta.
 
     Raises:
@@ -235,7 +236,7 @@ class Grouping:
 
     columns: tuple[Column, ...] = ()
     """Rows that are equal in all of them are a group; without any all rows are one, even if there are none."""
-    aggregates: tuple[Aggregate[Any], ...] = ()
+    aggregates: tuple[Aggregate[object], ...] = ()
     having: PredicateTemplates = ()
     """Conditions that all must hold for a group, of `columns` and `aggregates`, without their values."""
     having_values: tuple[object, ...] = ()

@@ -76,6 +76,10 @@ PlainChange = Mapping[str, Any]
 """A change as the journal has it, parsed: `{"replace": table, "key": …, "row": {…}, "before": {…}, "added": […]}`."""
 
 
+PlainCommit = Mapping[str, Any]
+"""A commit as the journal has it, parsed: `{"sequence": …, "changes": […], …}`."""
+
+
 class Place(NamedTuple):
     """Which row a change is of, and what happened to it; not what is in the row."""
 

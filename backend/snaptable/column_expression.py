@@ -44,7 +44,7 @@ class Expression:
 
 
 _NUMBERS: Final[tuple[type, ...]] = (int, float, Decimal, timedelta)
-_ONES: Final[dict[type, Any]] = {int: 1, float: 1.0, Decimal: Decimal(1), timedelta: timedelta(1)}
+_ONES: Final[dict[type, object]] = {int: 1, float: 1.0, Decimal: Decimal(1), timedelta: timedelta(1)}
 
 
 def _works(kind: type, operator: str, number: Any) -> bool:

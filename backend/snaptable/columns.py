@@ -54,7 +54,7 @@ class Column(ColumnValues):
         self.orders = (Order(self, descending=False), Order(self, descending=True))
 
     @cached_property
-    def read(self) -> Callable[[Any], Any]:
+    def read(self) -> "Callable[[BaseModel], Any]":
         """The function from a row to its value; None where that isn't there."""
         return attrgetter(self.name)
 
@@ -262,7 +262,7 @@ class PartColumn(Column):
         )
 
     @cached_property
-    def read(self) -> Callable[[Any], Any]:
+    def read(self) -> "Callable[[BaseModel], Any]":
         """The function from a row to its value; None where that isn't there."""
         if self.is_plain_path:
             return attrgetter(self.name)

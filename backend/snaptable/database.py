@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 
 from snaptable import schema_builder
 from snaptable.attribution import Attribution
-from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
+from snaptable.contract import WRITER_TIMEOUT, Engine, M, SnapshotPolicy, Status
 from snaptable.declarations import declared_tables
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, shown_url, url_of
 from snaptable.engines.observers import observed_filesystem
@@ -20,6 +20,7 @@ from snaptable.lifecycle import Lifecycle
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
 from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
+from snaptable.migrations.raw import RawTable
 from snaptable.openings import open_owners
 from snaptable.postgres_options import PostgresOptions
 from snaptable.retention import HISTORY_BYTES, Retention
@@ -130,7 +131,7 @@ class Database(Lifecycle):
         self._policy: SnapshotPolicy = snapshot
         self._writer_timeout = writer_timeout
         self._fsync, self._read_only, self._banner, self._filesystem = fsync, read_only, banner, filesystem
-        self._raw_rows: Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None = None
+        self._raw_rows: Callable[[], Mapping[str, RawTable]] | None = None
         """Gives the rows of a past as they stood then."""
         self.fork_base: int | None = None
         """The commit that a fork began with; None for any other database."""
@@ -282,7 +283,7 @@ class Database(Lifecycle):
         engine: Engine,
         name: str,
         fork_base: int | None,
-        raw_rows: "Callable[[], Mapping[str, dict[str, dict[str, Any]]]] | None" = None,
+        raw_rows: "Callable[[], Mapping[str, RawTable]] | None" = None,
     ) -> Self:
         """Return an open database of this class over an engine with rows of this one; called by `History`."""
         copy = type(self).__new__(type(self))
@@ -292,7 +293,7 @@ class Database(Lifecycle):
         copy._attach(engine)
         return copy
 
-    def raw(self, table: str) -> dict[str, dict[str, Any]]:
+    def raw(self, table: str) -> RawTable:
         """Return the rows of a table as JSON objects by the text of their keys, secrets and all; O(n).
 
         Of a past, as they stood then: before a migration, with the fields and in the tables of that time.
@@ -396,7 +397,7 @@ def open_databases() -> list[Database]:
     return [owner for owner in open_owners() if isinstance(owner, Database)]
 
 
-def database_of(table: Table[Any]) -> Database:
+def database_of(table: Table[M]) -> Database:
     """Return the database of a table.
 
     Raises:

@@ -65,7 +65,7 @@ def declared_tables(cls: type, base: type, hints: Mapping[str, object]) -> dict[
     }
 
 
-def _declaration(cls: type, base: type, name: str, hint: Any) -> Declaration:
+def _declaration(cls: type, base: type, name: str, hint: object) -> Declaration:
     place = f"{cls.__name__}.{name}"
     if get_origin(hint) is not Table:
         raise SchemaError(f"{place}: annotate a table as `{name}: Table[Model]`; anything else as ClassVar", table=name)

@@ -6,13 +6,13 @@ from typing import Any, Generic, TypeVar
 from snaptable.aggregates import Aggregate, Count, Group, Grouping
 from snaptable.columns import Column
 from snaptable.conditions import as_order
-from snaptable.contract import Plan, Select
+from snaptable.contract import M, Plan, Select
 from snaptable.errors import InvalidQuery
 from snaptable.predicates import PredicateTemplates, as_condition, terms_of
 from snaptable.query_source import QuerySource
 
 K = TypeVar("K")
-Sorting = tuple[Column | Aggregate[Any] | str, bool]
+Sorting = tuple[Column | Aggregate[object] | str, bool]
 """What groups are sorted by, a name standing for an aggregate that is named later; and whether descending."""
 
 
@@ -87,7 +87,7 @@ class Grouped(Generic[K]):
         if isinstance(key, str):
             return (key.removeprefix("-"), key.startswith("-"))
         order = as_order(key)
-        by: Column | Aggregate[Any] = order.column
+        by: Column | Aggregate[object] = order.column
         self._check(by, "order_by")
         return (by, order.descending)
 
@@ -106,7 +106,7 @@ class Grouped(Generic[K]):
             self._source, self._select, self._columns, self._having, self._having_values, self._sorting, limit
         )
 
-    def aggregate(self, /, **aggregates: Aggregate[Any]) -> list[Group[K]]:
+    def aggregate(self, /, **aggregates: Aggregate[object]) -> list[Group[K]]:
         """Return the groups, each with its aggregates by name; O(rows looked at) for each aggregate.
 
         Raises:
@@ -125,7 +125,7 @@ class Grouped(Generic[K]):
             groups.append(Group(row[0] if width == 1 else row[:width], values, places, names))
         return groups
 
-    def explain(self, /, **aggregates: Aggregate[Any]) -> Plan:
+    def explain(self, /, **aggregates: Aggregate[object]) -> Plan:
         """Return how the groups would be worked out.
 
         >>> print(db.users.where(User.age > 3).group_by(User.age).explain(n=Count()))
@@ -135,7 +135,7 @@ class Grouped(Generic[K]):
 
     # ── what the engine is handed ───────────────────────────────────────────────────────────────────────────────────
 
-    def _grouping(self, named: dict[str, Aggregate[Any]]) -> Grouping:
+    def _grouping(self, named: dict[str, Aggregate[object]]) -> Grouping:
         check_aggregates(self._source, named)
         wanted = list(named.values())
         hidden: list[object] = [term.column for template in self._having for term in terms_of(template)]
@@ -146,7 +146,7 @@ class Grouped(Generic[K]):
         order = tuple((self._place(by, [*named], wanted), descending) for by, descending in self._sorting)
         return Grouping(self._columns, tuple(wanted), self._having, self._having_values, order, self._limit)
 
-    def _place(self, by: Column | Aggregate[Any] | str, names: list[str], wanted: list[Aggregate[Any]]) -> int:
+    def _place(self, by: Column | Aggregate[object] | str, names: list[str], wanted: list[Aggregate[object]]) -> int:
         width = len(self._columns)
         if isinstance(by, Column):
             return next(place for place, column in enumerate(self._columns) if column.name == by.name)
@@ -175,7 +175,7 @@ class Grouped(Generic[K]):
             )
 
 
-def check_aggregates(source: QuerySource[Any], named: dict[str, Aggregate[Any]]) -> None:
+def check_aggregates(source: QuerySource[M], named: dict[str, Aggregate[object]]) -> None:
     """Refuse aggregates of another table's columns, or of columns whose values they can't be worked out of.
 
     Raises:
@@ -208,6 +208,6 @@ def natural(name: str, value: int) -> int:
     return value
 
 
-def _shows_a_value_of(one: Aggregate[Any], secrets: Collection[str]) -> bool:
+def _shows_a_value_of(one: Aggregate[object], secrets: Collection[str]) -> bool:
     """Return whether an aggregate is made of the values of a secret column, and isn't merely their number."""
     return one.column is not None and one.column.root in secrets and not isinstance(one, Count)

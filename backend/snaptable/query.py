@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from inspect import iscoroutinefunction
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from snaptable.aggregates import Aggregate, Grouping
 from snaptable.columns import INSERTED
@@ -261,7 +261,7 @@ class Query(Questions[M]):
         if natural("limit", limit) == 0:
             raise ValueError("a page holds at least one row: limit can't be 0")
 
-    def explain(self, *aggregates: Aggregate[Any]) -> Plan:
+    def explain(self, *aggregates: Aggregate[object]) -> Plan:
         """Return how the query would be answered: the index, and the rows it expects to look at; O(1) or O(log n).
 
         Args:

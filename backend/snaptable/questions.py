@@ -34,7 +34,7 @@ class Questions(Generic[M]):
 
     # ── aggregates ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def aggregate(self, /, **aggregates: Aggregate[Any]) -> dict[str, Any]:
+    def aggregate(self, /, **aggregates: Aggregate[object]) -> dict[str, Any]:
         """Return aggregates of the rows by name, of one state; O(rows looked at) each, O(log n) for some, see `min`.
 
         None is left out. Of no values a sum is 0, a count is 0, the others are None.
@@ -50,7 +50,7 @@ class Questions(Generic[M]):
         (row,) = source.engine.aggregate(select, Grouping((), tuple(aggregates.values())))
         return dict(zip(aggregates, row, strict=True))
 
-    def _one(self, aggregate: Aggregate[Any]) -> Any:
+    def _one(self, aggregate: Aggregate[object]) -> Any:
         return self.aggregate(value=aggregate)["value"]
 
     def sum(self, column: N | None, /) -> N:

@@ -227,7 +227,7 @@ class TableSchema:
     """The fields that move with every change of their row, and what gives their new values."""
     transient: bool = False
     """Whether its rows are durable, but have no past."""
-    _derived: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _derived: dict[Callable[..., object], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def derive(self, make: Callable[["TableSchema"], T]) -> T:
         """Return what a function, or a class, makes of this schema: made at the first call, the same one afterwards.

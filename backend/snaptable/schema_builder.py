@@ -4,7 +4,7 @@ import inspect
 import keyword
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_type_hints
+from typing import get_type_hints
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -61,7 +61,7 @@ def build(database: str, declared: Declarations, namespace: Mapping[str, object]
     return tables
 
 
-def _build_table(name: str, declaration: Declaration, namespace: Mapping[str, Any]) -> TableSchema:
+def _build_table(name: str, declaration: Declaration, namespace: Mapping[str, object]) -> TableSchema:
     model = declaration.model
     _check_model(name, model, namespace)
     bulk_validator.warm_key_layout(model)
@@ -85,7 +85,7 @@ def _error(table: str, field: str | None, reason: str) -> SchemaError:
 # ── the model and its fields ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_model(table: str, model: type[BaseModel], namespace: Mapping[str, Any]) -> None:
+def _check_model(table: str, model: type[BaseModel], namespace: Mapping[str, object]) -> None:
     name = model.__name__
     try:
         model.model_rebuild(_types_namespace=dict(namespace))
@@ -327,7 +327,7 @@ def _check_reference(schema: TableSchema, name: str, key: ForeignKey, target: Ta
 # ── the class statement ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def annotations_of(cls: type, depth: int = 2) -> tuple[dict[str, Any], dict[str, Any]]:
+def annotations_of(cls: type, depth: int = 2) -> tuple[dict[str, object], dict[str, object]]:
     """Return the evaluated annotations of a class's own body, and the scope they were evaluated in.
 
     The scope is that of the class statement, `depth` calls up, so that models made inside a function are known.
@@ -338,7 +338,7 @@ def annotations_of(cls: type, depth: int = 2) -> tuple[dict[str, Any], dict[str,
     frame = sys._getframe(depth)
     scope = {**frame.f_globals, **frame.f_locals}
     own = {name: value for name, value in inspect.get_annotations(cls).items() if not name.startswith("__")}
-    holder: Callable[..., Any] = type("_Holder", (), {"__annotations__": own, "__module__": cls.__module__})
+    holder: Callable[..., object] = type("_Holder", (), {"__annotations__": own, "__module__": cls.__module__})
     try:
         return get_type_hints(holder, localns=scope, include_extras=True), scope
     except NameError as error:

@@ -22,7 +22,7 @@ class TableMarks:
 
     def members(self) -> dict[str, object]:
         """Return the header's members; none if there is nothing to say."""
-        members: dict[str, Any] = {}
+        members: dict[str, object] = {}
         if self.secret:
             members["secret"] = {table: list(names) for table, names in self.secret.items()}
         if self.transient:

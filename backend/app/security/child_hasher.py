@@ -81,7 +81,7 @@ class ChildHasher(PasswordHasher):
         while not self._idle.empty():
             _end(self._idle.get())
 
-    def _ask(self, request: dict[str, object]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, object]) -> dict[str, object]:
         """Return a child's answer; a shortage if there is none."""
         try:
             child = self._take()
@@ -93,7 +93,7 @@ class ChildHasher(PasswordHasher):
             child.stdin.write(json.dumps({**request, "hasher": self._costs}).encode() + b"\n")
             child.stdin.flush()
             line = child.stdout.readline()
-            found: dict[str, Any] = json.loads(line)
+            found: dict[str, object] = json.loads(line)
         except (OSError, ValueError):  # it ended
             _end(child)
             return {"error": _SHORTAGE}

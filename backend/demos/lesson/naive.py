@@ -5,7 +5,7 @@ It is written with care, and yet each lane breaks it. No line of it is a straw m
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 FILE: Final = "db_snapshot.json"
 
@@ -22,7 +22,7 @@ class NaiveStore:
         if not self.path.exists():
             return []
         with self.path.open(encoding="utf-8") as file:
-            messages: list[dict[str, Any]] = json.load(file)
+            messages: list[dict[str, object]] = json.load(file)
             return messages
 
     def save(self, messages: list[dict[str, object]]) -> None:
@@ -37,6 +37,6 @@ class NaiveStore:
         self.save(messages)
 
 
-def many(count: int) -> list[dict[str, Any]]:
+def many(count: int) -> list[dict[str, object]]:
     """Return a number of messages."""
     return [{"id": number, "sender": 1, "text": f"message {number}"} for number in range(1, count + 1)]

@@ -129,17 +129,17 @@ def figures_routes(db: Tracker) -> APIRouter:
     router = _new_router()
 
     @router.get("/tracks/popular")
-    async def list_popular_tracks() -> list[dict[str, Any]]:
+    async def list_popular_tracks() -> list[dict[str, object]]:
         """Return the tracks with the most users."""
         return learning.popular(db)
 
     @router.get("/tracks/statistics")
-    async def show_statistics() -> dict[str, Any]:
+    async def show_statistics() -> dict[str, object]:
         """Return numbers over everything."""
         return learning.statistics(db)
 
     @router.get("/users/{user_id}/progress", responses=problems(404))
-    async def show_progress(user_id: str) -> dict[str, Any]:
+    async def show_progress(user_id: str) -> dict[str, object]:
         """Return how far a user has come, by track."""
         return learning.progress_of(db, user_id)
 

@@ -74,7 +74,7 @@ def take_out(db: Tracker, track_id: str) -> Track:
 # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def popular(db: Tracker, limit: int = 5) -> list[dict[str, Any]]:
+def popular(db: Tracker, limit: int = 5) -> list[dict[str, object]]:
     """Return the published tracks with the most users, and how well these do.
 
     Two groups and one look-up, whatever the number of tracks.

@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from snaptable.errors import BackupError
 
 if TYPE_CHECKING:
     import pyrage
+
+    Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
 
 HEADER = b"age-encryption.org/v1"
 """How an encrypted file begins."""
@@ -27,7 +30,7 @@ TIMINGS, PAUSE = 20, 0.1
 Write = Callable[[bytes], object]
 
 
-def _pyrage() -> Any:
+def _pyrage() -> ModuleType:
     """Return the library.
 
     Raises:
@@ -214,10 +217,10 @@ def _recipient(text: str) -> object:
         raise BackupError(f"{text!r} is no public key of age (age1…) or SSH (ssh-ed25519 …): {error}") from None
 
 
-def _identities(content: bytes) -> list[Any]:
+def _identities(content: bytes) -> "list[Identity]":
     """Return the private keys that a file holds; no message repeats anything of it."""
     age = _pyrage()
-    identities: list[Any] = []
+    identities: list[Identity] = []
     with suppress(age.IdentityError, ValueError):
         if b"PRIVATE KEY-----" in content:
             identities.append(age.ssh.Identity.from_buffer(content))

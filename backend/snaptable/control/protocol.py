@@ -10,7 +10,6 @@ A line has a bound, and so has the time that it may take to come.
 import json
 import socket
 import time
-from typing import Any
 
 VERSION = 1
 MOST_BYTES = 32 << 20
@@ -54,7 +53,7 @@ def read_line(connection: socket.socket, seconds: float) -> bytes:
             return line
 
 
-def decode_request(line: bytes) -> tuple[str, dict[str, Any]]:
+def decode_request(line: bytes) -> tuple[str, dict[str, object]]:
     """Return the operation that a line asks for, and its members.
 
     Raises:

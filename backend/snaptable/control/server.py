@@ -8,7 +8,6 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from snaptable.control.addresses import address_in, inode_of, is_supported, peer_of, user_name
 from snaptable.control.operations import perform
@@ -200,9 +199,9 @@ class ControlSocket:
             self._asking = None
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def _refusal(error: Exception) -> dict[str, object]:
     name = "InvalidRequest" if isinstance(error, InvalidRequest) else type(error).__name__
-    refusal: dict[str, Any] = {"error": name, "message": str(error)}
+    refusal: dict[str, object] = {"error": name, "message": str(error)}
     if isinstance(error, UndoConflict):
         refusal["conflicts"] = conflict_shapes(error.conflicts)
     return refusal

@@ -36,7 +36,7 @@ class OpenObserver(Protocol[D_contra]):
         """Take note that a database was opened; called by `Database.open` once it is ready, for "memory:" too."""
 
 
-_observers: list[OpenObserver[Any]] = []
+_observers: list[OpenObserver[object]] = []
 """The newest last."""
 
 

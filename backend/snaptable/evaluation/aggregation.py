@@ -35,7 +35,7 @@ MEAN_DECIMALS = Context(prec=28, Emax=MAX_EMAX, Emin=MIN_EMIN)
 # ── one aggregate of some values ────────────────────────────────────────────────────────────────────────────────────
 
 
-def total_of(aggregate: Aggregate[Any]) -> Total:
+def total_of(aggregate: Aggregate[object]) -> Total:
     """Return the function that works an aggregate out."""
     if aggregate.function == "count":
         return len
@@ -106,7 +106,7 @@ def _microseconds(values: Values) -> int:
     return sum(value // value_types.MICROSECOND for value in values)
 
 
-def _sum_of_timedeltas(aggregate: Aggregate[Any], values: Values) -> timedelta:
+def _sum_of_timedeltas(aggregate: Aggregate[object], values: Values) -> timedelta:
     try:
         return timedelta(microseconds=_microseconds(values))
     except OverflowError:
@@ -124,7 +124,7 @@ def _mean(values: Values) -> float:
 # ── all rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def aggregate_all(aggregates: Sequence[Aggregate[Any]], read: ReadColumn, count: int) -> GroupRow:
+def aggregate_all(aggregates: Sequence[Aggregate[object]], read: ReadColumn, count: int) -> GroupRow:
     """Return the aggregates of all rows, of which there are `count`; O(rows) each, most of it in C."""
     return tuple(
         count if one.column is None else total_of(one)(_present(one.column, read(one.column))) for one in aggregates
@@ -159,11 +159,11 @@ def arranged(grouping: Grouping, groups: list[GroupRow]) -> list[GroupRow]:
     return groups[grouping.offset : end]
 
 
-def _by_group(one: Aggregate[Any], keys: Values, sizes: "Counter[Any]", read: ReadColumn) -> dict[Any, object]:
+def _by_group(one: Aggregate[object], keys: Values, sizes: "Counter[object]", read: ReadColumn) -> dict[object, object]:
     """Return an aggregate of each group, by its key."""
     if one.column is None:
         return dict(sizes)
-    collected: defaultdict[Any, list[Any]] = defaultdict(list)
+    collected: defaultdict[object, list[object]] = defaultdict(list)
     values = read(one.column)
     # deque(maxlen=0) drains an iterator without a Python loop.
     deque(map(list.append, map(collected.__getitem__, keys), values), maxlen=0)
@@ -187,7 +187,7 @@ def _holds(template: PredicateTemplate, grouping: Grouping, group: GroupRow, val
     return all(parts) if isinstance(template, AllOf) else any(parts)
 
 
-def place_of(wanted: Column | Aggregate[Any], grouping: Grouping) -> int:
+def place_of(wanted: Column | Aggregate[object], grouping: Grouping) -> int:
     """Return the place of a column or an aggregate in the rows of a grouping."""
     if isinstance(wanted, Column):
         return next(place for place, column in enumerate(grouping.columns) if column.name == wanted.name)
@@ -225,7 +225,7 @@ def _compares(term: Term, mine: Any, value: Any) -> bool:
 
 def _sorted(grouping: Grouping, groups: list[GroupRow]) -> list[GroupRow]:
     """Return groups sorted: as wanted, ties by the columns; those without an order leave it as it is."""
-    sources: list[Column | Aggregate[Any]] = [*grouping.columns, *grouping.aggregates]
+    sources: list[Column | Aggregate[object]] = [*grouping.columns, *grouping.aggregates]
     ties = [(place, False) for place in range(len(grouping.columns)) if is_sortable(grouping.columns[place])]
     for place, descending in reversed([*grouping.order, *ties]):
         groups = _sorted_by(groups, place, sources[place].sort_key, descending=descending)
@@ -255,9 +255,9 @@ def _sorted_by(
 
 def reader(rows: Collection[BaseModel]) -> ReadColumn:
     """Return what reads a column off some rows, each once; O(rows) a column."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[object]] = {}
 
-    def read(column: Column) -> list[Any]:
+    def read(column: Column) -> Values:
         """Return the values of a column."""
         name = column.name
         if name not in columns:

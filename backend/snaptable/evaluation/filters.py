@@ -27,7 +27,7 @@ Filter = Callable[..., list[BaseModel]]
 PreparedFilter = Callable[[Values], Filter]
 Mask = Callable[..., list[bool]]
 """Takes columns; returns for each row whether it is kept."""
-Compiler = Callable[[str, str, tuple[str, ...]], Callable[..., Any]]
+Compiler = Callable[[str, str, tuple[str, ...]], Callable[..., object]]
 """Takes the source of conditions, the names of their arguments, and those of the columns beside the rows."""
 
 
@@ -132,7 +132,7 @@ class _FilterSource:
         make = (compiled or _compiled)(" and ".join(tests), ", ".join(arguments), self.columns)
         used, converters, others = self.used, self.converters, (*self.sort_keys, *self.readers)
 
-        def prepared(values: Values) -> Any:
+        def prepared(values: Values) -> object:
             """Return what is compiled, for a query's values."""
             if converters or others:
                 return make(*(converters[at](values[at]) if at in converters else values[at] for at in used), *others)

@@ -7,7 +7,7 @@ it is read only of rows that were changed more than once and were there on both 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from snaptable.changes import CommitRecord, Kind, PlainChange
 from snaptable.history.fields import Fields, differing
@@ -152,9 +152,9 @@ def _number(touch: Touch) -> int:
     return touch >> 2 & (1 << _NUMBER_BITS - 2) - 1
 
 
-def _former(net: NetChange, plain: PlainChange) -> dict[str, Any]:
+def _former(net: NetChange, plain: PlainChange) -> dict[str, object]:
     """Return the row before a change, which was there."""
-    before: dict[str, Any] | None = plain.get("before")
+    before: dict[str, object] | None = plain.get("before")
     if before is None:
         raise before_unknown(net.table, net.key)
     if "delete" in plain:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from snaptable.contract import M
 from snaptable.schema import TableSchema
 from snaptable.table import Table
 
@@ -12,7 +13,7 @@ from snaptable.table import Table
 class ConstraintCheck:
     """The keys, unique values and references of rows, beside those of a table and of one another."""
 
-    def __init__(self, table: Table[Any], tables: Mapping[str, Table[Any]]) -> None:
+    def __init__(self, table: Table[M], tables: Mapping[str, Table[Any]]) -> None:
         """Take the table the rows are for, and all tables of its database."""
         self._table, self._tables = table, tables
         self._schema: TableSchema = table.schema

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from snaptable.attribution import attribution, current_attribution
+from snaptable.contract import M
 from snaptable.database import Database, database_of
 from snaptable.errors import (
     ConstraintError,
@@ -131,7 +132,7 @@ class ImportPlan:
             raise self._changed_since(error) from error
         return Imported(self.inserts, self.updates, self.unchanged, self._commit(database, before))
 
-    def _write(self, table: Table[Any], on_progress: OnProgress | None) -> None:
+    def _write(self, table: Table[BaseModel], on_progress: OnProgress | None) -> None:
         key = table.schema.key
         for number, planned in enumerate(self._planned, start=1):
             if planned.stored is not None:
@@ -179,7 +180,7 @@ class ImportPlan:
 
 
 def plan_import(
-    table: Table[Any],
+    table: Table[M],
     records: Sequence[Record],
     *,
     mapping: Mapping[str, str] | None = None,
@@ -221,7 +222,7 @@ class _Wrong(Exception):
 class _Planner:
     """An import that is being planned."""
 
-    def __init__(self, table: Table[Any], database: Database, reader: RowReader, *, update: bool) -> None:
+    def __init__(self, table: Table[M], database: Database, reader: RowReader, *, update: bool) -> None:
         self._table, self._reader, self._update = table, reader, update
         self._check = ConstraintCheck(table, database.tables)
         self._result = ImportPlan(table.name, table)

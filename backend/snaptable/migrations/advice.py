@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
 from snaptable.migrations.raw import RawDatabase, RawTable
 from snaptable.schema import TableSchema
@@ -95,7 +95,7 @@ def _kind_of_field(schema: TableSchema, name: str) -> str | None:
     return _kind_of_type(schema.model.model_fields[name].annotation)
 
 
-def _kind_of_type(annotation: Any) -> str | None:
+def _kind_of_type(annotation: object) -> str | None:
     if isinstance(annotation, type):
         for kind, name in KINDS.items():
             if annotation is kind:

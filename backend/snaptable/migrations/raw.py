@@ -42,7 +42,7 @@ def called(function: Callable[[RawRow], object], row: RawRow, table: str, key: s
     return plain(result, table, key)
 
 
-def plain(value: Any, table: str, key: str | None) -> Any:
+def plain(value: object, table: str, key: str | None) -> object:
     """Return a value as JSON has it, of parts that nothing else refers to; dates, UUIDs and sets become what rows hold.
 
     Raises:
@@ -60,7 +60,7 @@ def plain(value: Any, table: str, key: str | None) -> Any:
     return made
 
 
-def called_for_all(function: Callable[[Any], object], arguments: Mapping[str, Any], table: str) -> list[Any]:
+def called_for_all(function: Callable[[object], object], arguments: Mapping[str, object], table: str) -> list[object]:
     """Return what the application's function makes of each argument, as `called`; they are by the keys of their rows.
 
     All results are brought into plain JSON in one go, which costs a fraction of one by one.
@@ -68,7 +68,7 @@ def called_for_all(function: Callable[[Any], object], arguments: Mapping[str, An
     Raises:
         StepError: naming the first row for which it raised something, or gave what is none of JSON's.
     """
-    results: list[Any] = []
+    results: list[object] = []
     for key, argument in arguments.items():
         try:
             results.append(function(argument))

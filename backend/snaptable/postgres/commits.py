@@ -7,9 +7,8 @@ order, give the same rows. Readers stop before numbers that are taken and not co
 """
 
 import json
-from typing import Any
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PlainCommit, Replace
 from snaptable.errors import OutcomeUnknown
 from snaptable.postgres.layout.names import BARRIER, COMMITS, STATE
 from snaptable.postgres.server.connections import Fetch, Session
@@ -107,6 +106,7 @@ def change_of(row_id: RowId, change: RowChange) -> ChangeRecord:
     return Replace(table, key, row_json(change), codec.former_values(change.before, change.after))
 
 
-def decoded(record: object) -> Any:
+def decoded(record: object) -> PlainCommit:
     """Return the parsed record of a commit."""
-    return json.loads(record if isinstance(record, (str, bytes)) else bytes(record))  # type: ignore[call-overload]
+    plain: PlainCommit = json.loads(record if isinstance(record, (str, bytes)) else bytes(record))  # type: ignore[call-overload]
+    return plain

@@ -10,14 +10,13 @@ each other. Once the table is there every program that opens the database renews
 people who write by psql don't.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from snaptable.errors import OpenError
 from snaptable.postgres.commits import Net
 from snaptable.postgres.layout.names import REVISIONS
 from snaptable.postgres.rows import TableRows
-from snaptable.postgres.server.connections import Session
+from snaptable.postgres.server.connections import Fetch, Session
 from snaptable.postgres.transaction import Transaction
 
 STRIPES = 16
@@ -105,6 +104,6 @@ class Revisions:
             # In one order always: two transactions that renew several don't wait for each other crosswise.
             transaction.session.ask(_RENEW, {"values": sorted(values)})
 
-    def read(self, fetch: Callable[..., Any], value: str) -> str:
+    def read(self, fetch: Fetch, value: str) -> str:
         """Return what names the state of a value's rows, as the caller's transaction sees it: up to 650 characters."""
         return ",".join(token for (token,) in fetch(_READ, {"value": value}))

@@ -17,6 +17,7 @@ from snaptable.postgres.layout.column import StoredColumn, Unstorable
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl
 from snaptable.postgres.layout.names import PLACE, quoted
+from snaptable.postgres.server.adapt import Record
 from snaptable.postgres.server.connections import Fetch
 from snaptable.postgres.transaction import ConstraintBroken, Transaction
 
@@ -78,7 +79,7 @@ class TableRows:
         records = [] if own is None else fetch(self._get_placed, {"key": own})
         return self._placed(records[0]) if records else None
 
-    def _placed(self, record: tuple[Any, ...]) -> tuple[BaseModel, int]:
+    def _placed(self, record: Record) -> tuple[BaseModel, int]:
         return self.columns.row(record[:-1]), record[-1]
 
     def all(self, fetch: Fetch) -> dict[Key, BaseModel]:
@@ -306,7 +307,7 @@ class TableRows:
         for record in fetch(f"select {self.columns.select_list} from {self.sql} order by {_PLACE}"):
             yield from self._problems_of(record)
 
-    def _problems_of(self, record: tuple[Any, ...]) -> Iterator[str]:
+    def _problems_of(self, record: Record) -> Iterator[str]:
         place = list(self.columns.by_name).index(self.schema.key)
         shown = f"{self.name}[{record[place]!r}]"
         try:
@@ -324,7 +325,7 @@ class TableRows:
         if self.columns.keeps_image:
             yield from self._differing_columns(shown, record, row, row_json)
 
-    def _differing_columns(self, shown: str, record: tuple[Any, ...], row: BaseModel, row_json: bytes) -> Iterator[str]:
+    def _differing_columns(self, shown: str, record: Record, row: BaseModel, row_json: bytes) -> Iterator[str]:
         """Yield which columns were changed beside the row's image, from which it is read."""
         params = self.columns.params(row, row_json)
         for place, (name, column) in enumerate(self.columns.by_name.items()):

@@ -167,7 +167,7 @@ def read(path: str, data: bytes, tables: Sequence[str], directory: Path) -> Lega
     return LegacySnapshot({name: rows for name, rows in maps.items() if name in tables}, directory)
 
 
-def _is_derived(name: str, rows: dict[str, Any]) -> bool:
+def _is_derived(name: str, rows: Mapping[str, object]) -> bool:
     """Return whether a map is an index that can be rebuilt: `users_by_email`, from a value to one id or several."""
     return "_by_" in name and all(isinstance(value, str) or _is_ids(value) for value in rows.values())
 

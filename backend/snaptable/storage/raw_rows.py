@@ -158,7 +158,7 @@ class _PageEncoder:
         return b"" if b"NaN" in data or b"Infinity" in data else b"," + data[1:-1]
 
 
-def encoded(table: str, key: str, row: Mapping[str, Any], fields: Sequence[str]) -> bytes:
+def encoded(table: str, key: str, row: Mapping[str, object], fields: Sequence[str]) -> bytes:
     """Return a raw row as it is written, its fields in a model's order.
 
     Raises:

@@ -14,7 +14,7 @@ from typing_extensions import ReadOnly, is_typeddict
 from snaptable.values import value_types
 from snaptable.values.value_types import Annotation
 
-Read = Callable[[Any], Any]
+Read = Callable[[object], object]
 """Returns a part of a value; None where it isn't there."""
 
 
@@ -49,7 +49,7 @@ def inside(annotation: Annotation, step: Step) -> Annotation | None:
 
     Several alternatives may have such a part: it is of any of their types then.
     """
-    found: list[Any] = []
+    found: list[object] = []
     for member in value_types.members(annotation):
         part = _of_member(member, step)
         if part is not None:
@@ -114,7 +114,7 @@ def _of_member(member: Annotation, step: Step) -> Annotation | None:
     return None
 
 
-def _of_mapping(args: tuple[Any, ...], key: object) -> Annotation | None:
+def _of_mapping(args: tuple[object, ...], key: object) -> Annotation | None:
     if not args:
         return Any
     if key is None or not value_types.accepts(value_types.value_types(args[0]), key):
@@ -145,7 +145,7 @@ def _fields_of(member: Annotation) -> Mapping[str, Annotation]:
     return {}
 
 
-def _hints_of(kind: Any) -> dict[str, Annotation]:
+def _hints_of(kind: object) -> dict[str, Annotation]:
     try:
         hints = get_type_hints(kind, include_extras=True)
     except NameError:  # made within a function: only Pydantic knows its names
@@ -171,7 +171,7 @@ def reader(step: Step) -> Read:
     return lambda value: _item_of(value, key)
 
 
-def _attribute_of(value: Any, name: str) -> Any:
+def _attribute_of(value: Any, name: str) -> object:
     kind = type(value)
     if isinstance(value, BaseModel):
         if name in kind.__pydantic_fields__:
@@ -182,7 +182,7 @@ def _attribute_of(value: Any, name: str) -> Any:
     return None
 
 
-def _item_of(value: Any, key: Any) -> Any:
+def _item_of(value: object, key: object) -> object:
     if isinstance(value, (dict, Mapping)):
         return value.get(key)
     if type(key) is int and isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

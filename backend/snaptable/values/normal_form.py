@@ -12,11 +12,12 @@ from copy import copy
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
 
+T = TypeVar("T")
 _MINUTE = timedelta(minutes=1)
 _ZERO = timedelta()
 _DAY = (2000, 1, 1)
@@ -125,7 +126,7 @@ def _normal_model(value: BaseModel) -> BaseModel:
     return result
 
 
-def _normal_dict(value: dict[Any, Any]) -> dict[Any, Any]:
+def _normal_dict(value: dict[object, object]) -> dict[object, object]:
     items = ((normal_form(key), normal_form(item)) for key, item in value.items())
     if type(value).__module__ != "collections":
         return dict(items)
@@ -135,7 +136,7 @@ def _normal_dict(value: dict[Any, Any]) -> dict[Any, Any]:
     return result
 
 
-def _with_attributes(value: object, attributes: dict[str, object]) -> Any:
+def _with_attributes(value: T, attributes: dict[str, object]) -> T:
     """Return a copy of an object with the normal forms of some attributes."""
     result = copy(value)
     for name, item in attributes.items():

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -10,6 +9,7 @@ from snaptable.codec import Codec
 from snaptable.maintenance.moving.steps import NotProved
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparing import comparison_of
+from snaptable.postgres.server.adapt import Record
 from snaptable.postgres.server.connections import Records
 
 
@@ -44,7 +44,7 @@ class Proof:
         for record, row in zip_longest(records, sent):
             self._compare_closely(record, row)
 
-    def _compare_closely(self, record: tuple[Any, ...] | None, sent: BaseModel | None) -> None:
+    def _compare_closely(self, record: Record | None, sent: BaseModel | None) -> None:
         codec = self._codec
         read = None if record is None else self._columns.row(record)
         if read is None or sent is None or not codec.is_same_row(sent, read, codec.dump(read)):

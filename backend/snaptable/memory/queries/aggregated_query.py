@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import compress
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -13,6 +12,7 @@ from snaptable.contract import Plan, Select
 from snaptable.evaluation.aggregation import (
     GroupRow,
     ReadColumn,
+    Values,
     aggregate_all,
     aggregate_groups,
     reader,
@@ -70,7 +70,7 @@ class AggregatedQuery:
 
     # ── by an index ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _first(self, one: Aggregate[Any]) -> Select | None:
+    def _first(self, one: Aggregate[object]) -> Select | None:
         """Return the query whose first row has the value wanted, if an index has its order; else None."""
         if one.column is None or one.function not in ("min", "max") or self._is_cut:
             return None
@@ -78,7 +78,7 @@ class AggregatedQuery:
         wanted = Select(asked.where, asked.values, (one.column.orders[one.function == "max"],), 1)
         return wanted if self._prepare(wanted.where, wanted.order).is_in_order(wanted) else None
 
-    def _extreme(self, one: Aggregate[Any], wanted: Select) -> object:
+    def _extreme(self, one: Aggregate[object], wanted: Select) -> object:
         """Return the column's value of a query's first row: None comes last, so it is None only if all are."""
         assert one.column is not None
         rows = self._prepare(wanted.where, wanted.order).run(wanted, self._before)
@@ -86,7 +86,7 @@ class AggregatedQuery:
 
     # ── over the rows ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _over_rows(self, aggregates: Sequence[Aggregate[Any]]) -> GroupRow:
+    def _over_rows(self, aggregates: Sequence[Aggregate[object]]) -> GroupRow:
         if not self._is_cut and all(one.column is None for one in aggregates):
             count = self._prepare(self._wanted.where, ()).count(self._wanted, self._before)
             return (count,) * len(aggregates)
@@ -108,14 +108,14 @@ class AggregatedQuery:
     def _picked(self, mask: list[bool]) -> ReadColumn:
         """Return what reads columns of some rows of a scan: out of the cache, where they are there."""
         rows, columns_of = self._table.scan(), self._table.column_cache().get_or_read
-        picked: dict[str, Sequence[Any]] = {}
+        picked: dict[str, Sequence[object]] = {}
 
         @cache
         def chosen() -> ReadColumn:
             """Return what reads columns out of the rows themselves; made for the first that the cache lacks."""
             return reader(list(compress(rows, mask)))
 
-        def read(column: Column) -> Sequence[Any]:
+        def read(column: Column) -> Values:
             """Return the values of a column, each column once."""
             if column.name not in picked:
                 columns = None if column.is_part else columns_of((column.name,), rows)
@@ -128,7 +128,7 @@ class AggregatedQuery:
         """Return what reads columns of the whole table: out of the cache of scans, where they are there."""
         columns_of, read_off = self._table.column_cache().get_or_read, reader(rows)
 
-        def read(column: Column) -> Sequence[Any]:
+        def read(column: Column) -> Values:
             """Return the values of a column."""
             columns = None if column.is_part else columns_of((column.name,), rows)
             return read_off(column) if columns is None else columns[0]

@@ -57,7 +57,7 @@ def _of(asked: Select, key: object, limit: int | None = None) -> Select:
     return Select(asked.where, (key, *asked.values[1:]), asked.order, limit)
 
 
-def _grouped(rows: list[BaseModel], join: Join, name: str, keys: Sequence[object]) -> list[Any]:
+def _grouped(rows: list[BaseModel], join: Join, name: str, keys: Sequence[object]) -> list[object]:
     groups: dict[object, list[BaseModel]] = {}
     for row in rows:
         groups.setdefault(getattr(row, name), []).append(row)

@@ -1,6 +1,6 @@
 """One field's column: how it lies in its table, and its values on their way there and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -56,7 +56,6 @@ class StoredColumn:
         self.quoted = quoted(self.stored_name)
         self.twin_name = name_of(name, "aware$") if family == "moment" else ""
         self.twin = quoted(self.twin_name) if self.twin_name else ""
-        self._config: Mapping[str, Any] = {}
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -93,7 +92,7 @@ class StoredColumn:
     # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
-    def load(self) -> Callable[[Any], Any] | None:
+    def load(self) -> Callable[[Any], object] | None:
         """The function from what psycopg gives for a value to the value; None where they are the same."""
         if self.family == "json":
             return self.from_json
@@ -110,7 +109,7 @@ class StoredColumn:
         return raw if raw is None or self.load is None else self.load(raw)
 
     @cached_property
-    def adapter(self) -> TypeAdapter[Any]:
+    def adapter(self) -> TypeAdapter[object]:
         """What writes and reads the field's JSON, as its model does."""
         assert self.column is not None
         info = self.column.model.model_fields[self.name]
@@ -149,7 +148,7 @@ class StoredColumn:
         return normal_datetime(value) if isinstance(value, datetime) else value
 
     @cached_property
-    def _read_json(self) -> Callable[..., Any]:
+    def _read_json(self) -> Callable[..., object]:
         return self.adapter.validator.validate_json
 
 

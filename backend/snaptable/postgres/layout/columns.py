@@ -21,7 +21,7 @@ from snaptable.codec import Codec, FieldValues
 from snaptable.columns import Column
 from snaptable.postgres.layout.column import INT8, Family, StoredColumn, Unstorable
 from snaptable.postgres.layout.names import name_of, quoted
-from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson
+from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson, Record
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.values import lasting, value_types
 
@@ -157,13 +157,13 @@ class StoredColumns:
         """Return the parameter for JSON."""
         return text.decode() if self._json_type == "text" else RawJson(text)
 
-    def row(self, record: tuple[Any, ...]) -> BaseModel:
+    def row(self, record: Record) -> BaseModel:
         """Return the row of a record of `targets`."""
         if self.keeps_image and record[-1] is not None:
             return self.codec.decode(record[-1])
         return self.codec.assemble(self.values(record))
 
-    def values(self, record: tuple[Any, ...]) -> FieldValues:
+    def values(self, record: Record) -> FieldValues:
         """Return the values of the fields that the columns of a record of `targets` hold, with its exceptions."""
         values = self._values(*record)
         if record[-1] is not None and not self.keeps_image:
@@ -171,7 +171,7 @@ class StoredColumns:
         return values
 
     @cached_property
-    def _values(self) -> Callable[..., dict[str, Any]]:
+    def _values(self) -> Callable[..., FieldValues]:
         """The function from a record to the values of its fields, but for exceptions.
 
         It is compiled for the table, as one expression: what is to be done with a value was decided with its column,
@@ -190,10 +190,10 @@ class StoredColumns:
                 value = f"({value}.replace(tzinfo=None) if {names[twins[name]]} is False else {value})"
             parts.append(f"{name!r}: {value}")
         source = f"lambda {', '.join(names)}: {{{', '.join(parts)}}}"
-        values: Callable[..., dict[str, Any]] = eval(source, scope)  # noqa: S307 - made of fields' names alone
+        values: Callable[..., FieldValues] = eval(source, scope)  # noqa: S307 - made of fields' names alone
         return values
 
-    def _put_exceptions(self, values: dict[str, Any], exact: bytes | str) -> None:
+    def _put_exceptions(self, values: FieldValues, exact: bytes | str) -> None:
         """Put what columns don't give back as it was in the place of what they give, where that is equal."""
         for name, text in json.loads(exact).items():
             column = self.by_name.get(name)

@@ -25,7 +25,7 @@ class OnlyInPython(Exception):
     """A condition that SQL can't answer exactly: it is judged over the rows that the others leave."""
 
 
-def equal(column: StoredColumn, value: Any) -> Any:
+def equal(column: StoredColumn, value: Any) -> object:
     """Return the column's own value that equals a value; None if none can."""
     match column.family:
         case "text":
@@ -46,14 +46,14 @@ def equal(column: StoredColumn, value: Any) -> Any:
     return value
 
 
-def _own_text(value: Any) -> str | None:
+def _own_text(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     text = plain_text(value)
     return text if is_storable(text) else None
 
 
-def _own_int(column: StoredColumn, value: Any) -> object:
+def _own_int(column: StoredColumn, value: object) -> object:
     if not isinstance(value, Number):
         return None
     try:
@@ -69,7 +69,7 @@ def _own_int(column: StoredColumn, value: Any) -> object:
     return whole if whole in INT8 else None
 
 
-def _is_far(value: Any) -> bool:
+def _is_far(value: object) -> bool:
     if isinstance(value, Decimal):
         return not value.is_finite() or value.adjusted() > _FAR
     return isinstance(value, float) and math.isinf(value)
@@ -83,7 +83,7 @@ def _own_float(value: Any) -> float | None:
     return near if near == value and math.isfinite(near) else None
 
 
-def _own_decimal(value: Any) -> Decimal | None:
+def _own_decimal(value: object) -> Decimal | None:
     if isinstance(value, Fraction) or not isinstance(value, (int, float, Decimal)):
         return None
     exact = Decimal(value)

@@ -28,9 +28,8 @@ from snaptable.postgres.layout.names import EXACT, PLACE, name_of, quoted
 from snaptable.postgres.server.connections import Session
 from snaptable.storage import fill_ins
 from snaptable.storage.migration import NoSchemaChanges, SchemaChanges
-from snaptable.storage.raw_rows import RawTables, UnwritableRow, changes_of, encoded
+from snaptable.storage.raw_rows import RawRow, RawTables, UnwritableRow, changes_of, encoded
 
-RawRow = dict[str, Any]
 MOST_PROBLEMS = 10
 """Rows that a message lists."""
 VIA = Attribution(via="migration")

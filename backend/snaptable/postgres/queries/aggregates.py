@@ -6,7 +6,8 @@ worked out here, of sums and counts. Conditions of `having`, orders and limits a
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from decimal import Decimal
+from typing import cast
 
 from snaptable.aggregates import Aggregate, Grouping, number_kind
 from snaptable.columns import Column
@@ -22,6 +23,7 @@ from snaptable.postgres.layout.column import Family, StoredColumn
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.queries.question import Question
+from snaptable.postgres.server.adapt import Record
 from snaptable.postgres.server.connections import Fetch
 
 Finish = Callable[..., object]
@@ -73,7 +75,7 @@ class GroupsBySql:
             self._grouping, [self._group(record) for record in fetch(self.sql, self.question.statement.params)]
         )
 
-    def _group(self, record: tuple[Any, ...]) -> GroupRow:
+    def _group(self, record: Record) -> GroupRow:
         values: list[object] = [column.loaded(raw) for column, raw in zip(self._keys, record, strict=False)]
         place = len(values)
         for parts, finish in self._figures:
@@ -102,7 +104,7 @@ def _stored(columns: StoredColumns, column: Column) -> StoredColumn:
     return columns.by_name[column.name]
 
 
-def _figure(columns: StoredColumns, one: Aggregate[Any]) -> tuple[list[str], Finish]:
+def _figure(columns: StoredColumns, one: Aggregate[object]) -> tuple[list[str], Finish]:
     """Return the expressions of an aggregate, and what makes it of their values."""
     if one.column is None:
         return ["count(*)"], int
@@ -125,15 +127,15 @@ def _figure(columns: StoredColumns, one: Aggregate[Any]) -> tuple[list[str], Fin
     raise OnlyInPython
 
 
-def _sum_of_decimals(total: Any, scale: int, greatest: Any, count: int) -> Any:
-    if not count:
+def _sum_of_decimals(total: Decimal | None, scale: int, greatest: Decimal | None, count: int) -> Decimal:
+    if not count or total is None or greatest is None:
         return EXACT_DECIMALS.create_decimal(0)
     if scale + max(0, greatest.adjusted()) > _MOST_DIGITS:
         raise OnlyInPython
     return total
 
 
-def _mean_of_decimals(total: Any, scale: int, greatest: Any, count: int) -> Any:
+def _mean_of_decimals(total: Decimal | None, scale: int, greatest: Decimal | None, count: int) -> Decimal | None:
     return mean_of_decimals(_sum_of_decimals(total, scale, greatest, count), count) if count else None
 
 
@@ -152,7 +154,7 @@ def read_columns(
     names = ", ".join(column.quoted for column in stored.values()) or "1"
     records = fetch(question.select(names), question.statement.params)
     # Columns of records, each made into values once.
-    lists: Sequence[Sequence[Any]] = list(zip(*records, strict=True)) or [()] * len(stored)
+    lists: Sequence[Sequence[object]] = list(zip(*records, strict=True)) or [()] * len(stored)
     values = {
         name: raw if column.load is None else list(map(column.loaded, raw))
         for (name, column), raw in zip(stored.items(), lists, strict=False)

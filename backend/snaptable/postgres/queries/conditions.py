@@ -144,7 +144,7 @@ class Where:
             return f"{column.quoted} = {self.param(column, *chosen)}"
         return f"{column.quoted} = any({self._statement.add(sorted(chosen), f'{column.sql}[]')})"
 
-    def _array(self, column: StoredColumn, operator: str, value: Any) -> Test:
+    def _array(self, column: StoredColumn, operator: str, value: object) -> Test:
         if operator != "==":
             raise OnlyInPython
         own = comparands.items(column, value)
@@ -177,7 +177,7 @@ class Where:
             return f"({column.quoted} is not null and not {test})"
         return f"({column.quoted} is null or {test})"
 
-    def _equals_any(self, column: StoredColumn, values: list[Any]) -> Test:
+    def _equals_any(self, column: StoredColumn, values: list[object]) -> Test:
         if column.family in ("array", "moment"):
             tests = [self.compare(column, "==", value) for value in values]
             kept = [test for test in tests if isinstance(test, str)]
@@ -187,7 +187,7 @@ class Where:
         own = list(dict.fromkeys(own for value in values if (own := comparands.equal(column, value)) is not None))
         return f"{column.quoted} = any({self._statement.add(own, f'{column.sql}[]')})" if own else False
 
-    def _contains(self, column: StoredColumn, item: Any) -> Test:
+    def _contains(self, column: StoredColumn, item: object) -> Test:
         if column.family == "text":
             if not isinstance(item, str) or not comparands.is_storable(item):
                 return False

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from psycopg.adapt import AdaptersMap
 
+Record = tuple[Any, ...]
+"""What a statement gave for a row: values whose types the statement decides."""
 JSON_OID = 114
 TIMESTAMPTZ_OID = 1184
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -97,7 +99,7 @@ def register_quick(adapters: "AdaptersMap") -> None:
     adapters.register_loader(JSON_OID, ByteaBinaryLoader)
 
 
-def reread(cursor: "Cursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
+def reread(cursor: "Cursor[Record]") -> list[Record]:
     """Return the records of a cursor's result, with `OUT_OF_RANGE` for moments that Python has no year for."""
     result = cursor.pgresult
     assert result is not None

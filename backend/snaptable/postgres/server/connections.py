@@ -19,10 +19,11 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from snaptable.errors import DatabaseClosed, OpenError, TransactionError, Unavailable
 from snaptable.postgres.server import adapt
+from snaptable.postgres.server.adapt import Record
 from snaptable.postgres.server.failures import ConnectionLost, as_own
 
 T = TypeVar("T")
-Records = list[tuple[Any, ...]]
+Records = list[Record]
 Params = Mapping[str, object] | None
 """Of a statement, by name."""
 
@@ -43,7 +44,7 @@ PREPARED_AFTER = 2
 """How often a statement is sent before it is prepared."""
 
 
-class Session(Connection[tuple[Any, ...]]):
+class Session(Connection[Record]):
     """A connection with the cursor that all its statements go through.
 
     Attributes:
@@ -53,11 +54,11 @@ class Session(Connection[tuple[Any, ...]]):
     used_at: float = 0.0
 
     @cached_property
-    def reader(self) -> Cursor[tuple[Any, ...]]:
+    def reader(self) -> Cursor[Record]:
         """The cursor, which has values in binary."""
         return self.new_reader()
 
-    def new_reader(self) -> Cursor[tuple[Any, ...]]:
+    def new_reader(self) -> Cursor[Record]:
         """Return another such cursor, whose result stays while other statements are carried out; see `records_of`."""
         cursor = self.cursor(binary=True)
         adapt.register_quick(cursor.adapters)
@@ -73,7 +74,7 @@ class Session(Connection[tuple[Any, ...]]):
         self.reader.execute(sql, prepare=False)
 
 
-def records_of(cursor: Cursor[tuple[Any, ...]]) -> Records:
+def records_of(cursor: Cursor[Record]) -> Records:
     """Return the records of a reader's result, which has come already."""
     try:
         return cursor.fetchall()
@@ -81,7 +82,7 @@ def records_of(cursor: Cursor[tuple[Any, ...]]) -> Records:
         return adapt.reread(cursor)
 
 
-def parts_of(cursor: Cursor[tuple[Any, ...]], size: int) -> Iterator[Records]:
+def parts_of(cursor: Cursor[Record], size: int) -> Iterator[Records]:
     """Yield the same records, `size` at a time: of a large result no more are made than are looked at."""
     done = 0
     try:

@@ -14,14 +14,23 @@ the line as it stands now.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
 from snaptable.attribution import Attribution
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PurgedChange, Replace
+from snaptable.changes import (
+    ChangeRecord,
+    CommitRecord,
+    Delete,
+    Insert,
+    PlainChange,
+    PlainCommit,
+    PurgedChange,
+    Replace,
+)
 from snaptable.storage.disk import names
 from snaptable.values.row_lines import Key, key_json, row_json
 
@@ -327,7 +336,7 @@ def _decode_frame(data: bytes, start: int, end: int, salt: bytes, base: int = 0)
     return Frame(base + start, base + end, int(first), int(last), previous.decode(), digest, at.decode(), closed, line)
 
 
-def decode_commit(plain: Mapping[str, Any]) -> CommitRecord:
+def decode_commit(plain: PlainCommit) -> CommitRecord:
     """Return a commit from the parsed JSON of a frame.
 
     Keys are the texts that the journal holds, rows their JSON: what they mean is known only to the tables' models.
@@ -350,12 +359,12 @@ def decode_commit(plain: Mapping[str, Any]) -> CommitRecord:
         raise ValueError(f"not a commit: {error!r}") from None
 
 
-def _decode_attribution(plain: Mapping[str, Any]) -> Attribution | None:
+def _decode_attribution(plain: PlainCommit) -> Attribution | None:
     actor, note, via = plain.get("actor"), plain.get("note"), plain.get("via")
     return Attribution(actor, note, via) if actor or note or via else None
 
 
-def decode_change(plain: Mapping[str, Any]) -> ChangeRecord:
+def decode_change(plain: PlainChange) -> ChangeRecord:
     """Return a change from its parsed JSON, its key as text.
 
     Raises:

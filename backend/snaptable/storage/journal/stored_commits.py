@@ -14,7 +14,7 @@ import re
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
@@ -337,14 +337,14 @@ def _parsed(data: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _decoded(plain: Any) -> ChangeRecord:
+def _decoded(plain: PlainChange) -> ChangeRecord:
     try:
         return decode_change(plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a change: {error!r}") from None
 
 
-def _place(plain: Mapping[str, Any]) -> tuple[Kind, str, str, bool]:
+def _place(plain: PlainChange) -> tuple[Kind, str, str, bool]:
     for kind in _VERBS:
         if kind in plain:
             return kind, plain[kind], str(plain["key"]), "purged" in plain and bool(plain["purged"])

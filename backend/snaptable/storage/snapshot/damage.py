@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from snaptable.errors import CorruptSnapshot, OpenError, SnapshotEdited, UnsupportedFormat
 from snaptable.storage.disk import names
@@ -66,7 +65,7 @@ def explain(path: str, data: bytes, *, has_header: bool) -> OpenError:
     return edited(path, f"{plain['checksum']!r} is not the checksum of its bytes")
 
 
-def parse_file(data: bytes) -> Any:
+def parse_file(data: bytes) -> object:
     """Return the value of a file in strict JSON, a byte order mark before it left out; raises as `parse_strictly`."""
     return parse_strictly(data.removeprefix(BOM))
 
