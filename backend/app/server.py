@@ -27,7 +27,10 @@ full collection looks through all of them every thousand writes, which takes 50 
 
 
 LINGER_SECONDS = 0.25
-"""How long a worker that ends waits for the request of a client who has just connected: others would have taken it."""
+LONGEST_LINGER_SECONDS = 3.0
+"""How long a worker that ends waits for the request of a client who has just connected: others would have taken it. The
+longer time is for who has connected and is late with it."""
+LOOK_SECONDS = 0.02
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while another waits for it: with Python's own 5 ms, every read or write of
 a socket beside a thread that parses a large body would cost a request as much."""
@@ -62,7 +65,10 @@ class Server(GuardedServer):
         if self.linger:
             for acceptor in self.servers:
                 acceptor.close()
+            longest = asyncio.get_running_loop().time() + LONGEST_LINGER_SECONDS
             await asyncio.sleep(self.linger)
+            while self.awaits_request and asyncio.get_running_loop().time() < longest:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(LOOK_SECONDS)
         await super().shutdown(sockets)
 
 

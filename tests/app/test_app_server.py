@@ -1,17 +1,23 @@
 """The backend's server: within the library's limits, which are settings; each limit itself is tested there."""
 
+import asyncio
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from tests.app.support import PATIENCE, Api, Process, serving
 
-from app.server import limits
+from app import server as server_module
+from app.server import Server, limits
 from app.settings import Settings
+from snaptable.web.server import bind, server_settings
 
 HEAD_SECONDS = 1.5
 LAST_GET = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -80,6 +86,31 @@ def test_a_stalled_upload_leaves_neither_a_row_nor_an_error(tmp_path: Path) -> N
         assert process.stop() == 0
     assert "Traceback" not in process.output
     assert process.output.count("was answered 408") == 1
+
+
+def test_a_worker_that_ends_waits_for_who_has_just_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a client is answered whose request comes later than the pause that each end has."""
+    monkeypatch.setattr(server_module, "hide_from_collector", lambda: None)
+    monkeypatch.setattr(server_module, "SWITCH_SECONDS", sys.getswitchinterval())
+    monkeypatch.setattr(server_module, "LONGEST_LINGER_SECONDS", PATIENCE)
+
+    async def end(listener: socket.socket) -> bytes:
+        config = uvicorn.Config(FastAPI(), lifespan="off", log_config=None, **server_settings())
+        config.load()
+        ending = Server(config)
+        ending.lifespan, ending.linger, ending.tell = config.lifespan_class(config), 0.01, lambda _: None
+        await ending.startup([listener])
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        stop = asyncio.create_task(ending.shutdown([listener]))
+        await asyncio.sleep(0.2)
+        writer.write(LAST_GET)
+        answer = await reader.read()
+        writer.close()
+        await stop
+        return answer
+
+    with bind("127.0.0.1", 0) as listener:
+        assert asyncio.run(end(listener)).startswith(b"HTTP/1.1 404 ")
 
 
 def test_the_limits_are_settings() -> None:

@@ -252,6 +252,11 @@ class GuardedProtocol(HttpToolsProtocol):
             return None
         return self._since
 
+    @property
+    def is_reading_head(self) -> bool:
+        """Whether the head of a request is waited for that is the connection's first, or has begun."""
+        return self._stage is Stage.HEAD
+
     def has_unread(self) -> bool:
         """Return whether something has come that was not read yet; a system call."""
         return bool(self._held) or is_readable(self.transport)

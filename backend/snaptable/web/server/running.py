@@ -109,6 +109,11 @@ class GuardedServer(uvicorn.Server):
     def started(self, value: bool) -> None:  # uvicorn sets it, before there is any socket of ours
         self._has_started = value
 
+    @property
+    def awaits_request(self) -> bool:
+        """Whether a client has connected whose first request has not come, or one has come in part; O(connections)."""
+        return any(isinstance(each, GuardedProtocol) and each.is_reading_head for each in self.server_state.connections)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept on sockets that are bound already; without any, as uvicorn does."""
         if self.config.loaded:  # and the lifespan made with it, whose state requests are handed
