@@ -160,7 +160,7 @@ class Questions(Generic[M]):
             other: a table, or a query of one: its conditions narrow the lists.
             on: the other table's column that holds this table's key, as in `Document.user_id`.
             limit: how many each row is given at the most, the first in the order; None for all. By an ordered index
-                that begins with `on` and goes on in that order, no others are looked at; else all that belong to a
+                that begins with `on` and continues in that order, no others are looked at; else all that belong to a
                 row are, and only the first are sorted.
 
         Raises:

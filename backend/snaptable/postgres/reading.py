@@ -153,7 +153,7 @@ class TableReader:
     def _belonging(self, column: Column, chosen: tuple[object, ...], join: Join) -> list[BaseModel]:
         """Return the rows with one of some values in a column, in the join's order, of each value the first at least.
 
-        If so many are wanted of each, SQL cuts them, where it knows the order: the server sends no others.
+        If only the first few are wanted of each, SQL cuts them, where it knows the order: the server sends no others.
         """
         asked = join.wanted
         order = asked.order or (INSERTED.orders[0],)

@@ -89,13 +89,8 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send, watched: dict[str, "asyncio.Future[object]"]) -> None:
         """Send events until there is a reason to end; `watched` is what is waited for beside commits."""
-
-        async def emit(data: bytes, *, is_last: bool = False) -> None:
-            """Send some bytes of the stream."""
-            await send({"type": "http.response.body", "body": data, "more_body": not is_last})
-
         loop, commits = asyncio.get_running_loop(), aiter(self._feed)
-        await emit(BEGIN + await self._bookmark())
+        await _emit(send, BEGIN + await self._bookmark())
         due = loop.time() + self._terms.bookmark_seconds
         pause = inf if self._terms.still is None else min(STILL_SECONDS, self._terms.bookmark_seconds)
         asked = loop.time() + pause
@@ -107,20 +102,20 @@ class EventStream(Response):
             if watched["left"].done():
                 return
             if "stop" in watched and watched["stop"].done():
-                await emit(event("restart", {}), is_last=True)
+                await _emit(send, event("restart", {}), is_last=True)
                 return
             if following.done() or loop.time() >= asked:
                 if not await self._may_go_on():
-                    await emit(event("ended", {}), is_last=True)
+                    await _emit(send, event("ended", {}), is_last=True)
                     return
                 asked = loop.time() + pause
             if loop.time() >= due:
                 self._visible.ask_rules()
-                await emit(await self._bookmark(is_waiting=not following.done()))
+                await _emit(send, await self._bookmark(is_waiting=not following.done()))
                 due = loop.time() + self._terms.bookmark_seconds
             if following.done():
                 data, is_last = await self._event_of(following)
-                await emit(data, is_last=is_last)
+                await _emit(send, data, is_last=is_last)
                 if is_last:
                     return
                 following = watched["commit"] = asyncio.ensure_future(_next_of(commits))
@@ -168,6 +163,11 @@ async def _next_of(commits: object) -> object:
     with suppress(StopAsyncIteration):
         return await anext(commits)  # type: ignore[call-overload]
     return None
+
+
+async def _emit(send: Send, data: bytes, *, is_last: bool = False) -> None:
+    """Send some bytes of the stream."""
+    await send({"type": "http.response.body", "body": data, "more_body": not is_last})
 
 
 async def _left(receive: Receive) -> None:
