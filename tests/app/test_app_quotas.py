@@ -27,6 +27,7 @@ from app.settings import Settings
 from app.tables import Document, User
 from app.usage import Usage
 from snaptable import WriteFailed
+from snaptable.postgres import turns
 
 
 def pages(api: Api, path: str, **params: Any) -> list[list[Json]]:
@@ -268,8 +269,19 @@ def test_a_write_does_not_sum_up(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not measured
 
 
-def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_limit() -> None:
-    """Ensure that none of one process is done twice, and that those of two take exactly what there is room for."""
+def _lose(db: Library, user: User) -> None:
+    """Have a process know that a write of a user's has lost against another process's."""
+    assert db.shared is not None
+    with db.shared.turns.of(user.id):
+        turn = turns.current()
+        assert turn is not None
+        turn.lost()
+
+
+def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ensure none of one process is done twice, nor of two that lost; and that they take what there is room for."""
     url = stores.new_schema()
     try:
         with Library(url) as first, Library(url) as second:
@@ -296,8 +308,17 @@ def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_li
 
             assert asyncio.run(side_by_side(first)) == [True] * 12
             assert (len(begun), len(first.writing)) == (12, 0)
-            first.limits = second.limits = replace(first.limits, marks=20)
+            monkeypatch.setattr(turns, "WAITS_SECONDS", 600.0)
+            for db in (first, second):
+                _lose(db, user)
+            begun.clear()
+            other = engine_of(second).core
+            begin_other = other.begin
+            other.begin = lambda *args, **options: begun.append(True) or begin_other(*args, **options)  # type: ignore[method-assign, func-returns-value]
+            assert asyncio.run(side_by_side(first, second)) == [True] * 24
+            assert len(begun) == 24
+            first.limits = second.limits = replace(first.limits, marks=44)
             assert sorted(asyncio.run(side_by_side(first, second))) == [False] * 16 + [True] * 8
-            assert first.annotations.count() == 20
+            assert first.annotations.count() == 44
     finally:
         stores.drop_schemas([url])

@@ -207,18 +207,19 @@ async def prepare(db: Library, user: User) -> None:
 
 @asynccontextmanager
 async def turn(db: Library, user: User) -> AsyncIterator[None]:
-    """Give the context of a transaction that writes what a user stores: those of one process follow each other.
+    """Give the context of a transaction that writes what a user stores: such ones follow each other.
 
     On a server each reads and writes the user's sums: of those side by side all but one would be done again, most of
-    them several times. Those of other processes still are. In memory, where one is open at a time anyway, it is
-    nothing.
+    them several times. Those of other processes are waited for once one has lost against another. In memory, where one
+    is open at a time anyway, it is nothing.
     """
-    if not db.is_on_server:
+    if db.shared is None:
         yield
         return
     lock = db.writing.setdefault(user.id, asyncio.Lock())  # there as long as somebody has it, or waits for it
     async with lock:
-        yield
+        with db.shared.turns.of(user.id):
+            yield
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,8 +15,8 @@ from psycopg import Error
 from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.contract import WRITER_TIMEOUT, ServerStatus
-from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionError
-from snaptable.postgres import constraints, outcomes
+from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionConflict, TransactionError
+from snaptable.postgres import constraints, outcomes, turns
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.revisions import Revisions
@@ -200,6 +200,15 @@ class PostgresCore:
     # ── whole transactions ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _in_transaction(self, work: Callable[[Transaction], T], *, read_only: bool = False, stale: bool = False) -> T:
+        try:
+            return self._in_one(work, read_only=read_only, stale=stale)
+        except TransactionConflict:
+            turn = turns.current()
+            if turn is not None:
+                turn.lost()
+            raise
+
+    def _in_one(self, work: Callable[[Transaction], T], *, read_only: bool, stale: bool) -> T:
         transaction = self.begin(read_only=read_only, stale=stale)
         try:
             result = work(transaction)
@@ -230,7 +239,7 @@ class PostgresCore:
             transaction = Transaction(session, attribution, read_only=read_only)
             transaction.connections = connections
             try:
-                transaction.begin()
+                transaction.begin(self._first_statement(read_only=read_only))
             except BaseException as error:
                 connections.give_back(session)
                 if isinstance(error, Error):
@@ -242,6 +251,11 @@ class PostgresCore:
             raise
         self._local.transaction = transaction
         return transaction
+
+    def _first_statement(self, *, read_only: bool) -> str | None:
+        """Return the statement that waits for the turn of a transaction that writes, if it takes one."""
+        turn = None if read_only else turns.current()
+        return turn.statement if turn is not None and turn.waits and self.dialect.barrier == "lock" else None
 
     def _ended(self) -> None:
         with self._mutex:

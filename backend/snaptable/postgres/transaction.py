@@ -90,10 +90,12 @@ class Transaction:
 
     # ── statements ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self) -> None:
-        """Begin it on the server; raises psycopg's errors."""
+    def begin(self, first: str | None = None) -> None:
+        """Begin it on the server, with a statement before it sees any state; raises psycopg's errors."""
         level = "repeatable read read only" if self.read_only else "serializable"
         self.session.tell(f"begin isolation level {level}")
+        if first is not None:
+            self.session.tell(first)
 
     def ask(self, sql: str, params: Params = None) -> Records:
         """Return the records of a statement.
