@@ -213,3 +213,31 @@ def test_the_compose_file_holds_together() -> None:
     assert (DEPLOY / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).samefile(DEPLOY / "Dockerfile")
     assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("linter", "file", "fault", "named"),
+    [
+        (
+            ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"],
+            "compose.yaml",
+            "    imagine: x\n",
+            "imagine",
+        ),
+        (["hadolint", "--failure-threshold", "info"], "Dockerfile", "RUN cd /tmp && sudo ls\n", "DL3004"),
+    ],
+)
+def test_the_files_of_docker_pass_its_linters(
+    linter: list[str], file: str, fault: str, named: str, tmp_path: Path
+) -> None:
+    """Ensure that they fit the published schema and rules, in which nothing runs them; and that a fault is found."""
+    command = in_this_environment(linter)
+    sound = subprocess.run([*command, DEPLOY / file], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert sound.returncode == 0, sound.stdout + sound.stderr
+    text = (DEPLOY / file).read_text(encoding="utf-8")
+    (tmp_path / file).write_text(text.replace("services:\n  backend:\n", f"services:\n  backend:\n{fault}"))
+    if file == "Dockerfile":
+        (tmp_path / file).write_text(text + fault)
+    broken = subprocess.run([*command, tmp_path / file], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert broken.returncode != 0
+    assert named in broken.stdout + broken.stderr
