@@ -52,10 +52,10 @@ class ChildHasher(PasswordHasher):
         """
         if not self.is_heavy or isinstance(password, bytes):
             return super().hash(password, salt=salt)
-        found = self._ask({"password": password, "salt": None if salt is None else salt.hex()})
-        if "hash" not in found:
-            raise HashingError(found["error"])
-        return str(found["hash"])
+        answer = self._ask({"password": password, "salt": None if salt is None else salt.hex()})
+        if "hash" not in answer:
+            raise HashingError(answer["error"])
+        return str(answer["hash"])
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  # its name there
         """Return True if the password is that of the hash.
@@ -67,14 +67,14 @@ class ChildHasher(PasswordHasher):
         """
         if not self.is_heavy or isinstance(password, bytes) or isinstance(hash, bytes):
             return super().verify(hash, password)
-        found = self._ask({"password": password, "hash": hash})
-        if found.get("right"):
+        answer = self._ask({"password": password, "hash": hash})
+        if answer.get("right"):
             return True
-        if "right" in found:
+        if "right" in answer:
             raise VerifyMismatchError
-        if found["error"] == "invalid":
+        if answer["error"] == "invalid":
             raise InvalidHashError
-        raise VerificationError(found["error"])
+        raise VerificationError(answer["error"])
 
     def close(self) -> None:
         """End the children that are idle; for when no thread uses them any more."""
@@ -93,7 +93,7 @@ class ChildHasher(PasswordHasher):
             child.stdin.write(json.dumps({**request, "hasher": self._costs}).encode() + b"\n")
             child.stdin.flush()
             line = child.stdout.readline()
-            found: dict[str, object] = json.loads(line)
+            answer: dict[str, object] = json.loads(line)
         except (OSError, ValueError):  # it ended
             _end(child)
             return {"error": _SHORTAGE}
@@ -101,7 +101,7 @@ class ChildHasher(PasswordHasher):
             _end(child)  # its answer would be taken for the next question's
             raise
         self._idle.put(child)
-        return {"error": _SHORTAGE} if found.get("error") == "memory" else found
+        return {"error": _SHORTAGE} if answer.get("error") == "memory" else answer
 
     def _take(self) -> "subprocess.Popen[bytes]":
         """Return an idle child, or a new one.

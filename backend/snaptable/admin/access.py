@@ -218,9 +218,9 @@ class Access:
         """Return the session that a request belongs to; None for a stranger's."""
         if cookie is not None:
             waits = isinstance(self.auth, StillAdminAuth) or type(self.sessions) is not Sessions
-            found, is_over = await run_in_threadpool(self._of_cookie, cookie) if waits else self._of_cookie(cookie)
-            if found is not None or is_over:
-                return found
+            session, is_over = await run_in_threadpool(self._of_cookie, cookie) if waits else self._of_cookie(cookie)
+            if session is not None or is_over:
+                return session
         let_in = None if self.auth is None else await self.auth.is_admin(request)
         if not let_in:
             return None

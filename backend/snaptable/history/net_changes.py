@@ -57,10 +57,10 @@ class NetChanges:
         self._records: list[CommitRecord] = []
         self._backward = backward
         with without_garbage_collection():
-            found = self._touched(newest_first, tables, as_written=as_written)
-        again = (net for net in found if net[2] != net[3] and net[2] & _WAS and net[3] & _STAYS)
+            nets = self._touched(newest_first, tables, as_written=as_written)
+        again = (net for net in nets if net[2] != net[3] and net[2] & _WAS and net[3] & _STAYS)
         same = {(net.table, net.key) for net, old, new in self._states(again) if not differing(old or {}, new or {})}
-        self._nets = [net for net in found if net[:2] not in same] if same else found
+        self._nets = [net for net in nets if net[:2] not in same] if same else nets
 
     def _touched(
         self, newest_first: Iterable[CommitRecord], tables: Collection[str], *, as_written: bool

@@ -49,16 +49,16 @@ def inside(annotation: Annotation, step: Step) -> Annotation | None:
 
     Several alternatives may have such a part: it is of any of their types then.
     """
-    found: list[object] = []
+    parts: list[object] = []
     for member in value_types.members(annotation):
         part = _of_member(member, step)
         if part is not None:
-            found.append(part)
+            parts.append(part)
         if part is None or isinstance(step, Item):
-            found.append(type(None))
-    if all(part is type(None) for part in found):
+            parts.append(type(None))
+    if all(part is type(None) for part in parts):
         return None
-    return found[0] if len(found) == 1 else Union[tuple(found)]  # noqa: UP007 - of types that are known only now
+    return parts[0] if len(parts) == 1 else Union[tuple(parts)]  # noqa: UP007 - of types that are known only now
 
 
 def is_always_there(annotation: Annotation, name: str) -> bool:

@@ -38,33 +38,33 @@ _TIMES: dict[str | None, tuple[Family, str]] = {
 }  # fmt: skip
 
 
-def stored_column(column: Column, dialect: Dialect, found: str | None = None) -> StoredColumn:
+def stored_column(column: Column, dialect: Dialect, present: str | None = None) -> StoredColumn:
     """Return how a field lies in its table.
 
     Args:
         column: the field.
         dialect: what the server can do.
-        found: the type that its column has in the database already; None if there is none yet.
+        present: the type that its column has in the database already; None if there is none yet.
     """
     nullable = value_types.is_optional(column.annotation)
     kinds = [kind for kind in value_types.members(column.annotation) if kind is not type(None)]
     if len(kinds) == 1:
-        made = _of_kind(column, kinds[0], found, nullable=nullable)
+        made = _of_kind(column, kinds[0], present, nullable=nullable)
         if made is not None:
             return made
     return StoredColumn(column.name, column, "json", dialect.json, nullable=nullable)
 
 
-def _of_kind(column: Column, kind: Any, found: str | None, *, nullable: bool) -> StoredColumn | None:
+def _of_kind(column: Column, kind: Any, present: str | None, *, nullable: bool) -> StoredColumn | None:
     """Return the typed column for the values of one class; None if none is exact."""
     if kind is datetime:
         family, sql = _TIMES[column.time_kind]
-        if family == "moment" and found == "timestamp":
+        if family == "moment" and present == "timestamp":
             family, sql = _TIMES["naive"]
         return StoredColumn(column.name, column, family, sql, nullable=nullable)
     if isinstance(kind, type) and kind in _SCALARS:
         family, sql = _SCALARS[kind]
-        if family == "int" and found == "numeric":
+        if family == "int" and present == "numeric":
             sql = "numeric"
         return StoredColumn(column.name, column, family, sql, nullable=nullable)
     if isinstance(kind, type) and issubclass(kind, Enum) and not issubclass(kind, Flag):
@@ -102,12 +102,12 @@ class StoredColumns:
         targets: every column that is written and read, in SQL, with its type.
     """
 
-    def __init__(self, codec: Codec, dialect: Dialect, found: Mapping[str, str]) -> None:
+    def __init__(self, codec: Codec, dialect: Dialect, present: Mapping[str, str]) -> None:
         """Take the types that columns have in the database already, by name; empty before the table is made."""
         self.codec = codec
         fields = codec.model.model_fields
         self.by_name = {
-            name: stored_column(column, dialect, found.get(name_of(name)))
+            name: stored_column(column, dialect, present.get(name_of(name)))
             for name, column in codec.schema.columns.items()
         }
         if codec.schema.numbered:
