@@ -1,9 +1,11 @@
 """The chat: a message and its answer are kept together or not at all, and the four tests of its page for real."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -11,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.demos.support import Json, client_of, running, wait_for
 
-from demos.chat import talking
+from demos.chat import talking, trials
 from demos.chat.answers import echo
 from demos.chat.application import create_app
 from demos.chat.seed import seed
@@ -180,6 +182,32 @@ def test_without_a_supervisor_nothing_is_ended(chat: tuple[Chat, TestClient]) ->
     for name in ("restart", "kill", "lose", "put-back"):
         assert client.post(f"/api/demo/{name}").status_code == 409
     assert client.get("/api/demo/state").json()["sound"] is True
+
+
+def test_the_kill_comes_behind_the_first_message(
+    chat: tuple[Chat, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that however slow a machine is, something was told to be durable that may be lost."""
+    events: list[str] = []
+
+    class AtOnce(threading.Timer):
+        """A timer whose time is up."""
+
+        def start(self) -> None:
+            events.append("killed")
+
+    async def write() -> None:
+        request = SimpleNamespace(url=SimpleNamespace(path="/api/demo/kill"))
+        stream = trials._write_until_killed(chat[0], 0.5, request)  # type: ignore[arg-type]
+        async for line in stream:
+            events.append(line.decode().strip())
+            if len(events) == 3:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("threading.Timer", AtOnce)
+    asyncio.run(write())
+    assert events == ["0", "killed", "1"]
 
 
 def test_the_seed_is_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

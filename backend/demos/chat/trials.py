@@ -118,14 +118,15 @@ def _answer(state: ChatState, then: BackgroundTask) -> Response:
 
 
 async def _write_until_killed(db: Chat, delay: float, request: Request) -> AsyncIterator[bytes]:
-    """Yield a line for each message that is durable; the process is killed meanwhile, wherever it is then."""
-    threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    """Yield a line for each message that is durable; the process is killed behind the first, wherever it is then."""
     key: str | None = None
     with attribution(via=request.url.path):
         for number in range(BURST):
             said = await db.run(keep, key, f"Message {number} before the kill", f"Kept {number}", {"model": "trial"})
             key = said.conversation.id
             yield b"%d\n" % number
+            if number == 0:
+                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
     await asyncio.sleep(60)
 
 
