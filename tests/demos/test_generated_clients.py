@@ -70,7 +70,7 @@ from generated_whole.api.books import books_bulk, books_create, books_delete, bo
 from generated_whole.api.books import books_replace, books_restore, books_update
 from generated_whole.api.changes import follow_changes
 from generated_whole.api.health import get_database_health, get_health, get_performance
-from generated_whole.models import Author, AuthorCreate, Book, BookBulk, BookBulkAnswer, BookBulkUpdateItem, BookCreate
+from generated_whole.models import Author, AuthorCreate, Book, BookBulk, BookBulkAnswer, BookBulkUpdate, BookCreate
 from generated_whole.models import BookExpanded, BookExpandedAuthorType0, BookPage, BooksGetExpandItem
 from generated_whole.models import BooksListCount, BooksListSortItem, BookUpdate, DatabaseHealth, DatabaseStatus
 from generated_whole.models import HistoryPage, Performance, Problem, RestoreTo
@@ -126,7 +126,7 @@ problem(books_replace.sync(key, client=client, body=BookCreate(author_id=ada.id,
 problem(books_delete.sync(key, client=client, if_match=etag), 412)
 
 # many rows at once: all, or nothing with a fault's place
-update = BookBulkUpdateItem.from_dict({"id": made.inserted[1].id, "title": "Second"})
+update = BookBulkUpdate(id=made.inserted[1].id, title="Second")
 mixed = books_bulk.sync(client=client, body=BookBulk(update=[update], delete=[made.inserted[2].id]))
 assert isinstance(mixed, BookBulkAnswer), mixed
 assert [book.title for book in mixed.updated] == ["Second"]

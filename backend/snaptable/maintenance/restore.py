@@ -166,6 +166,7 @@ def unpacked(
             if is_encrypted(file):
                 file = stack.enter_context(_decrypted(path, file, beside, target.name, decryption))
             archive = Archive(str(path), file, on_progress)
+            _check_room(path, sum(each.size for each in archive.manifest.members.values()), beside)
             folder = f"{target.name}.restoring-{uuid4().hex}"
             stack.callback(_remove_tree, beside.path(folder))
             _unpack(archive, beside, folder, on_progress)
@@ -232,6 +233,7 @@ def _decrypted(
     """Return an encrypted backup decrypted, in a file of its owner's only that goes at the end of the block."""
     if decryption is None:
         raise BackupError(f"{path} is encrypted: name the file of your keys, or its passphrase", path=path)
+    _check_room(path, os.fstat(file.fileno()).st_size, beside)  # about as large as it was
     temporary = f"{name}.restoring-{uuid4().hex}.zip"
     out = beside.create(temporary)
     try:
@@ -244,6 +246,21 @@ def _decrypted(
     finally:
         with suppress(OSError):
             beside.remove(temporary)
+
+
+def _check_room(path: Path, size: int, beside: Files) -> None:
+    """Refuse what the disk has no room for, before a byte is written.
+
+    Raises:
+        BackupError.
+    """
+    free = beside.free_bytes()
+    if free is not None and size > free:
+        raise BackupError(
+            f"{path} could not be unpacked: the disk is full. It takes {size:,} bytes beside the store, and "
+            f"{beside.root} has room for {free:,}. Nothing was written; make room, or restore to another disk",
+            path=path,
+        )
 
 
 def _unpack(archive: Archive, beside: Files, folder: str, on_progress: OnProgress) -> None:

@@ -29,7 +29,7 @@ from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.restore import Unpacked, unpacked
 from snaptable.migrations import Migration, rename
 from snaptable.storage import group_commit
-from snaptable.storage.disk.files import Files
+from snaptable.storage.disk.files import File, Files
 
 
 def make(where: Path, **options: Any) -> Store:
@@ -690,3 +690,37 @@ def test_a_full_disk_leaves_the_store_and_nothing_else(tmp_path: Path, backup: P
         assert contents(tmp_path / "data") == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "monday.zip", "source"]
     assert skip > 3
+
+
+class SmallDisk(Files):
+    """A directory on a disk with little room."""
+
+    room = 0
+    """Bytes that are free."""
+    written = 0
+    """Files that were begun."""
+
+    def free_bytes(self) -> int:
+        return type(self).room
+
+    def create(self, name: str) -> File:
+        type(self).written += 1
+        return super().create(name)
+
+
+@pytest.mark.parametrize("missing", [1, 1_000_000])
+def test_what_has_no_room_is_refused_before_it_is_unpacked(tmp_path: Path, backup: Path, missing: int) -> None:
+    """Ensure that the sizes in the manifest are held against the room, the store is as it was, and nothing is left."""
+    with make(tmp_path / "data") as db:
+        db.users.insert(User(id="old", name="old"))
+    before = contents(tmp_path / "data")
+    with zipfile.ZipFile(backup) as archive:
+        size = sum(each["size"] for each in json.loads(archive.read("manifest.json"))["members"].values())
+    SmallDisk.room, SmallDisk.written = max(0, size - missing), 0
+    with pytest.raises(BackupError, match=f"disk is full.*{size:,} bytes.*room for {SmallDisk.room:,}"):
+        restore(backup, tmp_path / "data", filesystem=SmallDisk)
+    assert SmallDisk.written == 0
+    assert contents(tmp_path / "data") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "monday.zip", "source"]
+    SmallDisk.room = size
+    restore(backup, tmp_path / "data", filesystem=SmallDisk)

@@ -158,6 +158,14 @@ class Files:
         """Open a file of ours to be read in parts; raises as `read`."""
         return os.fdopen(self._open(name, os.O_RDONLY), "rb")
 
+    def free_bytes(self) -> int | None:
+        """Return how many bytes the disk of the directory has room for; None where the system doesn't say."""
+        try:
+            status = os.statvfs(self.root)
+        except (OSError, AttributeError):  # Windows has none
+            return None
+        return status.f_bavail * status.f_frsize
+
     def walk(self, folder: str) -> Iterator[str]:
         """Yield the names of all files in a folder and the folders in it, sorted; none if it does not exist.
 

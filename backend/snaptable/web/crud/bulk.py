@@ -1,7 +1,7 @@
 """Many changes as one commit, each fault with a pointer to the change that it is about."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NotRequired, Required, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, JsonValue, create_model, with_config
 from pydantic_core import to_json
@@ -150,12 +150,26 @@ def _placed(problem: Problem, place: Place) -> Problem:
 
 def bulk_body(resource: Resource[RowT]) -> type:
     """Return the type that documents the body."""
-    members = {"insert": list[resource.create.kind], "update": list[dict[str, Any]], "delete": list[Any]}  # type: ignore[name-defined]
+    key: Any = resource.schema.key_type
+    members = {"insert": list[resource.create.kind], "update": list[_bulk_update(resource)], "delete": list[key]}  # type: ignore[name-defined, misc]
     kind = cast(Callable[..., type], TypedDict)(f"{resource.table.model.__name__}Bulk", members, total=False)
     return with_config(ConfigDict(extra="forbid"))(kind)
 
 
+def _bulk_update(resource: Resource[RowT]) -> type:
+    """Return the type that documents one change of a row: its key, and what a PATCH may change."""
+    key, key_type, fields = resource.schema.key, resource.schema.key_type, resource.update.kind
+    name = f"{resource.table.model.__name__}BulkUpdate"
+    if issubclass(fields, BaseModel):
+        named: dict[str, Any] = {key: (key_type, ...)}
+        return create_model(name, __base__=fields, **named)
+    hints = {each: hint for each, hint in get_type_hints(fields, include_extras=True).items() if each != key}
+    members = {key: Required[key_type], **{each: NotRequired[hint] for each, hint in hints.items()}}
+    kind = cast(Callable[..., type], TypedDict)(name, members)
+    return with_config(ConfigDict(extra="forbid", val_json_bytes="base64"))(kind)
+
+
 def bulk_answer(resource: Resource[RowT], row: type[BaseModel]) -> type[BaseModel]:
     """Return the model that documents the answer."""
-    name = f"{resource.table.model.__name__}BulkAnswer"
-    return create_model(name, inserted=(list[row], ...), updated=(list[row], ...), deleted=(list[Any], ...))  # type: ignore[valid-type]
+    name, key = f"{resource.table.model.__name__}BulkAnswer", resource.schema.key_type
+    return create_model(name, inserted=(list[row], ...), updated=(list[row], ...), deleted=(list[key], ...))  # type: ignore[valid-type]

@@ -1,11 +1,18 @@
-"""How many streams there may be at once: of all callers, and of one."""
+"""How many streams there may be at once: of all callers, of one, and of the strangers of one network."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
 
+from snaptable.client_networks import client_ip, client_network
 from snaptable.web.problems import Problem
 
+SHARE = 4
+"""The part of all streams that strangers of one network may have, so that no stranger takes every place."""
 RETRY_AFTER = {"Retry-After": "15"}
+
+
+class _Network:
+    """What tells a network from a caller of the same name."""
 
 
 class OpenStreams:
@@ -20,6 +27,7 @@ class OpenStreams:
         if most < 1 or most_of_caller < 1:
             raise ValueError("give numbers of streams above zero")
         self._most, self._most_of_caller = most, most_of_caller
+        self._most_of_network = min(most, max(most_of_caller, most // SHARE))
         self._of_caller: Counter[Hashable] = Counter()
 
     @property
@@ -27,15 +35,23 @@ class OpenStreams:
         """How many there are."""
         return self._of_caller.total()
 
-    def take(self, caller: Hashable | None) -> Callable[[], None]:
-        """Count a stream, and return what gives its place back; None is a caller who is not known, and not limited.
+    def take(self, caller: Hashable | None, address: str | None = None) -> Callable[[], None]:
+        """Count a stream, and return what gives its place back.
+
+        Args:
+            caller: who asks; None for one who is not known, and is counted by network.
+            address: where the request comes from; None if that is not known either: no limit but that of all.
 
         Raises:
             Problem: 503, there are too many.
         """
         if self.count >= self._most:
             raise Problem(503, "Too many feeds are open; try again in a moment.", headers=RETRY_AFTER)
-        if caller is not None and self._of_caller[caller] >= self._most_of_caller:
+        most = self._most_of_caller
+        if caller is None and address is not None:
+            ip = client_ip(address)
+            caller, most = (_Network, address if ip is None else client_network(ip)), self._most_of_network
+        if caller is not None and self._of_caller[caller] >= most:
             raise Problem(503, "You have too many feeds open; close one.", headers=RETRY_AFTER)
         self._of_caller[caller] += 1
         is_taken = True

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -60,7 +60,8 @@ def feed_router(
             a coroutine function. So nothing is told after a logout, and the stream ends soon.
         prefix: before `/changes`.
         max_streams: streams at once; beyond that 503.
-        max_streams_of_caller: streams of one caller, known by `id` if it has one, at once.
+        max_streams_of_caller: streams of one caller, known by `id` if it has one, at once. Of those who are not known,
+            a quarter of all streams may come from one network: an IPv4 address, or a /64 of IPv6.
         bookmark_seconds: the pause between two bookmarks.
 
     Raises:
@@ -84,6 +85,7 @@ def _add_route(router: APIRouter, feeds: "_Feeds", caller: Callable[..., object]
         summary="Follow what changes, as server-sent events",
     )
     async def follow_changes(
+        request: Request,
         me: Annotated[Any, Depends(caller or _nobody)],
         tables: Annotated[str | None, Query(description="Tables, by commas; all of the feed without.")] = None,
         since: Annotated[str | None, Query(description="Where to begin: the id of an event. Now, without.")] = None,
@@ -96,7 +98,8 @@ def _add_route(router: APIRouter, feeds: "_Feeds", caller: Callable[..., object]
         not see this any more.
         """
         wanted = feeds.wanted_tables(tables)
-        return await feeds.follow(me, wanted, _place_of(since, last_event_id))
+        address = None if request.client is None else request.client.host
+        return await feeds.follow(me, address, wanted, _place_of(since, last_event_id))
 
 
 class _Feeds:
@@ -125,14 +128,14 @@ class _Feeds:
             raise Problem.invalid(FieldError("/tables", f"This feed has no such table; {known}.", "query"))
         return names
 
-    async def follow(self, me: object, tables: list[str], place: Place | None) -> Response:
-        """Return the stream of a caller.
+    async def follow(self, me: object, address: str | None, tables: list[str], place: Place | None) -> Response:
+        """Return the stream of a caller, who asks from an address.
 
         Raises:
             Problem: 410, the place is gone; 503, there are too many streams.
         """
         visible = VisibleCommits(self._tables.views(), me, tables)
-        close = self._streams.take(_identity(me))
+        close = self._streams.take(_identity(me), address)
         try:
             feed, source = await asyncio.to_thread(self._begin, tables, place)
         except HistoryGone as error:

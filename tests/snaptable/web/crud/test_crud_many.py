@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.testclient import TestClient
 from tests.snaptable.web.crud.shelf import BEN, Document, Shelf, routed, shelf
@@ -39,6 +40,28 @@ def test_many_changes_are_one_commit() -> None:
         assert "pin" not in done["inserted"][1]
         assert db.history.sequence == before + 1
         assert next(iter(db.history)).actor == "ann"
+
+
+def test_the_document_says_what_a_change_of_many_may_hold() -> None:
+    """Ensure that each change is documented as its key and what a PATCH takes, from a model of one's own too."""
+
+    class Changes(BaseModel):
+        pages: int = 1
+        title: str = "x"
+
+    for given, fields in (
+        (None, {"title", "pages", "tags", "box", "meta", "pin", "created_at"}),
+        (Changes, {"pages", "title"}),
+    ):
+        with shelf(**({"update": given} if given else {})) as (_, client):
+            schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        bulk, update = schemas["DocumentBulk"]["properties"], schemas["DocumentBulkUpdate"]
+        assert bulk["update"]["items"] == {"$ref": "#/components/schemas/DocumentBulkUpdate"}
+        assert update["required"] == ["id"]
+        assert update["properties"].keys() == {"id"} | fields
+        assert update["properties"]["id"]["type"] == bulk["delete"]["items"]["type"] == "string"
+        patch = schemas["Changes" if given else "DocumentUpdate"]["properties"]
+        assert {name: update["properties"][name] for name in fields} == patch
 
 
 FAULTS: list[tuple[dict[str, Any], int, str]] = [

@@ -7,7 +7,9 @@ import pytest
 from snaptable import Database, HistoryGone, Row, Secret, Table, table
 from snaptable.history.places import Place
 from snaptable.web import Rules, View, current_place, feed_router, rule_book
+from snaptable.web.feed.open_streams import OpenStreams
 from snaptable.web.feed.visible import FeedTables, VisibleCommits
+from snaptable.web.problems import Problem
 
 
 class Note(Row):
@@ -72,6 +74,31 @@ def test_rules_for_no_table_are_refused() -> None:
             feed_router(Notes("memory:"), rules={name: Rules()})
     with pytest.raises(ValueError, match="above zero"):
         feed_router(Notes("memory:"), max_streams=0)
+
+
+def test_one_stranger_does_not_take_every_stream() -> None:
+    """Ensure that a network has a share of what is open to all, a /64 as a whole, and that places come back."""
+    for stranger, others in (
+        ("192.0.2.1", ["192.0.2.2", "198.51.100.1"]),
+        ("::ffff:192.0.2.1", ["192.0.2.2"]),
+        ("2001:db8::1", ["2001:db8:0:1::1", "2001:db8:1::1"]),
+    ):
+        streams = OpenStreams(100, 20)
+        many = [f"2001:db8::{number:x}" if stranger == "2001:db8::1" else stranger for number in range(26)]
+        opened = [streams.take(None, each) for each in many[:25]]
+        with pytest.raises(Problem) as refused:
+            streams.take(None, many[25])
+        assert refused.value.status_code == 503
+        for other in others:
+            streams.take(None, other)
+        streams.take("192.0.2.1", stranger)  # a caller who is known is not counted by where they are
+        opened.pop()()
+        streams.take(None, stranger)
+    streams = OpenStreams(4, 1)
+    streams.take(None, "testclient")  # what is no address stands for itself
+    with pytest.raises(Problem):
+        streams.take(None, "testclient")
+    streams.take(None, "192.0.2.1")
 
 
 def test_a_place_is_the_same_after_a_restart_and_none_of_another_store(tmp_path: object) -> None:
