@@ -126,8 +126,11 @@ problem(books_replace.sync(key, client=client, body=BookCreate(author_id=ada.id,
 problem(books_delete.sync(key, client=client, if_match=etag), 412)
 
 # many rows at once: all, or nothing with a fault's place
-update = BookBulkUpdate(id=made.inserted[1].id, title="Second")
-mixed = books_bulk.sync(client=client, body=BookBulk(update=[update], delete=[made.inserted[2].id]))
+second, third = made.inserted[1].id, made.inserted[2].id
+assert isinstance(second, int)
+assert isinstance(third, int)
+update = BookBulkUpdate(id=second, title="Second")
+mixed = books_bulk.sync(client=client, body=BookBulk(update=[update], delete=[third]))
 assert isinstance(mixed, BookBulkAnswer), mixed
 assert [book.title for book in mixed.updated] == ["Second"]
 assert mixed.deleted == [made.inserted[2].id]

@@ -13,6 +13,7 @@ from snaptable.changes import CommitRecord, ErasedKeys, Key
 from snaptable.contract.commits import CommitNumber, CommitSource, RowState
 from snaptable.contract.tables import TableEngine
 from snaptable.retention import FoundText, HistoryStatus
+from snaptable.sync_status import SyncStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -63,6 +64,8 @@ class Status:
     history: HistoryStatus | None = None
     server: ServerStatus | None = None
     """None for an engine without a server."""
+    syncs: SyncStatus | None = None
+    """None before the first commit, and for an engine that syncs nothing itself."""
 
 
 class Engine(Protocol):

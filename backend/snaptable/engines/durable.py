@@ -271,6 +271,7 @@ class DurableEngine(InMemory):
             snapshot_bytes=saved.size,
             snapshot_error=checkpointer.error,
             history=replace(self.commits.status(), purged=_last_purged(self.erased)),
+            syncs=group_commit.syncs.status(),
         )
 
     def close(self) -> None:

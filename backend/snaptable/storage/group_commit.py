@@ -25,6 +25,7 @@ from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.journal.writer import JournalWriter
 from snaptable.storage.snapshot.checkpointer import Checkpointer
+from snaptable.storage.sync_times import SyncTimes
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,6 +47,7 @@ class GroupCommit(BatchQueue[U]):
         sequence: the last durable commit.
         checkpointer: makes the snapshot follow.
         journal: what frames are written to.
+        syncs: how long the last frames took.
         leader_lock: held while a batch is written. A lock, not a block that a generator makes: one that is interrupted
             as it is entered would keep it for ever.
     """
@@ -66,6 +68,7 @@ class GroupCommit(BatchQueue[U]):
         self.journal = JournalWriter(files, segment)
         self.leader_lock = threading.Lock()
         self._callbacks, self._retention = callbacks, retention
+        self.syncs = SyncTimes()
         self._transient = False
         """Whether what made writes fail may pass, as a full disk does."""
         self._unfinished: CommitBatch[U] | None = None
@@ -146,7 +149,7 @@ class GroupCommit(BatchQueue[U]):
             segment = self.journal.segment
             if segment.size >= SEGMENT_BYTES:
                 segment = self._next_segment()
-            batch.at = segment.append(batch.commits)
+            batch.at = self.syncs.timed(segment.append, batch.commits)
             durable = True
             # 3. Durable from here on: commits that joined while it was closed are in it too.
             self.sequence = batch.commits[-1].sequence

@@ -96,6 +96,8 @@ def _lines(visit: Visit) -> list[Line]:
     if status.snapshot_bytes is not None:
         is_whole = status.snapshot_sequence == status.sequence
         meaning = f"holds sequence {status.snapshot_sequence:,}" + (", all of it" if is_whole else ", the rest follows")
+        if stored := sum(status.rows.values()):
+            meaning += f", {words.size(round(status.snapshot_bytes / stored))} a row"
         level = "removed" if status.snapshot_error else "good" if is_whole else ""
         lines.append(("db_snapshot.json", words.size(status.snapshot_bytes), status.snapshot_error or meaning, level))
     if status.history is not None:
@@ -103,6 +105,9 @@ def _lines(visit: Visit) -> list[Line]:
         reach = "history from the first commit on" if first == 0 else f"history from #{first + 1:,} on"
         since = f", since {words.moment(status.history.since)}" if status.history.since else ""
         lines.append(("db_journal/" if directory else "history", words.size(status.history.bytes), reach + since, ""))
+    if status.syncs is not None:
+        meaning = f"99 of 100 of the last commits took no longer; the last was {words.ago(status.syncs.last_at)}"
+        lines.append(("sync", f"{1000 * status.syncs.p99_seconds:,.1f} ms", meaning, ""))
     memory = _memory()
     rows = sum(status.rows.values())
     if memory is not None:

@@ -79,6 +79,10 @@ def _of_store(status: Status) -> Iterator[Metric]:
     if status.snapshot_saved_at is not None:
         at = status.snapshot_saved_at.timestamp()
         yield GaugeMetricFamily("snaptable_snapshot_timestamp_seconds", "When it was saved.", at)
+    if status.syncs is not None:
+        at, p99 = status.syncs.last_at.timestamp(), status.syncs.p99_seconds
+        yield GaugeMetricFamily("snaptable_sync_timestamp_seconds", "When the journal was synced last.", at)
+        yield GaugeMetricFamily("snaptable_sync_p99_seconds", "What 99 of 100 of the last commits took to sync.", p99)
     if status.history is not None:
         yield GaugeMetricFamily("snaptable_history_bytes", "What the past takes.", status.history.bytes)
         yield GaugeMetricFamily("snaptable_history_first", "The earliest moment kept.", status.history.first)

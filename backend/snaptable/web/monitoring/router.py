@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from snaptable import Database, Query, Unavailable
 from snaptable.contract import ServerStatus, Status
+from snaptable.retention import HistoryStatus
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health, without_paths
 from snaptable.web.monitoring.latencies import Latencies
 from snaptable.web.monitoring.queries import SlowQueries, SlowQuery
@@ -28,10 +29,16 @@ logger = logging.getLogger("snaptable.web.queries")
 
 
 class JournalHealth(BaseModel):
-    """The journal: its size, and how many commits the snapshot does not have yet."""
+    """The journal: its size, and how many commits the snapshot does not have yet.
+
+    And when it was synced last, and the milliseconds that 99 of 100 of the last commits did not exceed; null before
+    the first.
+    """
 
     bytes: int
     behind: int
+    last_sync_at: AwareDatetime | None = None
+    sync_p99_ms: float | None = None
 
 
 class HistoryHealth(BaseModel):
@@ -269,12 +276,19 @@ def _database_health(status: Status, *, has_journal: bool) -> DatabaseHealth:
         writable=status.writable,
         reason=status.reason and without_paths(status.reason),
         snapshot=snapshot if has_journal else None,
-        journal=JournalHealth(bytes=history.bytes, behind=behind) if has_journal and history is not None else None,
+        journal=_journal_health(status, history, behind) if has_journal and history is not None else None,
         history=None if history is None else HistoryHealth(**vars(history)),
         pool=None if server is None else PoolHealth(**_members(server, PoolHealth)),
         replica=None if server is None or not server.has_standby else ReplicaHealth(lag_seconds=server.lag_seconds),
         circuit=None if server is None else "closed",
     )
+
+
+def _journal_health(status: Status, history: HistoryStatus, behind: int) -> JournalHealth:
+    journal, syncs = JournalHealth(bytes=history.bytes, behind=behind), status.syncs
+    if syncs is not None:
+        journal.last_sync_at, journal.sync_p99_ms = syncs.last_at, round(1000 * syncs.p99_seconds, 3)
+    return journal
 
 
 def _members(server: ServerStatus, model: type[BaseModel]) -> dict[str, int]:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from time import process_time
 from timeit import timeit
 from typing import Annotated, Any
@@ -83,7 +84,12 @@ def test_strangers_see_the_status_only(tmp_path: Any) -> None:
             "circuit",
         ]  # fmt: skip
         assert (health["status"], health["sequence"], health["writable"]) == ("ok", 1, True)
-        assert health["journal"]["bytes"] > 0
+        journal, syncs = health["journal"], db.status().syncs
+        assert syncs is not None
+        assert journal["bytes"] > 0
+        assert datetime.fromisoformat(journal["last_sync_at"]) == syncs.last_at == next(iter(db.history)).at
+        assert journal["sync_p99_ms"] == round(1000 * syncs.p99_seconds, 3)
+        assert f"snaptable_sync_p99_seconds {syncs.p99_seconds}" in client.get("/metrics", headers=TOKEN).text
         assert health["history"]["first"] == 0
         assert health["pool"] is health["replica"] is health["circuit"] is None
 
