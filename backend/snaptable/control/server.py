@@ -194,6 +194,8 @@ class ControlSocket:
         """Return the line that comes; a stop doesn't wait for it."""
         self._asking = connection
         try:
+            if self._thread is None:
+                raise TimeoutError  # the stop came before it could see this connection
             return read_line(connection, REQUEST_SECONDS)
         finally:
             self._asking = None

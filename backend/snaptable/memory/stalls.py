@@ -10,6 +10,9 @@ a caller has waited for a tenth of a second.
     after 2 s     an owner that can't go on while others wait for it: the function that began the transaction is
                   suspended (`yield`, `await`), or its thread has itself been waiting for another thread since
     timeout       any other wait (`Database(writer_timeout=)`)
+
+These are seconds in which the waiting one could run: what a stopped process, or a suspended machine, lets pass does not
+count.
 """
 
 import logging
@@ -56,14 +59,14 @@ class Observation:
         if waited >= min(LOG_AFTER, timeout) and not self._logged:
             self._logged = True
             logger.warning("A write has been waiting for %.1f s: %s", waited, _describe(owner))
-        advice = self._stalled(owner)
+        advice = self._stalled(owner, waited)
         if advice is not None:
             return f"{_describe(owner)}. {advice}"
         if waited >= timeout:
             return f"{_describe(owner)}; gave up after {waited:.1f} s (writer_timeout={timeout:g}). {_SLOW}"
         return None
 
-    def _stalled(self, owner: Owner) -> str | None:
+    def _stalled(self, owner: Owner, waited: float) -> str | None:
         """Return what to write instead if the owner has not moved for `STALL_PATIENCE` seconds and won't."""
         frame = sys._current_frames().get(owner.thread.ident or 0)
         advice = _why_stalled(owner, frame)
@@ -71,9 +74,9 @@ class Observation:
         at = (id(frame), frame.f_lasti) if advice is _BLOCKED and frame is not None else None
         state = (owner, advice, at)
         if advice is None or state != self._state:
-            self._state, self._stalled_since = state, time.monotonic()
+            self._state, self._stalled_since = state, waited
             return None
-        return advice if time.monotonic() - self._stalled_since >= STALL_PATIENCE else None
+        return advice if waited - self._stalled_since >= STALL_PATIENCE else None
 
 
 def _why_stalled(owner: Owner, frame: FrameType | None) -> str | None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LIVENESS_INTERVAL = 0.1
 """Seconds between two looks at whether the owner is still alive."""
+MOST_BETWEEN_LOOKS = 0.5
+"""Seconds that count as waited between two looks, at most: if more went by, the process stood still, and so did the
+owner. A stopped container or a suspended machine must not end every wait."""
 FAIRNESS_DELAY = 0.02
 """Seconds after which a waiting thread is no longer overtaken."""
 
@@ -32,12 +35,13 @@ FAIRNESS_DELAY = 0.02
 class _Waiter:
     """A place in the queue: a thread waits on a lock, a task on a future."""
 
-    __slots__ = ("future", "observed", "owner", "since", "wake")
+    __slots__ = ("future", "looked", "observed", "owner", "since", "waited", "wake")
 
     def __init__(self, owner: Owner, wake: Callable[[], object], *, blocks_loop: bool) -> None:
         self.owner = owner
         self.wake = wake
-        self.since = time.monotonic()
+        self.since = self.looked = time.monotonic()
+        self.waited = 0.0
         self.observed = stalls.Observation(blocks_loop=blocks_loop)
         """What was seen of the owners that were waited for."""
         self.future: asyncio.Future[None] | None = None
@@ -170,10 +174,13 @@ class WriterLock:
         Raises:
             TransactionError: naming the owner, since when it holds the lock, and what to write instead.
         """
+        now = time.monotonic()
+        waiter.waited += min(now - waiter.looked, MOST_BETWEEN_LOOKS)
+        waiter.looked = now
         owner = self.owner
         if owner is None or owner is waiter.owner:
             return
-        reason = waiter.observed.look(owner, time.monotonic() - waiter.since, self._timeout)
+        reason = waiter.observed.look(owner, waiter.waited, self._timeout)
         if reason is not None:
             raise TransactionError(reason)
 

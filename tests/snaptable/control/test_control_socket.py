@@ -6,7 +6,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.snaptable.cli.library import SCHEMA, Library, User, filled
 from tests.snaptable.cli.support import ROOT, command
+from tests.snaptable.support import start
 
 from snaptable import SnaptableError, StoreLocked
 from snaptable.control import ControlSocket, db_socket, operations, protocol, server
@@ -27,8 +30,17 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
+PATIENCE = 30.0
 OPERATIONS = ["status", "undo", "rewind", "purge", "advise", "import"]
 MEMBERS = ["sequences", "note", "dry_run", "force", "cascade", "at", "table", "key", "keys", "records", "x"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when something is true."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 def opened(path: Path, **options: Any) -> Library:
@@ -39,7 +51,7 @@ def opened(path: Path, **options: Any) -> Library:
 def sent(path: Path, data: bytes) -> dict[str, Any]:
     """Send bytes, and return the answer; empty without one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         connection.connect(os.path.relpath(path / "db.socket"))
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
@@ -202,18 +214,36 @@ def test_another_user_gets_no_answer(control_store: tuple[Path, Library], monkey
     assert db.history.sequence == before
 
 
-def test_a_slow_client_does_not_keep_the_database_open(tmp_path: Path) -> None:
-    """Ensure closing does not wait for a request that has begun to come."""
+@pytest.mark.parametrize("when", ["accepted", "read"])
+def test_a_slow_client_does_not_keep_the_database_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Ensure closing does not wait for a request that has begun to come, at whatever moment it is met."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 3600.0)
+    accepted, continued, peer_of = threading.Event(), threading.Event(), server.peer_of
+
+    def peer_of_slowly(connection: socket.socket) -> int | None:
+        accepted.set()
+        assert continued.wait(PATIENCE)
+        return peer_of(connection)
+
+    monkeypatch.setattr(server, "peer_of", peer_of_slowly)
     path = filled(tmp_path / "data")
     db = opened(path).open()
-    db_socket(db)
+    control = db_socket(db)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(os.path.relpath(path / "db.socket"))
         connection.sendall(b'{"snaptable"')
-        time.sleep(0.2)
-        begin = time.monotonic()
-        db.close()
-        assert time.monotonic() - begin < server.REQUEST_SECONDS / 2
+        assert accepted.wait(PATIENCE)
+        if when == "read":
+            continued.set()
+            wait_until(lambda: control._asking is not None)
+        closing = start(db.close)
+        wait_until(lambda: control._thread is None)
+        if when == "accepted":
+            time.sleep(0.1)  # it joins the thread by now, or else this tests less
+        continued.set()
+        closing.result(PATIENCE)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")

@@ -304,8 +304,8 @@ class Checkpointer:
         self._last_durable_name = self.saved
 
     def _failed(self, error: OSError | UnsafeDirectory) -> OSError:
-        self.error = f"{type(error).__name__}: {error}"
         logger.error("Failed to save database snapshot: %s", error)
+        self.error = f"{type(error).__name__}: {error}"
         return error if isinstance(error, OSError) else OSError(str(error))
 
     # ── in the background ───────────────────────────────────────────────────────────────────────────────────────────

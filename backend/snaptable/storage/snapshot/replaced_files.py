@@ -52,8 +52,9 @@ class ReplacedFiles:
                 self._keep(file, slowly=slowly)
 
     def _keep(self, file: File, *, slowly: bool) -> None:
-        while len(self._open) >= (MOST if slowly else 1):
-            self._drop(next(iter(self._open)))
+        waiting = list(self._open)  # the background takes files out meanwhile
+        for oldest in waiting[: len(waiting) + 1 - (MOST if slowly else 1)]:
+            self._drop(oldest)
         delay = DELAY if slowly else 0.0
         self._open[file] = (TRIES if slowly else 0, time.monotonic() + delay)
         if not self._background.run(self._free, delay):
