@@ -26,7 +26,7 @@ def hold():
     with db.transaction():
         db.items.insert(Item(id="never"))
         begun.set()
-        time.sleep(60)
+        time.sleep(600)
 
 begun = threading.Event()
 threading.Thread(target=hold, daemon=True).start()
@@ -45,7 +45,7 @@ db.items.insert(Item(id="b"))
 def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a program to its end."""
     arguments = [sys.executable, "-W", "ignore", "-c", code, str(directory)]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=True)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
 
 
 def items(directory: Path) -> list[str]:

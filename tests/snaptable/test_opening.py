@@ -8,6 +8,7 @@ import pytest
 from snaptable import Database, DatabaseClosed, OpenError, ReadOnlyStore, Row, Table, TransactionError, WriteFailed
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.storage.disk.files import Files
+from snaptable.storage.snapshot import checkpointer
 
 
 class Note(Row):
@@ -115,8 +116,9 @@ def test_no_snapshot_from_inside_a_transaction(url: str, tmp_path: Path, monkeyp
         assert db.notes.count() == 1
 
 
-def test_closing_what_is_no_longer_ours(tmp_path: Path) -> None:
+def test_closing_what_is_no_longer_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is the refusal itself, and the database is closed all the same."""
+    monkeypatch.setattr(checkpointer, "DELAY", 3600.0)  # what is to be saved at the close is not saved before
     db = Notes(tmp_path / "data", snapshot="background").open()
     db.notes.insert(Note(id="a", text="x"))
     (tmp_path / "data" / "db.lock").unlink()

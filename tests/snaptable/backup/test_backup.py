@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -210,11 +211,11 @@ def test_when_it_can_be_made(tmp_path: Path) -> None:
             with db.transaction():
                 db.users.insert(User(id="open", name="open"))
                 inside.set()
-                done.wait(10)
+                done.wait(30)
 
         thread = threading.Thread(target=hold)
         thread.start()
-        inside.wait(10)
+        assert inside.wait(30)
         made = db.backup(tmp_path / "x.zip")
         done.set()
         thread.join()
@@ -251,6 +252,10 @@ def test_under_writes_it_is_one_state_with_all_that_was_acknowledged(
         for number in range(8):
             acknowledged = db.history.sequence
             made.append((acknowledged, db.backup(tmp_path / f"{number}.zip")))
+        until = time.monotonic() + 30
+        while db.history.sequence == made[0][1].sequence:
+            assert time.monotonic() < until
+        made.append((db.history.sequence, db.backup(tmp_path / "last.zip")))
         stop.set()
         for thread in threads:
             thread.join()

@@ -22,6 +22,7 @@ from snaptable import (
     TransactionError,
 )
 from snaptable.errors import TransactionConflict
+from snaptable.memory import stalls
 
 PATIENCE = 20
 
@@ -52,8 +53,9 @@ def open_store(stores: Stores) -> Iterator[Store]:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Store]:
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Give the same in memory: for what no other engine allows, or promises, on an event loop's own thread."""
+    monkeypatch.setattr(stalls, "STALL_PATIENCE", 3600.0)  # what is suspended is waited for, however slow a test is
     local = Store(tmp_path / "data", fsync=False).open()
     local.counters.insert(Counter(id="a"))
     yield local

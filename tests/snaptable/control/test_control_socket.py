@@ -22,6 +22,7 @@ from tests.snaptable.support import start
 
 from snaptable import SnaptableError, StoreLocked
 from snaptable.control import ControlSocket, db_socket, operations, protocol, server
+from snaptable.control.addresses import peer_of
 from snaptable.control.client import NoServer, Refused, ask
 
 JSON = st.recursive(
@@ -220,7 +221,7 @@ def test_a_slow_client_does_not_keep_the_database_open(
 ) -> None:
     """Ensure closing does not wait for a request that has begun to come, at whatever moment it is met."""
     monkeypatch.setattr(server, "REQUEST_SECONDS", 3600.0)
-    accepted, continued, peer_of = threading.Event(), threading.Event(), server.peer_of
+    accepted, continued = threading.Event(), threading.Event()
 
     def peer_of_slowly(connection: socket.socket) -> int | None:
         accepted.set()

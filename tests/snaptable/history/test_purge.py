@@ -4,12 +4,13 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import pytest
-from tests.snaptable.support import begin_anew, files_of
+from tests.snaptable.support import begin_anew, files_of, start
 
 from snaptable import (
     CorruptJournal,
@@ -497,20 +498,18 @@ def test_purging_while_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(journal_directory, "LEAST_BYTES", 0)
     with Archive(tmp_path / "data", fsync=False, banner=False, history_bytes=6000) as db:
         live(db)
-        original = journal_directory.rewrite
+        original, writes = journal_directory.rewrite, list[Future[Person]]()
 
         def rewrite(files: Files, first: int, data: bytes) -> None:
             original(files, first, data)
             # On another thread: this one holds what keeps commits back.
-            from threading import Thread
-
-            Thread(
-                target=db.people.upsert, args=(Person(id=f"p{first}", name="x" * 900, email=f"{first}@x.org"),)
-            ).start()
+            person = Person(id=f"p{first}", name="x" * 900, email=f"{first}@x.org")
+            writes.append(start(lambda: db.people.upsert(person)))
 
         monkeypatch.setattr(journal_directory, "rewrite", rewrite)
         db.history.purge("people", "ada")
         monkeypatch.setattr(journal_directory, "rewrite", original)
+        assert [write.result(30).name for write in writes] == ["x" * 900] * len(writes)
         db.close()
         db.open()
         assert found(db, *SECRETS) == {}

@@ -13,6 +13,7 @@ import pytest
 from tests.snaptable.support import refuses, start
 
 from snaptable import Database, DatabaseClosed, Index, Row, Table, Unique, UniqueViolation
+from snaptable.memory import stalls
 
 PATIENCE = 20
 
@@ -42,6 +43,12 @@ def open_store(tmp_path: Path) -> Iterator[Store]:
     db.counters.insert_many([Counter(id="a", value=1, name="A"), Counter(id="b", value=2, tags=["t"])])
     yield db
     start(db.close).result(PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def patient_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an owner that waits for the test be waited for, however long the test is not run."""
+    monkeypatch.setattr(stalls, "STALL_PATIENCE", 3600.0)
 
 
 class Stop(Exception):
@@ -287,7 +294,7 @@ def test_close_while_everybody_writes(tmp_path: Path) -> None:
 
     def write(number: int) -> int:
         begun.wait(PATIENCE)
-        for step in range(10_000):
+        for step in range(1_000_000):
             try:
                 with db.transaction():
                     db.entries.insert(Entry(thread=number, step=step))

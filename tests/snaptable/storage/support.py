@@ -178,7 +178,7 @@ class Refusal:
 def expect_refusal(directory: Path, kind: type[OpenError], *words: str, read_only: bool = False) -> Refusal:
     """Check that a directory is refused: exactly by this error, with these words, at once, and with nothing changed."""
     before = tree(directory)
-    with within(5), pytest.raises(OpenError) as raised, Store(directory, fsync=False, read_only=read_only) as db:
+    with within(30), pytest.raises(OpenError) as raised, Store(directory, fsync=False, read_only=read_only) as db:
         pytest.fail(f"it was opened, with {rows_of(db)}")
     text = str(raised.value)
     assert type(raised.value) is kind, text

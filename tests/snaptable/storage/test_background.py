@@ -9,7 +9,7 @@ import pytest
 
 from snaptable.storage.background import BackgroundThread
 
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ from tests.snaptable.storage.support import (
 from snaptable import DatabaseClosed, OpenError, ReadOnlyStore, WriteFailed
 from snaptable.storage.snapshot import pages
 
+PATIENCE = 30.0
+"""Seconds after which what should have happened counts as missing."""
+
 
 @pytest.fixture
 def disk() -> Disk:
@@ -206,8 +209,8 @@ def test_a_disk_that_stays_full_for_a_while(db: FaultyStore, disk: Disk, operati
 
 
 def _until(write: Callable[[], object]) -> None:
-    """Try a write for as long as a store may wait between two tries of its own."""
-    deadline = time.monotonic() + 3
+    """Try a write until the store has tried again by itself, and healed."""
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             write()
@@ -238,8 +241,8 @@ def test_a_failed_snapshot_fails_no_write(
     disk.fail(operation, errno.EIO, name=name, times=FOREVER)
     with caplog.at_level(logging.ERROR, "snaptable"):
         db.users.insert(User(id="d"))
-        # The write does not wait for the name's own sync, which follows within a second.
-        deadline = time.monotonic() + (1 if operation == "sync_directory" else 0)
+        # The write does not wait for the name's own sync, which follows soon.
+        deadline = time.monotonic() + (PATIENCE if operation == "sync_directory" else 0)
         while db.status().snapshot_error is None and time.monotonic() < deadline:
             time.sleep(0.02)
     assert "Failed to save database snapshot: [Errno 5] Input/output error" in caplog.messages
@@ -251,7 +254,7 @@ def test_a_failed_snapshot_fails_no_write(
         assert (db.directory / SNAPSHOT).read_bytes() == before
     assert list(opened(killed(db))["users"]) == ["a", "b", "c", "d"]
     disk.mend()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + PATIENCE
     while db.status().snapshot_error is not None:
         assert time.monotonic() < deadline, "it was not tried again"
         time.sleep(0.02)

@@ -16,6 +16,8 @@ from tests.snaptable.storage.support import JOURNAL, Store, User, ids, killed, o
 from snaptable import DatabaseClosed, ReadOnlyStore, WriteFailed
 
 REFUSED = (WriteFailed, ReadOnlyStore)
+PATIENCE = 30.0
+"""Seconds after which what should have ended counts as hanging."""
 
 
 @pytest.fixture
@@ -34,21 +36,36 @@ def in_threads(count: int, work: Callable[[int], list[str]]) -> set[str]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> list[str]:
-        barrier.wait()
+        barrier.wait(PATIENCE)
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return {key for keys in pool.map(run, range(count), timeout=30) for key in keys}
+        return {key for keys in pool.map(run, range(count), timeout=4 * PATIENCE) for key in keys}
 
 
 def test_threads_share_syncs(directory: Path, disk: Disk) -> None:
     """Ensure commits that wait for a slow disk go into one frame, and every one of them is there after a kill."""
     disk.delays["sync"] = 0.01
+    committing = [False] * 16
+
+    def gather(operation: str, name: str) -> None:
+        """Let a sync begin when every thread is about to commit, or has ended: they need not run at the same pace."""
+        until = time.monotonic() + PATIENCE
+        while operation == "sync" and JOURNAL in name and any(committing) and not all(committing):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
     with FaultyStore(directory, disk, snapshot="background") as db:
         before = disk.count("sync", JOURNAL)
+        disk.before = gather
 
         def work(number: int) -> list[str]:
-            return [insert(db, f"{number} {step}").id for step in range(10)]
+            keys = []
+            for step in range(10):
+                committing[number] = True
+                keys.append(insert(db, f"{number} {step}").id)
+                committing[number] = step == 9
+            return keys
 
         acknowledged = in_threads(16, work)
         syncs = disk.count("sync", JOURNAL) - before
@@ -74,27 +91,42 @@ def test_commits_of_one_tick_share_one_sync(directory: Path, disk: Disk) -> None
 
 def test_a_slow_sync_does_not_hold_the_loop(directory: Path, disk: Disk) -> None:
     """Ensure the event loop goes on while a disk takes its time, under every policy."""
+    beats, syncs, held = 0, 0, list[str]()
+    stop = False
 
-    async def main(db: Store) -> float:
-        worst, stop = 0.0, False
+    def slow(operation: str, name: str) -> None:
+        """Let a sync take as long as the loop needs to go on five times."""
+        nonlocal syncs
+        if operation == "sync":
+            syncs += 1
+            until, enough = time.monotonic() + PATIENCE, beats + 5
+            while beats < enough and not stop:
+                if time.monotonic() > until:
+                    return held.append(name)
+                time.sleep(0.001)
+        return None
+
+    async def main(db: Store) -> None:
+        nonlocal stop
 
         async def beat() -> None:
-            nonlocal worst
+            nonlocal beats
             while not stop:
-                before = time.perf_counter()
-                await asyncio.sleep(0.005)
-                worst = max(worst, time.perf_counter() - before)
+                await asyncio.sleep(0.001)
+                beats += 1
 
         beating = asyncio.create_task(beat())
         await asyncio.gather(*(db.run(insert, str(key)) for key in range(5)))
         stop = True
         await beating
-        return worst
 
-    disk.delays["sync"] = 1.5
     for policy in ("auto", "background"):
         with FaultyStore(directory / policy, disk, snapshot=policy) as db:
-            assert asyncio.run(main(db)) < 1
+            stop, syncs, disk.before = False, 0, slow
+            asyncio.run(main(db))
+            disk.before = None
+            assert syncs > 0
+            assert held == []
 
 
 def test_threads_and_tasks_together(directory: Path, disk: Disk) -> None:
@@ -177,7 +209,7 @@ def test_an_open_transaction_falls_with_what_it_stands_on(directory: Path, disk:
     def hold(operation: str, name: str) -> None:
         if operation == "sync" and JOURNAL in name and armed:
             entered.set()
-            go.wait(10)
+            go.wait(PATIENCE)
 
     armed = False
     disk.before = hold
@@ -186,7 +218,7 @@ def test_an_open_transaction_falls_with_what_it_stands_on(directory: Path, disk:
         armed = True
         disk.fail("sync", errno.EIO, name=JOURNAL)
         first = pool.submit(insert, db, "ghost")
-        assert entered.wait(10)
+        assert entered.wait(PATIENCE)
         assert db.users.get("ghost") is None, "a reader saw what isn't durable"
 
         def upon_it() -> None:
@@ -195,7 +227,7 @@ def test_an_open_transaction_falls_with_what_it_stands_on(directory: Path, disk:
                 insert(db, "upon it")
                 go.set()
                 with pytest.raises(WriteFailed):
-                    first.result(10)
+                    first.result(PATIENCE)
                 assert db.users.get("ghost") is None
                 with pytest.raises(REFUSED):
                     insert(db, "more")
@@ -216,13 +248,13 @@ def test_tasks_hear_of_the_failure(directory: Path, disk: Disk) -> None:
     async def main(db: Store) -> None:
         disk.fail("sync", errno.EIO, name=JOURNAL, how="after")
         errors = await asyncio.wait_for(
-            asyncio.gather(*(db.run(insert, str(number)) for number in range(20)), return_exceptions=True), 10
+            asyncio.gather(*(db.run(insert, str(number)) for number in range(20)), return_exceptions=True), PATIENCE
         )
         assert all(isinstance(error, WriteFailed) and isinstance(error.__cause__, OSError) for error in errors)
         with pytest.raises(ReadOnlyStore):
             await db.run(insert, "refused")
         await asyncio.to_thread(db.persist)
-        await asyncio.wait_for(db.run(insert, "b"), 10)
+        await asyncio.wait_for(db.run(insert, "b"), PATIENCE)
 
     with FaultyStore(directory, disk) as db:
         insert(db, "a")
@@ -239,9 +271,9 @@ def test_an_unexpected_error_does_not_silence_the_loop_for_ever(directory: Path,
         for kind in ("write", "sync", "sync"):
             disk.fail(kind, RuntimeError("unforeseen"), name=JOURNAL)
             with pytest.raises((WriteFailed, RuntimeError)):
-                await asyncio.wait_for(db.run(insert, "ghost"), 5)
+                await asyncio.wait_for(db.run(insert, "ghost"), PATIENCE)
             await asyncio.to_thread(db.persist)
-            await asyncio.wait_for(db.run(insert, f"{kind} {db.users.count()}"), 5)
+            await asyncio.wait_for(db.run(insert, f"{kind} {db.users.count()}"), PATIENCE)
 
     with FaultyStore(directory, disk) as db:
         asyncio.run(main(db))
@@ -276,16 +308,19 @@ def test_closing_waits_for_what_was_begun(directory: Path, disk: Disk) -> None:
     """Ensure a close while threads write lets each write be acknowledged and kept, or refused."""
     disk.delays["sync"] = 0.005
     db = FaultyStore(directory, disk, snapshot="background").open()
+    begun = threading.Event()
 
     def work(number: int) -> list[str]:
         done: list[str] = []
         if number == 0:
+            assert begun.wait(PATIENCE)
             time.sleep(0.05)
             db.close()
             return done
         with suppress(DatabaseClosed):
             while True:
                 done.append(insert(db, f"{number} {len(done)}").id)
+                begun.set()
         return done
 
     acknowledged = in_threads(6, work)

@@ -1,6 +1,6 @@
 """How many rows a value of an index has is asked of the index: however many they are, and whoever else writes."""
 
-from time import process_time
+from time import thread_time
 from typing import Annotated
 
 from snaptable import Database, Index, Row, Table
@@ -27,10 +27,10 @@ def test_a_count_does_not_grow_with_what_it_counts() -> None:
         counted.count()
         best = float("inf")
         for _ in range(15):
-            begun = process_time()
+            begun = thread_time()
             for _ in range(200):
                 counted.count()
-            best = min(best, process_time() - begun)
+            best = min(best, thread_time() - begun)
         return best
 
     with Marks("memory:") as db:

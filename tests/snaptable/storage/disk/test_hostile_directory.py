@@ -311,6 +311,8 @@ with Store(sys.argv[2], fsync=False) as db: db.users.insert(User())  # what is i
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 """
 RUNNING = """
+from snaptable.storage.snapshot import checkpointer
+checkpointer.DELAY = 3600.0  # nothing is written but when the test asks for it
 with Store(sys.argv[1], snapshot="background") as db:
     db.users.insert(User(id="a"))
     print("ready", flush=True)
@@ -334,7 +336,7 @@ def theirs(reachable: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         assert program.stdout.readline() == "ready\n"
         yield program
         program.stdin.close()
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
 
 
 def owners(directory: Path) -> set[int]:

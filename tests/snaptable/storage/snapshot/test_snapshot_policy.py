@@ -23,6 +23,11 @@ from tests.snaptable.storage.support import (
     rows_of,
 )
 
+from snaptable.storage.background import BackgroundThread, Task
+from snaptable.storage.snapshot import checkpointer
+
+PATIENCE = 30.0
+"""Seconds after which what should have happened counts as missing."""
 LARGE = [User(id=str(number), note="x" * (1 << 20)) for number in range(5)]
 
 
@@ -79,28 +84,38 @@ def test_always_waits_at_any_size(open_store: Open) -> None:
 
 
 @pytest.mark.parametrize("policy", ["auto", "background"])
-def test_the_background_follows_within_a_second(open_store: Open, policy: str) -> None:
+def test_the_background_follows_within_a_second(open_store: Open, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure that past 4 MiB, or told so, the file follows within a second without anybody asking."""
+    delays: list[float] = []  # what is asked for: when a busy machine gets to it is not the store's doing
+    run = BackgroundThread.run
+
+    def watched(self: BackgroundThread, task: Task, delay: float = 0.0) -> bool:
+        delays.append(delay)
+        return run(self, task, delay)
+
+    monkeypatch.setattr(BackgroundThread, "run", watched)
     db = open_store(snapshot=policy)
     assert db.directory is not None
     db.users.insert_many(LARGE if policy == "auto" else LARGE[:1])
     db.users.update("0", note="newest")
-    deadline = time.monotonic() + 1.2
-    while read_snapshot(db.directory)[0]["sequence"] != 2:
+    assert 0 < delays[0] < 1
+    deadline = time.monotonic() + PATIENCE
+    while db.status().snapshot_sequence != 2:
         assert time.monotonic() < deadline, "the snapshot did not follow"
         time.sleep(0.02)
+    assert read_snapshot(db.directory)[0]["sequence"] == 2
     assert read_snapshot(db.directory)[1] == rows_of(db)
-    assert db.status().snapshot_sequence == 2
 
 
 def test_the_background_gathers_changes(directory: Path) -> None:
     """Ensure a hundred commits in a row don't mean a hundred snapshots."""
     disk = Disk()
     with FaultyStore(directory, disk, snapshot="background") as db:
-        before = disk.count("replace", SNAPSHOT)
+        before, begun = disk.count("replace", SNAPSHOT), time.monotonic()
         for number in range(100):
             db.users.insert(User(id=str(number)))
-        assert disk.count("replace", SNAPSHOT) - before <= 5
+        # More than a few only where a busy machine takes its time over the commits.
+        assert disk.count("replace", SNAPSHOT) - before <= 5 + (time.monotonic() - begun) / checkpointer.DELAY
 
 
 def test_the_background_tries_again_whatever_went_wrong(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -109,7 +124,7 @@ def test_the_background_tries_again_whatever_went_wrong(directory: Path, caplog:
     with FaultyStore(directory, disk, snapshot="background") as db:
         disk.fail("write", RuntimeError("a bug"), name=".db_snapshot")
         db.users.insert(User(id="a"))
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         while "a" not in read_snapshot(directory)[1]["users"] and time.monotonic() < until:
             time.sleep(0.02)
         assert list(read_snapshot(directory)[1]["users"]) == ["a"]
