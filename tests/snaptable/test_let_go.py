@@ -104,7 +104,9 @@ def test_a_transaction_left_open_is_not_waited_for(tmp_path: Path) -> None:
     begun, end = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with Notes(tmp_path).open().transaction():
+        db = Notes(tmp_path).open()
+        with db.transaction():
+            del db
             begun.set()
             end.wait(PATIENCE)
 

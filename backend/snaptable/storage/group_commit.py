@@ -136,6 +136,9 @@ class GroupCommit(BatchQueue[U]):
             self._finish_failure()
         if batch.done:
             return
+        left = self._in_flight
+        if left is not None and left is not batch and left.last_sequence <= self.sequence:
+            self._finish_durable(left)  # two interruptions at once kept its leader from that
         last = batch.commits[-1].sequence
         if last <= self.sequence:
             self._finish_durable(batch)

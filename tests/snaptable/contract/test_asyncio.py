@@ -419,10 +419,13 @@ def test_a_server_does_not_hold_the_loop(stores: Stores, db: Store) -> None:
 
 
 @pytest.mark.parametrize("ticks", range(6))
-def test_cancelled_at_any_tick(db: Store, ticks: int) -> None:
+def test_cancelled_at_any_tick(stores: Stores, db: Store, ticks: int) -> None:
     """Ensure that a run cancelled at any moment is there whole or not at all, and that the next one works."""
 
-    async def work() -> None:
+    def look(db: Store) -> tuple[int, list[int]]:
+        return db.counters["a"].value, [row.task for row in db.entries]
+
+    async def work() -> list[int]:
         tasks = [asyncio.create_task(db.run(add, 1, task=number)) for number in range(8)]
         for _ in range(ticks):
             await asyncio.sleep(0)
@@ -430,12 +433,16 @@ def test_cancelled_at_any_tick(db: Store, ticks: int) -> None:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert not any(isinstance(result, BaseException) for result in results[1::2])
-        assert await db.run(add, 1, task=99) == await db.read(lambda db: db.counters["a"].value)
+        last = await db.run(add, 1, task=99)
+        value, present = await db.read(look)
+        # On PostgreSQL the thread of a cancelled run may be about to commit, and does so whole.
+        assert value == last or (stores.on_postgres and value > last)
+        assert value == len(present)
+        return present
 
-    in_time(work())
-    present = {row.task for row in db.entries}
-    assert {1, 3, 5, 7, 99} <= present
-    assert db.counters["a"].value == len(present) == db.entries.count()
+    present = in_time(work())
+    assert {1, 3, 5, 7, 99} <= set(present)
+    assert len(present) == len(set(present))
     assert db.check() == []
 
 

@@ -22,6 +22,7 @@ from tests.snaptable.storage.support import (
 )
 
 from snaptable import DatabaseClosed, OpenError, ReadOnlyStore, WriteFailed
+from snaptable.storage import group_commit
 from snaptable.storage.snapshot import pages
 
 PATIENCE = 30.0
@@ -341,6 +342,29 @@ def test_open_that_fails(directory: Path, disk: Disk, error: int) -> None:
             disk.mend()
             assert ids(db) == ["a"]
             db.close()
+
+
+def test_interrupted_again_before_the_first_interruption_is_dealt_with(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure two Ctrl-C at once behind the sync tear nothing for good: the next write does what they left undone."""
+    db = Store(directory, fsync=False, snapshot="always").open()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pages.TablePages, "apply", interrupt)
+        patch.setattr(group_commit.GroupCommit, "_finish_durable", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            db.users.insert(User(id="a"))
+    db.users.insert(User(id="b"))
+    db.persist()
+    assert ids(db) == ["a", "b"]
+    assert list(read_snapshot(directory)[1]["users"]) == ["a", "b"]
+    assert db.check() == []
+    db.close()
+    assert list(opened(directory)["users"]) == ["a", "b"]
 
 
 def test_interrupted_while_the_pages_change(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
