@@ -53,7 +53,7 @@ class ReplacedFiles:
 
     def _keep(self, file: File, *, slowly: bool) -> None:
         waiting = list(self._open)  # the background takes files out meanwhile
-        for oldest in waiting[: len(waiting) + 1 - (MOST if slowly else 1)]:
+        for oldest in waiting[: max(len(waiting) + 1 - (MOST if slowly else 1), 0)]:
             self._drop(oldest)
         delay = DELAY if slowly else 0.0
         self._open[file] = (TRIES if slowly else 0, time.monotonic() + delay)
