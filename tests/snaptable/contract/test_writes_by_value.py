@@ -1,13 +1,14 @@
 """Writes that depend on what is there: expressions, upserts by a unique column, and the row that was expected."""
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Field
 from tests.snaptable.contract.stores import Stores
@@ -67,10 +68,17 @@ OPERATIONS: dict[str, Any] = {
 }
 
 
+def fit(numbers: Sequence[int | None]) -> bool:
+    """Return whether PostgreSQL has a place for each of them, which other columns and engines have for any number."""
+    return all(number is None or -(2**63) <= number < 2**63 for number in numbers)
+
+
 @given(st.data(), st.sampled_from([*NUMBERS]), st.sampled_from([*OPERATIONS]))
 def test_expressions_as_plain_python(stores: Stores, data: st.DataObject, name: str, operation: str) -> None:
     """Ensure that update and bulk update set what the operation gives, twice in one transaction, None staying None."""
+    whole = name in ("count", "maybe")
     values = data.draw(st.lists(NUMBERS[name], min_size=1, max_size=4))
+    assume(not (stores.on_postgres and whole) or fit(values))
     scalar = st.integers(-9, 9)
     number = data.draw(
         scalar if name == "took" and operation == "*" else NUMBERS[name].filter(lambda one: one is not None)
@@ -83,15 +91,18 @@ def test_expressions_as_plain_python(stores: Stores, data: st.DataObject, name: 
             return None if value is None else act(value, number)
 
         expression = act(getattr(Counter, name), number)
-        if stores.on_postgres and name == "count" and any(abs(worked(value) or 0) >= 2**63 for value in values):
-            assert refuses(InvalidRow, lambda: db.counters.where().update(count=expression), "counters", "count")
+        results = [worked(value) for value in values]
+        if stores.on_postgres and whole and not fit(results):
+            assert refuses(InvalidRow, lambda: db.counters.where().update(**{name: expression}), "counters", name)
             return
         assert db.counters.where().update(**{name: expression}) == len(values)
         found = [getattr(row, name) for row in db.counters.order_by(Counter.id)]
         if name == "price":  # exact, beyond the digits of the context
             assert [Fraction(one) for one in found] == [act(Fraction(value), Fraction(number)) for value in values]
         else:
-            assert found == [worked(value) for value in values]
+            assert found == results
+            if stores.on_postgres and whole and not fit([worked(results[0]), worked(worked(results[0]))]):
+                return
             with db.transaction():
                 first = db.counters.update(0, **{name: expression})
                 second = db.counters.update(0, **{name: expression})
