@@ -24,6 +24,12 @@ def client_network(address: ClientAddress, prefix: int = LINK) -> str:
     return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((address, prefix), strict=False))
 
 
+def network_of(text: str) -> str:
+    """Return the network that the client of an address may have whole; the text itself if it is no address."""
+    address = client_ip(text)
+    return text if address is None else client_network(address)
+
+
 def listed_networks(texts: Iterable[str]) -> list[IPv4Network | IPv6Network]:
     """Return the networks and addresses among texts; what is neither, such as the name of a socket, is left out."""
     networks: list[IPv4Network | IPv6Network] = []

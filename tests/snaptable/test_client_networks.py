@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snaptable.admin.access import network_of
-from snaptable.client_networks import client_ip, client_network, listed_networks
+from snaptable.client_networks import client_ip, client_network, listed_networks, network_of
 
 
 @given(st.integers(0, 2**128 - 1), st.integers(0, 2**64 - 1), st.sampled_from(["", "%eth0", "%1"]))

@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from snaptable.client_networks import client_ip, client_network
+from snaptable.client_networks import network_of
 from snaptable.web.problems import Problem
 
 SESSION_SECONDS = 12 * 3600.0
@@ -270,12 +270,6 @@ class Access:
             return True
         again = await self.log_in(admin.name, password)
         return again is not None and again.name == admin.name
-
-
-def network_of(address: str) -> str:
-    """Return what the attempts of an address are counted for: of IPv6 the /64, which one person has whole."""
-    parsed = client_ip(address)
-    return address if parsed is None else client_network(parsed)
 
 
 def check_origin(request: Request) -> None:

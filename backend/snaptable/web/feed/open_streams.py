@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable
 
-from snaptable.client_networks import client_ip, client_network
+from snaptable.client_networks import network_of
 from snaptable.web.problems import Problem
 
 SHARE = 4
@@ -49,8 +49,7 @@ class OpenStreams:
             raise Problem(503, "Too many feeds are open; try again in a moment.", headers=RETRY_AFTER)
         most = self._most_of_caller
         if caller is None and address is not None:
-            ip = client_ip(address)
-            caller, most = (_Network, address if ip is None else client_network(ip)), self._most_of_network
+            caller, most = (_Network, network_of(address)), self._most_of_network
         if caller is not None and self._of_caller[caller] >= most:
             raise Problem(503, "You have too many feeds open; close one.", headers=RETRY_AFTER)
         self._of_caller[caller] += 1

@@ -276,7 +276,9 @@ def test_a_file_that_is_freed_while_the_next_is_replaced(directory: Path, *, slo
         file.close()
         with replaced.retaining(replaced_files.RETAIN_FROM, slowly=slowly):
             files.remove(SNAPSHOT)
+        assert len(replaced._open) == 1  # the one that was just replaced; those before it were freed
     replaced.close()
+    assert not replaced._open
 
 
 def test_a_store_closes_while_something_is_freed(large: tuple[Store, Watched], monkeypatch: pytest.MonkeyPatch) -> None:
