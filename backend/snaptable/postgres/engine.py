@@ -246,6 +246,7 @@ class PostgresCore:
                     connections.lost()
                     raise as_own(error) from None
                 raise
+            self.circuit.answered()  # whatever becomes of it, the server was there
         except BaseException:
             self._ended()
             raise

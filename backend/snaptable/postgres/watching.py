@@ -43,11 +43,15 @@ def pass_barrier(session: Session, dialect: Dialect) -> None:
 
 
 class Watch:
-    """What knows the last commit that readers may read."""
+    """What knows the last commit that readers may read.
+
+    `_seen` is the last that anybody's look found, `_told` the last that listeners were told of: a reader's look must not
+    take from them what they have not been told yet.
+    """
 
     def __init__(self, connections: Connections, circuit: Circuit, dialect: Dialect) -> None:
         self._connections, self._circuit, self._dialect = connections, circuit, dialect
-        self._seen = 0
+        self._seen = self._told = 0
         self._calls: tuple[Callable[[], None], ...] = ()
         self._news = threading.Event()
         self._ends = False
@@ -76,13 +80,18 @@ class Watch:
     # ── listeners ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def listen(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called when there are more commits, of any process; return what ends that."""
+        """Have a function called when there are more commits, of any process; return what ends that.
+
+        It may be called once for commits that were there already.
+        """
         with self._mutex:
             self._calls = (*self._calls, call)
             if self._thread is None and not self._ends:
                 self._thread = threading.Thread(target=self._run, name="snaptable-watch", daemon=True)
                 self._thread.start()
-        if not on_event_loop():
+        if on_event_loop():
+            self._news.set()  # what was committed while nobody listened is looked for at once, by the thread
+        else:
             self.last()
 
         def end() -> None:
@@ -108,14 +117,14 @@ class Watch:
             time.sleep(PAUSE)
 
     def _tell(self) -> None:
-        before = self._seen
         try:
             last = self._look()
         except (SnaptableError, Error) as error:
             own = as_own(error) if isinstance(error, Error) else error
             logger.warning("The commits could not be looked at; this is tried again: %s", own)
             return
-        if last > before:
+        if last > self._told:
+            self._told = last
             for call in self._calls:
                 call()
 

@@ -1,5 +1,6 @@
 """The past on PostgreSQL: commits and who made them, earlier states, undo, restore, purges, the feed of all writers."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import Annotated, cast
 
 import pytest
 from tests.snaptable.postgres import stores
+from tests.snaptable.postgres.load import engine_of
 
 from snaptable import (
     Database,
@@ -27,6 +29,7 @@ from snaptable import (
     table,
 )
 from snaptable.engines.postgresql import PostgresEngine
+from snaptable.postgres import watching
 
 
 class User(Row):
@@ -226,6 +229,36 @@ def test_a_value_too_long_for_an_index_is_refused(db: Library) -> None:
     with pytest.raises(InvalidRow, match="too long for an index"):
         db.users.insert(User(id="c", email=token_hex(5_000)))
     assert db.users.get("c") is None
+
+
+def test_a_reader_takes_no_news_from_those_who_listen(db: Library, url: str) -> None:
+    """Whoever asks for the last commit may see it before the listeners are told of it: they are told all the same."""
+    told = threading.Event()
+    end = engine_of(db).on_durable(told.set)
+    with Library(url) as other:
+        for name in ("c", "d", "e"):
+            told.clear()
+            other.users.insert(User(id=name, email=name))
+            assert db.history.sequence == other.history.sequence
+            assert told.wait(30)
+    end()
+
+
+def test_who_listens_on_an_event_loop_is_told_at_once_of_what_came_before(
+    db: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a loop the last commit is that of the last look: one is taken when somebody begins to listen."""
+    monkeypatch.setattr(watching, "EVERY", 3600.0)
+    engine = engine_of(db)
+
+    async def listen() -> int:
+        told = threading.Event()
+        end = engine.on_durable(told.set)
+        assert await asyncio.to_thread(told.wait, 30)
+        end()
+        return db.history.sequence
+
+    assert asyncio.run(listen()) == sequences(db)[-1]
 
 
 def test_a_feed_has_every_commit_of_every_writer_in_order(db: Library, url: str) -> None:

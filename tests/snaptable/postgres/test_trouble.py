@@ -13,10 +13,11 @@ from tests.snaptable.postgres import failover
 from tests.snaptable.postgres.load import Counter, Entry, Store, Writers, engine_of, insert, wait_for
 from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
 
-from snaptable import OpenError, OutcomeUnknown, TransactionConflict, Unavailable
+from snaptable import OpenError, OutcomeUnknown, RowNotFound, TransactionConflict, Unavailable
 from snaptable.changes import CommitRecord
 from snaptable.postgres import standby as standby_module
 from snaptable.postgres.commits import CommitTable
+from snaptable.postgres.server import retry
 from snaptable.postgres.server.connections import Session
 from snaptable.postgres.transaction import CommitMark
 from snaptable.web import install_problems, monitoring_router
@@ -129,9 +130,9 @@ def attempts_of(db: Store, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     circuit = engine_of(db).core.circuit
     found, failed = list[float](), circuit.failed
 
-    def noted(since: float) -> float:
-        found.append(since)
-        return failed(since)
+    def noted() -> float:
+        found.append(time.monotonic())
+        return failed()
 
     monkeypatch.setattr(circuit, "failed", noted)
     return found
@@ -179,6 +180,78 @@ def test_a_server_that_stays_away_is_given_up_and_found_again(
         except Unavailable:
             time.sleep(0.1)
     assert db.counters["a"].value == 5
+
+
+class Clock:
+    """Stands in for the module `time` where calls are done again, so that an hour passes at once."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time, with what passed at once."""
+        return time.monotonic() + self.passed
+
+    sleep = staticmethod(time.sleep)
+
+
+@pytest.fixture(name="clock")
+def give_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the clock by which a server is given up."""
+    clock = Clock()
+    monkeypatch.setattr(retry, "time", clock)
+    return clock
+
+
+def lose_connection(db: Store) -> None:
+    """End the connection of the transaction that calls, once it has read something."""
+    db.counters.get("a")
+    engine_of(db).core.fetch("select pg_terminate_backend(pg_backend_pid())")
+
+
+def test_a_long_call_that_loses_its_connection_is_done_again(db: Store, clock: Clock) -> None:
+    """The server answered until a moment ago: it was not away for as long as the call went on."""
+    calls = list[None]()
+
+    def take_an_hour(db: Store) -> int:
+        calls.append(None)
+        if len(calls) == 1:
+            clock.passed += 3600
+            lose_connection(db)
+        return db.counters.update("a", value=7).value
+
+    assert asyncio.run(db.run(take_an_hour)) == 7
+
+
+def test_a_call_that_never_comes_through_ends_and_leaves_the_others_alone(db: Store, clock: Clock) -> None:
+    """A server that answers all but one call is not away: that call is given up, and the circuit stays closed."""
+
+    def take_an_hour(db: Store) -> None:
+        db.counters.get("a")
+        clock.passed += 3600
+        lose_connection(db)
+
+    with pytest.raises(Unavailable) as raised:
+        asyncio.run(db.run(take_an_hour))
+    assert raised.value.circuit == "closed"
+    assert not engine_of(db).core.circuit.is_open
+
+
+def test_a_server_that_refuses_what_is_done_again_has_answered(db: Store, clock: Clock) -> None:
+    """A call that is refused after it was done again has found the server: the circuit does not open behind it."""
+    calls = list[None]()
+
+    def refused(db: Store) -> None:
+        calls.append(None)
+        if len(calls) == 1:
+            lose_connection(db)
+        db.counters.update("nobody", value=1)
+
+    with pytest.raises(RowNotFound):
+        asyncio.run(db.run(refused))
+    clock.passed += 3600
+    assert len(calls) == 2
+    assert not engine_of(db).core.circuit.is_open
 
 
 def test_transactions_of_many_threads_lose_no_update(db: Store) -> None:

@@ -3,7 +3,8 @@
 A transaction that was refused for another (40001, 40P01) is run again after a pause that grows and is drawn at random:
 drawn, two that clash do not clash again for ever. Those of one process that lose several times take turns. What a
 connection failed to do is done again while nothing can have come of it, until the server has been away for `patience`
-seconds.
+seconds. That counts from the first failure, not from the beginning of the call: a long call that loses its connection
+late had a server until then.
 """
 
 import random
@@ -66,12 +67,12 @@ class Circuit:
             with self._mutex:
                 self._away_since = None
 
-    def failed(self, since: float) -> float:
-        """Take note that it didn't, since a time; return for how many seconds it has been away."""
+    def failed(self) -> float:
+        """Take note that it didn't; return for how many seconds it has been away."""
         with self._mutex:
             now = time.monotonic()
             if self._away_since is None:
-                self._away_since = since
+                self._away_since = now
             return now - self._away_since
 
 
@@ -88,9 +89,9 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
 
     Raises:
         TransactionConflict: it lost against others each time.
-        Unavailable: the server has been away for too long.
+        Unavailable: the server has been away for too long, or the call has lost its connection for as long.
     """
-    begun, conflicted, lost = time.monotonic(), 0, 0
+    begun, conflicted, lost, first_lost = time.monotonic(), 0, 0, 0.0
     while True:
         circuit.check()
         try:
@@ -102,8 +103,8 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
             time.sleep(random.random() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**conflicted))  # noqa: S311 - no secret
         except ConnectionLost as error:
             lost += 1
-            away = circuit.failed(begun)
-            if away >= circuit.patience or time.monotonic() - begun >= circuit.patience:
+            away, first_lost = circuit.failed(), first_lost or time.monotonic()
+            if away >= circuit.patience or time.monotonic() - first_lost >= circuit.patience:
                 raise Unavailable(
                     AWAY, retry_after=_LOOKS_AGAIN, circuit="open" if circuit.is_open else "closed"
                 ) from error
