@@ -45,8 +45,8 @@ def pass_barrier(session: Session, dialect: Dialect) -> None:
 class Watch:
     """What knows the last commit that readers may read.
 
-    `_seen` is the last that anybody's look found, `_told` the last that listeners were told of: a reader's look must not
-    take from them what they have not been told yet.
+    `_seen` is the last that anybody's look found, `_told` the last that listeners were told of: what a reader's look
+    finds first is news to them all the same.
     """
 
     def __init__(self, connections: Connections, circuit: Circuit, dialect: Dialect) -> None:

@@ -9,7 +9,8 @@
 rows of the store. `move`: a move of a store that is closed; after each kill the database is as it was before, or all is
 there, and the next call does it. `back`: the same from the server to a directory. `backend`: the process that serves
 HTTP; every write that it acknowledged is there once it is started again, and no row that was deleted.
-Prints the seed, what was killed how often, and what differs.
+A move is killed after a random part of the time that the last one took which nobody killed, its imports left out.
+Prints the seed, what was killed how often, in which tenth of that time, and what differs.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import httpx2
 import psycopg
 from tests.app.support import Api, Process
 from tests.app.test_app_crash import CLIENTS, Client, load_and_kill
-from tests.snaptable.contract.plain_model import Library
+from tests.snaptable.contract.plain_model import Document, Library, User
 from tests.snaptable.postgres import moves
 from tests.snaptable.postgres.moves import images
 from tests.snaptable.postgres.server import SYNCED, Server, running
@@ -42,6 +43,13 @@ WRITER = (
 CATCH_UP_SECONDS = 180
 LEAST = 3
 """Kills of a run at least, however little time it is given."""
+MOVER = (
+    "import sys, snaptable.cli.move, snaptable.postgres.engine, tests.snaptable.contract.plain_model; "
+    "from snaptable.cli import main; print(flush=True); sys.stdin.readline(); raise SystemExit(main(sys.argv[1:]))"
+)
+"""The command `snaptable`, which has imported what a move needs before it is told to begin."""
+MORE_ROWS = 4000
+"""Rows of a store that is moved, besides those of random transactions: so many that a move takes longer than a kill."""
 
 
 @dataclass
@@ -56,6 +64,8 @@ class Outcome:
     """Kills of a move behind which nothing was there."""
     everything: int = 0
     """Kills of a move behind which all was."""
+    tenths: list[int] = field(default_factory=lambda: [0] * 10)
+    """Kills of a move in each tenth of the time that one takes."""
     writes: int = 0
     """Writes that a backend acknowledged."""
     differences: list[str] = field(default_factory=list)
@@ -127,40 +137,69 @@ def _finish(follower: "subprocess.Popen[bytes]", data: Path, server: Server, out
 def run_moves(folder: Path, *, seconds: float, seed: int, back: bool, changes: int = 3000) -> Outcome:
     """Move a store that is closed, or a database back, and kill that; then see what is there, and do it again."""
     rng, outcome = random.Random(seed), Outcome(seed)
-    moves.fill(folder / "data", seed, changes)
+    wanted = _filled(folder / "data", seed, changes)
     with running(**SYNCED) as server:
         server.sql("create database source")
-        with Library(folder / "data", read_only=True) as db:
-            wanted = images(db)
         source, target = str(folder / "data"), server.url()
         if back:
             source, target = server.url(database="source"), str(folder / "back")
             move(str(folder / "data"), source, schema=Library)
-        begun, takes = time.monotonic(), 0.0
-        end = begun + seconds
-        while time.monotonic() < end and not outcome.differences:
+        _empty(server, target)
+        takes = _move_unharmed(source, target, outcome)
+        end = time.monotonic() + seconds
+        while not outcome.differences and (time.monotonic() < end or outcome.kills < LEAST):
             _empty(server, target)
-            began = time.monotonic()
-            mover = _begin("move", source, target)
-            if not takes:  # the first is left alone, to learn how long it takes
-                outcome.differences += [] if mover.wait() == 0 else ["a move failed that nobody killed"]
-                takes = time.monotonic() - began
-                continue
-            with suppress(subprocess.TimeoutExpired):
-                mover.wait(rng.uniform(takes / 3, takes))
-            outcome.kills += mover.poll() is None
-            mover.kill()
-            mover.wait()
-            _see(server, target, wanted, outcome)
-            if is_there(target, server) is None and _begin("move", source, target).wait():
-                outcome.differences.append("the move that was begun again failed")
-            _compare(target, wanted, outcome)
+            _kill_move(source, target, takes, rng, outcome)
+            if _see(server, target, wanted, outcome):
+                takes = _move_unharmed(source, target, outcome)
+                _compare(target, wanted, outcome)
     return outcome
 
 
-def _begin(*arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "snaptable", *arguments, "--schema", f"{Library.__module__}:Library", "--quiet"]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+def _filled(directory: Path, seed: int, changes: int) -> dict[str, list[bytes]]:
+    """Make the store that is moved, and return its rows."""
+    moves.fill(directory, seed, changes)
+    with Library(directory, fsync=False, banner=False) as db:
+        user = db.users.upsert(User(id="many", email="many@x.org"))
+        db.documents.insert_many(Document(user=user.id, name=f"m{number}", tags=["é"]) for number in range(MORE_ROWS))
+        return images(db)
+
+
+def _move_unharmed(source: str, target: str, outcome: Outcome) -> float:
+    """Move to what is empty, and return the seconds that it takes."""
+    mover = _begin(source, target)
+    began = time.monotonic()
+    if mover.wait():
+        outcome.differences.append("a move failed that nobody killed")
+    return time.monotonic() - began
+
+
+def _kill_move(source: str, target: str, takes: float, rng: random.Random, outcome: Outcome) -> None:
+    """Kill a move at a random moment, if it has not ended by then."""
+    part = rng.random()
+    mover = _begin(source, target)
+    with suppress(subprocess.TimeoutExpired):
+        mover.wait(part * takes)
+    if mover.poll() is None:
+        outcome.kills += 1
+        outcome.tenths[int(10 * part)] += 1
+    mover.kill()
+    mover.wait()
+
+
+def _begin(source: str, target: str) -> "subprocess.Popen[bytes]":
+    """Return a move that begins at this moment, and has imported all it needs."""
+    command = [sys.executable, "-c", MOVER, "move", source, target]
+    options = ["--schema", f"{Library.__module__}:Library", "--quiet"]
+    mover = subprocess.Popen(
+        [*command, *options], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert mover.stdin is not None
+    assert mover.stdout is not None
+    mover.stdout.readline()
+    mover.stdin.write(b"\n")
+    mover.stdin.close()
+    return mover
 
 
 def _empty(server: Server, target: str) -> None:
@@ -184,12 +223,14 @@ def is_there(target: str, server: Server) -> str | None:
         return None if there is None else str(there[0])
 
 
-def _see(server: Server, target: str, wanted: dict[str, list[bytes]], outcome: Outcome) -> None:
+def _see(server: Server, target: str, wanted: dict[str, list[bytes]], outcome: Outcome) -> bool:
+    """Look what a move left; return whether that is nothing."""
     if is_there(target, server) is None:
         outcome.nothing += 1
-    else:
-        outcome.everything += 1
-        _compare(target, wanted, outcome)
+        return True
+    outcome.everything += 1
+    _compare(target, wanted, outcome)
+    return False
 
 
 def _compare(target: str, wanted: dict[str, list[bytes]], outcome: Outcome) -> None:
