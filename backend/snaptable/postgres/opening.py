@@ -97,6 +97,12 @@ class Opener:
         finally:
             session.close()
         # 3. Answer.
+        return self._wire(connections, state.store, rows, revisions)
+
+    def _wire(
+        self, connections: Connections, store: str, rows: dict[str, TableRows], revisions: Revisions | None
+    ) -> Opened:
+        """Open the pools, and return what answers by them."""
         connections.open()
         standby = self._connections("prefer-standby") if connections.has_several_hosts else None
         if standby is not None:
@@ -106,7 +112,7 @@ class Opener:
         commits = CommitTable(self.dialect) if self.history else None
         core = PostgresCore(connections, threads, rows, commits, self.dialect, refusal, standby, self.writer_timeout)
         core.revisions = revisions
-        past = RecordedCommits(state.store, core.fetch, core.last_commit, self.dialect.json)
+        past = RecordedCommits(store, core.fetch, core.last_commit, self.dialect.json)
         if self.history and not self.read_only:
             core.prune = lambda ask: past.prune(ask, self.retention)
         return Opened(core, past)
