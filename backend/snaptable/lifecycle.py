@@ -100,6 +100,10 @@ class Lifecycle:
             TransactionError: called inside a transaction, which stays open.
             WriteFailed: the last snapshot could not be saved; the database is closed, and the journal holds every
                 commit for the next start.
+
+        >>> db.close()
+        >>> db.is_open
+        False
         """
         engine = self._engine
         if engine is None:

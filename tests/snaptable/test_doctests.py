@@ -76,7 +76,7 @@ def _public() -> Iterator[tuple[str, object]]:
 
 
 WITHOUT_EXAMPLE = {
-    "Lifecycle.close", "Database.import_legacy", "Database.migrations", "Database.backup_folders",
+    "Database.import_legacy", "Database.migrations", "Database.backup_folders",
 }  # fmt: skip
 
 
