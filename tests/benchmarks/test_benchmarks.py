@@ -15,7 +15,7 @@ from tests.benchmarks.peers.sqlite import SqliteWal
 from tests.benchmarks.results import OtherRun, Results
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios.size import growth_of_dictionaries, growth_of_ours
-from tests.benchmarks.server import serving
+from tests.benchmarks.server import cached, on_postgres, serving
 from tests.benchmarks.server.load import load
 from tests.benchmarks.server.scenarios import Subject, client
 from tests.benchmarks.targets import TARGETS, Kind, Target
@@ -197,6 +197,16 @@ def test_every_goal_has_a_row() -> None:
             wanted = "".join(f" {report.ratio_shown(each, target)} |" for each in (target.reach, target.aim))
             begin = f"| {target.what} | {target.against} |{wanted}".replace("|  |", "| |")
             assert [line.startswith(begin) for line in lines].count(True) == 1, begin
+
+
+def test_the_cache_is_measured_by_answers_that_are_kept_and_not() -> None:
+    """Each kind of pass is counted on both backends."""
+    results = cached.measure(1, on_postgres.new_database)
+    assert {len(results[key].latencies) for key in results if key[0] == cached.WRITE} == {cached.WRITES}
+    for name in (cached.WITHOUT, cached.WITH):
+        assert len(results["read", cached.MISS, name].latencies) == cached.READS
+        assert len(results["list of 50", cached.HIT, name].latencies) == cached.READS
+    assert len(cached.markdown(results).splitlines()) == 4 + len(results)
 
 
 def test_the_server_is_measured_beside_a_floor_that_answers() -> None:

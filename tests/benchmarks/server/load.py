@@ -36,7 +36,7 @@ def load(port: int, requests: Sequence[bytes], seconds: float) -> Sample:
     return _wrk(port, requests, seconds) if shutil.which("wrk") else _own(port, requests, seconds)
 
 
-class _Connection:
+class Connection:
     """A client; it reads no more of an answer than its status and its length."""
 
     def __init__(self, port: int) -> None:
@@ -72,7 +72,7 @@ def _own(port: int, requests: Sequence[bytes], seconds: float) -> Sample:
     took: list[float] = []
     gc.disable()
     with selectors.DefaultSelector() as selector:
-        for connection in [_Connection(port) for _ in range(CLIENTS)]:
+        for connection in [Connection(port) for _ in range(CLIENTS)]:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             connection.send(following())
         begin = perf_counter()

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 
 import psycopg
-from tests.benchmarks.server import serving
+from tests.benchmarks.server import cached, serving
 from tests.benchmarks.server.load import CLIENTS, Sample, load
 from tests.benchmarks.server.report import TARGETS
 from tests.benchmarks.server.scenarios import Subject, client, documents
@@ -34,7 +34,7 @@ def subjects(rounds: int, workers: int) -> Iterator[Servers]:
         backends = {MEMORY: [], ALONE: ["--workers=1"], f"{ALONE}, {workers} processes": [f"--workers={workers}"]}
         for name, options in backends.items():
             directory = stack.enter_context(tempfile.TemporaryDirectory())
-            given = [*options, f"--database-url={_database(postgres)}"] if options else []
+            given = [*options, f"--database-url={new_database(postgres)}"] if options else []
             port = stack.enter_context(
                 serving.running(*serving.BACKEND, "--port=0", f"--data-dir={directory}/data", *given)
             )
@@ -43,12 +43,12 @@ def subjects(rounds: int, workers: int) -> Iterator[Servers]:
         filled = servers[MEMORY][1]
         token = filled.api.headers["Authorization"].removeprefix("Bearer ")
         module = ["-m", f"{serving.HERE}.sqlmodel_peer", token, *filled.marked, *filled.written]
-        port = stack.enter_context(serving.running(*module, PEER_DATABASE_URL=_database(postgres)))
+        port = stack.enter_context(serving.running(*module, PEER_DATABASE_URL=new_database(postgres)))
         servers[SQLMODEL] = port, Subject(client(port, filled.api.headers), filled.marked, filled.written[:1]).fill()
         yield servers
 
 
-def _database(postgres: server.Server) -> str:
+def new_database(postgres: server.Server) -> str:
     """Make an empty database on the server, and return its URL."""
     name = f"bench_{os.urandom(4).hex()}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
@@ -95,7 +95,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds; default 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each load; default 1")
     parser.add_argument("--workers", type=int, default=2, help="processes of the backend that has several; default 2")
+    parser.add_argument("--cache", action="store_true", help="what a cache of hot reads gains and costs, instead")
     options = parser.parse_args()
+    if options.cache:
+        sys.stdout.write(cached.markdown(cached.measure(options.rounds, new_database)))
+        return
     sys.stdout.write(markdown(measure(options.rounds, options.seconds, options.workers)))
 
 
