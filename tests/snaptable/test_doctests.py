@@ -75,9 +75,7 @@ def _public() -> Iterator[tuple[str, object]]:
         yield name, getattr(snaptable, name)
 
 
-WITHOUT_EXAMPLE = {
-    "Database.import_legacy", "Database.migrations", "Database.backup_folders",
-}  # fmt: skip
+WITHOUT_EXAMPLE = {"Database.import_legacy", "Database.migrations", "Database.backup_folders"}
 
 
 @pytest.mark.parametrize(("name", "member"), [pytest.param(*found, id=found[0]) for found in _public()])
