@@ -17,9 +17,9 @@ from app.files.shared_blobs import SharedBlobs
 from app.library import Library
 from app.place import ALONE, Place
 from app.security.events import SecurityEvents
+from app.security.fair_queue import FairQueue
 from app.security.login_limits import LoginLimits
 from app.security.passwords import Passwords, bcrypt_cost_of
-from app.security.turns import Turns
 from app.services import documents
 from app.services.accounts import AccountResources
 from app.services.backups import Backups, BackupTerms
@@ -88,7 +88,7 @@ class Resources:
             row_bytes=settings.quota_row_bytes,
             json_bytes=settings.json_bytes,
         )
-        self.sorting = Turns(1, waiting=64, patience=SORTING_PATIENCE)
+        self.sorting = FairQueue(1, waiting=64, patience=SORTING_PATIENCE)
         """The place to sort a long list in, beside the event loop."""
         self._filesystem = filesystem
         self._is_open = False

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         2, ge=1, description="Passwords hashed at the same time, by all processes of this backend."
     )
     password_wait: float = Field(
-        10.0, gt=0, description="Seconds that a login or registration waits for its turn before it is answered 503."
+        10.0, gt=0, description="Seconds that a login or registration waits for a place before it is answered 503."
     )
     pdf_workers: int = Field(2, ge=1, description="PDFs read at the same time, by all processes of this backend.")
     pdf_seconds: float = Field(10.0, gt=0, description="How long reading one PDF may take.")

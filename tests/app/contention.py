@@ -3,7 +3,7 @@
     uv run python -m tests.app.contention --processes 2 --writes 200
 
 Each process makes its writes as the backend does, twelve side by side, each with the user's sums. Prints the tries a
-write, and the server's and the processes' seconds of processor a write; with `--alone`, without taking turns across
+write, and the server's and the processes' seconds of processor a write; with `--alone`, without locks across
 processes. Syncs on.
 """
 
@@ -34,7 +34,7 @@ async def write(db: Library, user: User, document: Document, count: int) -> None
 
     async def one_by_one() -> None:
         for _ in left:
-            async with quotas.turn(db, user):
+            async with quotas.write_lock(db, user):
                 await db.run(annotations.create, user, **annotation(document.id))
 
     await asyncio.gather(*(one_by_one() for _ in range(SIDE_BY_SIDE)))
@@ -45,7 +45,7 @@ def process(url: str, count: int, *, alone: bool) -> None:
     with Library(url) as db:
         shared: Any = db.shared
         if alone:
-            shared.turns.of = lambda _: nullcontext()
+            shared.user_locks.of = lambda _: nullcontext()
         core: Any = engine_of(db).core
         begin, tries = core.begin, list[bool]()
         core.begin = lambda *args, **options: tries.append(True) or begin(*args, **options)  # type: ignore[func-returns-value]
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--writes", type=int, default=200, help="of each process")
-    parser.add_argument("--alone", action="store_true", help="take turns within each process alone")
+    parser.add_argument("--alone", action="store_true", help="let writes follow each other within each process alone")
     parser.add_argument("--of", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.of:

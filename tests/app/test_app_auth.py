@@ -9,7 +9,7 @@ from tests.app.conftest import Start, Stored
 from tests.app.support import PASSWORD, Api, check_problem, pointers
 
 from app.resources import Resources
-from app.security.turns import Turns
+from app.security.fair_queue import FairQueue
 
 
 def login(client: TestClient, email: str, password: str = PASSWORD) -> Any:
@@ -185,7 +185,7 @@ def test_registrations_are_limited(start: Start) -> None:
 def test_too_many_waiting_for_a_hash_are_told_to_come_back(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure 503 rather than an endless queue."""
     resources: Resources = client.app.state.resources  # type: ignore[attr-defined]
-    monkeypatch.setattr(resources.accounts.passwords, "_turns", Turns(0, waiting=0, patience=1))
+    monkeypatch.setattr(resources.accounts.passwords, "_queue", FairQueue(0, waiting=0, patience=1))
     response = client.post("/api/auth/register", json={"email": "ann@example.org", "password": PASSWORD})
     check_problem(response, 503)
     assert response.headers["retry-after"]

@@ -1,4 +1,4 @@
-"""What logging in costs the server and those who wait: counters, networks, turns, memory, time.
+"""What logging in costs the server and those who wait: counters, networks, queue, memory, time.
 
 Ensures that no stranger can fill the memory with counts, lock an owner out by the clock or from a network beside them,
 keep others from their turn, or see in the time a failure takes which accounts there are.
@@ -25,10 +25,10 @@ from tests.growth import assert_proportional
 from app.errors import TooBusy, TooManyAttempts
 from app.resources import Resources
 from app.security.counters import OwnCounts, WindowCounter
+from app.security.fair_queue import FairQueue
 from app.security.login_limits import STRANGERS, LoginLimits
 from app.security.networks import household_of, networks_of
 from app.security.passwords import Passwords
-from app.security.turns import Turns
 
 
 class HandClock:
@@ -209,7 +209,7 @@ def test_networks_of_an_address(address: str, networks: tuple[str, ...]) -> None
     assert household_of(address) == (networks[1] if len(networks) > 1 else networks[0])
 
 
-# ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── queues ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -217,25 +217,25 @@ def in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(work())
 
 
-async def served(turns: Turns, client: str, order: list[str]) -> None:
+async def served(queue: FairQueue, client: str, order: list[str]) -> None:
     """Take a place, remember the order, and give it back."""
-    await turns.take(client)
+    await queue.take(client)
     order.append(client)
     await asyncio.sleep(0)
-    turns.give_back()
+    queue.give_back()
 
 
 def test_clients_are_served_in_turn() -> None:
     """Ensure that one who comes after eight of another waits for one of them only."""
 
     async def work() -> None:
-        turns, order = Turns(1, waiting=100, patience=10), list[str]()
-        await turns.take("first")
-        waiting = [asyncio.create_task(served(turns, "many", order)) for _ in range(8)]
+        queue, order = FairQueue(1, waiting=100, patience=10), list[str]()
+        await queue.take("first")
+        waiting = [asyncio.create_task(served(queue, "many", order)) for _ in range(8)]
         await asyncio.sleep(0)
-        waiting.append(asyncio.create_task(served(turns, "one", order)))
+        waiting.append(asyncio.create_task(served(queue, "one", order)))
         await asyncio.sleep(0)
-        turns.give_back()
+        queue.give_back()
         await asyncio.gather(*waiting)
         assert order.index("one") == 1
 
@@ -246,21 +246,21 @@ def test_no_client_can_fill_the_room() -> None:
     """Ensure the share of a client, and that a newcomer takes the room of the one who has most of it."""
 
     async def work() -> None:
-        turns = Turns(1, waiting=6, share=4, patience=10)
-        await turns.take("first")
-        results = [asyncio.create_task(turns.take("a")) for _ in range(5)]
-        results += [asyncio.create_task(turns.take("b")) for _ in range(2)]
+        queue = FairQueue(1, waiting=6, share=4, patience=10)
+        await queue.take("first")
+        results = [asyncio.create_task(queue.take("a")) for _ in range(5)]
+        results += [asyncio.create_task(queue.take("b")) for _ in range(2)]
         await asyncio.sleep(0)
-        newcomer = asyncio.create_task(turns.take("c"))
+        newcomer = asyncio.create_task(queue.take("c"))
         for _ in range(5):
             await asyncio.sleep(0)
         refused = [task.done() and isinstance(task.exception(), TooBusy) for task in results]
         assert refused == [False, False, False, True, True, False, False]  # the fifth at once, the fourth displaced
         assert not newcomer.done()
         for _ in range(6):
-            turns.give_back()
+            queue.give_back()
         await asyncio.wait_for(newcomer, PATIENCE)
-        assert turns._room == 6
+        assert queue._room == 6
 
     in_loop(work)
 
@@ -269,13 +269,13 @@ def test_a_wait_that_is_too_long_ends_with_a_time_to_come_back() -> None:
     """Ensure that nobody hangs, and the place goes to somebody who still waits."""
 
     async def work() -> None:
-        turns = Turns(1, waiting=6, patience=0.02)
-        await turns.take("first")
+        queue = FairQueue(1, waiting=6, patience=0.02)
+        await queue.take("first")
         with pytest.raises(TooBusy) as refused:
-            await turns.take("second")
+            await queue.take("second")
         assert refused.value.seconds > 0
-        turns.give_back()
-        await turns.take("third")
+        queue.give_back()
+        await queue.take("third")
 
     in_loop(work)
 
@@ -284,13 +284,13 @@ def test_no_place_is_lost_by_cancelling_at_any_moment() -> None:
     """Ensure, with threads giving back while tasks are cancelled at random, that every place comes back."""
 
     async def work() -> None:
-        turns = Turns(3, waiting=50, patience=0.01)
+        queue = FairQueue(3, waiting=50, patience=0.01)
 
         threads: list[threading.Thread] = []
 
         async def use(number: int) -> None:
-            await turns.take(str(number % 7))
-            threads.append(threading.Thread(target=turns.give_back))
+            await queue.take(str(number % 7))
+            threads.append(threading.Thread(target=queue.give_back))
             threads[-1].start()
 
         for number in range(40):
@@ -302,7 +302,7 @@ def test_no_place_is_lost_by_cancelling_at_any_moment() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
         for thread in threads:
             thread.join()
-        assert (turns._free, turns._room, len(turns._queues)) == (3, 50, 0)
+        assert (queue._free, queue._room, len(queue._queues)) == (3, 50, 0)
 
     in_loop(work)
 
@@ -311,8 +311,8 @@ def test_logins_of_one_address_leave_others_their_turn(client: TestClient, monke
     """Ensure, over HTTP, that more than a share of one address is told 503 with Retry-After, at once."""
     ann = Api(client).register()
     resources: Resources = client.app.state.resources  # type: ignore[attr-defined]
-    turns = Turns(0, waiting=100, share=0, patience=1)
-    monkeypatch.setattr(resources.accounts.passwords, "_turns", turns)
+    queue = FairQueue(0, waiting=100, share=0, patience=1)
+    monkeypatch.setattr(resources.accounts.passwords, "_queue", queue)
     response = client.post("/api/auth/login", data={"username": ann.email, "password": PASSWORD})
     check_problem(response, 503)
     assert int(response.headers["retry-after"]) > 0

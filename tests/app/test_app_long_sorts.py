@@ -21,7 +21,7 @@ from tests.app.support import CHEAP_HASHING, PASSWORD, PATIENCE, Api, Json, chec
 from app.api.application import create_app
 from app.library import Library
 from app.resources import Resources
-from app.security.turns import Turns
+from app.security.fair_queue import FairQueue
 from app.settings import Settings
 from app.tables import Annotation
 from snaptable.evaluation.ordering import sort_rows
@@ -158,7 +158,7 @@ def test_who_asks_for_many_waits_for_their_own(start: Start, monkeypatch: pytest
     ann = Api(client).register()
     fill(db_of(client), ann.upload(), listing.MANY_ROWS + 1)
     resources: Resources = client.app.state.resources  # type: ignore[attr-defined]
-    monkeypatch.setattr(resources, "sorting", Turns(0, waiting=100, share=0, patience=1))
+    monkeypatch.setattr(resources, "sorting", FairQueue(0, waiting=100, share=0, patience=1))
     response = ann.get("/api/annotations", params={"sort": "color"})
     check_problem(response, 503)
     assert int(response.headers["retry-after"]) > 0

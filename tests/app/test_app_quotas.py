@@ -27,7 +27,7 @@ from app.settings import Settings
 from app.tables import Document, User
 from app.usage import Usage
 from snaptable import WriteFailed
-from snaptable.postgres import turns
+from snaptable.postgres import contention_lock
 
 
 def pages(api: Api, path: str, **params: Any) -> list[list[Json]]:
@@ -272,10 +272,10 @@ def test_a_write_does_not_sum_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def _lose(db: Library, user: User) -> None:
     """Have a process know that a write of a user's has lost against another process's."""
     assert db.shared is not None
-    with db.shared.turns.of(user.id):
-        turn = turns.current()
-        assert turn is not None
-        turn.lost()
+    with db.shared.user_locks.of(user.id):
+        lock = contention_lock.current()
+        assert lock is not None
+        lock.lost()
 
 
 def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_limit(
@@ -297,7 +297,7 @@ def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_li
             async def mark(db: Library) -> bool:
                 body = annotation(document.id)
                 try:
-                    async with quotas.turn(db, user):
+                    async with quotas.write_lock(db, user):
                         await db.run(annotations.create, user, **body)
                 except TooManyRows:
                     return False
@@ -308,7 +308,7 @@ def test_writes_of_one_user_on_a_server_follow_each_other_and_stay_within_the_li
 
             assert asyncio.run(side_by_side(first)) == [True] * 12
             assert (len(begun), len(first.writing)) == (12, 0)
-            monkeypatch.setattr(turns, "WAITS_SECONDS", 600.0)
+            monkeypatch.setattr(contention_lock, "WAITS_SECONDS", 600.0)
             for db in (first, second):
                 _lose(db, user)
             begun.clear()

@@ -57,8 +57,8 @@ class Caller(NamedTuple):
         Args:
             request: whose address, with the caller's rows, is all that the answer depends on.
             read: makes it of the rows, with the `ETag` of a single one.
-            takes_long: returns whether it takes a sort of many rows, in memory: such answers are made in a thread, and
-                users take turns with them.
+            takes_long: returns whether it takes a sort of many rows, in memory: such answers are made in a thread, for
+                users in rotation.
 
         Raises:
             TooBusy: too many such answers are waited for.
@@ -66,7 +66,7 @@ class Caller(NamedTuple):
         if self.revision is not None:
             response = await self._kept(f"{request.url.path}?{request.url.query}", read)
         elif takes_long is not None and not self.db.is_on_server and takes_long():
-            async with self.turn():
+            async with self.sorting_place():
                 response = await asyncio.to_thread(read)
         else:
             response = await self.db.read(lambda _db: read())
@@ -74,18 +74,18 @@ class Caller(NamedTuple):
         return Response(None, 304, {"ETag": tag}) if tag and is_known(request.scope, tag) else response
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Return the context of what takes a sort of many rows: users take turns.
+    async def sorting_place(self) -> AsyncIterator[None]:
+        """Return the context of a sort of many rows: users are served in rotation.
 
         Raises:
-            TooBusy: on entering: too many wait for theirs.
+            TooBusy: on entering: too many wait for a place.
         """
-        turns = self.resources.sorting
-        await turns.take(self.user.id)
+        queue = self.resources.sorting
+        await queue.take(self.user.id)
         try:
             yield
         finally:
-            turns.give_back()
+            queue.give_back()
 
     async def _kept(self, question: str, read: Callable[[], Response]) -> Response:
         """Return the answer to a question, from the cache if that has it; only a 200 is kept."""
@@ -108,7 +108,7 @@ class Caller(NamedTuple):
         """Act on what the user stores, in one transaction; return when it is durable."""
         if self.user.id not in self.db.usages:
             await quotas.prepare(self.db, self.user)
-        async with quotas.turn(self.db, self.user):
+        async with quotas.write_lock(self.db, self.user):
             return await self.db.run(act, self.user, *args, **kwargs)
 
 

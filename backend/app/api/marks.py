@@ -87,11 +87,11 @@ def _hooks(
     return Hooks(
         read=read if resources.settings.cache_url else None,
         prepare=prepare,
-        turn=(lambda me: quotas.turn(db, me.user)) if db.is_on_server else None,
+        write_lock=(lambda me: quotas.write_lock(db, me.user)) if db.is_on_server else None,
         create=lambda me, values: create(db, me.user, **values),
         update=None if change is None else lambda me, row, changes: change(db, me.user, row, **changes),
         delete=lambda me, row: quotas.delete(db, me.user, table, row),
         find=lambda me, row: is_on_document(db, me.user, row),
         list=narrow,
-        slow=Caller.turn,
+        slow=Caller.sorting_place,
     )

@@ -44,7 +44,7 @@ class PageCounter:
         self._served: set[str] = set()
         """The users for whom a child counts."""
         self._queues: dict[str, deque[asyncio.Future[_Child]]] = {}
-        """The callers that wait, by user; the user whose turn is next comes first."""
+        """The callers that wait, by user; the user who is served next comes first."""
 
     async def count(self, path: Path, user: str = "") -> int:
         """Return the number of pages of the PDF at `path`, asked for by a user.
@@ -81,10 +81,10 @@ class PageCounter:
             raise NotAPdf(str(answer.get("error")))
         return int(answer["pages"])
 
-    # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queues ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _wait_for_child(self, user: str) -> "_Child":
-        """Return a child when it is the user's turn; `_give_back` ends the turn."""
+        """Return a child once the user is served; `_give_back` returns it."""
         future: asyncio.Future[_Child] = asyncio.get_running_loop().create_future()
         is_free = self._idle and user not in self._served
         if not is_free and sum(map(len, self._queues.values())) >= self._places:

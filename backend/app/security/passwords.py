@@ -18,7 +18,7 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 
 from app.errors import TooBusy
 from app.security.child_hasher import SHORTAGES, ChildHasher
-from app.security.turns import Turns
+from app.security.fair_queue import FairQueue
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ class Passwords:
         self._bcrypt = LegacyBcrypt()
         self._hashes = PasswordHash((self._argon2, self._bcrypt))
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
-        self._turns = Turns(workers, waiting=waiting, patience=patience)
+        self._queue = FairQueue(workers, waiting=waiting, patience=patience)
         self._argon2_dummy = self._argon2.hash(secrets.token_hex())
         self._bcrypt_dummy = _bcrypt_dummy(bcrypt_cost) if bcrypt_cost else None
 
@@ -201,12 +201,12 @@ class Passwords:
         return not self._argon2.identify(stored) or self._argon2.check_needs_rehash(stored)
 
     async def _run(self, client: str, work: Callable[[], T]) -> T:
-        """Run in the pool when it is the client's turn."""
-        await self._turns.take(client)
+        """Run in the pool, once the client has a place."""
+        await self._queue.take(client)
         try:
             future = self._pool.submit(work)
         except BaseException as error:
-            self._turns.give_back()
+            self._queue.give_back()
             if isinstance(error, (RuntimeError, MemoryError)):  # no thread could be started
                 raise TooBusy(RETRY_SECONDS) from error
             raise
@@ -218,7 +218,7 @@ class Passwords:
 
     def _give_back(self, _future: "Future[T]") -> None:
         """Give the place back once the work is done or dropped, even if its caller is gone."""
-        self._turns.give_back()
+        self._queue.give_back()
 
 
 def bcrypt_cost_of(hashes: Iterable[str]) -> int | None:

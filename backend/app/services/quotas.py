@@ -206,8 +206,8 @@ async def prepare(db: Library, user: User) -> None:
 
 
 @asynccontextmanager
-async def turn(db: Library, user: User) -> AsyncIterator[None]:
-    """Give the context of a transaction that writes what a user stores: such ones follow each other.
+async def write_lock(db: Library, user: User) -> AsyncIterator[None]:
+    """Return the context of a transaction that writes what a user stores: such transactions follow each other.
 
     On a server each reads and writes the user's sums: of those side by side all but one would be done again, most of
     them several times. Those of other processes are waited for once one has lost against another. In memory, where one
@@ -218,7 +218,7 @@ async def turn(db: Library, user: User) -> AsyncIterator[None]:
         return
     lock = db.writing.setdefault(user.id, asyncio.Lock())  # there as long as somebody has it, or waits for it
     async with lock:
-        with db.shared.turns.of(user.id):
+        with db.shared.user_locks.of(user.id):
             yield
 
 

@@ -90,7 +90,7 @@ async def remove(
     sha256 = (await db.read(documents.get, user, document_id)).sha256
     # Pinned until the outcome is known: after a commit that fails there is still a row that refers to the bytes.
     with resources.blobs.pinned(sha256):
-        async with quotas.turn(db, user):
+        async with quotas.write_lock(db, user):
             await db.run(documents.delete, user, document_id, check, begin_removal)
         await resources.blobs.aside(resources.blobs.release, sha256)
 
@@ -112,7 +112,7 @@ async def _place_for(db: Library, resources: UploadResources, user: User, file: 
     number, total = len(sizes), sum(sizes)
     sizes.append(size)
     try:
-        async with quotas.turn(db, user):
+        async with quotas.write_lock(db, user):
             await db.run(quotas.check_upload, user, size, number, total)
         yield
     finally:
@@ -160,7 +160,7 @@ async def _publish_and_commit(
             async with blobs.storing(staged.sha256):
                 try:
                     await asyncio.to_thread(staged.publish)
-                    async with quotas.turn(db, user):
+                    async with quotas.write_lock(db, user):
                         return await db.run(documents.create, user, **fields)
                 except (OSError, ServiceError):  # there is no row, and that is certain
                     refused = True

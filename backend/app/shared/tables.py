@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.shared import turns
+from app.shared import user_locks
 from snaptable import Database
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ _TABLES = (
     "create table if not exists backend_uploads (token text primary key, owner text not null, name text not null,"
     " form text, data bytea not null, at timestamptz not null)",
     "create table if not exists backend_secrets (name text primary key, secret text not null)",
-    *(f"create table if not exists {name} ()" for name in turns.NAMES),
+    *(f"create table if not exists {name} ()" for name in user_locks.NAMES),
 )
-_IS_THERE = f"select to_regclass('{turns.NAMES[-1]}') is not null"
+_IS_THERE = f"select to_regclass('{user_locks.NAMES[-1]}') is not null"
 
 
 class SharedTables:
@@ -47,7 +47,7 @@ class SharedTables:
     def __init__(self, db: Database) -> None:
         """Take the database, which may be opened later."""
         self._db = db
-        self.turns = turns.SharedTurns()
+        self.user_locks = user_locks.UserLocks()
 
     @property
     def _core(self) -> "PostgresCore":

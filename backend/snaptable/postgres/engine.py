@@ -16,7 +16,7 @@ from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.contract import WRITER_TIMEOUT, ServerStatus
 from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionConflict, TransactionError
-from snaptable.postgres import constraints, outcomes, turns
+from snaptable.postgres import constraints, contention_lock, outcomes
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.revisions import Revisions
@@ -203,9 +203,9 @@ class PostgresCore:
         try:
             return self._in_one(work, read_only=read_only, stale=stale)
         except TransactionConflict:
-            turn = turns.current()
-            if turn is not None:
-                turn.lost()
+            lock = contention_lock.current()
+            if lock is not None:
+                lock.lost()
             raise
 
     def _in_one(self, work: Callable[[Transaction], T], *, read_only: bool, stale: bool) -> T:
@@ -254,9 +254,9 @@ class PostgresCore:
         return transaction
 
     def _first_statement(self, *, read_only: bool) -> str | None:
-        """Return the statement that waits for the turn of a transaction that writes, if it takes one."""
-        turn = None if read_only else turns.current()
-        return turn.statement if turn is not None and turn.waits and self.dialect.barrier == "lock" else None
+        """Return the statement that acquires the lock of a transaction that writes, if there is contention for one."""
+        lock = None if read_only else contention_lock.current()
+        return lock.statement if lock is not None and lock.is_contended and self.dialect.barrier == "lock" else None
 
     def _ended(self) -> None:
         with self._mutex:

@@ -1,10 +1,10 @@
 """What is done again: transactions that lost against another, and what a lost connection left undone.
 
 A transaction that was refused for another (40001, 40P01) is run again after a pause that grows and is drawn at random:
-drawn, two that clash do not clash again for ever. Those of one process that lose several times take turns. What a
-connection failed to do is done again while nothing can have come of it, until the server has been away for `patience`
-seconds. That counts from the first failure, not from the beginning of the call: a long call that loses its connection
-late had a server until then.
+drawn, two that clash do not clash again for ever. Those of one process that lose several times are run one at a time.
+What a connection failed to do is done again while nothing can have come of it, until the server has been away for
+`patience` seconds. That counts from the first failure, not from the beginning of the call: a long call that loses its
+connection late had a server until then.
 """
 
 import random
@@ -17,10 +17,10 @@ from snaptable.errors import TransactionConflict, Unavailable
 from snaptable.postgres.server.failures import ConnectionLost
 
 T = TypeVar("T")
-IN_TURN_AFTER = 3
-"""How often a transaction loses before those of this process that lose take turns."""
-_TURN_SECONDS = 0.5
-"""How long it waits for its turn at most: what holds it may be waiting for this very thread."""
+SERIALIZED_AFTER = 3
+"""How often a transaction loses before it runs with no other of this process that lost as often beside it."""
+_LOCK_SECONDS = 0.5
+"""How long it waits for that at most: what holds the lock may be waiting for this very thread."""
 PATIENCE = 15.0
 """Seconds that a server may be away before calls fail."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
@@ -40,7 +40,8 @@ class Circuit:
             conflict_seconds: seconds for which a transaction is run again that loses against others.
         """
         self.patience, self.conflict_seconds = patience, conflict_seconds
-        self.turn = threading.RLock()
+        self.losers = threading.RLock()
+        """Held by a transaction that lost several times, while it runs."""
         self._mutex = threading.Lock()
         self._away_since: float | None = None
         self._next_look = 0.0
@@ -95,7 +96,7 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
     while True:
         circuit.check()
         try:
-            result = attempt() if conflicted < IN_TURN_AFTER else _in_turn(attempt, circuit)
+            result = attempt() if conflicted < SERIALIZED_AFTER else _serialized(attempt, circuit)
         except TransactionConflict:
             conflicted += 1
             if not conflicts or time.monotonic() - begun > circuit.conflict_seconds:
@@ -114,11 +115,11 @@ def retried(attempt: Callable[[], T], circuit: Circuit, *, conflicts: bool = Tru
             return result
 
 
-def _in_turn(attempt: Callable[[], T], circuit: Circuit) -> T:
+def _serialized(attempt: Callable[[], T], circuit: Circuit) -> T:
     """Return what an attempt gives, made while no other of this process is that lost as often."""
-    has_turn = circuit.turn.acquire(timeout=_TURN_SECONDS)
+    is_alone = circuit.losers.acquire(timeout=_LOCK_SECONDS)
     try:
         return attempt()
     finally:
-        if has_turn:
-            circuit.turn.release()
+        if is_alone:
+            circuit.losers.release()

@@ -172,9 +172,9 @@ class Handlers(Generic[RowT]):
             via = via.encode("utf-8", "replace").decode()
         with attribution(actor=resource.actor_of(me), via=via):
             try:
-                if resource.options.hooks.turn is None:
+                if resource.options.hooks.write_lock is None:
                     return await resource.database.run(lambda _db: act(Writes(resource, me)))
-                async with resource.options.hooks.turn(me):
+                async with resource.options.hooks.write_lock(me):
                     return await resource.database.run(lambda _db: act(Writes(resource, me)))
             except ConstraintError as error:
                 raise await resource.database.read(_conflict, resource, me, error) from error

@@ -20,14 +20,14 @@ class Hooks(Generic[RowT]):
         read: awaited in the place of `db.read`, for a row or a list, with the caller, the request, and what makes the
             answer of one state's rows, in a thread or wherever it likes: for a cache. It answers If-None-Match too.
         prepare: awaited with the caller before the transaction: for what takes long, or waits.
-        turn: gives the context in which a transaction that writes is carried out, called with the caller: so that those
-            that would be in each other's way follow each other.
+        write_lock: gives the context in which a transaction that writes is carried out, called with the caller: so that
+            those that would be in each other's way follow each other.
         create: adds a row, called with the caller and all its values; in the place of `table.create(**values)`.
         update: changes a row, called with the caller, the row as it is, and what is to change.
         delete: deletes a row, called with the caller and the row.
         find: says of a row that was found by its key whether it is there for the caller; else it is a 404.
         list: narrows a list, called with the caller, the query for what they may see, and what was asked for.
-        slow: gives the context in which a list is made that takes long, in a thread: so that callers take turns.
+        slow: gives the context in which a list is made that takes long, in a thread: a queue, for example.
 
     `create`, `update` and `delete` are called in the transaction, after the rules and conditions that come before the
     write; they return the row, and what they raise undoes all. They hold for every verb, bulk too. `find` and `list`
@@ -45,7 +45,7 @@ class Hooks(Generic[RowT]):
 
     read: Callable[[Any, Request, Callable[[], Response]], Awaitable[Response]] | None = None
     prepare: Callable[[Any], Awaitable[object]] | None = None
-    turn: Callable[[Any], AbstractAsyncContextManager[object]] | None = None
+    write_lock: Callable[[Any], AbstractAsyncContextManager[object]] | None = None
     create: Callable[[Any, dict[str, Any]], RowT] | None = None
     update: Callable[[Any, RowT, dict[str, Any]], RowT] | None = None
     delete: Callable[[Any, RowT], RowT] | None = None

@@ -18,22 +18,22 @@ WAITS_SECONDS = 10.0
 """For how long transactions wait after one has lost."""
 
 
-class Turn:
-    """The turn of the transactions that write one thing.
+class ContentionLock:
+    """The lock that transactions which write one thing take while they are in each other's way.
 
     Attributes:
-        statement: takes it.
+        statement: acquires it, until the end of the transaction.
     """
 
     def __init__(self, table: str) -> None:
-        """Take the table that stands for it, in SQL."""
+        """Begin without contention; `table` is the name, in SQL, of the empty table that is locked."""
         # This mode keeps out itself, and is the strongest that costs other statements on other tables nothing.
         self.statement = f"lock table {table} in share update exclusive mode"
         self._until = 0.0
 
     @property
-    def waits(self) -> bool:
-        """Whether transactions wait for it: one has lost a moment ago."""
+    def is_contended(self) -> bool:
+        """Whether transactions acquire it: one of them has lost a moment ago."""
         return time.monotonic() < self._until
 
     def lost(self) -> None:
@@ -41,19 +41,19 @@ class Turn:
         self._until = time.monotonic() + WAITS_SECONDS
 
 
-_taken: ContextVar[Turn | None] = ContextVar("turn", default=None)
+_current: ContextVar[ContentionLock | None] = ContextVar("contention_lock", default=None)
 
 
-def current() -> Turn | None:
-    """Return the turn that the caller's transactions take."""
-    return _taken.get()
+def current() -> ContentionLock | None:
+    """Return the lock of the caller's transactions; None for none."""
+    return _current.get()
 
 
 @contextmanager
-def taking(turn: Turn) -> Iterator[None]:
-    """Return the context of transactions that take a turn, as soon as one of them has lost."""
-    token = _taken.set(turn)
+def under(lock: ContentionLock) -> Iterator[None]:
+    """Return the context of transactions that acquire a lock, as soon as one of them has lost."""
+    token = _current.set(lock)
     try:
         yield
     finally:
-        _taken.reset(token)
+        _current.reset(token)

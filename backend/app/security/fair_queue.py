@@ -1,4 +1,4 @@
-"""Places for slow work, given in turn to those who wait: who asks often waits for their own work only."""
+"""Places for slow work, given out by fair queueing: who asks often waits for their own work only."""
 
 import asyncio
 import threading
@@ -20,8 +20,8 @@ class _Waiter:
         self.is_granted = False
 
 
-class Turns:
-    """A number of places, and for those who find none free, queues by client that are served in turn.
+class FairQueue:
+    """A number of places, and for those who find none free, queues by client, served in rotation.
 
     If no room to wait is left, a client who has fewer callers waiting takes the room of the one who has most, so that
     none can fill it. A place may be given back by any thread, and callers of different event loops may wait.
@@ -61,7 +61,7 @@ class Turns:
             raise
 
     def give_back(self) -> None:
-        """Hand a place to the next who waits: the longest waiting caller of the client whose turn it is."""
+        """Hand a place to the next who waits: the longest waiting caller of the client who is next."""
         with self._lock:
             self._pass_on()
 
