@@ -166,7 +166,7 @@ class Checkpointer:
         """
         with self._hurrying(), self._save_lock:
             header, tables, _ = self._mark()
-            return header, {name: list(self._collect(groups)) for name, groups in tables.items()}
+            return header, {name: list(parts) for name, parts in tables.items()}
 
     def resume(
         self, commits: Sequence[CommitRecord], head_digest: str, rows: Callable[[], Iterable[tuple[str, Key, bytes]]]
@@ -237,7 +237,7 @@ class Checkpointer:
         # 1. The present state, marked; what changes from here on keeps a copy.
         header, tables, size = self._mark()
         known = self._identity
-        chunks = snapshot_format.chunks(header, {name: self._collect(groups) for name, groups in tables.items()})
+        chunks = snapshot_format.chunks(header, tables)
         try:
             # 2. Nobody else may be writing, and what others wrote is kept.
             self.check_ownership()
@@ -261,8 +261,11 @@ class Checkpointer:
         self.saved = SavedSnapshot(header.sequence, header.saved_at, self._identity.size)
         self._is_outdated = False
 
-    def _mark(self) -> tuple[SnapshotHeader, dict[str, list[PageGroup]], int]:
-        """Return the header, the marked groups and the size of the present state."""
+    def _mark(self) -> tuple[SnapshotHeader, dict[str, Iterable[ChecksummedBytes]], int]:
+        """Return the header, the rows of each table in parts, and the size of the present state.
+
+        The parts of a large one are only marked, and rendered one by one while they are written.
+        """
         with self._pages_lock:
             if not self._consistent:
                 raise ReadOnlyStore(
@@ -274,7 +277,10 @@ class Checkpointer:
                 self.store, self.sequence, now, counts, self.head_digest, numbered, migrations, self.pages.erased,
                 self.pages.marks or TableMarks(), self.pages.speller,
             )  # fmt: skip
-            return header, self.pages.mark(), self.pages.size
+            size = self.pages.size
+            if size <= snapshot_format.CHUNK:
+                return header, {**self.pages.parts()}, size
+            return header, {name: self._collect(groups) for name, groups in self.pages.mark().items()}, size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:
         for group in groups:

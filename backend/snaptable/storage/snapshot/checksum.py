@@ -33,14 +33,22 @@ _REDUCED = tuple(map(_reduced, range(16)))
 
 def times(first: int, second: int) -> int:
     """Return the product of two polynomials, modulo that of CRC-32; 2 µs, four bits at a time."""
-    b = second
+    return _product(first, _multiples(second))
+
+
+def _multiples(factor: int) -> tuple[int, ...]:
+    """Return the products of a polynomial with each one of four bits: what multiplying by it again and again needs."""
+    b = factor
     c = _times_x(b)
     d = _times_x(c)
     e = _times_x(d)
-    multiples = (
+    return (
         0, e, d, d ^ e, c, c ^ e, c ^ d, c ^ d ^ e,
         b, b ^ e, b ^ d, b ^ d ^ e, b ^ c, b ^ c ^ e, b ^ c ^ d, b ^ c ^ d ^ e,
     )  # fmt: skip
+
+
+def _product(first: int, multiples: tuple[int, ...]) -> int:
     product = multiples[first & 15]
     for place in (4, 8, 12, 16, 20, 24, 28):
         product = (product >> 4) ^ _REDUCED[product & 15] ^ multiples[(first >> place) & 15]
@@ -76,12 +84,13 @@ def shift(length: int) -> int:
 class ChecksummedBytes:
     """Some bytes of a file, in buffers; their checksum is computed once, when it is first needed."""
 
-    __slots__ = ("_checksum", "_factor", "buffers", "size")
+    __slots__ = ("_checksum", "_multiples", "buffers", "size")
 
     def __init__(self, buffers: Sequence[bytes]) -> None:
         self.buffers = buffers
         self.size = sum(map(len, buffers))
-        self._factor: int | None = None
+        self._multiples: tuple[int, ...] | None = None
+        """Of the factor of the checksum of what comes before; None until the checksum is computed."""
         self._checksum = 0
 
     def after(self, checksum: int) -> int:
@@ -90,9 +99,9 @@ class ChecksummedBytes:
             for buffer in self.buffers:
                 checksum = zlib.crc32(buffer, checksum)
             return checksum
-        if self._factor is None:
+        if self._multiples is None:
             # Joined, though that costs a tenth more: computing a checksum releases the interpreter's lock, and getting
             # it back may take 5 ms if another thread is busy. So this happens once, not once a buffer.
             self._checksum = zlib.crc32(self.buffers[0] if len(self.buffers) == 1 else b"".join(self.buffers))
-            self._factor = shift(self.size)
-        return times(checksum, self._factor) ^ self._checksum
+            self._multiples = _multiples(shift(self.size))
+        return _product(checksum, self._multiples) ^ self._checksum

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -127,14 +128,19 @@ def chunks(header: SnapshotHeader, tables: Mapping[str, Iterable[ChecksummedByte
 def _parts(tables: Mapping[str, Iterable[ChecksummedBytes]]) -> Iterable[ChecksummedBytes]:
     """Yield all that follows the header's object, up to the line of the checksum."""
     for name, parts in tables.items():
-        opening = b",\n" + json.dumps(name).encode() + b": {\n"
-        between = ChecksummedBytes([opening])
+        opening = between = _opening(name)
         for part in parts:
             yield between
             yield part
             between = _BETWEEN
-        yield _CLOSING if between is _BETWEEN else ChecksummedBytes([opening + b"}"])
+        yield _CLOSING if between is _BETWEEN else ChecksummedBytes([*opening.buffers, b"}"])
     yield _BETWEEN
+
+
+@lru_cache(maxsize=256)
+def _opening(table: str) -> ChecksummedBytes:
+    """Return what stands before a table's lines; kept, because every snapshot holds it."""
+    return ChecksummedBytes([b",\n" + json.dumps(table).encode() + b": {\n"])
 
 
 _BETWEEN, _CLOSING = ChecksummedBytes([SEPARATOR]), ChecksummedBytes([b"\n}"])

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snaptable.changes import Delete, Insert, Replace
+from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import PageGroup, Pages, RowPage
 from snaptable.values.row_lines import encode_line, join_lines, line_start
 
@@ -45,13 +46,18 @@ def test_a_page_is_what_was_put_into_it(begun: list[str], todo: list[tuple[str, 
     assert page.render() == lines(rows)
 
 
-@given(steps, st.integers(0, 59))
-def test_a_snapshot_is_that_of_its_moment(todo: list[tuple[str, str, int]], moment: int) -> None:
-    """Groups that were marked give what they held then, whatever gathers in their pages before they are collected."""
+@given(steps, st.integers(0, 59), st.booleans())
+def test_a_snapshot_is_that_of_its_moment(todo: list[tuple[str, str, int]], moment: int, at_once: bool) -> None:
+    """Groups that were marked, and parts that were taken, hold the rows of then, whatever gathers in their pages."""
     pages, rows, groups, expected = Pages(("t",)), Rows(), list[PageGroup](), b""
+    parts = list[ChecksummedBytes]()
     for number, (key, what, length) in enumerate(todo):
         if number == moment:
-            groups, expected = pages.mark()["t"], lines(rows)
+            expected = lines(rows)
+            if at_once:
+                parts = pages.parts()["t"]
+            else:
+                groups = pages.mark()["t"]
         row = b'{"n":"%b"}' % (b"x" * length)
         if what == "delete" and rows.pop(key, None) is not None:
             pages.apply_changes([Delete("t", key)])
@@ -59,5 +65,6 @@ def test_a_snapshot_is_that_of_its_moment(todo: list[tuple[str, str, int]], mome
             pages.apply_changes([(Replace if key in rows else Insert)("t", key, row)])
             rows[key] = row
         assert pages.size == len(lines(rows)), "a file is preallocated by it"
-    assert join_lines(b"".join(group.collect().buffers) for group in groups) == expected
+    parts += [group.collect() for group in groups]
+    assert join_lines(b"".join(part.buffers) for part in parts) == expected
     assert join_lines(pages.render()["t"]) == lines(rows)
