@@ -80,10 +80,12 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def both(redis: RedisServer, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Backend]]:
     """Give two servers; on a busy machine they wait longer for the cache than in service, so that it is used."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "TIMEOUT", PATIENCE)
-        with backends(2, url, redis.url, str(tmp_path_factory.mktemp("files"))) as servers:
-            yield servers
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # for these alone: `impatient` waits as long as in service
+            patch.setattr(cache, "TIMEOUT", PATIENCE)
+            folder = str(tmp_path_factory.mktemp("files"))
+            servers = stack.enter_context(backends(2, url, redis.url, folder))
+        yield servers
 
 
 @pytest.fixture(scope="module")
