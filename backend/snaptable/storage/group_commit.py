@@ -2,7 +2,10 @@
 
 The first commit of a batch leads it: its thread waits until the batch before is done, closes its own, which other
 commits have joined meanwhile, writes it, and wakes their threads. For event loops a background thread leads, from the
-end of the tick, so that all commits of a tick are one batch and a slow disk does not block the loop.
+end of the tick, so that all commits of a tick are one batch and a slow disk does not block the loop. Where a batch was
+begun while another was written, those whom that acknowledged may come back at once, and are waited for a moment: the
+callers of a busy server would else stay in two groups that each pay for a frame and a snapshot (PostgreSQL's
+`commit_delay` is there for the same).
 
 A batch is `open → closed → durable`, or `→ failed` with every batch behind it: those were built on it.
 """
@@ -36,6 +39,11 @@ SEGMENT_BYTES = 8 << 20
 """Size in bytes at which the journal continues in a new segment."""
 RESUME_PAUSE = 1.0
 """Seconds between two attempts to write everything to new files."""
+COMMIT_DELAY = 0.001
+"""Seconds that a batch of tasks waits, at most, for those whom the batch before it acknowledged; never longer than
+writing that took."""
+COMMIT_DELAY_STEP = 0.00025
+"""Seconds between two looks at whether they are there."""
 LEADER_TIMEOUT = 1.0
 """Seconds after which a waiting thread checks whether its leader was lost (an exception between two steps)."""
 
@@ -78,6 +86,10 @@ class GroupCommit(BatchQueue[U]):
         """The steps that a full disk kept the start from doing; None if they are done."""
         self._closed = False
         self._leader_thread = BackgroundThread("snaptable-commit")
+        self._behind = 0
+        """How many commits waited behind the last batch when that was acknowledged."""
+        self._expected, self._expected_until = 0, 0.0
+        """How many commits the next batch of tasks waits for, and until when, in seconds of `time.monotonic`."""
 
     # ── commits wait ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,7 +130,16 @@ class GroupCommit(BatchQueue[U]):
 
     def _lead_in_background(self, batch: CommitBatch[U]) -> None:
         if batch.claim():
-            self._leader_thread.run(partial(self._lead, batch))
+            self._leader_thread.run(partial(self._lead_for_tasks, batch))
+
+    def _lead_for_tasks(self, batch: CommitBatch[U]) -> None:
+        while len(batch.commits) < self._expected and time.monotonic() < self._expected_until:
+            time.sleep(COMMIT_DELAY_STEP)
+        began, self._behind = time.monotonic(), 0
+        self._lead(batch)
+        ended = time.monotonic()
+        self._expected = self._behind + len(batch.commits) if self._behind else 0
+        self._expected_until = ended + min(COMMIT_DELAY, ended - began)
 
     def _lead(self, batch: CommitBatch[U]) -> None:
         with self.leader_lock:
@@ -175,6 +196,7 @@ class GroupCommit(BatchQueue[U]):
                 raise
         else:
             # 7. The acknowledgement.
+            self._behind = len(self._open.commits) if self._open else 0
             self._acknowledge(batch)
 
     def _finish_durable(self, batch: CommitBatch[U]) -> None:

@@ -14,6 +14,7 @@ from tests.snaptable.storage.faults import Disk, FaultyStore
 from tests.snaptable.storage.support import JOURNAL, Store, User, ids, killed, opened
 
 from snaptable import DatabaseClosed, ReadOnlyStore, WriteFailed
+from snaptable.storage import group_commit
 
 REFUSED = (WriteFailed, ReadOnlyStore)
 PATIENCE = 30.0
@@ -87,6 +88,52 @@ def test_commits_of_one_tick_share_one_sync(directory: Path, disk: Disk) -> None
         assert disk.count("sync", JOURNAL) - before == 1
         assert db.users.count() == 101
         assert len(opened(killed(db))["users"]) == 101
+
+
+def test_a_batch_waits_for_the_tasks_that_the_one_before_acknowledged(
+    directory: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that who comes back at once shares the frame of those who were waiting, and no third frame is written."""
+    monkeypatch.setattr(group_commit, "COMMIT_DELAY", PATIENCE)
+    synced = threading.Event()
+
+    async def main(db: Store) -> None:
+        async def comes_back() -> None:
+            await db.run(insert, "1")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await db.run(insert, "2")
+
+        async def waits() -> None:
+            while not synced.is_set():  # noqa: ASYNC110 - a thread sets it
+                await asyncio.sleep(0)
+            await db.run(insert, "3")
+
+        await asyncio.gather(comes_back(), waits())
+
+    with FaultyStore(directory, disk, snapshot="background") as db:
+        asyncio.run(db.run(insert, "first"))
+        before = disk.count("sync", JOURNAL)
+        disk.delays["sync"] = 0.5  # it waits as long as a batch takes at most
+        disk.before = lambda operation, name: synced.set() if operation == "sync" and JOURNAL in name else None
+        asyncio.run(main(db))
+        assert disk.count("sync", JOURNAL) - before == 2
+        assert set(opened(killed(db))["users"]) == {"first", "1", "2", "3"}
+
+
+def test_a_task_alone_waits_for_nobody(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that commits one after the other, and waves of tasks, are led at once: any pause would be far too long."""
+    monkeypatch.setattr(group_commit, "COMMIT_DELAY", 10 * PATIENCE)
+    monkeypatch.setattr(group_commit, "COMMIT_DELAY_STEP", 10 * PATIENCE)
+
+    async def main(db: Store) -> None:
+        for number in range(5):
+            await db.run(insert, f"alone {number}")
+            await asyncio.gather(*(db.run(insert, f"{number} {task}") for task in range(8)))
+
+    with Store(directory, banner=False) as db:
+        asyncio.run(asyncio.wait_for(main(db), PATIENCE))
+        assert db.users.count() == 45
 
 
 def test_a_slow_sync_does_not_hold_the_loop(directory: Path, disk: Disk) -> None:
