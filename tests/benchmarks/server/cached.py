@@ -41,18 +41,23 @@ class Pass:
 @dataclass
 class _Backend:
     subject: Subject
-    connection: Connection
+    port: int
     programs: dict[str, int]
     """The process of each program, by name."""
 
     def do(self, requests: list[bytes], taken: Pass) -> None:
-        """Send the requests one after another, and take note of what that took."""
+        """Send the requests one after another, and take note of what that took.
+
+        By a connection of their own: the server closes one that nothing is sent by while the other backend is asked.
+        """
+        connection = Connection(self.port)
         before = {name: _processor_seconds(pid) for name, pid in self.programs.items()}
         for request in requests:
-            self.connection.send(request)
-            while not self.connection.is_answered():
+            connection.send(request)
+            while not connection.is_answered():
                 pass
-            taken.latencies.append(1000 * (perf_counter() - self.connection.sent))
+            taken.latencies.append(1000 * (perf_counter() - connection.sent))
+        connection.socket.close()
         for name, pid in self.programs.items():
             taken.seconds[name] += _processor_seconds(pid) - before[name]
 
@@ -98,9 +103,7 @@ def _backends(database: Callable[[server.Server], str]) -> Iterator[dict[str, _B
             stack.callback(ann.http.close)
             subject = Subject(ann, *documents(ann, 1)).fill()
             programs = dict(zip(PROGRAMS, (pid, postgres_pid, redis_pid), strict=True))
-            connection = Connection(port)
-            stack.callback(connection.socket.close)
-            backends[name] = _Backend(subject, connection, programs)
+            backends[name] = _Backend(subject, port, programs)
         yield backends
 
 
