@@ -25,7 +25,7 @@ def client_network(address: ClientAddress, prefix: int = LINK) -> str:
 
 
 def network_of(text: str) -> str:
-    """Return the network that the client of an address may have whole; the text itself if it is no address."""
+    """Return the network by which a client is counted: an IPv4 address, an IPv6 /64; other text as it is."""
     address = client_ip(text)
     return text if address is None else client_network(address)
 

@@ -1,4 +1,4 @@
-"""What logging in costs the server and those who wait: counters, networks, queue, memory, time.
+"""What logging in costs the server and those who wait: counters, networks, queues, memory, time.
 
 Ensures that no stranger can fill the memory with counts, lock an owner out by the clock or from a network beside them,
 keep others from their turn, or see in the time a failure takes which accounts there are.
@@ -209,7 +209,7 @@ def test_networks_of_an_address(address: str, networks: tuple[str, ...]) -> None
     assert household_of(address) == (networks[1] if len(networks) > 1 else networks[0])
 
 
-# ── queues ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── queues ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -81,7 +81,7 @@ class PageCounter:
             raise NotAPdf(str(answer.get("error")))
         return int(answer["pages"])
 
-    # ── queues ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queues ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _wait_for_child(self, user: str) -> "_Child":
         """Return a child once the user is served; `_give_back` returns it."""

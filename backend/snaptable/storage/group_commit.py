@@ -86,8 +86,6 @@ class GroupCommit(BatchQueue[U]):
         """The steps that a full disk kept the start from doing; None if they are done."""
         self._closed = False
         self._leader_thread = BackgroundThread("snaptable-commit")
-        self._behind = 0
-        """How many commits waited behind the last batch when that was acknowledged."""
         self._expected, self._expected_until = 0, 0.0
         """How many commits the next batch of tasks waits for, and until when, in seconds of `time.monotonic`."""
 
@@ -133,12 +131,12 @@ class GroupCommit(BatchQueue[U]):
             self._leader_thread.run(partial(self._lead_for_tasks, batch))
 
     def _lead_for_tasks(self, batch: CommitBatch[U]) -> None:
+        """Lead a batch, once those whom the one before acknowledged have joined it, or could have."""
         while len(batch.commits) < self._expected and time.monotonic() < self._expected_until:
             time.sleep(COMMIT_DELAY_STEP)
-        began, self._behind = time.monotonic(), 0
+        began = time.monotonic()
         self._lead(batch)
         ended = time.monotonic()
-        self._expected = self._behind + len(batch.commits) if self._behind else 0
         self._expected_until = ended + min(COMMIT_DELAY, ended - began)
 
     def _lead(self, batch: CommitBatch[U]) -> None:
@@ -195,8 +193,8 @@ class GroupCommit(BatchQueue[U]):
             if not isinstance(error, (OSError, SnaptableError)):
                 raise
         else:
-            # 7. The acknowledgement.
-            self._behind = len(self._open.commits) if self._open else 0
+            # 7. The acknowledgement. Whom it reaches may join the batch that was begun meanwhile, if there is one.
+            self._expected = len(self._open.commits) + len(batch.commits) if self._open else 0
             self._acknowledge(batch)
 
     def _finish_durable(self, batch: CommitBatch[U]) -> None:

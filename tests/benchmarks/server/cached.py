@@ -51,13 +51,13 @@ class _Backend:
         By a connection of their own: the server closes one that nothing is sent by while the other backend is asked.
         """
         connection = Connection(self.port)
-        before = {name: _processor_seconds(pid) for name, pid in self.programs.items()}
-        for request in requests:
-            connection.send(request)
-            while not connection.is_answered():
-                pass
-            taken.latencies.append(1000 * (perf_counter() - connection.sent))
-        connection.socket.close()
+        with connection.socket:
+            before = {name: _processor_seconds(pid) for name, pid in self.programs.items()}
+            for request in requests:
+                connection.send(request)
+                while not connection.is_answered():
+                    pass
+                taken.latencies.append(1000 * (perf_counter() - connection.sent))
         for name, pid in self.programs.items():
             taken.seconds[name] += _processor_seconds(pid) - before[name]
 

@@ -11,7 +11,7 @@ the same state; no journal file is removed earlier.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -261,7 +261,7 @@ class Checkpointer:
         self.saved = SavedSnapshot(header.sequence, header.saved_at, self._identity.size)
         self._is_outdated = False
 
-    def _mark(self) -> tuple[SnapshotHeader, dict[str, Iterable[ChecksummedBytes]], int]:
+    def _mark(self) -> tuple[SnapshotHeader, Mapping[str, Iterable[ChecksummedBytes]], int]:
         """Return the header, the rows of each table in parts, and the size of the present state.
 
         The parts of a large one are only marked, and rendered one by one while they are written.
@@ -279,7 +279,7 @@ class Checkpointer:
             )  # fmt: skip
             size = self.pages.size
             if size <= snapshot_format.CHUNK:
-                return header, {**self.pages.parts()}, size
+                return header, self.pages.parts(), size
             return header, {name: self._collect(groups) for name, groups in self.pages.mark().items()}, size
 
     def _collect(self, groups: list[PageGroup]) -> Iterator[ChecksummedBytes]:
