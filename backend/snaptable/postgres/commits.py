@@ -20,8 +20,10 @@ LAST = f"select greatest(max(sequence), (select first from {STATE})) from {COMMI
 Net = list[tuple[RowId, RowChange]]
 _MICROSECONDS = "(extract(epoch from at) * 1000000)::int8"
 _STATE_OF_TRANSACTION = """
-    select case when %(xid)s::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
-    then pg_xact_status(%(xid)s::text::xid8) end
+    select case when %(xid)s::text::xid8 < pg_current_xact_id() then pg_xact_status(%(xid)s::text::xid8) end
+"""
+"""The state of a number that the server has given; it refuses to say anything of others. Whether it has, a number given
+now tells: a snapshot's `xmax` would not, as transactions above the last that ended are in progress too.
 """
 _IS_THERE = f"""
     select exists(select from {COMMITS} where sequence = %(sequence)s and {_MICROSECONDS} = %(microseconds)s),

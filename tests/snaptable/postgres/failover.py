@@ -12,7 +12,7 @@ standby none may be lost; with an asynchronous one those are that it had not bee
 import argparse
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.snaptable.postgres.load import Store, Writers, insert, wait_for
@@ -35,7 +35,7 @@ class Outcome:
         lost: of these, those that are not there.
         twice: that history holds more than once.
         unknown: that raised OutcomeUnknown.
-        failed: that raised something else, or are there without having been asked for.
+        failed: what was raised else, by writes and by reads, and the keys that are there without having been asked for.
         longest: seconds between two answers, at most.
     """
 
@@ -46,7 +46,7 @@ class Outcome:
     lost: int = 0
     twice: int = 0
     unknown: int = 0
-    failed: int = 0
+    failed: list[str] = field(default_factory=list)
     longest: float = 0.0
 
 
@@ -92,7 +92,8 @@ def _judge(db: Store, writers: Writers, outcome: Outcome) -> None:
     outcome.lost += len(writers.acknowledged - there)
     outcome.twice += len(keys) - len(set(keys))
     outcome.unknown += len(writers.unknown)
-    outcome.failed += len(writers.failed) + len(writers.unreadable) + len(there - writers.asked)
+    outcome.failed += [f"{name}: {error!r}" for name, error in writers.failed]
+    outcome.failed += [*map(repr, writers.unreadable), *sorted(there - writers.asked)]
     gaps = [later - earlier for earlier, later in pairwise(sorted(writers.answers))]
     outcome.longest = max([outcome.longest, *gaps])
 

@@ -1,7 +1,10 @@
 """A server that is killed, restarted, away, or replaced by its standby: nothing acknowledged is lost or done twice."""
 
 import asyncio
+import os
 import random
+import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -98,6 +101,54 @@ def test_a_number_that_a_crashed_server_gave_again_proves_nothing(db: Store) -> 
             assert CommitTable.outcome(session, each) is is_there, each
     with core._connections.session() as session, pytest.raises(OutcomeUnknown, match="is not kept any more"):
         CommitTable.outcome(session, mark._replace(sequence=0))
+
+
+def test_a_commit_that_is_still_being_made_is_waited_for(db: Store) -> None:
+    """What becomes of a transaction isn't known before it ends, that with the greatest number of all included."""
+    core = engine_of(db).core
+    assert core.commits is not None
+    for ending, is_there in [("commit", True), ("rollback", False)]:
+        with core._connections.session() as being_made, core._connections.session() as asking:
+            being_made.tell("begin isolation level serializable")
+            mark = core.commits.add_record(being_made, CommitRecord(0, (), {}))
+            assert CommitTable.outcome(asking, mark) is None, "no number above its own was given"
+            asking.ask("select pg_current_xact_id()")
+            assert CommitTable.outcome(asking, mark) is None, "one above its own was given"
+            being_made.tell(ending)
+            assert CommitTable.outcome(asking, mark) is is_there
+
+
+def test_a_write_cut_off_while_its_commit_is_carried_out_happens_once(
+    db: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends and the server has yet to finish the commit: that is waited for, and not written again."""
+    commits = engine_of(db).core.commits
+    assert commits is not None
+    add_record, outcome = commits.add_record, CommitTable.outcome
+    stopped, found = list[int](), list[bool | None]()
+
+    def cut_off(session: Session, record: CommitRecord) -> CommitMark:
+        mark = add_record(session, record)
+        if not stopped:
+            stopped.append(session.info.backend_pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            session.pgconn.send_query(b"commit")
+            assert session.pgconn.flush() == 0
+            with socket.socket(fileno=os.dup(session.fileno())) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+        return mark
+
+    def go_on_once_asked(session: Session, mark: CommitMark) -> bool | None:
+        found.append(outcome(session, mark))
+        if len(found) == 1:
+            os.kill(stopped[0], signal.SIGCONT)
+        return found[-1]
+
+    monkeypatch.setattr(commits, "add_record", cut_off)
+    monkeypatch.setattr(CommitTable, "outcome", go_on_once_asked)
+    db.counters.update("a", value=Counter.value + 1)
+    assert (found[0], found[-1]) == (None, True)
+    assert db.counters["a"].value == 1
 
 
 def test_connections_cut_at_any_moment(db: Store) -> None:
@@ -339,5 +390,5 @@ def test_a_synchronous_standby_takes_over_under_load() -> None:
     The long form, and that of asynchronous standbys, is `python -m tests.snaptable.postgres.failover`.
     """
     outcome = failover.run(1, seed=5, synchronous=True)
-    assert (outcome.lost, outcome.twice, outcome.failed) == (0, 0, 0), outcome
+    assert (outcome.lost, outcome.twice, outcome.failed) == (0, 0, []), outcome
     assert outcome.acknowledged > 20
