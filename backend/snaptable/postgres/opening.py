@@ -215,7 +215,7 @@ class Opener:
             raise SchemaMismatch(f"{self.shown}: there are tables {', '.join(sorted(differing))} of other makers")
         record = None
         if present.state is not None:
-            migrating = Migrating(session, present, tables, self.codecs, self.changes, self.shown)
+            migrating = Migrating(session, present, tables, self.codecs, self.changes, self.dialect, self.shown)
             if differing or migrating.pending:
                 record = migrating.run(differing)
                 present = catalog.read_catalog(session.ask)

@@ -2,7 +2,9 @@
 
 # ruff: noqa: RUF012 - a model's default is copied by Pydantic
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -102,9 +104,12 @@ def changed(
     return type("New", (Database,), {"__annotations__": hints, **members})
 
 
-class WithMore(User):
-    nick: Annotated[str, Index()] = "none"
+class WithScore(User):
     score: float | None = None
+
+
+class WithMore(WithScore):
+    nick: Annotated[str, Index()] = "none"
 
 
 def test_new_fields_are_filled_in(url: str) -> None:
@@ -114,7 +119,7 @@ def test_new_fields_are_filled_in(url: str) -> None:
         assert [(row.id, row.nick, row.score) for row in users] == [("b", "none", None), ("a", "none", None)]
         commit = next(db.history.commits(limit=1))
         (name,) = commit.migrations
-        assert name.startswith("automatic: filled in users.nick, users.score of 2 rows")
+        assert name.startswith("automatic: filled in users.score, users.nick of 2 rows")
         assert [change.kind for change in commit.changes] == ["replace", "replace"]
         assert db.tables["notes"].insert(Note(user_id="b")).id == 3
         assert users.where(nick="none").count() == 2
@@ -219,6 +224,27 @@ def test_a_migration_that_fails_leaves_everything(url: str) -> None:
     with pytest.raises(MigrationFailed):
         failing(url).open()
     assert stores.content(url) == before
+
+
+WAITING = "select from pg_locks join pg_class on relation = pg_class.oid where not granted"
+
+
+def test_a_former_program_that_is_still_open_loses_no_row(url: str) -> None:
+    """Ensure that what it writes while an opening makes its table anew is there, and that it reads no empty table."""
+    begun: list[Future[User]] = []
+
+    def go_on_meanwhile(_: object) -> None:
+        """Begin a read and a write, and return once each is done, or waits for the opening."""
+        begun.append(threads.submit(lambda: old.users["a"]))
+        begun.append(threads.submit(old.users.insert, User(id="c", email="C")))
+        waiting = f"{WAITING} and relnamespace = '{stores.schema_of(url)}'::regnamespace"
+        while sum(each.done() for each in begun) + len(stores.administer(waiting)) < len(begun):
+            time.sleep(0.001)
+
+    new = changed(WithScore, migrations=[Migration("0001", run(go_on_meanwhile))])
+    with Old(url) as old, ThreadPoolExecutor(2) as threads, new(url) as db:
+        assert [each.result().id for each in begun] == ["a", "c"]
+        assert [row.id for row in db.tables["users"]] == ["b", "a", "c"]
 
 
 def test_indexes_follow_the_models(url: str) -> None:

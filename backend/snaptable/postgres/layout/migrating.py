@@ -22,10 +22,11 @@ from snaptable.codec import Codec
 from snaptable.errors import InvalidRow, MigrationFailed, OpenError, SchemaMismatch, listed
 from snaptable.postgres.layout.catalog import Catalog
 from snaptable.postgres.layout.column import Unstorable
-from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl
 from snaptable.postgres.layout.names import EXACT, PLACE, name_of, quoted
+from snaptable.postgres.layout.packing import Packer, blocks
 from snaptable.postgres.server.connections import Session
+from snaptable.postgres.server.dialect import Dialect
 from snaptable.storage import fill_ins
 from snaptable.storage.migration import NoSchemaChanges, SchemaChanges
 from snaptable.storage.raw_rows import RawRow, RawTables, UnwritableRow, changes_of, encoded
@@ -63,10 +64,12 @@ class Migrating:
         ddl: Mapping[str, TableDdl],
         codecs: Mapping[str, Codec],
         changes: SchemaChanges | None,
+        dialect: Dialect,
         shown: str,
     ) -> None:
         """Take the connection, inside the opening's transaction, and what is there and what should be."""
         self._session, self._present, self._ddl, self._codecs = session, present, ddl, codecs
+        self._dialect = dialect
         self._changes: SchemaChanges = changes or NoSchemaChanges()
         self._shown = shown
         assert present.state is not None
@@ -82,11 +85,12 @@ class Migrating:
         Raises:
             MigrationNeeded, MigrationFailed, SchemaMismatch: nothing may be, or could be, done.
         """
-        # 1. What is there.
+        # 1. What is there, and stays so.
         self._changes.refuse_unless_open(self.pending, self._shown, read_only=False)
         names = (
             {each for each in self._state.made if name_of(each) in self._present.tables} if self.pending else differing
         )
+        self._lock(names)
         tables = {name: self._read(name) for name in sorted(names)}
         # 2. The steps, and into the models.
         self._migrate(tables)
@@ -122,6 +126,12 @@ class Migrating:
             )
 
     # ── what is there ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lock(self, names: set[str]) -> None:
+        """Keep other processes out of tables until the end: what they commit behind the reading would be dropped."""
+        schema = quoted(self._present.schema)
+        if names and self._dialect.barrier == "lock":
+            self._session.tell(f"lock table {', '.join(f'{schema}.{quoted(name_of(name))}' for name in sorted(names))}")
 
     def _read(self, name: str) -> Table:
         """Return the rows of a table as JSON objects, whatever models made them; O(n)."""
@@ -253,19 +263,20 @@ class Migrating:
             self._session.tell(statement)
 
     def _fill(self, name: str, ddl: TableDdl, table: Table) -> None:
-        columns = ddl.columns
-        marks = ", ".join(f"%(p{place})b::{sql}" for place, (_, sql) in enumerate(columns.targets))
-        insert = f"insert into {ddl.table} ({columns.select_list}, {quoted(PLACE)}) values ({marks}, %(place)b::int8)"
         free = max(table.places.values(), default=0)
-        params: list[dict[str, object]] = []
-        for key, (row, text) in table.rows.items():
+        packer, packed = Packer(ddl.columns), list[bytes]()
+        for key, (row, _) in table.rows.items():
             place = table.places.get(key)
             if place is None:
                 free += 1
                 place = free
-            params.append({**_params(name, columns, row, text, key), "place": place})
-        if params:
-            self._session.reader.executemany(insert, params)
+            packed.append(_packed(name, packer, row, key, place))
+        # Frozen: a reader that waited for the table has a snapshot from before, and would find a new row invisible.
+        frozen = ", freeze" if self._dialect.barrier == "lock" else ""
+        sql = f"copy {ddl.table} ({packer.names}) from stdin (format binary{frozen})"
+        with self._session.cursor().copy(sql.encode()) as copy:
+            for data in blocks(packed):
+                copy.write(data)
         if free:
             self._session.tell(f"select setval(pg_get_serial_sequence('{ddl.table}', '{PLACE}'), {free})")
         if ddl.schema.numbered:
@@ -311,9 +322,9 @@ def _violated(error: Exception) -> str:
     return f"{error.diag.table_name}: the constraint {error.diag.constraint_name} doesn't hold"
 
 
-def _params(name: str, columns: StoredColumns, row: BaseModel, text: bytes, key: str) -> dict[str, object]:
+def _packed(name: str, packer: Packer, row: BaseModel, key: str, place: int) -> bytes:
     try:
-        return {f"p{place}": value for place, value in enumerate(columns.params(row, text))}
+        return packer.pack(row, place)
     except Unstorable as error:
         raise InvalidRow(
             f"{name}[{key!r}].{error.args[1]}: {error.args[0]}", table=name, key=key, fields=(str(error.args[1]),)
