@@ -14,7 +14,7 @@ from snaptable.attribution import Attribution, current_attribution, merged
 from snaptable.changes import ErasedKeys, Key
 from snaptable.codec import Codec
 from snaptable.errors import ReadOnlyStore
-from snaptable.postgres.server.connections import Connections, Params, Records, Session
+from snaptable.postgres.server.connections import Connections, Params, Records, Session, has_records
 from snaptable.postgres.server.failures import as_own, is_violation
 
 RowId = tuple[str, Key]
@@ -122,7 +122,7 @@ class Transaction:
             cursor.executemany(sql, params, returning=True)
             records: Records = []
             while True:
-                records += cursor.fetchall() if cursor.description is not None else []
+                records += cursor.fetchall() if has_records(cursor) else []
                 if not cursor.nextset():
                     return records
         except Error as error:

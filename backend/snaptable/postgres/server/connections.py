@@ -67,11 +67,19 @@ class Session(Connection[Record]):
     def ask(self, sql: str, params: Params = None) -> Records:
         """Return the records of a statement; raises psycopg's errors."""
         cursor = self.reader.execute(sql, params)
-        return records_of(cursor) if cursor.description is not None else []
+        return records_of(cursor) if has_records(cursor) else []
 
     def tell(self, sql: str) -> None:
         """Carry out a statement without parameters that is not worth preparing."""
         self.reader.execute(sql, prepare=False)
+
+
+def has_records(cursor: Cursor[Record]) -> bool:
+    """Return whether a cursor's statement was one that has records; O(1).
+
+    `cursor.description` would tell, but makes an object of each column to do so, at every statement.
+    """
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
 def records_of(cursor: Cursor[Record]) -> Records:
