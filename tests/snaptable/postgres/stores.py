@@ -68,6 +68,12 @@ def empty_schema(url: str) -> None:
     administer("; ".join(statements))
 
 
+def waiting(url: str) -> int:
+    """Return how many connections to a schema wait for a lock."""
+    waits = f"usename = '{schema_of(url)}' and wait_event_type = 'Lock'"
+    return len(administer(f"select from pg_stat_activity where {waits}"))
+
+
 def content(url: str) -> dict[str, list[str]]:
     """Return every row of every table of a schema as text: what may not change where nothing was written."""
     name = schema_of(url)

@@ -1,8 +1,13 @@
 """Following a store that is written to: each commit applied once, whatever is killed; differences end it loudly."""
 
+import os
 import random
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -14,6 +19,8 @@ from tests.snaptable.postgres.moves import change, fill, images
 from snaptable import OpenError, SnaptableError
 from snaptable.maintenance.moving import follow, move
 from snaptable.maintenance.moving.following import PlaceGone
+from snaptable.maintenance.moving.target import Target
+from snaptable.postgres.server.connections import Session
 
 
 @pytest.fixture
@@ -68,6 +75,45 @@ def test_what_was_written_beside_it_ends_it(url: str, tmp_path: Path, statement:
     with pytest.raises(SnaptableError):
         follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
     assert stores.content(url) == before
+
+
+HOLD_COMMITS = """
+    create function {0}.hold() returns trigger language plpgsql as
+    'begin perform pg_advisory_xact_lock(hashtext(''{0}'')); return null; end';
+    create constraint trigger held after update on {0}.snaptable_source deferrable initially deferred
+    for each row execute function {0}.hold();
+    select pg_advisory_lock(hashtext('{0}'))
+"""
+LET_GO = "select pg_advisory_unlock(hashtext('{0}'))"
+
+
+def test_a_commit_that_a_lost_connection_began_is_waited_for(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a follower whose connection ends while its commit is carried out goes on behind that commit."""
+    enter, sessions = Target.__enter__, list[Session]()
+    monkeypatch.setattr(Target, "__enter__", lambda target: (enter(target), sessions.append(target.session))[0])
+    schema, goes_on = stores.schema_of(url), threading.Event()
+
+    def wait_for(waiting: int) -> None:
+        while stores.waiting(url) < waiting and not followed.done():
+            time.sleep(0.001)
+
+    with Library(tmp_path / "data", fsync=False, banner=False) as db, ThreadPoolExecutor(1) as pool:
+        db.users.insert(User(id="u1"))
+        move(str(tmp_path / "data"), url, schema=Library, running=True)
+        db.users.insert(User(id="u2"))
+        stores.administer(HOLD_COMMITS.format(schema))
+        followed = pool.submit(follow, tmp_path / "data", url, schema=Library, stop=lambda _: goes_on.is_set())
+        wait_for(1)
+        with socket.socket(fileno=os.dup(sessions[-1].fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+        wait_for(2)
+        goes_on.set()
+        stores.administer(LET_GO.format(schema))
+        assert followed.result().sequence == db.status().sequence
+    with Library(url) as there:
+        assert [row.id for row in there.users] == ["u1", "u2"]
 
 
 def test_another_history_is_not_followed(url: str, tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ import itertools
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -213,6 +216,27 @@ def test_refuses_what_is_not_empty(data: Path, url: str, tmp_path: Path) -> None
         stores.drop_schemas([other])
     with pytest.raises(MoveRefused, match="from a directory"):
         move(str(data), str(tmp_path / "other"), schema=Library)
+
+
+def test_what_is_written_to_the_target_meanwhile_is_not_lost(
+    data: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a row which another process commits behind the look for rows is there, or keeps the move away."""
+    look, looks, written = Target._look_for_rows, itertools.count(1), list[Future[User]]()
+
+    def look_and_have_it_written(target: Target) -> None:
+        """Look; behind the last time, a write is done, or waits for the move."""
+        look(target)
+        if next(looks) == 2:
+            written.append(threads.submit(db.users.insert, User(id="meanwhile")))
+            while not written[0].done() and not stores.waiting(url):
+                time.sleep(0.001)
+
+    monkeypatch.setattr(Target, "_look_for_rows", look_and_have_it_written)
+    with Library(url) as db, ThreadPoolExecutor(1) as threads:
+        with suppress(MoveRefused):
+            move(str(data), url, schema=Library)
+        assert written[0].result() in list(db.users)
 
 
 def test_refuses_an_open_store(data: Path, url: str) -> None:

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import psycopg
@@ -26,6 +27,7 @@ from snaptable import (
 )
 from snaptable import Unique as UniqueField
 from snaptable.engines.postgresql import PostgresEngine
+from snaptable.maintenance.moving import follow, move
 from snaptable.migrations import Migration, fill
 
 ASKED = PostgresOptions(revisions="owner")
@@ -187,6 +189,19 @@ def test_migrations_renew_every_owner(url: str) -> None:
     with Migrated(url, banner=False) as db:
         after = [revision(db, owner) for owner in OWNERS]
     assert not set(before) & set(after)
+
+
+def test_a_move_and_what_follows_it_renew_every_owner(url: str, tmp_path: Path) -> None:
+    """Ensure that what was read while the database was empty, or behind, is known to be old."""
+    with Notes(url, banner=False, postgres=ASKED) as there, Notes(tmp_path, banner=False) as source:
+        seen = [revision(there, "ann")]
+        source.folders.insert(Folder(id="f", owner="ann"))
+        move(str(tmp_path), url, schema=Notes, running=True)
+        seen.append(revision(there, "ann"))
+        source.folders.insert(Folder(id="g", owner="ann"))
+        follow(tmp_path, url, schema=Notes, stop=lambda _: True)
+        seen.append(revision(there, "ann"))
+    assert len(set(seen)) == 3
 
 
 def test_writers_side_by_side_lose_no_renewal(url: str) -> None:

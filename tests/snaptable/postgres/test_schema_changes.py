@@ -226,9 +226,6 @@ def test_a_migration_that_fails_leaves_everything(url: str) -> None:
     assert stores.content(url) == before
 
 
-WAITING = "select from pg_locks join pg_class on relation = pg_class.oid where not granted"
-
-
 def test_a_former_program_that_is_still_open_loses_no_row(url: str) -> None:
     """Ensure that what it writes while an opening makes its table anew is there, and that it reads no empty table."""
     begun: list[Future[User]] = []
@@ -237,8 +234,7 @@ def test_a_former_program_that_is_still_open_loses_no_row(url: str) -> None:
         """Begin a read and a write, and return once each is done, or waits for the opening."""
         begun.append(threads.submit(lambda: old.users["a"]))
         begun.append(threads.submit(old.users.insert, User(id="c", email="C")))
-        waiting = f"{WAITING} and relnamespace = '{stores.schema_of(url)}'::regnamespace"
-        while sum(each.done() for each in begun) + len(stores.administer(waiting)) < len(begun):
+        while sum(each.done() for each in begun) + stores.waiting(url) < len(begun):
             time.sleep(0.001)
 
     new = changed(WithScore, migrations=[Migration("0001", run(go_on_meanwhile))])

@@ -190,7 +190,7 @@ def is_moved(url: str, models: type[Database]) -> bool:
 
 
 def read_place(target: Target) -> Place:
-    """Return where in its source's journal a database is.
+    """Return where in its source's journal a database is; a commit that a lost connection began is waited for.
 
     Raises:
         OpenError: it was not moved to.
@@ -198,7 +198,7 @@ def read_place(target: Target) -> Place:
     ask = target.session.ask
     if SOURCE not in read_catalog(ask).tables:
         raise OpenError("the database was not filled by `snaptable move`, and follows nothing")
-    ((store, sequence, digest),) = ask(f"select store, sequence, digest from {SOURCE}")
+    ((store, sequence, digest),) = ask(f"select store, sequence, digest from {SOURCE} for update")
     return Place(store, sequence, digest)
 
 
@@ -242,6 +242,7 @@ def _apply(target: Target, tables: Mapping[str, "_TableWriter"], frames: Sequenc
                     numbers.update(commit.numbered)
         for check in checks:
             check()
+        target.renew_revisions()
         target.set_commits(after.sequence)
         for name, last in numbers.items():
             target.session.tell(f"select setval('{tables[name].numbers}', {last})")

@@ -16,9 +16,10 @@ from snaptable.maintenance.moving.steps import MoveRefused
 from snaptable.postgres.layout import catalog
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_references
-from snaptable.postgres.layout.names import COMMITS, PLACE, SOURCE, STATE, name_of, quoted
+from snaptable.postgres.layout.names import COMMITS, PLACE, REVISIONS, SOURCE, STATE, name_of, quoted
 from snaptable.postgres.layout.packing import Packer
 from snaptable.postgres.opening import made_of
+from snaptable.postgres.revisions import Revisions
 from snaptable.postgres.server.connections import Connections, Records, Session, parts_of
 from snaptable.postgres.server.dialect import DIALECTS
 from snaptable.postgres.server.failures import as_own
@@ -33,7 +34,11 @@ class Target:
     def __init__(self, url: str, models: type[Database]) -> None:
         """Name it; entering connects."""
         self._dialect = DIALECTS["postgresql"]
-        settings = {"timezone": "UTC", "lock_timeout": str(int(WAIT * 1000))}
+        settings = {
+            "timezone": "UTC",
+            "lock_timeout": str(int(WAIT * 1000)),
+            "default_transaction_isolation": "read\\ committed",  # what is locked is looked at as it is then
+        }
         self._connections = Connections(url, 1, settings, prepare=True, wait=WAIT)
         schemas = models.__schemas__
         self.codecs = {name: schema.derive(Codec) for name, schema in schemas.items()}
@@ -83,7 +88,7 @@ class Target:
         except Error as error:
             raise as_own(error) from None
 
-    def _look_for_rows(self) -> catalog.Catalog:
+    def _look_for_rows(self) -> None:
         ask = self.session.ask
         present = catalog.read_catalog(ask)
         there = [name for name in self._tables if name_of(name) in present.tables]
@@ -97,15 +102,20 @@ class Target:
             ((has_commits,),) = ask(f"select exists (select 1 from {COMMITS})")
             if has_commits or SOURCE in present.tables:
                 raise MoveRefused("the database is not empty: it has been written to, or moved to")
-        return present
 
     def lock_empty(self) -> None:
-        """Within the transaction: look again, and take away what an opening made while there was nothing in it."""
-        present = self._look_for_rows()
-        there = [quoted(name_of(name)) for name in self._tables if name_of(name) in present.tables]
-        own = [name for name in (STATE, COMMITS) if name in present.tables]
-        if there or own:
-            self.session.tell(f"drop table {', '.join([*there, *own])}")
+        """Within the transaction: look again, and take away what an opening made while there was nothing in it.
+
+        Locked before that: what another process writes meanwhile is seen, or waits, and is never dropped.
+        """
+        tables = catalog.read_catalog(self.session.ask).tables
+        there = [quoted(name_of(name)) for name in self._tables if name_of(name) in tables]
+        there += [name for name in (STATE, COMMITS) if name in tables]
+        if there:
+            self.session.tell(f"lock table {', '.join(there)}")
+        self._look_for_rows()
+        if there:
+            self.session.tell(f"drop table {', '.join(there)}")
         for table in self._tables.values():
             self.session.tell(f"drop sequence if exists {table.numbers}")
 
@@ -176,6 +186,7 @@ class Target:
                 json.dumps({table: dict(keys) for table, keys in source.erased.items()}),
             ],
         )
+        self.renew_revisions()
         self.set_commits(source.sequence)
         self.session.execute(
             f"insert into {SOURCE} (store, sequence, digest) values (%s, %s, %s)".encode(),
@@ -186,6 +197,11 @@ class Target:
         """Let the numbers of commits go on behind one."""
         if sequence:
             self.session.tell(f"select setval(pg_get_serial_sequence('{COMMITS}', 'sequence'), {sequence})")
+
+    def renew_revisions(self) -> None:
+        """Tell caches that rows are others now, if there are any that ask."""
+        if self.session.ask(f"select 1 where to_regclass('{REVISIONS}') is not null"):
+            Revisions.renew_all(self.session)
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
