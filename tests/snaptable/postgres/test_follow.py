@@ -19,8 +19,7 @@ from tests.snaptable.postgres.moves import change, fill, images
 from snaptable import OpenError, SnaptableError
 from snaptable.maintenance.moving import follow, move
 from snaptable.maintenance.moving.following import PlaceGone
-from snaptable.maintenance.moving.target import Target
-from snaptable.postgres.server.connections import Session
+from snaptable.postgres.server.connections import Connections, Session
 
 
 @pytest.fixture
@@ -91,8 +90,15 @@ def test_a_commit_that_a_lost_connection_began_is_waited_for(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ensure that a follower whose connection ends while its commit is carried out goes on behind that commit."""
-    enter, sessions = Target.__enter__, list[Session]()
-    monkeypatch.setattr(Target, "__enter__", lambda target: (enter(target), sessions.append(target.session))[0])
+    sessions: list[Session] = []
+
+    def connect(self: Connections) -> Session:
+        """Connect, and keep the connection for the test to cut."""
+        sessions.append(original(self))
+        return sessions[-1]
+
+    original = Connections.connect
+    monkeypatch.setattr(Connections, "connect", connect)
     schema, goes_on = stores.schema_of(url), threading.Event()
 
     def wait_for(waiting: int) -> None:
