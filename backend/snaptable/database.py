@@ -244,7 +244,9 @@ class Database(Lifecycle):
         engine = self._engine or self._opened()
         return await engine.run(partial(fn, self, *args, **kwargs))
 
-    async def read(self, fn: "Callable[[Self, *Ts], T]", /, *args: *Ts, stale: bool = False) -> T:
+    async def read(
+        self, fn: "Callable[[Self, *Ts], T]", /, *args: *Ts, stale: bool = False, one_state: bool = True
+    ) -> T:
         """Run `fn(db, *args)`, which only reads, and return its result: how code on an event loop reads on any engine.
 
         In memory it is called at once, for nothing. On PostgreSQL it runs in a thread, as a transaction that sees one
@@ -254,6 +256,8 @@ class Database(Lifecycle):
             fn: a plain function.
             args: what it is called with behind the database.
             stale: whether it may be answered by a standby, which can be a little behind; in memory it never is.
+            one_state: whether all that it reads is to be of one state. Where it reads one thing, or things that needn't
+                agree, `False` saves a server two round trips; in memory it is nothing.
 
         Raises:
             TypeError: `fn` is a coroutine function, or returned an awaitable.
@@ -263,7 +267,7 @@ class Database(Lifecycle):
         >>> asyncio.run(db.read(lambda db, key: db.users.get(key), "ann"))
         User(id='ann', age=31)
         """
-        return await self._opened().read(lambda: fn(self, *args), stale=stale)
+        return await self._opened().read(lambda: fn(self, *args), stale=stale, one_state=one_state)
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -139,7 +139,8 @@ class Login(OAuth2PasswordBearer):
         elif resources.cache is not None:
             login, revision = await _login_of(resources, token)
         elif db.is_on_server:
-            login = await db.read(sessions.of_token, token)
+            # The user of a session never changes, so both needn't be of one state.
+            login = await db.read(sessions.of_token, token, one_state=False)
         else:
             login = sessions.of_token(db, token)  # as `read` would, in memory; two calls fewer at every request
         if login is None:

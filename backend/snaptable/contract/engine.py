@@ -117,15 +117,17 @@ class Engine(Protocol):
             TypeError: the function returned an awaitable; it was rolled back.
         """
 
-    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
+    async def read(self, call: Callable[[], T], *, stale: bool = False, one_state: bool = True) -> T:
         """Call a function that only reads; return its result, without holding the event loop.
 
         In memory it is called at once. An engine that has to ask a server calls it in a thread, as a transaction that
-        sees one state and in which every write raises ReadOnlyStore; it may call it again.
+        sees one state and in which every write raises ReadOnlyStore; it may call it again. Where that state is not
+        asked for, each read may see a later one than the read before it.
 
         Args:
             call: the function.
             stale: whether a state that is a little older will do, such as that of a standby.
+            one_state: whether all that the function reads is to be of one state.
 
         Raises:
             TypeError: the function returned an awaitable.

@@ -63,9 +63,9 @@ class PostgresEngine:
         """Call a function as one transaction in a thread, again if it loses against another."""
         return await self.core.run(call)
 
-    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
+    async def read(self, call: Callable[[], T], *, stale: bool = False, one_state: bool = True) -> T:
         """Call a function that only reads in a thread; on a standby, if a little older will do and there is one."""
-        return await self.core.read(call, stale=stale)
+        return await self.core.read(call, stale=stale, one_state=one_state)
 
     def in_transaction(self) -> bool:
         """Return whether the calling thread is inside a transaction of its own."""

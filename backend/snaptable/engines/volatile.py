@@ -51,7 +51,13 @@ class InMemory:
         """Call a function, once, as one transaction."""
         return self.memory.run(call)
 
-    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:  # noqa: ARG002 - nothing here is stale
+    async def read(
+        self,
+        call: Callable[[], T],
+        *,
+        stale: bool = False,  # noqa: ARG002 - nothing here is stale
+        one_state: bool = True,  # noqa: ARG002 - what is called at once sees one
+    ) -> T:
         """Call a function at once: no read waits for anything."""
         return not_awaitable(call())
 

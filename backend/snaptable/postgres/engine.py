@@ -7,7 +7,7 @@ which gives it its number → COMMIT. Every transaction is serializable; one tha
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from psycopg import Error
@@ -16,7 +16,7 @@ from snaptable.attribution import Attribution
 from snaptable.callers import not_awaitable
 from snaptable.contract import WRITER_TIMEOUT, ServerStatus
 from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionConflict, TransactionError
-from snaptable.postgres import constraints, contention_lock, outcomes
+from snaptable.postgres import constraints, contention_lock, outcomes, watching
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.revisions import Revisions
@@ -26,8 +26,8 @@ from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.server.failures import ConnectionLost, as_own
 from snaptable.postgres.server.retry import Circuit, retried
 from snaptable.postgres.standby import Standby
-from snaptable.postgres.transaction import ConstraintBroken, Transaction
-from snaptable.postgres.watching import Watch, pass_barrier
+from snaptable.postgres.transaction import ConstraintBroken, ThreadState, Transaction, reads_only
+from snaptable.postgres.watching import Watch
 
 T = TypeVar("T")
 logger = logging.getLogger("snaptable")
@@ -59,7 +59,7 @@ class PostgresCore:
         self.circuit = Circuit(conflict_seconds=writer_timeout)
         self._connections, self._threads = connections, threads
         self._standby = None if standby is None else Standby(standby)
-        self._local = threading.local()
+        self._thread = ThreadState()
         self._constraints: dict[str, Constraint] = dict(
             each for table in rows.values() for each in table.ddl.constraints()
         )
@@ -80,7 +80,7 @@ class PostgresCore:
     @property
     def current(self) -> Transaction | None:
         """The calling thread's transaction."""
-        return getattr(self._local, "transaction", None)
+        return self._thread.transaction
 
     def in_transaction(self) -> bool:
         """Return whether the calling thread is inside a transaction of its own."""
@@ -101,7 +101,7 @@ class PostgresCore:
         return retried(lambda: self._fetch_once(sql, params), self.circuit)
 
     def _fetch_once(self, sql: str, params: Params = None) -> Records:
-        with self._connections.session() as session:
+        with (self._thread.reads_from or self._connections).session() as session:
             return session.ask(sql, params)
 
     def as_of_one_state(self, call: Callable[[], T]) -> T:
@@ -123,24 +123,10 @@ class PostgresCore:
             return 0
         return self.watch.last() if self.current is None else self.commits.last(self.fetch)
 
-    @contextmanager
-    def state_behind_barrier(self) -> Iterator[Fetch]:
+    def state_behind_barrier(self) -> AbstractContextManager[Fetch]:
         """Return the context of a connection that sees exactly the commits up to the last one there is."""
         self._check_open()
-        barrier = self._connections.connect()
-        try:
-            with self._connections.session() as session:
-                barrier.tell("begin isolation level read committed")
-                pass_barrier(barrier, self.dialect)
-                session.tell("begin isolation level repeatable read read only")
-                session.ask("select 1 from pg_class limit 1")  # the state is that of the first statement
-                barrier.close()
-                try:
-                    yield session.ask
-                finally:
-                    session.tell("rollback")
-        finally:
-            barrier.close()
+        return watching.state_behind_barrier(self._connections, self.dialect)
 
     def aside(self, work: Callable[[Fetch], None]) -> None:
         """Call a function in a transaction that nothing else loses against: what it does concerns no rows of tables."""
@@ -228,13 +214,16 @@ class PostgresCore:
 
         Raises:
             ConnectionLost: it could not be begun; nothing was done.
+            ReadOnlyStore: the thread may only read, and the transaction is to write.
         """
+        if self._thread.reads_from is not None and not read_only:
+            raise reads_only()
         with self._mutex:
             if self._stopped:
                 raise DatabaseClosed("the database is not open")
             self._open_count += 1
         try:
-            connections = self._standby.connections if stale and self._standby is not None else self._connections
+            connections = self._thread.reads_from or self._read_connections(stale=stale)
             session = connections.take()
             transaction = Transaction(session, attribution, read_only=read_only)
             transaction.connections = connections
@@ -250,8 +239,11 @@ class PostgresCore:
         except BaseException:
             self._ended()
             raise
-        self._local.transaction = transaction
+        self._thread.transaction = transaction
         return transaction
+
+    def _read_connections(self, *, stale: bool) -> Connections:
+        return self._standby.connections if stale and self._standby is not None else self._connections
 
     def _first_statement(self, *, read_only: bool) -> str | None:
         """Return the statement that acquires the lock of a transaction that writes, if there is contention for one."""
@@ -265,7 +257,7 @@ class PostgresCore:
 
     def _let_go(self, transaction: Transaction) -> None:
         if self.current is transaction:
-            self._local.transaction = None
+            self._thread.transaction = None
         connections = transaction.connections or self._connections
         if isinstance(transaction.failure, ConnectionLost):
             connections.lost()
@@ -354,10 +346,20 @@ class PostgresCore:
         self._check_open()
         return await self._threads.run(lambda: self.run_here(call))
 
-    async def read(self, call: Callable[[], T], *, stale: bool = False) -> T:
-        """Call a function that only reads in a thread, as of one state; of a standby's, if that will do."""
+    async def read(self, call: Callable[[], T], *, stale: bool = False, one_state: bool = True) -> T:
+        """Call a function that only reads in a thread, as of one state or not; of a standby's, if that will do."""
         self._check_open()
-        return await self._threads.run(lambda: self.run_here(call, read_only=True, stale=stale))
+        if one_state:
+            return await self._threads.run(lambda: self.run_here(call, read_only=True, stale=stale))
+        return await self._threads.run(lambda: self._read_each(call, self._read_connections(stale=stale)))
+
+    def _read_each(self, call: Callable[[], T], connections: Connections) -> T:
+        """Return what a function gives of which every read is done by itself, again if its connection is lost."""
+        self._thread.reads_from = connections
+        try:
+            return not_awaitable(call())
+        finally:
+            self._thread.reads_from = None
 
     # ── closing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -389,7 +391,7 @@ class PostgresCore:
     def leave_to_parent(self, reason: str) -> None:
         """Refuse every access: this is a fork."""
         self._closed = reason
-        self._local = threading.local()
+        self._thread = ThreadState()
         for connections in self._all_connections:
             connections.abandon()
 

@@ -170,7 +170,7 @@ class Transaction:
     def check_writable(self) -> None:
         """Raise ReadOnlyStore in a transaction that may change nothing."""
         if self.read_only:
-            raise ReadOnlyStore("db.read runs a function that reads only; write `await db.run(fn, …)`")
+            raise reads_only()
 
     def change(
         self,
@@ -204,6 +204,23 @@ class Transaction:
         self.undoes = (*self.undoes, *undoes)
         if note is not None:
             self.attribution = merged(self.attribution, Attribution(note=note))
+
+
+class ThreadState(threading.local):
+    """What a thread is in the middle of.
+
+    Attributes:
+        transaction: the one that it began.
+        reads_from: where its reads go, while it may do nothing else and each sees a state of its own; else None.
+    """
+
+    transaction: Transaction | None = None
+    reads_from: Connections | None = None
+
+
+def reads_only() -> ReadOnlyStore:
+    """Return the error of a write where only reads were announced."""
+    return ReadOnlyStore("db.read runs a function that reads only; write `await db.run(fn, …)`")
 
 
 def row_json(change: RowChange) -> bytes:

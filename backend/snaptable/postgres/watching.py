@@ -8,14 +8,15 @@ thing a transaction takes. What comes after it has greater numbers.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from psycopg import Error
 
 from snaptable.errors import SnaptableError
 from snaptable.postgres.commits import LAST
 from snaptable.postgres.layout.names import BARRIER, COMMITS
-from snaptable.postgres.server.connections import Connections, Session, on_event_loop
+from snaptable.postgres.server.connections import Connections, Fetch, Session, on_event_loop
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.server.failures import as_own
 from snaptable.postgres.server.retry import Circuit, retried
@@ -40,6 +41,25 @@ def pass_barrier(session: Session, dialect: Dialect) -> None:
         session.tell(f"lock table {COMMITS} in share mode")
     else:
         session.tell(f"select 1 from {BARRIER} for update")
+
+
+@contextmanager
+def state_behind_barrier(connections: Connections, dialect: Dialect) -> Iterator[Fetch]:
+    """Return the context of a connection that sees exactly the commits up to the last one there is."""
+    barrier = connections.connect()
+    try:
+        with connections.session() as session:
+            barrier.tell("begin isolation level read committed")
+            pass_barrier(barrier, dialect)
+            session.tell("begin isolation level repeatable read read only")
+            session.ask("select 1 from pg_class limit 1")  # the state is that of the first statement
+            barrier.close()
+            try:
+                yield session.ask
+            finally:
+                session.tell("rollback")
+    finally:
+        barrier.close()
 
 
 class Watch:

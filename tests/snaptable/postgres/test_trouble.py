@@ -364,7 +364,9 @@ def test_a_standby_answers_stale_reads_and_takes_over(server: Server, monkeypatc
                 return bool(is_one)
 
             assert asyncio.run(db.read(is_standby)) is False
-            assert asyncio.run(db.read(is_standby, stale=True)) is True
+            assert asyncio.run(db.read(is_standby, one_state=False)) is False
+            for one_state in (True, False):
+                assert asyncio.run(db.read(is_standby, stale=True, one_state=one_state)) is True
             end = time.monotonic() + 60
             while asyncio.run(db.read(lambda db: db.counters.get("s"), stale=True)) is None:
                 assert time.monotonic() < end, "the standby does not follow"
