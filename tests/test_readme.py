@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 
 import snaptable
 from snaptable import Database, Query, Table
-from snaptable.grouped import Grouped
+from snaptable.database.lifecycle import Lifecycle
 from snaptable.history import History
-from snaptable.lifecycle import Lifecycle
-from snaptable.questions import Questions
+from snaptable.query.grouped import Grouped
+from snaptable.query.questions import Questions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -23,12 +23,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from snaptable.aggregates import Avg, Count, Group, Max, Min, Sum
-    from snaptable.attribution import attribution
-    from snaptable.conditions import asc, contains, desc, inserted, one_of, starts_with
+    from snaptable.changes.attribution import attribution
+    from snaptable.conditions.aggregates import Avg, Count, Group, Max, Min, Sum
+    from snaptable.conditions.constructors import asc, contains, desc, inserted, one_of, starts_with
     from snaptable.contract import Page, Plan, Status
-    from snaptable.database import Database
-    from snaptable.declarations import table
+    from snaptable.database.database import Database
+    from snaptable.database.declarations import table
     from snaptable.errors import (
         BackupError,
         ConstraintError,
@@ -69,22 +69,12 @@ if TYPE_CHECKING:
         UnsupportedFormat,
         WriteFailed,
     )
-    from snaptable.on_update import OnUpdate
-    from snaptable.postgres_options import PostgresOptions
-    from snaptable.query import Query
-    from snaptable.row import Row
-    from snaptable.schema import (
-        ForeignKey,
-        Index,
-        IndexSchema,
-        PrimaryKey,
-        ReferenceSchema,
-        TableSchema,
-        Unique,
-        new_id,
-        numbered,
-        utc_now,
-    )
+    from snaptable.postgres.options import PostgresOptions
+    from snaptable.query.query import Query
+    from snaptable.schema.markers import ForeignKey, Index, PrimaryKey, Unique, new_id, numbered, utc_now
+    from snaptable.schema.on_update import OnUpdate
+    from snaptable.schema.row import Row
+    from snaptable.schema.tables import IndexSchema, ReferenceSchema, TableSchema
     from snaptable.secrets import Secret
     from snaptable.storage.legacy import LegacySnapshot
     from snaptable.table import Table
@@ -168,12 +158,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "aggregates": "Avg Count Group Max Min Sum",
-    "attribution": "attribution",
-    "conditions": "asc contains desc inserted one_of starts_with",
+    "conditions.aggregates": "Avg Count Group Max Min Sum",
+    "changes.attribution": "attribution",
+    "conditions.constructors": "asc contains desc inserted one_of starts_with",
     "contract": "Page Plan Status",
-    "database": "Database",
-    "declarations": "table",
+    "database.database": "Database",
+    "database.declarations": "table",
     "errors": """
         BackupError ConstraintError CorruptBackup CorruptJournal CorruptSnapshot DatabaseClosed DuplicateKey
         ForeignKeyViolation HistoryError HistoryGone HistoryPurged InvalidCursor InvalidKey InvalidQuery
@@ -182,13 +172,12 @@ _HOMES = {
         TransactionConflict TransactionError Unavailable UndoConflict UniqueViolation UnsafeDirectory
         UnsupportedFormat WriteFailed
     """,
-    "on_update": "OnUpdate",
-    "postgres_options": "PostgresOptions",
-    "query": "Query",
-    "row": "Row",
-    "schema": """
-        ForeignKey Index IndexSchema PrimaryKey ReferenceSchema TableSchema Unique new_id numbered utc_now
-    """,
+    "schema.on_update": "OnUpdate",
+    "postgres.options": "PostgresOptions",
+    "query.query": "Query",
+    "schema.row": "Row",
+    "schema.markers": "ForeignKey Index PrimaryKey Unique new_id numbered utc_now",
+    "schema.tables": "IndexSchema ReferenceSchema TableSchema",
     "secrets": "Secret",
     "table": "Table",
     "storage.legacy": "LegacySnapshot",
@@ -217,28 +206,17 @@ if not TYPE_CHECKING:
         return [*__all__, "__version__"]
 
     class _Package(ModuleType):
-        """The package: two of its functions have the names of modules of it, and win over them."""
+        """The package: its function `table` has the name of a module of it, and wins over that."""
 
         @property
         def table(self) -> object:
             """The function `table`."""
-            from snaptable.declarations import table
+            from snaptable.database.declarations import table
 
             return table
-
-        @property
-        def attribution(self) -> object:
-            """The function `attribution`."""
-            from snaptable.attribution import attribution
-
-            return attribution
 
         @table.setter
         def table(self, module: object) -> None:
             """Keep the function: this is the import of the module."""
-
-        @attribution.setter
-        def attribution(self, module: object) -> None:
-            """Keep the function likewise."""
 
     sys.modules[__name__].__class__ = _Package

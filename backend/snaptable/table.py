@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 
-from snaptable.conditions import check_key
+from snaptable.conditions.constructors import check_key
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
-from snaptable.progress import Progress
-from snaptable.query import Query
-from snaptable.query_source import QuerySource
-from snaptable.questions import Questions
-from snaptable.schema import TableSchema
+from snaptable.query.query import Query
+from snaptable.query.questions import Questions
+from snaptable.query.source import QuerySource
+from snaptable.runtime.progress import Progress
+from snaptable.schema.tables import TableSchema
 
 
 class Table(Questions[M]):

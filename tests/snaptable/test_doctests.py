@@ -9,28 +9,29 @@ import pytest
 
 import snaptable
 from snaptable import Database, Row, Table
-from snaptable.grouped import Grouped
-from snaptable.lifecycle import Lifecycle
-from snaptable.questions import Questions
+from snaptable.database.lifecycle import Lifecycle
+from snaptable.query.grouped import Grouped
+from snaptable.query.questions import Questions
 
 MODULES = [
     "",
-    "aggregates",
-    "attribution",
-    "columns",
+    "changes.attribution",
+    "conditions.aggregates",
+    "conditions.columns",
+    "conditions.constructors",
     "contract",
-    "conditions",
-    "database",
-    "declarations",
+    "database.database",
+    "database.declarations",
+    "database.lifecycle",
     "errors",
-    "grouped",
-    "lifecycle",
     "history.history",
-    "on_update",
-    "query",
-    "questions",
-    "row",
-    "schema",
+    "query.grouped",
+    "query.query",
+    "query.questions",
+    "schema.markers",
+    "schema.on_update",
+    "schema.row",
+    "schema.tables",
     "secrets",
     "table",
 ]

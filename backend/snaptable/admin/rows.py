@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from snaptable import Database, Row, Table, TableSchema, one_of
 from snaptable.admin import words
-from snaptable.conditions import is_orderable
+from snaptable.conditions.constructors import is_orderable
 from snaptable.secrets import MASK
 
 LABEL_FIELDS = ("name", "title", "label", "email", "filename")

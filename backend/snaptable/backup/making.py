@@ -22,12 +22,12 @@ from uuid import uuid4
 from snaptable.backup.archive import Archive, ArchiveWriter, Manifest, OnProgress, is_folder_name
 from snaptable.backup.encryption import Encryption, Write
 from snaptable.backup.naming import name_of
-from snaptable.captures import Capture
+from snaptable.changes.captures import Capture
 from snaptable.contract import Engine
 from snaptable.engines import import_name
 from snaptable.errors import BackupError, UnsafeDirectory
 from snaptable.migrations import Migration
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import PendingFile
 from snaptable.storage.disk.files import DISK_FULL, Files, resolve, sync

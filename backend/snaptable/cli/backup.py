@@ -9,7 +9,7 @@ from snaptable.cli.secret_options import read_passphrase
 from snaptable.cli.settings import schema_of
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.offline_backup import back_up_directory
-from snaptable.progress import Progress
+from snaptable.runtime.progress import Progress
 
 
 def run(

@@ -16,7 +16,7 @@ from snaptable.maintenance.check import check_store
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.findings import CheckReport, Finding
 from snaptable.maintenance.models import check_models
-from snaptable.progress import Progress
+from snaptable.runtime.progress import Progress
 
 
 def run(*, store: str, schema: str | None) -> int:

@@ -71,7 +71,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> object:
         """Carry it out; what the library raises becomes an exit status."""
-        from snaptable.silenced_log import silenced_log
+        from snaptable.runtime.silenced_log import silenced_log
 
         ctx.obj = Output(**{name: bool(ctx.params.pop(name, False)) for name in OUTPUT_OPTIONS})
         try:

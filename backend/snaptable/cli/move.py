@@ -12,7 +12,7 @@ from snaptable.cli.settings import schema_of
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.moving import Moved, Report, follow, is_url, move
 from snaptable.maintenance.moving.following import is_moved
-from snaptable.progress import Progress
+from snaptable.runtime.progress import Progress
 
 
 class _Shown(Report):

@@ -24,7 +24,7 @@ from snaptable.history import Moment
 from snaptable.maintenance.models import check_models
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.restore import Unpacked, unpacked
-from snaptable.progress import Progress
+from snaptable.runtime.progress import Progress
 
 MOST_PROBLEMS = 20
 """Rows that don't fit the models, of which so many are shown."""

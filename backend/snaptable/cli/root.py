@@ -10,7 +10,7 @@ from snaptable.cli.commands import COMPLETE_VARIABLE, Group
 from snaptable.cli.common import EXIT_CALLED_WRONGLY, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOUND, CommandError
 from snaptable.cli.groups import carry, change, look, look_after, serving
 from snaptable.cli.output import visible
-from snaptable.program_name import program
+from snaptable.runtime.program_name import program
 
 DESCRIPTION = """Look at a store, change it, look after it: the directory that holds db_snapshot.json and its journal.
 

@@ -5,7 +5,7 @@ from datetime import datetime, time
 
 from pydantic import BaseModel
 
-from snaptable.schema import new_id, utc_now
+from snaptable.schema.markers import new_id, utc_now
 from snaptable.values import value_types
 
 _KNOWN_DEFAULTS = (new_id, utc_now, list, dict, set, frozenset)

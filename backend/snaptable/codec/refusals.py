@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from snaptable.errors import InvalidRow
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.values.strict_json import MAX_DEPTH, depth_of, parse_strictly
 
 

@@ -23,7 +23,7 @@ from snaptable.codec.model_code import has_own_code, unchecked_defaults
 from snaptable.codec.refusals import Refusals, lossy
 from snaptable.codec.row_writer import RowWriter
 from snaptable.errors import InvalidRow
-from snaptable.schema import TableSchema, defined_again
+from snaptable.schema.tables import TableSchema, defined_again
 from snaptable.values import lasting, sameness
 from snaptable.values.bulk_validator import time_fields
 from snaptable.values.normal_form import normal_datetime, normal_form, normal_scalar

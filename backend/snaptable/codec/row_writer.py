@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import SchemaSerializer
 
 from snaptable.codec.set_order import list_serializer_of, serializer_of
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.values import core_schemas
 from snaptable.values.unordered import equal_in_any_order, written_in_any_order
 

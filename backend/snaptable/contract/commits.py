@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from snaptable.changes import Key, TimedCommit
-from snaptable.retention import HistoryStatus
+from snaptable.changes.records import Key, TimedCommit
+from snaptable.changes.retention import HistoryStatus
 
 
 class CommitSource(Protocol):

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from snaptable.attribution import Attribution
-from snaptable.captures import Capture
-from snaptable.changes import CommitRecord, ErasedKeys, Key
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.captures import Capture
+from snaptable.changes.records import CommitRecord, ErasedKeys, Key
+from snaptable.changes.retention import FoundText, HistoryStatus
+from snaptable.changes.sync_status import SyncStatus
 from snaptable.contract.commits import CommitNumber, CommitSource, RowState
 from snaptable.contract.tables import TableEngine
-from snaptable.retention import FoundText, HistoryStatus
-from snaptable.sync_status import SyncStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

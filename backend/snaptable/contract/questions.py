@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from snaptable.columns import Column
-from snaptable.predicates import Order, PredicateTemplates
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import Order, PredicateTemplates
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

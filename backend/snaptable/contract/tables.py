@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from snaptable.aggregates import Grouping
+from snaptable.conditions.aggregates import Grouping
 from snaptable.contract.questions import Join, Page, Plan, QueryObserver, Select
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from snaptable.attribution import attribution
+from snaptable.changes.attribution import attribution
 from snaptable.control.protocol import InvalidRequest
 from snaptable.control.shapes import change_shape, revert_shape
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.history import Moment, Purged
 from snaptable.history.shapes import Shape
 from snaptable.interchange import ImportPlan, Record, plan_import
-from snaptable.query import Query
+from snaptable.query.query import Query
 
 Given = Mapping[str, Any]
 

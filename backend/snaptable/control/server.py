@@ -13,7 +13,7 @@ from snaptable.control.addresses import address_in, inode_of, is_supported, peer
 from snaptable.control.operations import perform
 from snaptable.control.protocol import InvalidRequest, decode_request, encode, read_line
 from snaptable.control.shapes import conflict_shapes
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import SnaptableError, UndoConflict
 from snaptable.storage.disk.names import SOCKET
 

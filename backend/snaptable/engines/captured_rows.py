@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from snaptable.captures import Capture
-from snaptable.changes import ErasedKeys
-from snaptable.clock import timestamp
+from snaptable.changes.captures import Capture
+from snaptable.changes.records import ErasedKeys
+from snaptable.engines.header_marks import marks_of
 from snaptable.memory.engine import MemoryEngine
-from snaptable.schema import marks_of
+from snaptable.runtime.clock import timestamp
 from snaptable.values.row_lines import encode_line, join_lines
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from snaptable.captures import Capture
-from snaptable.changes import CommitRecord, ErasedKeys
+from snaptable.changes.captures import Capture
+from snaptable.changes.records import CommitRecord, ErasedKeys
+from snaptable.changes.retention import FoundText
 from snaptable.contract import CommitSource, Status
 from snaptable.engines.captured_rows import captured_rows
+from snaptable.engines.header_marks import marks_of
 from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import InMemory
 from snaptable.errors import OpenError, ReadOnlyStore, WriteFailed
@@ -22,9 +24,7 @@ from snaptable.memory.commit_log import UndoRecords
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.loader import TableLoader, without_garbage_collection
 from snaptable.memory.spelling import speller_of
-from snaptable.progress import Progress
-from snaptable.retention import FoundText
-from snaptable.schema import marks_of
+from snaptable.runtime.progress import Progress
 from snaptable.storage.capture import capture
 from snaptable.storage.commit_batch import CommitBatch, CommitCallbacks
 from snaptable.storage.disk import names

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from snaptable.changes.retention import USUAL, Retention
 from snaptable.contract import SnapshotPolicy
-from snaptable.postgres_options import PostgresOptions
-from snaptable.retention import USUAL, Retention
-from snaptable.schema import TableSchema
+from snaptable.postgres.options import PostgresOptions
+from snaptable.schema.tables import TableSchema
 
 if TYPE_CHECKING:
     from snaptable.storage.disk.files import Files

@@ -8,9 +8,10 @@ from typing import TypeVar, cast
 
 from pydantic import BaseModel
 
-from snaptable.attribution import Attribution
-from snaptable.captures import Capture
-from snaptable.changes import CommitRecord, ErasedKeys, Key
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.captures import Capture
+from snaptable.changes.records import CommitRecord, ErasedKeys, Key
+from snaptable.changes.retention import FoundText
 from snaptable.contract import WRITER_TIMEOUT, CommitNumber, CommitSource, Engine, RowState, Status, TableEngine
 from snaptable.engines.options import EngineOptions
 from snaptable.engines.volatile import copy_of
@@ -21,7 +22,6 @@ from snaptable.postgres.putting import put
 from snaptable.postgres.table import PostgresTable
 from snaptable.postgres.transaction import Transaction
 from snaptable.postgres.transaction_blocks import UserTransaction
-from snaptable.retention import FoundText
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from snaptable.attribution import Attribution
-from snaptable.callers import not_awaitable
-from snaptable.captures import Capture
-from snaptable.changes import CommitRecord, ErasedKeys
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.captures import Capture
+from snaptable.changes.records import CommitRecord, ErasedKeys
+from snaptable.changes.retention import USUAL, FoundText, Retention
 from snaptable.codec import Codec
 from snaptable.contract import EVERYTHING, CommitNumber, CommitSource, RowState, Status, TableEngine
 from snaptable.engines.captured_rows import captured_rows
@@ -23,7 +23,7 @@ from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.rows import TableRows
 from snaptable.memory.table import MemoryTable
 from snaptable.memory.transaction import Transaction
-from snaptable.retention import USUAL, FoundText, Retention
+from snaptable.runtime.callers import not_awaitable
 from snaptable.values.row_lines import Key
 
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.aggregates import Aggregate, Grouping, number_kind
-from snaptable.columns import Column
+from snaptable.conditions.aggregates import Aggregate, Grouping, number_kind
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import IGNORING_CASE, AllOf, Not, PredicateTemplate, Term
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.filters import compare_mixed
-from snaptable.predicates import IGNORING_CASE, AllOf, Not, PredicateTemplate, Term
 from snaptable.values import value_types
 
 Values = Sequence[Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.column_expression import Expression
+from snaptable.conditions.expressions import Expression
 from snaptable.errors import InvalidQuery
 
 _DECIMALS = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)

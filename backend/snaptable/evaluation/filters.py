@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.columns import Column
-from snaptable.predicates import AllOf, Not, PredicateTemplate, Term, terms_of
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import AllOf, Not, PredicateTemplate, Term, terms_of
 from snaptable.values import value_types
 
 Values = Sequence[object]

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.columns import INSERTED, Column
-from snaptable.predicates import Order
+from snaptable.conditions.columns import INSERTED, Column
+from snaptable.conditions.predicates import Order
 from snaptable.values import value_types
 
 Places = Callable[[], Callable[[BaseModel], int]]

@@ -6,11 +6,11 @@ from functools import lru_cache
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
+from snaptable.conditions.cursor import Cursors
+from snaptable.conditions.predicates import Order, PredicateTemplates
 from snaptable.contract import Select
-from snaptable.cursor import Cursors
 from snaptable.evaluation.ordering import complete
 from snaptable.evaluation.row_texts import RowTexts
-from snaptable.predicates import Order, PredicateTemplates
 
 MOST_SHAPES = 512
 """Shapes of queries whose cursors are remembered: a program asks few."""

@@ -11,9 +11,9 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.column_values import time_kind_of, wrong_time
-from snaptable.columns import Column
-from snaptable.predicates import ORDERED, Term
+from snaptable.conditions.column_values import time_kind_of, wrong_time
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import ORDERED, Term
 
 Kind = tuple[type, str]
 """`datetime` or `time`, and "naive" or "aware"."""

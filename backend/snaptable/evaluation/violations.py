@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.codec import Codec
 from snaptable.errors import DuplicateKey, ForeignKeyViolation, InvalidRow, StaleRow, UniqueViolation
-from snaptable.schema import ReferenceSchema, TableSchema
+from snaptable.schema.tables import ReferenceSchema, TableSchema
 from snaptable.secrets import MASK, masked_value
 
 

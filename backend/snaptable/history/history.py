@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from snaptable.changes import Key, TimedCommit
+from snaptable.changes.records import Key, TimedCommit
 from snaptable.errors import HistoryError, TransactionError
 from snaptable.history.feed import Feed
 from snaptable.history.moments import Moment, sequence_of

@@ -8,14 +8,14 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from snaptable.changes import ChangeRecord, CommitRecord
+from snaptable.changes.records import ChangeRecord, CommitRecord
 from snaptable.contract import CommitSource, Engine
 from snaptable.errors import HistoryError, MigrationFailed
 from snaptable.history.rewind import RowKey, complete, former_row, touched_by
 from snaptable.memory.loader import without_garbage_collection
 from snaptable.migrations.plan import SchemaMigrations
 from snaptable.migrations.raw import RawDatabase, RawRow
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.storage.raw_rows import UnwritableRow, encoded
 
 TextRows = dict[str, dict[str, bytes]]

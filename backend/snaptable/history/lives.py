@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from snaptable.changes import CommitRecord, Delete, Insert, PurgedChange, Replace
+from snaptable.changes.records import CommitRecord, Delete, Insert, PurgedChange, Replace
 from snaptable.history.rewind import former_row, later_json
 from snaptable.migrations.plan import Place, SchemaMigrations
 from snaptable.migrations.raw import RawDatabase

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from snaptable.changes import CommitRecord, Kind, PlainChange
+from snaptable.changes.records import CommitRecord, Kind, PlainChange
 from snaptable.history.fields import Fields, differing
 from snaptable.history.rewind import RowKey, before_unknown
 from snaptable.memory.loader import without_garbage_collection

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from snaptable.attribution import Attribution, attribution, current_attribution
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange, Replace, key_digest
+from snaptable.changes.attribution import Attribution, attribution, current_attribution
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange, Replace, key_digest
+from snaptable.changes.retention import FoundText
 from snaptable.contract import Engine
 from snaptable.history.lives import Life, Lives
 from snaptable.history.records import typed_key
 from snaptable.migrations.plan import Place, SchemaMigrations
-from snaptable.retention import FoundText
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.values.row_lines import key_json, row_json
 
 LEAST_LENGTH = 4

@@ -9,12 +9,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Key, Kind, Place, PurgedChange, TimedCommit
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Key, Kind, Place, PurgedChange, TimedCommit
 from snaptable.errors import Conflict
 from snaptable.history.fields import Fields, differing
 from snaptable.history.net_changes import NetChanges
 from snaptable.history.rewind import former_row
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.secrets import masked
 
 SIGNS: dict[str, str] = {"insert": "+", "replace": "~", "delete": "-"}

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.contract import Engine
 from snaptable.errors import Conflict, ConstraintError, ForeignKeyViolation, UndoConflict, listed
 from snaptable.history.records import Change, Revert
 from snaptable.history.three_way import ChangedBy, Step, Target, carry_out
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 Steps = Callable[[], Sequence[Step]]
 """Gives steps, inside the transaction that carries them out."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import cast
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, Key, PurgedChange
 from snaptable.contract import CommitSource
 from snaptable.errors import HistoryGone
 from snaptable.values.row_lines import row_json

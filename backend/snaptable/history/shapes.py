@@ -1,6 +1,6 @@
 """Commits and changes as JSON objects: in feeds, over the socket, in the command's documents."""
 
-from snaptable.changes import Key, Kind
+from snaptable.changes.records import Key, Kind
 from snaptable.history.fields import Fields
 from snaptable.history.moments import spelled
 from snaptable.history.records import Change, Commit

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.contract import Engine
 from snaptable.history.records import Change, typed_key
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.values.row_lines import parse_line, split_lines
 

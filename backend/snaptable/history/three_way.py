@@ -13,11 +13,11 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.contract import RowState
 from snaptable.errors import Conflict
 from snaptable.history.fields import Fields, same_json
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.secrets import masked
 from snaptable.values.row_lines import row_json
 

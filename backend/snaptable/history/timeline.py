@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from snaptable.changes import ChangeRecord, CommitRecord, PurgedChange
+from snaptable.changes.records import ChangeRecord, CommitRecord, PurgedChange
 from snaptable.contract import CommitSource, Engine, RowState
 from snaptable.errors import HistoryError, HistoryPurged
 from snaptable.history.lifting import Lifting, Present, RawRows
@@ -14,7 +14,7 @@ from snaptable.history.rewind import RowKey, complete, former_json, gone, later_
 from snaptable.history.states import compared
 from snaptable.history.three_way import Step
 from snaptable.migrations.plan import SchemaMigrations
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from snaptable.interchange.json_files import parse_value
 from snaptable.interchange.sqlite_files import SqlValue, fits
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.values import value_types
 
 

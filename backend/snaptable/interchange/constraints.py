@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.contract import M
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.table import Table
 
 

@@ -9,15 +9,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
-from snaptable.database import Database, database_of
+from snaptable.database.database import Database, database_of
 from snaptable.errors import InterchangeError
 from snaptable.history.moments import Moment
 from snaptable.interchange.cells import fields_of
 from snaptable.interchange.formats import checked_format, format_of
 from snaptable.interchange.sqlite_files import SqlValue
 from snaptable.interchange.writing import CHUNK, SINGLE, file_lines, write_file
-from snaptable.query import Query
-from snaptable.schema import TableSchema
+from snaptable.query.query import Query
+from snaptable.schema.tables import TableSchema
 from snaptable.secrets import masked
 from snaptable.table import Table
 

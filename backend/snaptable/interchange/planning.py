@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from snaptable.attribution import attribution, current_attribution
+from snaptable.changes.attribution import attribution, current_attribution
 from snaptable.contract import M
-from snaptable.database import Database, database_of
+from snaptable.database.database import Database, database_of
 from snaptable.errors import (
     ConstraintError,
     ImportFault,

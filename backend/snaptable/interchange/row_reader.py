@@ -12,7 +12,7 @@ from snaptable.errors import ImportFault, InvalidRow
 from snaptable.interchange.cells import fields_of, parsed_again, row_json
 from snaptable.interchange.parsed import Record
 from snaptable.interchange.text import MAX_RECORD_BYTES, TOO_LONG
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.secrets import MASK
 from snaptable.values.row_lines import Key
 

@@ -1,6 +1,6 @@
 """An edit accepted: the commit appended, the snapshot written anew, the edited file kept."""
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.maintenance.edit import Edit
 from snaptable.maintenance.shared_steps import quarantine_once, verify_result, write_snapshot
 from snaptable.maintenance.untyped import UntypedStore

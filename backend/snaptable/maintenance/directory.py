@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snaptable.errors import OpenError
 from snaptable.maintenance.stable_read import fingerprint
-from snaptable.program_name import program
+from snaptable.runtime.program_name import program
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, resolve
 from snaptable.storage.disk.lock import Lock, last_models

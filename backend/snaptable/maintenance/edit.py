@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Replace
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, Replace
 from snaptable.maintenance.differences import Difference, compare
 from snaptable.maintenance.edited_snapshot import EditedSnapshot, refuse_edit
 from snaptable.maintenance.row_problems import RowProblem

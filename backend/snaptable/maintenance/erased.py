@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from snaptable.changes import ChangeRecord, CommitRecord, ErasedKeys, Insert, PurgedChange, Replace
+from snaptable.changes.records import ChangeRecord, CommitRecord, ErasedKeys, Insert, PurgedChange, Replace
 from snaptable.errors import OpenError
 from snaptable.maintenance.shared_steps import write_snapshot
 from snaptable.maintenance.untyped import Rows, UntypedStore, pages_of, recover_untyped, rows_of

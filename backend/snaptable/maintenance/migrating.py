@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import OpenError
 from snaptable.maintenance.untyped import ignore_progress
 from snaptable.memory.engine import MemoryEngine

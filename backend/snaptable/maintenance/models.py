@@ -5,7 +5,7 @@ The only module of the tools that knows models, and the engine that loads them.
 
 from collections.abc import Mapping, Sequence
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch
 from snaptable.maintenance.edit import Validate, Validation
 from snaptable.maintenance.findings import Finding

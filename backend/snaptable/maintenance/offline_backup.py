@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 from snaptable.backup.archive import OnProgress
 from snaptable.backup.making import Backup, Facts, encryption_for, target_of, write_backup
-from snaptable.captures import Capture
-from snaptable.clock import timestamp
+from snaptable.changes.captures import Capture
 from snaptable.errors import BackupError
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.stable_read import read_beside_writer
 from snaptable.maintenance.untyped import UntypedStore, ignore_progress, recover_untyped
+from snaptable.runtime.clock import timestamp
 from snaptable.storage.capture import Content, capture
 from snaptable.storage.disk.files import Files
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.format import SnapshotHeader
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.storage.store import read_snapshot
-from snaptable.table_marks import TableMarks
 
 
 def back_up_directory(

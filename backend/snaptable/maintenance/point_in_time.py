@@ -7,7 +7,7 @@ each change says was there before it. Numbers that were given out since are not 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.history.moments import Moment, sequence_of
 from snaptable.history.rewind import former_json, touched
 from snaptable.maintenance.shared_steps import write_snapshot

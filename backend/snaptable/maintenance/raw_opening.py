@@ -13,15 +13,15 @@ from snaptable.errors import BackupError, CorruptSnapshot, OpenError
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.raw_store import RawStore
 from snaptable.maintenance.stable_read import read_beside_writer
-from snaptable.program_name import program
+from snaptable.runtime.program_name import program
 from snaptable.storage.disk.files import Files
 from snaptable.storage.disk.names import SNAPSHOT, command
 from snaptable.storage.migration import read_raw
 from snaptable.storage.recovery import RecoveryResult
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.pages import Pages
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.storage.store import read_snapshot
-from snaptable.table_marks import TableMarks
 
 ZIP = b"PK\x03\x04"
 

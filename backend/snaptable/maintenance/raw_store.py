@@ -14,8 +14,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from snaptable.changes import TimedCommit
-from snaptable.clock import timestamp
+from snaptable.changes.records import TimedCommit
 from snaptable.contract import CommitSource
 from snaptable.errors import HistoryGone
 from snaptable.history.fields import Fields
@@ -25,7 +24,8 @@ from snaptable.history.records import Change, Commit, NetDifferences, typed_key
 from snaptable.history.rewind import complete, former_json, touched
 from snaptable.maintenance.point_in_time import CommitsAgo
 from snaptable.maintenance.untyped import pages_of
-from snaptable.schema import TableSchema
+from snaptable.runtime.clock import timestamp
+from snaptable.schema.tables import TableSchema
 from snaptable.secrets import masked
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.commits import JournalCommits
@@ -35,7 +35,7 @@ from snaptable.storage.recovery import RecoveryResult
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import Pages
-from snaptable.table_marks import TableMarks
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.values.row_lines import find_line, line_start, row_json
 
 Overlay = Mapping[tuple[str, str], bytes | None]

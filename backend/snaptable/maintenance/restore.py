@@ -22,7 +22,6 @@ from uuid import uuid4
 
 from snaptable.backup.archive import Archive, Manifest, OnProgress, corrupt
 from snaptable.backup.encryption import Decryption, is_encrypted
-from snaptable.clock import timestamp
 from snaptable.engines import Filesystem
 from snaptable.errors import BackupError, OpenError
 from snaptable.history.moments import Moment
@@ -31,6 +30,7 @@ from snaptable.maintenance.erased import Erased, without_erased
 from snaptable.maintenance.point_in_time import CommitsAgo, rewind, without_rows
 from snaptable.maintenance.shared_steps import verify_result
 from snaptable.maintenance.untyped import UntypedStore, ignore_progress, recover_untyped
+from snaptable.runtime.clock import timestamp
 from snaptable.storage.disk.files import DISK_FULL, Files, resolve, sync
 from snaptable.storage.store import read_snapshot
 

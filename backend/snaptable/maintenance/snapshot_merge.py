@@ -10,17 +10,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from snaptable.clock import timestamp
 from snaptable.errors import Conflict
 from snaptable.history.records import Change
 from snaptable.history.three_way import Step, carry_out
 from snaptable.maintenance.differences import is_same
 from snaptable.maintenance.untyped import Rows, load_untyped, pages_of, rows_of
-from snaptable.schema import TableSchema
+from snaptable.runtime.clock import timestamp
+from snaptable.schema.tables import TableSchema
 from snaptable.storage.journal.format import GENESIS
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.format import SnapshotHeader
-from snaptable.table_marks import TableMarks
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.values.row_lines import row_json
 
 

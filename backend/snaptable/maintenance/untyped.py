@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from snaptable.changes import CommitRecord, Insert
-from snaptable.clock import StoreClock
+from snaptable.changes.records import CommitRecord, Insert
 from snaptable.errors import CorruptJournal, CorruptSnapshot
+from snaptable.runtime.clock import StoreClock
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import GENESIS, Frame

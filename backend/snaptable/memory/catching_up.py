@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete
 from snaptable.errors import InvalidRow, SchemaMismatch
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import VolatileBatch

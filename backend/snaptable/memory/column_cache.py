@@ -12,7 +12,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from snaptable.columns import Column
+from snaptable.conditions.columns import Column
 from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.values.row_lines import Key
 

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
-from snaptable.changes import CommitRecord, TimedCommit
-from snaptable.clock import StoreClock
+from snaptable.changes.recent_commits import RecentCommits
+from snaptable.changes.records import CommitRecord, TimedCommit
+from snaptable.changes.retention import USUAL, HistoryStatus, Retention
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows
-from snaptable.recent_commits import RecentCommits
-from snaptable.retention import USUAL, HistoryStatus, Retention
+from snaptable.runtime.clock import StoreClock
 from snaptable.values.row_lines import Key
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from snaptable.errors import ForeignKeyViolation, UniqueViolation
 from snaptable.evaluation import violations as violations_of
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import NetChange, Transaction
-from snaptable.schema import ReferenceSchema
+from snaptable.schema.tables import ReferenceSchema
 from snaptable.values.row_lines import Key
 
 Tables = Mapping[str, TableRows]

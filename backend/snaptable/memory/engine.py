@@ -10,9 +10,8 @@ from threading import RLock, get_ident
 from typing import TypeVar
 from weakref import ref
 
-from snaptable.attribution import Attribution
-from snaptable.callers import left_elsewhere, not_awaitable
-from snaptable.changes import CommitRecord
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import CommitRecord
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
@@ -23,7 +22,8 @@ from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.memory.transaction_blocks import TransactionBlock, UserTransaction, WriteBlock, was_left
 from snaptable.memory.writer_lock import WriterLock
-from snaptable.schema import TableSchema
+from snaptable.runtime.callers import left_elsewhere, not_awaitable
+from snaptable.schema.tables import TableSchema
 from snaptable.values.row_lines import Key
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import NoReturn, cast
 
 from pydantic import BaseModel
 
-from snaptable.changes import ChangeRecord, Delete, FillIn, Insert
+from snaptable.changes.records import ChangeRecord, Delete, FillIn, Insert
 from snaptable.codec import Codec
 from snaptable.errors import CorruptSnapshot, InvalidRow, SchemaMismatch, listed
 from snaptable.memory import constraints

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from snaptable.callers import frame_of_caller
+from snaptable.runtime.callers import frame_of_caller
 
 if TYPE_CHECKING:
     import asyncio

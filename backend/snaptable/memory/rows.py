@@ -27,7 +27,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
-from snaptable.conditions import check_key
+from snaptable.conditions.constructors import check_key
 from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index

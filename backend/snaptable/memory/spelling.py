@@ -14,7 +14,7 @@ from pydantic import VERSION, BaseModel
 from pydantic_core import __version__ as core_version
 
 from snaptable.codec import Codec
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.values.lasting import metadata_of
 from snaptable.values.value_types import Annotation, alternatives
 

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec
 
 from pydantic import BaseModel
 
-from snaptable.column_expression import Expression
+from snaptable.conditions.expressions import Expression
 from snaptable.contract import Select
 from snaptable.errors import RowNotFound
 from snaptable.evaluation import violations

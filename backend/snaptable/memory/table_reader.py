@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from snaptable.aggregates import Grouping
+from snaptable.conditions.aggregates import Grouping
+from snaptable.conditions.predicates import Order, PredicateTemplates
 from snaptable.contract import Join, Page, Plan, QueryObserver, Select, TableEngine
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation import slow_queries
@@ -23,7 +24,6 @@ from snaptable.memory.queries.aggregated_query import AggregatedQuery, aggregate
 from snaptable.memory.queries.joins import related
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
-from snaptable.predicates import Order, PredicateTemplates
 
 MAX_PREPARED_QUERIES = 512
 Entry = Callable[[Values], Collection[BaseModel]]

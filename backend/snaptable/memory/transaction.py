@@ -9,8 +9,8 @@ from weakref import ref
 
 from pydantic import BaseModel
 
-from snaptable.attribution import Attribution, current_attribution, merged
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Insert, Replace
+from snaptable.changes.attribution import Attribution, current_attribution, merged
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, ErasedKeys, Insert, Replace
 from snaptable.memory.commit_log import CommitBatch, UndoRecords
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.rows import TableRows

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol
 from weakref import ref
 
-from snaptable.attribution import Attribution, merged
+from snaptable.changes.attribution import Attribution, merged
 from snaptable.memory.owner import Place, place_of_caller
 from snaptable.memory.transaction import Transaction
 

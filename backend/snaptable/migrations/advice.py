@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args, get_origin
 
 from snaptable.migrations.raw import RawDatabase, RawTable
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 KINDS: dict[type, str] = {
     str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict", type(None): "None",

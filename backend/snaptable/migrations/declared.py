@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from snaptable.changes import AUTOMATIC
+from snaptable.changes.records import AUTOMATIC
 from snaptable.errors import SchemaError
 from snaptable.migrations.field_steps import Add, Drop, Fill, Rename, Retype
 from snaptable.migrations.raw import RawDatabase, RawRow

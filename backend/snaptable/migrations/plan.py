@@ -11,7 +11,7 @@ from snaptable.migrations.raw import RawDatabase, StepError
 from snaptable.migrations.shape import Shape
 from snaptable.migrations.step import Step
 from snaptable.migrations.table_steps import DropTable, RenameTable, Run
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 MigratePolicy = Literal["open", "manual"]
 Place = tuple[str, str]

@@ -7,7 +7,7 @@ today's models say; a later step may have renamed them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ order, give the same rows. Readers stop before numbers that are taken and not co
 
 import json
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PlainCommit, Replace
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, PlainCommit, Replace
 from snaptable.errors import OutcomeUnknown
 from snaptable.postgres.layout.names import BARRIER, COMMITS, STATE
 from snaptable.postgres.server.connections import Fetch, Session

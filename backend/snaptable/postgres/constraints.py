@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.errors import ConstraintError, SnaptableError
 from snaptable.evaluation import violations
 from snaptable.postgres.layout.ddl import Constraint
 from snaptable.postgres.server.connections import Fetch
 from snaptable.postgres.transaction import RowId, Transaction
-from snaptable.schema import ReferenceSchema
+from snaptable.schema.tables import ReferenceSchema
 
 if TYPE_CHECKING:
     from snaptable.postgres.rows import TableRows

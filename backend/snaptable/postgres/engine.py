@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from psycopg import Error
 
-from snaptable.attribution import Attribution
-from snaptable.callers import not_awaitable
+from snaptable.changes.attribution import Attribution
 from snaptable.contract import WRITER_TIMEOUT, ServerStatus
 from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, TransactionConflict, TransactionError
 from snaptable.postgres import constraints, contention_lock, outcomes, watching
@@ -28,6 +27,7 @@ from snaptable.postgres.server.retry import Circuit, retried
 from snaptable.postgres.standby import Standby
 from snaptable.postgres.transaction import ConstraintBroken, ThreadState, Transaction, reads_only
 from snaptable.postgres.watching import Watch
+from snaptable.runtime.callers import not_awaitable
 
 T = TypeVar("T")
 logger = logging.getLogger("snaptable")

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from psycopg import Error
 
+from snaptable.changes.retention import USUAL, Retention
 from snaptable.codec import Codec
 from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import OpenError, ReadOnlyStore, SchemaMismatch, UnsupportedFormat
@@ -24,15 +25,14 @@ from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.ddl import TableDdl, create_own_tables, create_references
 from snaptable.postgres.layout.migrating import Migrating
 from snaptable.postgres.layout.names import REVISIONS, STATE, name_of
+from snaptable.postgres.options import PostgresOptions
 from snaptable.postgres.past import RecordedCommits
 from snaptable.postgres.revisions import Revisions
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Connections, Session, Threads
 from snaptable.postgres.server.dialect import DIALECTS, Dialect
 from snaptable.postgres.server.failures import as_own, is_lost
-from snaptable.postgres_options import PostgresOptions
-from snaptable.retention import USUAL, Retention
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.storage.migration import SchemaChanges
 
 _LOCK = 0x736E6170

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from snaptable.changes import CommitRecord, ErasedKeys, Key, TimedCommit
+from snaptable.changes.records import CommitRecord, ErasedKeys, Key, TimedCommit
+from snaptable.changes.retention import HistoryStatus, Retention
 from snaptable.postgres.commits import decoded
 from snaptable.postgres.layout.names import COMMITS, STATE
 from snaptable.postgres.server.connections import Fetch
-from snaptable.retention import HistoryStatus, Retention
 
 BATCH = 200
 """Commits that are read at once."""

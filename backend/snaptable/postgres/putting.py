@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.contract import RowState
 from snaptable.errors import ConstraintError
 from snaptable.evaluation import violations
@@ -13,7 +13,7 @@ from snaptable.postgres import constraints
 from snaptable.postgres.constraints import Tables
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.transaction import RowId, Transaction
-from snaptable.schema import ReferenceSchema
+from snaptable.schema.tables import ReferenceSchema
 
 Referrers = list[tuple[ReferenceSchema, BaseModel]]
 

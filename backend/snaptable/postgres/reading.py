@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
-from snaptable.aggregates import Grouping
-from snaptable.columns import INSERTED, Column
+from snaptable.conditions.aggregates import Grouping
+from snaptable.conditions.columns import INSERTED, Column
 from snaptable.contract import Join, Page, Plan, Select, TableEngine
 from snaptable.errors import InvalidQuery
 from snaptable.evaluation.aggregation import GroupRow, aggregate_all, aggregate_groups, reader

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.codec import Codec, FieldValues
-from snaptable.conditions import check_key
+from snaptable.conditions.constructors import check_key
 from snaptable.errors import DuplicateKey, InvalidRow
 from snaptable.evaluation import violations
 from snaptable.postgres.layout import comparands

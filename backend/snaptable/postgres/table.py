@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from snaptable.codec import FieldValues
-from snaptable.column_expression import Expression
+from snaptable.conditions.expressions import Expression
 from snaptable.contract import Plan, QueryObserver, Select
 from snaptable.errors import InvalidRow, RowNotFound
 from snaptable.evaluation import slow_queries, violations

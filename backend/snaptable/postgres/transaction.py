@@ -10,8 +10,8 @@ from typing import NamedTuple
 from psycopg import Error
 from pydantic import BaseModel
 
-from snaptable.attribution import Attribution, current_attribution, merged
-from snaptable.changes import ErasedKeys, Key
+from snaptable.changes.attribution import Attribution, current_attribution, merged
+from snaptable.changes.records import ErasedKeys, Key
 from snaptable.codec import Codec
 from snaptable.errors import ReadOnlyStore
 from snaptable.postgres.server.connections import Connections, Params, Records, Session, has_records

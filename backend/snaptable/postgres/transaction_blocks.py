@@ -3,13 +3,13 @@
 import threading
 from types import TracebackType
 
-from snaptable.attribution import Attribution
-from snaptable.callers import left_elsewhere
+from snaptable.changes.attribution import Attribution
 from snaptable.errors import TransactionError
 from snaptable.postgres.engine import PostgresCore
 from snaptable.postgres.server.connections import refuse_on_loop
 from snaptable.postgres.server.retry import retried
 from snaptable.postgres.transaction import Transaction
+from snaptable.runtime.callers import left_elsewhere
 
 
 class UserTransaction:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.storage.commit_batch import CommitBatch, U
 
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from snaptable.captures import Capture, CapturedFile
+from snaptable.changes.captures import Capture, CapturedFile
 from snaptable.errors import CorruptJournal, UnsafeDirectory, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from snaptable.changes import CommitRecord, Key
+from snaptable.changes.records import CommitRecord, Key
 
 if TYPE_CHECKING:
     import asyncio

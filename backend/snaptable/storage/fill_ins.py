@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from snaptable.changes import AUTOMATIC, FillIn
+from snaptable.changes.records import AUTOMATIC, FillIn
 from snaptable.errors import SchemaMismatch
 
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from snaptable.changes.retention import Retention
 from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, WriteFailed
-from snaptable.retention import Retention
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.batch_queue import BatchQueue
 from snaptable.storage.commit_batch import CommitBatch, CommitCallbacks, U

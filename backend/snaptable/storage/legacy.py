@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from snaptable.changes import FillIn, Insert, Key
+from snaptable.changes.records import FillIn, Insert, Key
 from snaptable.errors import CorruptSnapshot, OpenError, SchemaMismatch, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

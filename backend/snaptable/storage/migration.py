@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from snaptable.attribution import Attribution
-from snaptable.changes import CommitRecord, FillIn, Key
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import CommitRecord, FillIn, Key
 from snaptable.errors import CorruptSnapshot, MigrationFailed, SchemaMismatch
 from snaptable.storage import fill_ins
 from snaptable.storage.disk import names

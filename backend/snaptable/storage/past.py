@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Generic
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
+from snaptable.changes.retention import FoundText
 from snaptable.errors import UnsafeDirectory
-from snaptable.retention import FoundText
 from snaptable.storage.commit_batch import U
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

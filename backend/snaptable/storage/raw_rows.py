@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
-from snaptable.changes import ChangeRecord, Delete, Insert, Key, Replace
+from snaptable.changes.records import ChangeRecord, Delete, Insert, Key, Replace
 from snaptable.errors import CorruptSnapshot
 from snaptable.storage.snapshot.format import Section
 from snaptable.storage.snapshot.pages import PAGE_ROWS, Pages, TablePages

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from snaptable.changes import ChangeRecord, CommitRecord, Insert, Key, PurgedChange
+from snaptable.changes.records import ChangeRecord, CommitRecord, Insert, Key, PurgedChange
 from snaptable.errors import CorruptJournal, CorruptSnapshot, SchemaMismatch
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

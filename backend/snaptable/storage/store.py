@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Generic
 from uuid import uuid4
 
-from snaptable.changes import CommitRecord, FillIn, Replace
-from snaptable.clock import StoreClock
+from snaptable.changes.records import CommitRecord, FillIn, Replace
+from snaptable.changes.retention import USUAL, Retention
 from snaptable.errors import CorruptJournal, CorruptSnapshot, OpenError, SnapshotEdited, SnaptableError
-from snaptable.retention import USUAL, Retention
+from snaptable.runtime.clock import StoreClock
 from snaptable.storage import fill_ins, legacy
 from snaptable.storage.commit_batch import CommitCallbacks, U
 from snaptable.storage.disk import names
@@ -29,7 +29,7 @@ from snaptable.storage.recovery import RecoveryResult, secure_tail
 from snaptable.storage.snapshot import format as snapshot_format
 from snaptable.storage.snapshot.checkpointer import Checkpointer, Policy
 from snaptable.storage.snapshot.pages import Pages
-from snaptable.table_marks import TableMarks
+from snaptable.storage.snapshot.table_marks import TableMarks
 
 logger = logging.getLogger("snaptable")
 

@@ -7,7 +7,7 @@ from math import ceil
 from time import perf_counter
 from typing import TypeVar
 
-from snaptable.sync_status import SyncStatus
+from snaptable.changes.sync_status import SyncStatus
 
 T = TypeVar("T")
 LAST = 1_024

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypedDict
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.storage.disk.files import Files
 from snaptable.testing.disk import SimulatedDisk
 from snaptable.testing.oracle import CrashReport, CrashSearch, delete_a_row, search_everywhere

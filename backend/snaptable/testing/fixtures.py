@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, Unpa
 
 import pytest
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.engines import Filesystem, observe_opens
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.storage.disk.files import Files
 from snaptable.testing.app import AppHandle, ClientOptions, RecordedApp
 from snaptable.testing.process import SeedSource, StoreHandle, StoreProcess, copy_store

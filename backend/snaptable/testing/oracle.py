@@ -10,9 +10,9 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Generic
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import ConstraintError
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.testing.crash import MODELS, Model, states_after
 from snaptable.testing.disk import EMPTY, Contents, SimulatedDisk
 from snaptable.testing.recording import D, Recording, Rows, record, rows_of

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.engines import engine_of
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.storage.disk.files import Files
 from snaptable.testing.crash import Model
 from snaptable.testing.faults import DiskFaults

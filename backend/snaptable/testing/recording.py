@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from snaptable.changes import CommitRecord
-from snaptable.database import Database
+from snaptable.changes.records import CommitRecord
+from snaptable.database.database import Database
 from snaptable.engines import Filesystem, engine_of, observe_opens
 from snaptable.errors import SnaptableError
 from snaptable.memory.commit_log import CommitLog, UndoRecords

@@ -5,9 +5,9 @@ from operator import attrgetter
 
 from pydantic import BaseModel
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import SnaptableError, listed
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.testing.disk import EMPTY, ROOT, Contents, SimulatedDisk
 from snaptable.testing.recorded_directory import contents_of
 from snaptable.testing.recording import Rows, rows_of, sibling

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from snaptable import Database, DatabaseClosed, Query, Table, TableSchema, one_of
+from snaptable.conditions.predicates import Condition, as_condition, terms_of
 from snaptable.contract import M
-from snaptable.database import database_of as owner_of
+from snaptable.database.database import database_of as owner_of
 from snaptable.evaluation.filters import ResidualFilter, placed
-from snaptable.predicates import Condition, as_condition, terms_of
 from snaptable.web.problems import Problem
 
 ReadRule = Callable[[Any], object]

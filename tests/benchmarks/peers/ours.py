@@ -9,7 +9,7 @@ from typing import Literal
 from tests.benchmarks.peers.peer import Peer, Tables
 from tests.benchmarks.rows import Annotation, Library
 
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 
 BATCH = 10_000
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from tests.snaptable.contract.stores import Stores
 
 from snaptable import Database, Index, InvalidQuery, Row, Table, one_of
-from snaptable.columns import Column
+from snaptable.conditions.columns import Column
 
 
 class Mood(Enum):

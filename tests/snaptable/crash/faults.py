@@ -12,7 +12,7 @@ from typing import Literal
 from tests.snaptable.crash.search import Author, Book, Shelf, background, mark
 
 from snaptable import OpenError, ReadOnlyStore, WriteFailed
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.testing.crash import states_after
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk
 from snaptable.testing.faults import How

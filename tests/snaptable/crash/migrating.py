@@ -19,7 +19,7 @@ from tests.snaptable.crash.oracle import MARK, MOST_MOMENTS, Author, Book, Shelf
 from snaptable import Database, ForeignKey, Index, Row, Table, Unique, table
 from snaptable.engines import Filesystem
 from snaptable.migrations import Migration, add, rename, rename_table, retype
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.testing.disk import Contents, SimulatedDisk
 from snaptable.testing.recording import Recording, Rows, disk_of, on_disk_of
 

@@ -17,13 +17,13 @@ import pytest
 from tests.snaptable.crash import faults, search
 
 from snaptable.backup import making
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Replace
-from snaptable.clock import timestamp
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Replace
 from snaptable.history import rewind
 from snaptable.history.lives import Life, Lives
 from snaptable.history.purge import Purge
 from snaptable.memory.engine import MemoryEngine
 from snaptable.memory.transaction import Transaction
+from snaptable.runtime.clock import timestamp
 from snaptable.storage import past as past_module
 from snaptable.storage import recovery, store
 from snaptable.storage.commit_batch import CommitBatch

@@ -16,7 +16,7 @@ from typing import Any
 from tests.snaptable.crash.oracle import Author, Book, Shelf
 
 from snaptable.maintenance.restore import unpacked
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.storage.disk.files import File, Files
 from snaptable.testing.crash import MODELS, Model, states_after
 from snaptable.testing.disk import Contents, Operation, SimulatedDisk

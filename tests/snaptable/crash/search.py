@@ -20,7 +20,7 @@ from tests.snaptable.crash.oracle import MARK, SECRET, Author, Book, Shelf, chec
 
 from snaptable import Database, ReadOnlyStore, WriteFailed
 from snaptable.engines import Filesystem
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.storage import group_commit
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.snapshot import checkpointer

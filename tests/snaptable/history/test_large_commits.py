@@ -13,8 +13,8 @@ from pydantic import Field
 from tests.growth import assert_proportional
 
 from snaptable import Database, Row, Table, attribution, table
-from snaptable.attribution import Attribution
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, PurgedChange, Replace
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, PurgedChange, Replace
 from snaptable.history import Commit
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory

@@ -8,7 +8,7 @@ import pytest
 from tests.snaptable.crash.oracle import SECRET, Author, Book, Shelf, check_files
 
 from snaptable import ReadOnlyStore, WriteFailed
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.testing.disk import SimulatedDisk
 from snaptable.testing.recording import Recording, record
 

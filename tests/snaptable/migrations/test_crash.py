@@ -12,10 +12,10 @@ from tests.snaptable.maintenance.support import lift
 from tests.snaptable.migrations.support import library
 
 from snaptable import MigrationNeeded, OpenError, WriteFailed
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.maintenance.untyped import recover_untyped
 from snaptable.migrations import Migration, each, rename, retype
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 from snaptable.storage import store
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

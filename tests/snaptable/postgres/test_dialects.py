@@ -19,7 +19,7 @@ from snaptable import (
     UniqueViolation,
     numbered,
 )
-from snaptable.postgres_options import ServerKind
+from snaptable.postgres.options import ServerKind
 
 
 class User(Row):

@@ -17,7 +17,7 @@ from tests.snaptable.postgres.load import Counter, Entry, Store, Writers, engine
 from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
 
 from snaptable import OpenError, OutcomeUnknown, RowNotFound, TransactionConflict, Unavailable
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.postgres import standby as standby_module
 from snaptable.postgres.commits import CommitTable
 from snaptable.postgres.server import retry

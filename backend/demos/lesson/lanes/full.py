@@ -8,7 +8,7 @@ from demos.lesson.naive import many
 from demos.lesson.steps import Lane, Step, snapshot_in
 from demos.lesson.tables import Mail, Message, fill
 from snaptable import WriteFailed
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 
 MESSAGES = 200
 

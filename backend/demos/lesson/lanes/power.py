@@ -11,7 +11,7 @@ from demos.lesson.naive import NaiveStore
 from demos.lesson.steps import Lane, Step, snapshot_in
 from demos.lesson.tables import Mail, Message, fill
 from snaptable import SnaptableError
-from snaptable.silenced_log import silenced_log
+from snaptable.runtime.silenced_log import silenced_log
 
 CUTS = 12
 WRITES = 10

@@ -5,7 +5,7 @@
 
 import os
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.maintenance.moving.following import Following, follow
 from snaptable.maintenance.moving.steps import Moved, MoveRefused, Report
 from snaptable.maintenance.moving.to_directory import to_directory

@@ -16,9 +16,9 @@ from functools import partial
 from psycopg import Cursor, Error
 from pydantic import BaseModel
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, Insert, Key, Replace
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, Insert, Key, Replace
 from snaptable.codec import Codec
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import InvalidRow, OpenError, SchemaMismatch, StoreLocked, Unavailable
 from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.moving.steps import Report

@@ -17,7 +17,7 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from snaptable.changes import Key
+from snaptable.changes.records import Key
 from snaptable.maintenance.moving.source import SourceTable
 from snaptable.maintenance.moving.steps import MOST_NAMED, MoveRefused, Report
 from snaptable.postgres.layout.column import Unstorable

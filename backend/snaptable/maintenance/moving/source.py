@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from snaptable.changes import ErasedKeys, Key
+from snaptable.changes.records import ErasedKeys, Key
 from snaptable.codec import Codec
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.engines import open_engine
 from snaptable.engines.durable import DurableEngine
 from snaptable.errors import MigrationNeeded

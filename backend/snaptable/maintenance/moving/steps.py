@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from snaptable.errors import OpenError, SnaptableError
-from snaptable.progress import in_strides
+from snaptable.runtime.progress import in_strides
 
 T = TypeVar("T")
 

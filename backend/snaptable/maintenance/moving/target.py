@@ -9,7 +9,7 @@ from types import TracebackType
 from psycopg import Error
 
 from snaptable.codec import Codec
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.errors import OpenError
 from snaptable.maintenance.moving.source import Source
 from snaptable.maintenance.moving.steps import MoveRefused

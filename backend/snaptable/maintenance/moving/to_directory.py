@@ -16,16 +16,16 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from snaptable.clock import timestamp
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.engines.durable import DurableEngine
+from snaptable.engines.header_marks import marks_of
 from snaptable.engines.postgresql import PostgresEngine
 from snaptable.maintenance.moving.steps import Moved, MoveRefused, NotProved, Report
 from snaptable.postgres.engine import PostgresCore
 from snaptable.postgres.layout import catalog
 from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.rows import TableRows
-from snaptable.schema import marks_of
+from snaptable.runtime.clock import timestamp
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import Files, resolve

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from psycopg import Error
 
-from snaptable.database import Database
+from snaptable.database.database import Database
 from snaptable.maintenance.moving.beside import Beside
 from snaptable.maintenance.moving.packed import PackedTable, Packing
 from snaptable.maintenance.moving.proof import Proof

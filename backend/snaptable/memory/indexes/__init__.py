@@ -2,7 +2,7 @@
 
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.indexes.ordered_index import OrderedIndex
-from snaptable.schema import IndexSchema, TableSchema
+from snaptable.schema.tables import IndexSchema, TableSchema
 
 AnyIndex = HashIndex | OrderedIndex
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.schema import IndexSchema, TableSchema
+from snaptable.schema.tables import IndexSchema, TableSchema
 from snaptable.values.row_lines import Key
 
 Group = dict[Key, BaseModel]

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.memory.indexes.sorted_rows import AFTER_ALL, Entry, SortedEntries
-from snaptable.schema import IndexSchema, TableSchema
+from snaptable.schema.tables import IndexSchema, TableSchema
 from snaptable.values import value_types
 from snaptable.values.row_lines import Key
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from snaptable.conditions.predicates import Term
 from snaptable.evaluation.filters import Conditions, ResidualFilter, Values
 from snaptable.memory.indexes import AnyIndex
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.rows import TableRows
-from snaptable.predicates import Term
 from snaptable.values.value_types import NUMBERS
 
 Position = tuple[object, ...]

@@ -6,8 +6,9 @@ from itertools import compress
 
 from pydantic import BaseModel
 
-from snaptable.aggregates import Aggregate, Grouping
-from snaptable.columns import Column
+from snaptable.conditions.aggregates import Aggregate, Grouping
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import Order, PredicateTemplates
 from snaptable.contract import Plan, Select
 from snaptable.evaluation.aggregation import (
     GroupRow,
@@ -20,7 +21,6 @@ from snaptable.evaluation.aggregation import (
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.planner import PreparedQuery
 from snaptable.memory.rows import TableRows
-from snaptable.predicates import Order, PredicateTemplates
 
 Prepare = Callable[[PredicateTemplates, tuple[Order, ...]], PreparedQuery]
 

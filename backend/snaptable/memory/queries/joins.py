@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
 from snaptable.contract import Join, Select
 from snaptable.memory.point_lookup import BeforeImages
 from snaptable.memory.queries.aggregated_query import Prepare

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
+from snaptable.conditions.predicates import Order, PredicateTemplates, terms_of
 from snaptable.contract import Plan, Select
 from snaptable.evaluation.filters import ResidualFilter, Values, placed
 from snaptable.evaluation.ordering import complete, rows_after, sort_rows
@@ -33,7 +34,6 @@ from snaptable.memory.queries.access_paths import (
 from snaptable.memory.queries.range_scan import RangeScan
 from snaptable.memory.queries.top_k import top_rows
 from snaptable.memory.rows import TableRows
-from snaptable.predicates import Order, PredicateTemplates, terms_of
 
 RESIDUAL_GUESS = 8
 """Rows looked at for each row wanted, when a limit stops a filtered scan in order early."""

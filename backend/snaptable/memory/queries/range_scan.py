@@ -5,13 +5,13 @@ from itertools import chain
 
 from pydantic import BaseModel
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
+from snaptable.conditions.predicates import Order
 from snaptable.evaluation.filters import Conditions, ResidualFilter, Values
 from snaptable.evaluation.ordering import rows_after
 from snaptable.memory.indexes.ordered_index import OrderedIndex
 from snaptable.memory.indexes.sorted_rows import AFTER_ALL, CHUNK, Entry
 from snaptable.memory.queries.access_paths import AccessPath, IndexableTerm, IndexableTerms, Position, batched
-from snaptable.predicates import Order
 
 Bound = Entry | None
 LAST_CHARACTER = 0x10FFFF

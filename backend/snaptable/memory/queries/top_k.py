@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from snaptable.conditions.predicates import Order
 from snaptable.evaluation.ordering import Places, sort_rows, value_reader
-from snaptable.predicates import Order
 from snaptable.values.value_types import microseconds
 
 PART = 2_000

@@ -12,7 +12,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import CoreConfig
 
 from snaptable.codec import sorting
-from snaptable.columns import Column
+from snaptable.conditions.columns import Column
 from snaptable.postgres.layout.names import name_of, quoted
 from snaptable.postgres.server.adapt import RawJson
 from snaptable.values.normal_form import normal_datetime

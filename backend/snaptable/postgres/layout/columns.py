@@ -18,7 +18,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from snaptable.codec import Codec, FieldValues
-from snaptable.columns import Column
+from snaptable.conditions.columns import Column
 from snaptable.postgres.layout.column import INT8, Family, StoredColumn, Unstorable
 from snaptable.postgres.layout.names import name_of, quoted
 from snaptable.postgres.server.adapt import OUT_OF_RANGE, RawJson, Record

@@ -8,7 +8,7 @@ from snaptable.postgres.layout.column import StoredColumn
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.names import BARRIER, COMMITS, EXACT, PLACE, RESERVED, STATE, name_of, quoted
 from snaptable.postgres.server.dialect import Dialect
-from snaptable.schema import IndexSchema, ReferenceSchema, TableSchema
+from snaptable.schema.tables import IndexSchema, ReferenceSchema, TableSchema
 
 _ACTIONS = {"restrict": "no action", "cascade": "cascade", "set null": "set null"}
 """What tools that know nothing of the models have the server do; the engine itself follows references first."""

@@ -16,8 +16,8 @@ from psycopg import IntegrityError
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from snaptable.attribution import Attribution
-from snaptable.changes import ChangeRecord, CommitRecord, FillIn
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import ChangeRecord, CommitRecord, FillIn
 from snaptable.codec import Codec
 from snaptable.errors import InvalidRow, MigrationFailed, OpenError, SchemaMismatch, listed
 from snaptable.postgres.layout.catalog import Catalog

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import cast
 
-from snaptable.aggregates import Aggregate, Grouping, number_kind
-from snaptable.columns import Column
+from snaptable.conditions.aggregates import Aggregate, Grouping, number_kind
+from snaptable.conditions.columns import Column
 from snaptable.evaluation.aggregation import (
     EXACT_DECIMALS,
     GroupRow,

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from snaptable.conditions.predicates import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 from snaptable.evaluation.filters import Conditions
 from snaptable.postgres.layout import comparands
 from snaptable.postgres.layout.column import StoredColumn
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
-from snaptable.predicates import AllOf, Not, PredicateTemplate, PredicateTemplates, Term, terms_of
 
 Test = str | bool
 """SQL that is NULL for NULL alone; or what holds for every value but that."""

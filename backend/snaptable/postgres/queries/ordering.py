@@ -7,13 +7,13 @@ with a bound on the first column in front, by which an index is entered.
 
 from collections.abc import Sequence
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
+from snaptable.conditions.predicates import Order
 from snaptable.postgres.layout.column import StoredColumn
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.comparands import OnlyInPython
 from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.queries.conditions import Test, Where, two_valued
-from snaptable.predicates import Order
 
 UNSORTABLE = ("json", "array")
 

@@ -2,7 +2,7 @@
 
 import json
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
 from snaptable.contract import Plan
 from snaptable.postgres.layout.names import name_of
 from snaptable.postgres.queries.question import Question

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
+from snaptable.conditions.predicates import Term, terms_of
 from snaptable.contract import Select
 from snaptable.evaluation.time_kinds import Kind, TimeKinds, check_times, holds_times, kinds_of, other
 from snaptable.postgres.rows import TableRows
 from snaptable.postgres.server.connections import Fetch
-from snaptable.predicates import Term, terms_of
 
 
 def check(fetch: Fetch, rows: TableRows, wanted: Select) -> None:

@@ -7,7 +7,7 @@ instant. Servers that speak its protocol lack some of that; README.md says what 
 from dataclasses import dataclass
 from typing import Literal
 
-from snaptable.postgres_options import ServerKind
+from snaptable.postgres.options import ServerKind
 
 
 @dataclass(frozen=True)

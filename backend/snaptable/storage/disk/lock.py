@@ -12,8 +12,8 @@ import sys
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
-from snaptable.callers import frame_of_caller
 from snaptable.errors import OpenError, ReadOnlyStore, StoreLocked, UnsafeDirectory
+from snaptable.runtime.callers import frame_of_caller
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files, HeldLock
 

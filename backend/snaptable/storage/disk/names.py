@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection
 from uuid import uuid4
 
-from snaptable.program_name import program
+from snaptable.runtime.program_name import program
 
 FORMAT = 1
 """What is written, unless a store has seen migrations or purges."""

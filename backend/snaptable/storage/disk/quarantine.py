@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from snaptable.clock import timestamp
+from snaptable.runtime.clock import timestamp
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 

@@ -8,9 +8,9 @@ the last segment again and again: from the first follower on, the newest commits
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from snaptable.changes import CommitRecord, TimedCommit
-from snaptable.recent_commits import RecentCommits
-from snaptable.retention import HistoryStatus
+from snaptable.changes.recent_commits import RecentCommits
+from snaptable.changes.records import CommitRecord, TimedCommit
+from snaptable.changes.retention import HistoryStatus
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.format import Frame, key_member

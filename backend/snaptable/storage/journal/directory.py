@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from snaptable.retention import Retention
+from snaptable.changes.retention import Retention
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import Files, sync

@@ -7,7 +7,7 @@ history has taken the place (files put back, a repair, a write that was given up
 
 from dataclasses import dataclass, replace
 
-from snaptable.changes import PurgedChange
+from snaptable.changes.records import PurgedChange
 from snaptable.errors import CorruptJournal
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory

@@ -20,8 +20,8 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Literal
 
-from snaptable.attribution import Attribution
-from snaptable.changes import (
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import (
     ChangeRecord,
     CommitRecord,
     Delete,

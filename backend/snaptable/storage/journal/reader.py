@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.errors import CorruptJournal, OpenError, UnsupportedFormat
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files

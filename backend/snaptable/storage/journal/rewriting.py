@@ -32,7 +32,7 @@ new one.
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from snaptable.changes import CommitRecord
+from snaptable.changes.records import CommitRecord
 from snaptable.storage.disk import names
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory

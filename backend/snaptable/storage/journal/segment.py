@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from snaptable.changes import CommitRecord
-from snaptable.clock import StoreClock
+from snaptable.changes.records import CommitRecord
+from snaptable.runtime.clock import StoreClock
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace_durably
 from snaptable.storage.disk.files import File, Files, sync

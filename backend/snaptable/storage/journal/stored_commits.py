@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
-from snaptable.changes import ChangeRecord, CommitRecord, Kind, Place, PlainChange
+from snaptable.changes.records import ChangeRecord, CommitRecord, Kind, Place, PlainChange
 from snaptable.storage.journal.format import (
     DIGEST_MARK,
     SEAL_MARK,

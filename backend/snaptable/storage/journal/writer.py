@@ -5,7 +5,7 @@ A segment is followed by another when it is large, when its commits are to be pu
 
 from collections.abc import Iterable
 
-from snaptable.clock import StoreClock
+from snaptable.runtime.clock import StoreClock
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.marks import FrameMarks

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from snaptable.changes import CommitRecord, Insert, Key
-from snaptable.clock import StoreClock
+from snaptable.changes.records import CommitRecord, Insert, Key
 from snaptable.errors import ReadOnlyStore, UnsafeDirectory
+from snaptable.runtime.clock import StoreClock
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.disk import names
 from snaptable.storage.disk.atomic_write import replace
@@ -28,8 +28,8 @@ from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.format import SnapshotHeader
 from snaptable.storage.snapshot.pages import PageGroup, Pages
 from snaptable.storage.snapshot.replaced_files import ReplacedFiles
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.storage.snapshot.write_pacer import WritePacer, slices
-from snaptable.table_marks import TableMarks
 
 logger = logging.getLogger("snaptable")
 

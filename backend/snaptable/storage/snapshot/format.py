@@ -15,13 +15,13 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
-from snaptable.changes import ErasedKeys
+from snaptable.changes.records import ErasedKeys
 from snaptable.errors import CorruptSnapshot
 from snaptable.storage.disk import names
 from snaptable.storage.snapshot import damage
 from snaptable.storage.snapshot.checksum import ChecksummedBytes, shift, times
 from snaptable.storage.snapshot.pages import PAGE_BYTES, PAGE_ROWS
-from snaptable.table_marks import TableMarks
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.values.row_lines import SEPARATOR
 
 CHUNK = 1 << 19

@@ -12,9 +12,9 @@ Of a small store the bytes are taken at once, which costs less than marking them
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 
-from snaptable.changes import ChangeRecord, CommitRecord, Delete, ErasedKeys, Key, key_digest
+from snaptable.changes.records import ChangeRecord, CommitRecord, Delete, ErasedKeys, Key, key_digest
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
-from snaptable.table_marks import TableMarks
+from snaptable.storage.snapshot.table_marks import TableMarks
 from snaptable.values.row_lines import COLON, SEPARATOR, find_line, key_json
 
 PAGE_ROWS = 64

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from snaptable import Query, Table, contains
-from snaptable.conditions import is_orderable
+from snaptable.conditions.constructors import is_orderable
 from snaptable.web.crud.past import state
 from snaptable.web.crud.resource import Resource, readable_fields
 from snaptable.web.crud.shown_rows import Expander, Selection, Tables, names_in

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from snaptable import Database, HistoryGone
-from snaptable.changes import Kind
+from snaptable.changes.records import Kind
 from snaptable.history import Change, Commit
 from snaptable.history.shapes import Shape, change_shape, commit_shape
 from snaptable.web.rules import Rules, View, rule_book

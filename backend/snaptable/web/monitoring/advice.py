@@ -1,10 +1,10 @@
 """The index that a query wants: read off its conditions and its order, as one would write it."""
 
-from snaptable.columns import INSERTED
+from snaptable.conditions.columns import INSERTED
 from snaptable.contract import Plan, Select
 from snaptable.evaluation.filters import placed
 from snaptable.memory.queries.access_paths import IndexableTerms
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 
 
 def index_to_write(schema: TableSchema, wanted: Select, plan: Plan) -> str | None:

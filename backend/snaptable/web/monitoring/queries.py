@@ -7,7 +7,7 @@ from time import monotonic
 
 from snaptable.contract import Plan, Select
 from snaptable.errors import SnaptableError
-from snaptable.schema import TableSchema
+from snaptable.schema.tables import TableSchema
 from snaptable.web.monitoring.advice import index_to_write
 
 MOST_QUERIES = 100

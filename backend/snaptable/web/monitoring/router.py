@@ -14,8 +14,8 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 from starlette.responses import Response
 
 from snaptable import Database, Query, Unavailable
+from snaptable.changes.retention import HistoryStatus
 from snaptable.contract import ServerStatus, Status
-from snaptable.retention import HistoryStatus
 from snaptable.web.health import Health, PlainHealth, SnapshotHealth, health, plain_health, without_paths
 from snaptable.web.monitoring.latencies import Latencies
 from snaptable.web.monitoring.queries import SlowQueries, SlowQuery

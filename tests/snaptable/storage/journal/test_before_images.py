@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from snaptable import Database, ForeignKey, Row, Table, attribution
-from snaptable.changes import CommitRecord, Delete, Insert, Replace
+from snaptable.changes.records import CommitRecord, Delete, Insert, Replace
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.reader import JournalReader
 

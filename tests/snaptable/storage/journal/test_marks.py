@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.snaptable.storage.support import JOURNAL, Store, User, segments
 
 from snaptable import CorruptJournal
-from snaptable.changes import TimedCommit
+from snaptable.changes.records import TimedCommit
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import marks

@@ -6,8 +6,8 @@ import pytest
 from tests.snaptable.storage.support import JOURNAL, Store, User, killed
 
 from snaptable import CorruptJournal, OpenError
-from snaptable.attribution import Attribution
-from snaptable.changes import CommitRecord, Delete, Insert, Replace
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.records import CommitRecord, Delete, Insert, Replace
 from snaptable.storage import group_commit
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal.format import decode_commit, encode_commit

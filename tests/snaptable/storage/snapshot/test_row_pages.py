@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snaptable.changes import Delete, Insert, Replace
+from snaptable.changes.records import Delete, Insert, Replace
 from snaptable.storage.snapshot.checksum import ChecksummedBytes
 from snaptable.storage.snapshot.pages import PageGroup, Pages, RowPage
 from snaptable.values.row_lines import encode_line, join_lines, line_start

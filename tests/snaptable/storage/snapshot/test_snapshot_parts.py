@@ -10,7 +10,7 @@ import pytest
 from tests.snaptable.storage.conftest import Open
 from tests.snaptable.storage.support import SNAPSHOT, User, checksum, read_snapshot, rows_of
 
-from snaptable.changes import ChangeRecord, Delete, Insert, Replace
+from snaptable.changes.records import ChangeRecord, Delete, Insert, Replace
 from snaptable.engines import engine_of
 from snaptable.storage.disk.files import Files
 from snaptable.storage.group_commit import GroupCommit

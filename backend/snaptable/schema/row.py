@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from snaptable.columns import Column
-from snaptable.on_update import without_default
+from snaptable.conditions.columns import Column
+from snaptable.schema.on_update import without_default
 from snaptable.secrets import MASKED, secret_fields
 
 if TYPE_CHECKING:

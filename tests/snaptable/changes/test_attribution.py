@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snaptable import attribution
-from snaptable.attribution import Attribution, current_attribution
+from snaptable.changes.attribution import Attribution, current_attribution
 
 ANN = Attribution(actor="ann")
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
-from snaptable.attribution import Attribution
+from snaptable.changes.attribution import Attribution
 
 Kind = Literal["insert", "replace", "delete"]
 Key = Any

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Generic, NoReturn, cast
 
-from snaptable.column_expression import Expression
-from snaptable.columns import INSERTED, Column, column_of
-from snaptable.conditions import as_order
-from snaptable.contract import M, TableEngine
-from snaptable.errors import DatabaseClosed, InvalidQuery
-from snaptable.predicates import (
+from snaptable.conditions.columns import INSERTED, Column, column_of
+from snaptable.conditions.constructors import as_order
+from snaptable.conditions.expressions import Expression
+from snaptable.conditions.predicates import (
     AllOf,
     Condition,
     Order,
@@ -18,7 +16,9 @@ from snaptable.predicates import (
     as_condition,
     terms_of,
 )
-from snaptable.schema import TableSchema, defined_again
+from snaptable.contract import M, TableEngine
+from snaptable.errors import DatabaseClosed, InvalidQuery
+from snaptable.schema.tables import TableSchema, defined_again
 
 
 class _Closed:

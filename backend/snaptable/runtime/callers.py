@@ -8,8 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_PACKAGE = str(Path(__file__).parent / "x")[:-1]
-"""The folder of this package, with the separator at its end."""
+_PACKAGE = str(Path(__file__).parents[1] / "x")[:-1]
+"""The folder of the library, with the separator at its end."""
 
 
 def frame_of_caller(frame: FrameType | None) -> FrameType | None:

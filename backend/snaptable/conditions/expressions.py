@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from snaptable.errors import InvalidQuery
 
 if TYPE_CHECKING:
-    from snaptable.columns import Column
+    from snaptable.conditions.columns import Column
 
 
 class Expression:

@@ -4,13 +4,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from snaptable.aggregates import Aggregate, Avg, Grouping, Max, Min, N, Sum
-from snaptable.columns import Column
+from snaptable.conditions.aggregates import Aggregate, Avg, Grouping, Max, Min, N, Sum
+from snaptable.conditions.columns import Column
 from snaptable.contract import Join, M, Select
 from snaptable.errors import InvalidQuery
-from snaptable.grouped import Grouped, check_aggregates, natural
-from snaptable.query_source import QuerySource
-from snaptable.schema import TableSchema
+from snaptable.query.grouped import Grouped, check_aggregates, natural
+from snaptable.query.source import QuerySource
+from snaptable.schema.tables import TableSchema
 from snaptable.values import value_types
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
-from snaptable.aggregates import Aggregate, Count, Group, Grouping
-from snaptable.columns import Column
-from snaptable.conditions import as_order
+from snaptable.conditions.aggregates import Aggregate, Count, Group, Grouping
+from snaptable.conditions.columns import Column
+from snaptable.conditions.constructors import as_order
+from snaptable.conditions.predicates import PredicateTemplates, as_condition, terms_of
 from snaptable.contract import M, Plan, Select
 from snaptable.errors import InvalidQuery
-from snaptable.predicates import PredicateTemplates, as_condition, terms_of
-from snaptable.query_source import QuerySource
+from snaptable.query.source import QuerySource
 
 K = TypeVar("K")
 Sorting = tuple[Column | Aggregate[object] | str, bool]

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, cast, get_args, get_origin
 from pydantic import BaseModel
 
 from snaptable.errors import SchemaError
-from snaptable.schema import Declaration, Index, Unique
+from snaptable.schema.markers import Index, Unique
+from snaptable.schema.tables import Declaration
 from snaptable.table import Table
 
 NOT_ON_THE_CLASS = ("url",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from snaptable.changes import CommitRecord, TimedCommit
+from snaptable.changes.records import CommitRecord, TimedCommit
 
 COMMIT_BYTES = 512
 """What a commit takes beside its rows, about."""

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from snaptable.contract import Engine, QueryObserver
+from snaptable.database.openings import Opening, close_abandoned, forked_from
 from snaptable.engines import EngineOptions, open_engine
 from snaptable.engines.observers import report_open
 from snaptable.errors import DatabaseClosed, OpenError
-from snaptable.openings import Opening, close_abandoned, forked_from
 from snaptable.table import Table
 
 

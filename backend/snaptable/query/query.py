@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from inspect import iscoroutinefunction
 from typing import NoReturn
 
-from snaptable.aggregates import Aggregate, Grouping
-from snaptable.columns import INSERTED
+from snaptable.conditions.aggregates import Aggregate, Grouping
+from snaptable.conditions.columns import INSERTED
+from snaptable.conditions.cursor import Cursors
+from snaptable.conditions.predicates import AllOf, AnyOf, Not, PredicateTemplate
 from snaptable.contract import M, Page, Plan, Select
-from snaptable.cursor import Cursors
 from snaptable.errors import InvalidQuery, MultipleRows, RowNotFound
 from snaptable.evaluation.ordering import complete
-from snaptable.grouped import check_aggregates, natural
-from snaptable.predicates import AllOf, AnyOf, Not, PredicateTemplate
-from snaptable.query_source import QuerySource
-from snaptable.questions import Questions
+from snaptable.query.grouped import check_aggregates, natural
+from snaptable.query.questions import Questions
+from snaptable.query.source import QuerySource
 
 
 class Query(Questions[M]):

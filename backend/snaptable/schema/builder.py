@@ -11,24 +11,12 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 
-from snaptable.columns import Column, column_of
+from snaptable.conditions.columns import Column, column_of
 from snaptable.errors import SchemaError
-from snaptable.on_update import OnUpdate, marks_of
-from snaptable.row import Row, apply_marks
-from snaptable.schema import (
-    Declaration,
-    ForeignKey,
-    Index,
-    IndexKind,
-    IndexSchema,
-    Marker,
-    PrimaryKey,
-    ReferenceSchema,
-    TableSchema,
-    Unique,
-    defined_again,
-    not_numbered,
-)
+from snaptable.schema.markers import ForeignKey, Index, Marker, PrimaryKey, Unique, not_numbered
+from snaptable.schema.on_update import OnUpdate, marks_of
+from snaptable.schema.row import Row, apply_marks
+from snaptable.schema.tables import Declaration, IndexKind, IndexSchema, ReferenceSchema, TableSchema, defined_again
 from snaptable.secrets import Secret, secret_fields
 from snaptable.values import bulk_validator, core_schemas, lasting, value_types
 

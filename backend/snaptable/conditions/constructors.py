@@ -1,4 +1,4 @@
-"""Typed conditions and orderings, as users write them. Engine-neutral: they say what is wanted and evaluate nothing.
+"""What conditions and orders are made with, as users write them. They say what is wanted and evaluate nothing.
 
 What they are made of is in `columns`.
 """
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TypeVar, cast, overload
 from uuid import UUID
 
-from snaptable.columns import INSERTED, LISTED_CHOICES, Column, GroupValue, column_of
+from snaptable.conditions.columns import INSERTED, LISTED_CHOICES, Column, GroupValue, column_of
+from snaptable.conditions.predicates import Condition, Order
 from snaptable.errors import InvalidKey, InvalidQuery
-from snaptable.predicates import Condition, Order
 from snaptable.values import value_types
 
 T = TypeVar("T")

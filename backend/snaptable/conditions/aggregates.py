@@ -10,9 +10,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast, overload
 
-from snaptable.columns import Column, GroupValue, column_of
+from snaptable.conditions.columns import Column, GroupValue, column_of
+from snaptable.conditions.predicates import ORDERED, Condition, PredicateTemplates, Term
 from snaptable.errors import InvalidQuery
-from snaptable.predicates import ORDERED, Condition, PredicateTemplates, Term
 from snaptable.secrets import MASKED
 from snaptable.values.value_types import SortKey
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from snaptable import Database, Row, Table, new_id, progress
+from snaptable import Database, Row, Table, new_id
+from snaptable.runtime import progress
 
 
 class Item(Row):

@@ -12,10 +12,10 @@ from keyword import iskeyword
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from snaptable.column_expression import Expression
-from snaptable.column_values import ColumnValues, time_kind_of, wrong_time
+from snaptable.conditions.column_values import ColumnValues, time_kind_of, wrong_time
+from snaptable.conditions.expressions import Expression
+from snaptable.conditions.predicates import OPERATORS, Condition, Order, Term
 from snaptable.errors import InvalidQuery
-from snaptable.predicates import OPERATORS, Condition, Order, Term
 from snaptable.values import inner_types, value_types
 from snaptable.values.inner_types import Attribute, Item, Step
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from snaptable.errors import InvalidQuery
 
 if TYPE_CHECKING:
-    from snaptable.columns import Column
+    from snaptable.conditions.columns import Column
 
 ORDERED: Final = ("<", "<=", ">", ">=")
 IGNORING_CASE: Final = ("contains ignoring case", "starts with ignoring case")

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from snaptable.columns import Column
+from snaptable.conditions.columns import Column
+from snaptable.conditions.predicates import Order, PredicateTemplates
 from snaptable.errors import InvalidCursor
-from snaptable.predicates import Order, PredicateTemplates
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 

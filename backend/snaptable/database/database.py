@@ -9,22 +9,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
 
-from snaptable import schema_builder
-from snaptable.attribution import Attribution
+from snaptable.changes.attribution import Attribution
+from snaptable.changes.retention import HISTORY_BYTES, Retention
 from snaptable.contract import WRITER_TIMEOUT, Engine, M, SnapshotPolicy, Status
-from snaptable.declarations import declared_tables
+from snaptable.database.declarations import declared_tables
+from snaptable.database.lifecycle import Lifecycle
+from snaptable.database.openings import open_owners
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, shown_url, url_of
 from snaptable.engines.observers import observed_filesystem
 from snaptable.errors import DatabaseClosed
-from snaptable.lifecycle import Lifecycle
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
 from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
 from snaptable.migrations.raw import RawTable
-from snaptable.openings import open_owners
-from snaptable.postgres_options import PostgresOptions
-from snaptable.retention import HISTORY_BYTES, Retention
-from snaptable.schema import Declaration, TableSchema
+from snaptable.postgres.options import PostgresOptions
+from snaptable.schema import builder as schema_builder
+from snaptable.schema.tables import Declaration, TableSchema
 from snaptable.table import Table
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Commits: what they changed, who made them, how much of the past is kept. Engine-neutral."""

@@ -1,0 +1,1 @@
+"""How rows and their tables are declared: models, markers of fields, and the schemas made and checked of them."""
