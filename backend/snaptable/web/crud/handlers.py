@@ -59,7 +59,10 @@ class Handlers(Generic[RowT]):
             return await resource.database.read(lambda _db: self._chosen(request, me, place, given))
         if (read := resource.options.hooks.read) is not None:
             return await read(me, request, lambda: self._row(resource.get(me, place)))
-        return self._row(await resource.database.read(lambda _db: resource.get(me, place)), request=request)
+        # Where no hook looks at more, a row is one read.
+        one_state = resource.options.hooks.find is not None
+        row = await resource.database.read(lambda _db: resource.get(me, place), one_state=one_state)
+        return self._row(row, request=request)
 
     def _chosen(self, request: Request, me: object, key: object, given: dict[str, str]) -> Response:
         """Return the response that holds a row as it was, or some of its fields, or related rows with it."""
