@@ -19,6 +19,7 @@ from snaptable.errors import BackupError, ConstraintError, HistoryError
 from snaptable.postgres import constraints
 from snaptable.postgres.opening import Opened, Opener
 from snaptable.postgres.putting import put
+from snaptable.postgres.server.retry import retried
 from snaptable.postgres.table import PostgresTable
 from snaptable.postgres.transaction import Transaction
 from snaptable.postgres.transaction_blocks import UserTransaction
@@ -113,6 +114,12 @@ class PostgresEngine:
 
     def at(self, sequence: int, states: Callable[[int], Iterable[RowState]], *, writable: bool) -> Engine:
         """Return an engine in memory with the rows of an earlier commit; O(n)."""
+        present, tables = retried(self._rows_of_last_commit, self.core.circuit)
+        codecs = {name: rows.codec for name, rows in self.core.rows.items()}
+        return copy_of(codecs, tables, states(present), sequence, writable=writable, timeout=WRITER_TIMEOUT)
+
+    def _rows_of_last_commit(self) -> tuple[int, dict[str, tuple[dict[Key, BaseModel], int]]]:
+        """Return the last commit, and each table's rows as of it, with the greatest number among their keys; O(n)."""
         tables: dict[str, tuple[dict[Key, BaseModel], int]] = {}
         with self.core.state_behind_barrier() as fetch:
             present = 0 if self.core.commits is None else self.core.commits.last(fetch)
@@ -120,8 +127,7 @@ class PostgresEngine:
                 there = {} if rows.schema.transient else rows.all(fetch)
                 numbers = [key for key in there if isinstance(key, int)] if rows.schema.numbered else []
                 tables[name] = (there, max(numbers, default=0))
-        codecs = {name: rows.codec for name, rows in self.core.rows.items()}
-        return copy_of(codecs, tables, states(present), sequence, writable=writable, timeout=WRITER_TIMEOUT)
+        return present, tables
 
     @property
     def erased(self) -> ErasedKeys:

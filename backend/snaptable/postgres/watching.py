@@ -46,9 +46,9 @@ def pass_barrier(session: Session, dialect: Dialect) -> None:
 @contextmanager
 def state_behind_barrier(connections: Connections, dialect: Dialect) -> Iterator[Fetch]:
     """Return the context of a connection that sees exactly the commits up to the last one there is."""
-    barrier = connections.connect()
-    try:
-        with connections.session() as session:
+    with connections.session() as session:
+        barrier = connections.connect()
+        try:
             barrier.tell("begin isolation level read committed")
             pass_barrier(barrier, dialect)
             session.tell("begin isolation level repeatable read read only")
@@ -58,8 +58,8 @@ def state_behind_barrier(connections: Connections, dialect: Dialect) -> Iterator
                 yield session.ask
             finally:
                 session.tell("rollback")
-    finally:
-        barrier.close()
+        finally:
+            barrier.close()
 
 
 class Watch:
