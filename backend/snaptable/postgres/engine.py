@@ -292,8 +292,7 @@ class PostgresCore:
                 self.revisions.renew(transaction, net)
             if self.commits is not None:
                 self.commits.add(transaction, net)
-            transaction.is_committing = bool(transaction.changes) or transaction.mark is not None
-            transaction.session.tell("commit")
+            transaction.end()
         except Error as error:
             failure = transaction.failed(error)
             self.roll_back(transaction)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from snaptable.changes.attribution import Attribution, current_attribution, merged
 from snaptable.changes.records import ErasedKeys, Key
 from snaptable.codec import Codec
-from snaptable.errors import ReadOnlyStore
+from snaptable.errors import ReadOnlyStore, TransactionError
 from snaptable.postgres.server.connections import Connections, Params, Records, Session, has_records
 from snaptable.postgres.server.failures import as_own, is_violation
 
@@ -127,6 +127,17 @@ class Transaction:
                     return records
         except Error as error:
             raise self.failed(error) from None
+
+    def end(self) -> None:
+        """Commit on the server; raises psycopg's errors.
+
+        Raises:
+            TransactionError: a statement was interrupted, and the server had given the transaction up.
+        """
+        self.is_committing = bool(self.changes) or self.mark is not None
+        self.session.tell("commit")
+        if self.session.reader.statusmessage == "ROLLBACK":  # its answer to COMMIT then, and no error
+            raise TransactionError("a statement of this transaction was interrupted; it was rolled back")
 
     def failed(self, error: Error) -> Exception:
         """Take note that a statement failed, which ends the transaction on the server; return why."""

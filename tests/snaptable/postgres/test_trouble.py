@@ -8,15 +8,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.snaptable.postgres import failover
+from tests.snaptable.postgres.breakdown import breaking_down
 from tests.snaptable.postgres.load import Counter, Entry, Store, Writers, engine_of, insert, wait_for
 from tests.snaptable.postgres.server import SYNCED, Server, running, url_of
 
-from snaptable import OpenError, OutcomeUnknown, RowNotFound, TransactionConflict, Unavailable
+from snaptable import OpenError, OutcomeUnknown, RowNotFound, TransactionConflict, TransactionError, Unavailable
 from snaptable.changes.records import CommitRecord
 from snaptable.postgres import standby as standby_module
 from snaptable.postgres.commits import CommitTable
@@ -149,6 +153,45 @@ def test_a_write_cut_off_while_its_commit_is_carried_out_happens_once(
     db.counters.update("a", value=Counter.value + 1)
     assert (found[0], found[-1]) == (None, True)
     assert db.counters["a"].value == 1
+
+
+@pytest.mark.parametrize("comes_to", ["committed", "rolled back"])
+def test_a_server_that_breaks_down_amid_a_commit_has_not_refused_it(server: Server, comes_to: str) -> None:
+    """Ensure that a write happens once whose COMMIT is answered by the server's end, for whatever reason that is."""
+    with breaking_down(server) as way, Store(way.url) as db:
+        db.counters.upsert(Counter(id="a"))
+        way.next_commit = comes_to
+        db.counters.update("a", value=Counter.value + 1)
+        assert way.next_commit is None
+        assert db.counters["a"].value == 1
+
+
+def test_what_an_interrupted_statement_undid_is_not_acknowledged(server: Server) -> None:
+    """Ensure that a block which goes on behind Ctrl-C in a statement raises at its end: the server rolled it back."""
+
+    def interrupt_once_held() -> None:
+        """Interrupt the main thread once its statement waits for a row."""
+        with psycopg.connect(server.url(), autocommit=True) as asking:
+            while not asking.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchall():
+                time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def write_two(db: Store) -> None:
+        """Write one row, and try another."""
+        with db.transaction():
+            db.counters.upsert(Counter(id="new"))
+            with suppress(KeyboardInterrupt):
+                db.counters.update("held", value=2)
+
+    with Store(server.url(), history=False) as db, Store(server.url()) as holder, ThreadPoolExecutor(1) as pool:
+        db.counters.upsert(Counter(id="held"))
+        with holder.transaction():
+            holder.counters.update("held", value=1)
+            interrupted = pool.submit(interrupt_once_held)
+            with pytest.raises(TransactionError, match="rolled back"):
+                write_two(db)
+            interrupted.result()
+        assert db.counters.get("new") is None
 
 
 def test_connections_cut_at_any_moment(db: Store) -> None:

@@ -14,6 +14,8 @@ from snaptable.errors import (
 
 _CUT_OFF = ("08", "57P")
 """SQL states of a connection that the server ended, or never accepted."""
+_ENDS = ("FATAL", "PANIC")
+"""Severities with which a server ends the connection, whatever the reason: what it was doing may be done, or not."""
 
 
 class ConnectionLost(Unavailable):
@@ -22,7 +24,7 @@ class ConnectionLost(Unavailable):
 
 def is_lost(error: Error) -> bool:
     """Return whether an error means that the connection is gone, or never came to be."""
-    if isinstance(error, InterfaceError):
+    if isinstance(error, InterfaceError) or error.diag.severity_nonlocalized in _ENDS:
         return True
     state = error.sqlstate
     return isinstance(error, OperationalError) and (state is None or state.startswith(_CUT_OFF))
