@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 
-from snaptable.conditions.constructors import check_key
 from snaptable.contract import EVERYTHING, M, Select, TableEngine
 from snaptable.errors import DatabaseClosed, InvalidQuery, RowNotFound
 from snaptable.query.query import Query
 from snaptable.query.questions import Questions
 from snaptable.query.source import QuerySource
 from snaptable.runtime.progress import Progress
+from snaptable.schema.keys import check_key
 from snaptable.schema.tables import TableSchema
 
 

@@ -5,11 +5,10 @@ What they are made of is in `columns`.
 
 from collections.abc import Iterable
 from typing import TypeVar, cast, overload
-from uuid import UUID
 
 from snaptable.conditions.columns import INSERTED, LISTED_CHOICES, Column, GroupValue, column_of
 from snaptable.conditions.predicates import Condition, Order
-from snaptable.errors import InvalidKey, InvalidQuery
+from snaptable.errors import InvalidQuery
 from snaptable.values import value_types
 
 T = TypeVar("T")
@@ -112,42 +111,6 @@ def _ignoring_case(column: Column, operator: str, text: object) -> bool:
     if str not in (column.types or (str,)):
         raise InvalidQuery(f"{column!r} holds no text, which is all that has upper and lower case")
     return Condition(column.terms[f"{operator} ignoring case"], (text,))  # type: ignore[return-value]
-
-
-def check_key(table: str, field: str, key_type: type, key: object) -> None:
-    """Refuse what can't be a key of a table; for a key that no row has, so that a hit costs nothing.
-
-    None is the answer "no key", as of an optional reference: no row has it, and that is all. Numbers are numbers, as in
-    `where` and in a dict: True and 1.0 are the key 1, and 1.5 is a key that no row has.
-
-    Args:
-        table: its name.
-        field: the name of its primary key.
-        key_type: the type of its keys.
-        key: what was given.
-
-    Raises:
-        InvalidKey: it is of another type than the table's keys. Its value is not in the message.
-    """
-    if type(key) is key_type or key is None:
-        return
-    if value_types.accepts((key_type,), key) or (key_type is int and hasattr(type(key), "__index__")):
-        return
-    given, wanted = type(key).__name__, key_type.__name__
-    if hasattr(type(key), "__pydantic_fields__"):
-        raise InvalidKey(
-            f"{table} has no row whose key is a {given}; pass its {field}: a key is a {wanted}", table=table
-        )
-    advice = _KEY_ADVICE.get((key_type, type(key)), "")
-    raise InvalidKey(f"{table}: a key ({field}) is a {wanted}; a {given} never is one{advice}", table=table)
-
-
-_KEY_ADVICE = {
-    (UUID, str): ": write UUID(text)",
-    (int, str): ": write int(text)",
-    (str, int): ": write str(number)",
-    (str, UUID): ": write str(key)",
-}
 
 
 def _column(value: object) -> Column:

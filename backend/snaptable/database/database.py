@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, T
 
 from snaptable.changes.attribution import Attribution
 from snaptable.changes.retention import HISTORY_BYTES, Retention
-from snaptable.contract import WRITER_TIMEOUT, Engine, M, SnapshotPolicy, Status
+from snaptable.contract import WRITER_TIMEOUT, Engine, SnapshotPolicy, Status
 from snaptable.database.declarations import declared_tables
 from snaptable.database.lifecycle import Lifecycle
-from snaptable.database.openings import open_owners
 from snaptable.engines import EngineOptions, Filesystem, check_arguments, import_name, shown_url, url_of
 from snaptable.engines.observers import observed_filesystem
-from snaptable.errors import DatabaseClosed
 from snaptable.migrations import Migration
 from snaptable.migrations.declared import checked as check_migrations
 from snaptable.migrations.plan import MigratePolicy, SchemaMigrations, check_policy, mark_former_secrets
@@ -394,20 +392,3 @@ class Database(Lifecycle):
         {'users': 2}
         """
         return self._opened().status(details=details)
-
-
-def open_databases() -> list[Database]:
-    """Return the databases that this process has open."""
-    return [owner for owner in open_owners() if isinstance(owner, Database)]
-
-
-def database_of(table: Table[M]) -> Database:
-    """Return the database of a table.
-
-    Raises:
-        DatabaseClosed: nothing refers to it any more.
-    """
-    database = table._database()
-    if not isinstance(database, Database):
-        raise DatabaseClosed(f"the database of {table.name} is gone: keep it in a variable of its own")
-    return database

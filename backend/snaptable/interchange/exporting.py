@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
-from snaptable.database.database import Database, database_of
+from snaptable.database.database import Database
+from snaptable.database.lookup import database_of
 from snaptable.errors import InterchangeError
 from snaptable.history.moments import Moment
 from snaptable.interchange.cells import fields_of

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from snaptable.changes.attribution import attribution, current_attribution
 from snaptable.contract import M
-from snaptable.database.database import Database, database_of
+from snaptable.database.database import Database
+from snaptable.database.lookup import database_of
 from snaptable.errors import (
     ConstraintError,
     ImportFault,

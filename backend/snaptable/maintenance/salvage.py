@@ -94,9 +94,7 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
     start = _Start(store, "the snapshot") if store else _find_substitute(files, snapshot, segments, unfinished, error)
     store, base = start.store, Position(start.store.sequence, start.store.head_digest)
     # 4. The state that the journal leads to from there.
-    frames = frames_after(store, segments)
-    for frame in frames:
-        store.apply_frame(frame)
+    frames = _replay(store, segments)
     is_put_back = _is_put_back(base, store, segments) and error is None
     if is_put_back and not discard_edit:
         recover_untyped(files, snapshot)  # raises SnapshotEdited, with the times: it is for `accept` to decide
@@ -120,6 +118,14 @@ def plan_repair(files: Files, *, discard_edit: bool = False) -> RepairPlan:
         leftovers=unfinished,
         losses=losses,
     )
+
+
+def _replay(store: UntypedStore, segments: Sequence[SegmentContents]) -> list[Frame]:
+    """Apply to a state the frames that continue it, and return them."""
+    frames = frames_after(store, segments)
+    for frame in frames:
+        store.apply_frame(frame)
+    return frames
 
 
 def _describe_frames(frames: Sequence[Frame]) -> str:

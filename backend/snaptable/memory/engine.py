@@ -17,6 +17,7 @@ from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
+from snaptable.memory.listeners import Listeners
 from snaptable.memory.owner import Owner, Place
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
@@ -56,7 +57,7 @@ class MemoryEngine:
         self.open_transaction: Transaction | None = None
         self.taking_back: tuple[Sequence[CommitBatch], int, Exception] | None = None
         """What `failed` is doing; not None for long, unless it was interrupted."""
-        self._on_durable: tuple[Callable[[], None], ...] = ()
+        self._listeners = Listeners(self.latch)
         self.writer_timeout = writer_timeout
         self.writer_lock = WriterLock(self._reap_dead_owner, writer_timeout)
 
@@ -332,8 +333,7 @@ class MemoryEngine:
             except BaseException:
                 self._show(batch)  # it was interrupted; nobody may see the half of it
                 raise
-            for call in self._on_durable:
-                call()
+            self._listeners.tell()
 
     def _show(self, batch: CommitBatch) -> None:
         for table, images in batch.undo.items():
@@ -342,15 +342,7 @@ class MemoryEngine:
 
     def on_durable(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have a function called, under the latch, after each batch became durable; return what ends that."""
-        with self.latch:
-            self._on_durable = (*self._on_durable, call)
-
-        def end() -> None:
-            """Call the function no more."""
-            with self.latch:
-                self._on_durable = tuple([each for each in self._on_durable if each is not call])
-
-        return end
+        return self._listeners.add(call)
 
     def failed(self, batches: Iterable[CommitBatch], sequence: int, error: Exception) -> None:
         """Undo batches that could not be made durable, newest first, and the open transaction, which is built on them.

@@ -27,12 +27,12 @@ from typing import cast
 from pydantic import BaseModel
 
 from snaptable.codec import Codec
-from snaptable.conditions.constructors import check_key
 from snaptable.evaluation.time_kinds import TimeKinds
 from snaptable.memory.column_cache import ColumnCache
 from snaptable.memory.indexes import AnyIndex, make_index
 from snaptable.memory.indexes.hash_index import HashIndex
 from snaptable.memory.point_lookup import BeforeImages, Get, SettledRows, writer_get
+from snaptable.schema.keys import check_key
 from snaptable.values.row_lines import Key
 
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from snaptable.changes.records import Key
 from snaptable.codec import Codec, FieldValues
-from snaptable.conditions.constructors import check_key
 from snaptable.errors import DuplicateKey, InvalidRow
 from snaptable.evaluation import violations
 from snaptable.postgres.layout import comparands
@@ -20,6 +19,7 @@ from snaptable.postgres.layout.names import PLACE, quoted
 from snaptable.postgres.server.adapt import Record
 from snaptable.postgres.server.connections import Fetch
 from snaptable.postgres.transaction import ConstraintBroken, Transaction
+from snaptable.schema.keys import check_key
 
 _PLACE = quoted(PLACE)
 MOST_COUNTED = 100_000

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from snaptable import Database, DatabaseClosed, Query, Table, TableSchema, one_of
 from snaptable.conditions.predicates import Condition, as_condition, terms_of
 from snaptable.contract import M
-from snaptable.database.database import database_of as owner_of
+from snaptable.database.lookup import database_of as owner_of
 from snaptable.evaluation.filters import ResidualFilter, placed
 from snaptable.web.problems import Problem
 

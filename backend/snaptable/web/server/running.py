@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from snaptable.control.server import ControlSocket, control_of, db_socket
-from snaptable.database.database import open_databases
+from snaptable.database.lookup import open_databases
 from snaptable.web.server.accepting import Acceptor
 from snaptable.web.server.guard import LOOPBACK
 from snaptable.web.server.limits import ServerLimits
