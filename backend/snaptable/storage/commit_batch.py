@@ -29,7 +29,7 @@ class CommitBatch(Generic[U]):
         undo: what the engine needs to take the batch back.
         error: why it failed; None while it did not.
         done: whether it is durable, or failed.
-        scheduled: whether an event loop will have it led at the end of its tick.
+        scheduled: the event loop that will have it led at the end of its tick, the last one if there are several.
     """
 
     __slots__ = ("_mutex", "_tasks", "_threads", "_unclaimed", "at", "commits", "done", "error", "scheduled", "undo")
@@ -40,7 +40,7 @@ class CommitBatch(Generic[U]):
         self.undo = undo
         self.error: Exception | None = None
         self.done = False
-        self.scheduled = False
+        self.scheduled: asyncio.AbstractEventLoop | None = None
         self._unclaimed = threading.Lock()
         self._mutex = threading.Lock()
         self._threads: deque[threading.Lock] = deque()

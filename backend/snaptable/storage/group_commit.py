@@ -121,8 +121,8 @@ class GroupCommit(BatchQueue[U]):
         """
         assert loop is not None
         future = batch.future(loop)
-        if not batch.scheduled:
-            batch.scheduled = True
+        if batch.scheduled is not loop:  # another loop may be stopped before the end of its tick
+            batch.scheduled = loop
             loop.call_soon(self._lead_in_background, batch)
         return future
 

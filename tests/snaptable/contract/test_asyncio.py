@@ -375,6 +375,20 @@ def test_outlives_a_closed_loop_of_a_waiting_task(local: Store) -> None:
     waiting.__setattr__("_log_destroy_pending", False)
 
 
+def test_outlives_a_loop_closed_amid_a_commit(local: Store) -> None:
+    """Ensure that a task of another loop gets its answer whose commit joined one of a loop that was closed."""
+    left: list[asyncio.Task[int]] = []
+
+    async def leave_one() -> None:
+        left.append(asyncio.create_task(local.run(add, 1)))
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave_one())
+    loop.close()
+    assert in_time(local.run(add, 2)) == 3
+    left[0].__setattr__("_log_destroy_pending", False)
+
+
 def test_cancelled_waiters_leave_the_line(local: Store) -> None:
     """Ensure that tasks cancelled while they wait for their turn wrote nothing, and those behind them get theirs."""
 
