@@ -35,6 +35,8 @@ from tests.app.support import (
     wait_for,
 )
 from tests.snaptable.postgres import stores
+from tests.snaptable.postgres.breakdown import breaking_down
+from tests.snaptable.postgres.server import running
 
 from app.files.shared_blobs import SharedBlobs
 from app.library import Library
@@ -228,6 +230,26 @@ def test_no_process_removes_what_another_is_storing(tmp_path: Path) -> None:
         second.release(path.name)
         assert not path.exists()
     stores.drop_schemas([made])
+
+
+@pytest.mark.parametrize("comes_to", ["committed", "rolled back"])
+def test_a_pin_that_is_taken_back_as_the_server_goes_away_takes_no_other_along(tmp_path: Path, comes_to: str) -> None:
+    """Ensure that bytes stay which two processes store, where one loses its connection as it takes its pin back."""
+    with running() as server, breaking_down(server) as way, Library(way.url) as db:
+        tables = SharedTables(db)
+        tables.make()
+        first, second = (SharedBlobs(Files(tmp_path), SharedBlobUses(tables), keep_bytes=0) for _ in range(2))
+
+        async def store() -> None:
+            async with second.storing("0" * 64):
+                first.path("0" * 64).write_bytes(b"bytes")
+                async with first.storing("0" * 64):
+                    way.next_commit = comes_to
+                assert way.next_commit is None
+                await first.aside(first.collect, "0" * 64)
+                assert first.path("0" * 64).exists()
+
+        asyncio.run(store())
 
 
 def events_of(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:

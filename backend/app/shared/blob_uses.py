@@ -50,8 +50,13 @@ class SharedBlobUses:
         self._tables.ask(_PIN, {"sha256": sha256})
 
     def unpin(self, sha256: str) -> None:
-        """Take a pin back."""
-        self._tables.ask(_UNPIN, {"sha256": sha256})
+        """Take a pin back; one that stays because the server went away ends by itself.
+
+        Raises:
+            Unavailable: the server went away.
+        """
+        # Done twice, it would take another process's pin, and the bytes of its document could go.
+        self._tables.ask_once(_UNPIN, {"sha256": sha256})
 
     def remove(self, sha256: str, unlink: Callable[[], None], *, kept_too: bool) -> bool:
         """Call what removes a blob, unless a process pins it or a row names it; return whether it was called.

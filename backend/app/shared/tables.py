@@ -95,6 +95,18 @@ class SharedTables:
         retried(lambda: core.aside(lambda ask: results.append(work(ask))), core.circuit)
         return results[-1]
 
+    def ask_once(self, sql: str, params: Mapping[str, object]) -> None:
+        """Carry out a statement that must not be done twice, committed by itself: never again, whatever becomes of it.
+
+        Raises:
+            Unavailable: the server can't be reached, or went away: it may be done, or not.
+        """
+
+        def work(ask: Ask) -> None:
+            ask(sql, params)
+
+        self._core.aside(work)
+
     def secret(self, name: str) -> bytes:
         """Return random bytes that are the same for all processes, made by the first that asks."""
         self.ask(
