@@ -1,7 +1,7 @@
 """The batches that are not durable yet: the open one, which commits join, and the one that is being written."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic
 
 from snaptable.changes.records import CommitRecord
@@ -71,6 +71,12 @@ class BatchQueue(Generic[U]):
         if self._in_flight is batch:
             self._in_flight = None
         batch.finish()
+
+    def _tell_failed(self, failed: Iterable[CommitBatch[U]], failure: Exception) -> None:
+        """Tell those who wait that batches, which `_take_all` gave, have been taken back."""
+        for each in failed:
+            each.finish(failure)
+        self.failure = None
 
     def _take_all(self, batch: CommitBatch[U], failure: Exception) -> tuple[list[CommitBatch[U]], Exception]:
         """Refuse further commits, and return the batches that fail, newest first, and why.

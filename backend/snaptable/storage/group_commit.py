@@ -2,10 +2,7 @@
 
 The first commit of a batch leads it: its thread waits until the batch before is done, closes its own, which other
 commits have joined meanwhile, writes it, and wakes their threads. For event loops a background thread leads, from the
-end of the tick, so that all commits of a tick are one batch and a slow disk does not block the loop. Where a batch was
-begun while another was written, those whom that acknowledged may come back at once, and are waited for a moment: the
-callers of a busy server would else stay in two groups that each pay for a frame and a snapshot (PostgreSQL's
-`commit_delay` is there for the same).
+end of the tick, so that all commits of a tick are one batch and a slow disk does not block the loop.
 
 A batch is `open → closed → durable`, or `→ failed` with every batch behind it: those were built on it.
 """
@@ -13,7 +10,7 @@ A batch is `open → closed → durable`, or `→ failed` with every batch behin
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,9 +19,9 @@ from snaptable.errors import DatabaseClosed, ReadOnlyStore, SnaptableError, Writ
 from snaptable.storage.background import BackgroundThread
 from snaptable.storage.batch_queue import BatchQueue
 from snaptable.storage.commit_batch import CommitBatch, CommitCallbacks, U
+from snaptable.storage.commit_delay import CommitDelay
 from snaptable.storage.disk.files import DISK_FULL, Files, SyncFailed
 from snaptable.storage.disk.lock import Lock
-from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.segment import Segment
 from snaptable.storage.journal.writer import JournalWriter
 from snaptable.storage.snapshot.checkpointer import Checkpointer
@@ -39,11 +36,6 @@ SEGMENT_BYTES = 8 << 20
 """Size in bytes at which the journal continues in a new segment."""
 RESUME_PAUSE = 1.0
 """Seconds between two attempts to write everything to new files."""
-COMMIT_DELAY = 0.001
-"""Seconds that a batch of tasks waits, at most, for those whom the batch before it acknowledged; never longer than
-writing that took."""
-COMMIT_DELAY_STEP = 0.00025
-"""Seconds between two looks at whether they are there."""
 LEADER_TIMEOUT = 1.0
 """Seconds after which a waiting thread checks whether its leader was lost (an exception between two steps)."""
 
@@ -73,9 +65,9 @@ class GroupCommit(BatchQueue[U]):
         self.sequence = checkpointer.sequence
         self.checkpointer = checkpointer
         self.check_ownership = checkpointer.check_ownership = lock.check_ownership
-        self.journal = JournalWriter(files, segment)
+        self.journal = JournalWriter(files, segment, checkpointer.store, checkpointer.clock, retention)
         self.leader_lock = threading.Lock()
-        self._callbacks, self._retention = callbacks, retention
+        self._callbacks = callbacks
         self.syncs = SyncTimes()
         self._transient = False
         """Whether what made writes fail may pass, as a full disk does."""
@@ -86,8 +78,7 @@ class GroupCommit(BatchQueue[U]):
         """The steps that a full disk kept the start from doing; None if they are done."""
         self._closed = False
         self._leader_thread = BackgroundThread("snaptable-commit")
-        self._expected, self._expected_until = 0, 0.0
-        """How many commits the next batch of tasks waits for, and until when, in seconds of `time.monotonic`."""
+        self._delay = CommitDelay()
 
     # ── commits wait ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,12 +123,10 @@ class GroupCommit(BatchQueue[U]):
 
     def _lead_for_tasks(self, batch: CommitBatch[U]) -> None:
         """Lead a batch, once those whom the one before acknowledged have joined it, or could have."""
-        while len(batch.commits) < self._expected and time.monotonic() < self._expected_until:
-            time.sleep(COMMIT_DELAY_STEP)
+        self._delay.wait(batch)
         began = time.monotonic()
         self._lead(batch)
-        ended = time.monotonic()
-        self._expected_until = ended + min(COMMIT_DELAY, ended - began)
+        self._delay.begin(time.monotonic() - began)
 
     def _lead(self, batch: CommitBatch[U]) -> None:
         with self.leader_lock:
@@ -194,7 +183,7 @@ class GroupCommit(BatchQueue[U]):
                 raise
         else:
             # 7. The acknowledgement. Whom it reaches may join the batch that was begun meanwhile, if there is one.
-            self._expected = len(self._open.commits) + len(batch.commits) if self._open else 0
+            self._delay.expect(len(self._open.commits) + len(batch.commits) if self._open else 0)
             self._acknowledge(batch)
 
     def _finish_durable(self, batch: CommitBatch[U]) -> None:
@@ -221,23 +210,9 @@ class GroupCommit(BatchQueue[U]):
 
     def _next_segment(self) -> Segment:
         """Continue the journal in a new segment, the present one being large, and return it."""
-        self.journal.continue_with(self._new_segment(self.journal.head_digest))
-        self._prune()
+        self.journal.continue_behind(self.sequence, self.checkpointer.pages.migrations)
+        self.journal.prune(self.checkpointer.saved.sequence)
         return self.journal.segment
-
-    def _new_segment(self, previous_digest: str) -> Segment:
-        """Return the segment of the commits behind the last durable one; its file is made with the first write."""
-        checkpointer = self.checkpointer
-        return self.journal.new_segment(
-            checkpointer.store, self.sequence + 1, previous_digest, checkpointer.clock, checkpointer.pages.migrations
-        )
-
-    def _prune(self) -> None:
-        try:
-            journal_directory.prune(self.checkpointer.files, self.checkpointer.saved.sequence, self._retention)
-        except (OSError, SnaptableError) as error:
-            # Old history that stays costs room on the disk, not data: not worth failing a write.
-            logger.warning("Old journal files could not be removed: %s", error)
 
     def check_writable(self) -> None:
         """Check that batches may be written; with the `leader_lock` held, before the files of the journal are changed.
@@ -259,7 +234,7 @@ class GroupCommit(BatchQueue[U]):
             OSError, SyncFailed: it is not on the disk for certain; the next write begins it once more.
         """
         if self.journal.segment.first <= self.sequence:
-            self.journal.continue_with(self._new_segment(self.journal.head_digest))
+            self.journal.continue_behind(self.sequence, self.checkpointer.pages.migrations)
         if not self.journal.size:
             self.journal.segment.begin()
 
@@ -282,12 +257,7 @@ class GroupCommit(BatchQueue[U]):
         self.refusal = self._refusal_after(error)
         logger.error("Failed to write the journal: %s", error)
         # 4. Those who wait.
-        self._tell(failed, failure)
-
-    def _tell(self, failed: Iterable[CommitBatch[U]], failure: Exception) -> None:
-        for each in failed:
-            each.finish(failure)
-        self.failure = None
+        self._tell_failed(failed, failure)
 
     def finish_failure(self) -> None:
         """Do what interruptions left undone of taking back commits; before the next transaction begins."""
@@ -298,17 +268,14 @@ class GroupCommit(BatchQueue[U]):
         if self.failure is not None:
             failed, failure = self.failure
             self._callbacks.failed(failed, self.sequence, failure)
-            self._tell(failed, failure)
+            self._tell_failed(failed, failure)
 
     def _refusal_after(self, error: BaseException) -> Exception | None:
         """Return why writes are refused from now on; None if the segment is as it was before."""
         if isinstance(error, ReadOnlyStore):
             return error
-        if (
-            isinstance(error, OSError)
-            and not isinstance(error, SyncFailed)
-            and self.journal.segment.truncate_to_last_frame()
-        ):
+        is_known = isinstance(error, OSError) and not isinstance(error, SyncFailed)
+        if is_known and self.journal.segment.truncate_to_last_frame():
             return None
         cause = error.__cause__ if isinstance(error, SyncFailed) else error
         # A full disk passes once there is room; a disk that failed needs a person.
@@ -366,7 +333,8 @@ class GroupCommit(BatchQueue[U]):
         # 1. All that is durable, in a new snapshot.
         self.checkpointer.checkpoint()
         # 2. A new segment; recovery ignores what the old one holds behind its beginning.
-        self.journal.replace_doubtful(self._new_segment(self.checkpointer.head_digest))
+        migrations = self.checkpointer.pages.migrations
+        self.journal.replace_doubtful(self.journal.behind(self.sequence, self.checkpointer.head_digest, migrations))
         self._transient, self.refusal = False, None
         return True
 
@@ -407,7 +375,7 @@ class GroupCommit(BatchQueue[U]):
                 self.checkpointer.checkpoint_if_behind()
                 # 3. The mark.
                 self.journal.segment.close(self.sequence)
-                self._prune()
+                self.journal.prune(self.checkpointer.saved.sequence)
             finally:
                 self._closed = True
                 self.journal.segment.drop()

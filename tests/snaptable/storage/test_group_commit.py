@@ -14,7 +14,7 @@ from tests.snaptable.storage.faults import Disk, FaultyStore
 from tests.snaptable.storage.support import JOURNAL, Store, User, ids, killed, opened
 
 from snaptable import DatabaseClosed, ReadOnlyStore, WriteFailed
-from snaptable.storage import group_commit
+from snaptable.storage import commit_delay
 
 REFUSED = (WriteFailed, ReadOnlyStore)
 PATIENCE = 30.0
@@ -94,7 +94,7 @@ def test_a_batch_waits_for_the_tasks_that_the_one_before_acknowledged(
     directory: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ensure that who comes back at once shares the frame of those who were waiting, and no third frame is written."""
-    monkeypatch.setattr(group_commit, "COMMIT_DELAY", PATIENCE)
+    monkeypatch.setattr(commit_delay, "COMMIT_DELAY", PATIENCE)
     synced = threading.Event()
 
     async def main(db: Store) -> None:
@@ -123,8 +123,8 @@ def test_a_batch_waits_for_the_tasks_that_the_one_before_acknowledged(
 
 def test_a_task_alone_waits_for_nobody(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensure that commits one after the other, and waves of tasks, are led at once: any pause would be far too long."""
-    monkeypatch.setattr(group_commit, "COMMIT_DELAY", 10 * PATIENCE)
-    monkeypatch.setattr(group_commit, "COMMIT_DELAY_STEP", 10 * PATIENCE)
+    monkeypatch.setattr(commit_delay, "COMMIT_DELAY", 10 * PATIENCE)
+    monkeypatch.setattr(commit_delay, "COMMIT_DELAY_STEP", 10 * PATIENCE)
 
     async def main(db: Store) -> None:
         for number in range(5):

@@ -3,13 +3,18 @@
 A segment is followed by another when it is large, when its commits are to be purged, or when its end is in doubt.
 """
 
+import logging
 from collections.abc import Iterable
 
+from snaptable.changes.retention import Retention
+from snaptable.errors import SnaptableError
 from snaptable.runtime.clock import StoreClock
 from snaptable.storage.disk.files import Files
 from snaptable.storage.journal import directory as journal_directory
 from snaptable.storage.journal.marks import FrameMarks
 from snaptable.storage.journal.segment import Segment
+
+logger = logging.getLogger("snaptable")
 
 
 class JournalWriter:
@@ -20,9 +25,17 @@ class JournalWriter:
         marks: where frames begin, in all of them.
     """
 
-    def __init__(self, files: Files, segment: Segment) -> None:
-        """Begin with a segment."""
-        self._files = files
+    def __init__(self, files: Files, segment: Segment, store: str, clock: StoreClock, retention: Retention) -> None:
+        """Begin with a segment.
+
+        Args:
+            files: the store's directory.
+            segment: it may not have a file yet.
+            store: the store's id.
+            clock: gives the times of frames.
+            retention: how many of the segments that were followed by others are kept.
+        """
+        self._files, self._store, self._clock, self._retention = files, store, clock, retention
         self.marks = FrameMarks()
         self._use(segment)
 
@@ -36,17 +49,29 @@ class JournalWriter:
         """The digest of the last frame."""
         return self.segment.head_digest
 
-    def new_segment(
-        self, store: str, first: int, previous_digest: str, clock: StoreClock, migrations: Iterable[str]
-    ) -> Segment:
-        """Return a segment for this directory; arguments as of `Segment`."""
-        return Segment(self._files, store, first, previous_digest, clock, migrations)
+    def behind(self, sequence: int, digest: str, migrations: Iterable[str]) -> Segment:
+        """Return the segment of what follows a commit; its file is made with the first write.
 
-    def continue_with(self, segment: Segment) -> None:
-        """Write to another segment from here on: behind the beginning of that, this one would not count."""
+        Args:
+            sequence: the commit.
+            digest: of the frame that ends with it.
+            migrations: the names of those that were applied up to there.
+        """
+        return Segment(self._files, self._store, sequence + 1, digest, self._clock, migrations)
+
+    def continue_behind(self, sequence: int, migrations: Iterable[str]) -> None:
+        """Write to a new segment from here on: behind the beginning of that, the present one would not count."""
         present = self.segment
-        self._use(segment)
+        self._use(self.behind(sequence, present.head_digest, migrations))
         present.finish()
+
+    def prune(self, saved: int) -> None:
+        """Remove the oldest segments, as far as they needn't be kept and the snapshot, of commit `saved`, has them."""
+        try:
+            journal_directory.prune(self._files, saved, self._retention)
+        except (OSError, SnaptableError) as error:
+            # Old history that stays costs room on the disk, not data: not worth failing a write.
+            logger.warning("Old journal files could not be removed: %s", error)
 
     def replace_doubtful(self, segment: Segment) -> None:
         """Begin another segment than one whose end is in doubt, and write to it once its header is on the disk.
