@@ -44,9 +44,17 @@ class ContentionLock:
 _current: ContextVar[ContentionLock | None] = ContextVar("contention_lock", default=None)
 
 
-def current() -> ContentionLock | None:
-    """Return the lock of the caller's transactions; None for none."""
-    return _current.get()
+def statement() -> str | None:
+    """Return what acquires the lock of the caller's transactions; None for none, and while there is no contention."""
+    lock = _current.get()
+    return lock.statement if lock is not None and lock.is_contended else None
+
+
+def lost() -> None:
+    """Take note that one of the caller's transactions lost against another."""
+    lock = _current.get()
+    if lock is not None:
+        lock.lost()
 
 
 @contextmanager

@@ -79,8 +79,9 @@ class PostgresCore:
 
     @property
     def current(self) -> Transaction | None:
-        """The calling thread's transaction."""
-        return self._thread.transaction
+        """The calling thread's transaction; None once it is over, whichever thread ended it."""
+        transaction = self._thread.transaction
+        return None if transaction is None or transaction.is_over else transaction
 
     def in_transaction(self) -> bool:
         """Return whether the calling thread is inside a transaction of its own."""
@@ -189,22 +190,22 @@ class PostgresCore:
         try:
             return self._in_one(work, read_only=read_only, stale=stale)
         except TransactionConflict:
-            lock = contention_lock.current()
-            if lock is not None:
-                lock.lost()
+            contention_lock.lost()
             raise
 
     def _in_one(self, work: Callable[[Transaction], T], *, read_only: bool, stale: bool) -> T:
         transaction = self.begin(read_only=read_only, stale=stale)
         try:
             result = work(transaction)
+            self.commit(transaction)
         except BaseException:
+            if transaction.is_over:
+                raise
             failure = transaction.failure
             self.roll_back(transaction)
             if failure is not None:
                 raise self.explained(transaction, failure) from None
             raise
-        self.commit(transaction)
         return result
 
     def begin(
@@ -228,14 +229,15 @@ class PostgresCore:
             transaction = Transaction(session, attribution, read_only=read_only)
             transaction.connections = connections
             try:
-                transaction.begin(self._first_statement(read_only=read_only))
+                waits = not read_only and self.dialect.barrier == "lock"
+                transaction.begin(contention_lock.statement() if waits else None)
+                self.circuit.answered()  # whatever becomes of it, the server was there
             except BaseException as error:
                 connections.give_back(session)
                 if isinstance(error, Error):
                     connections.lost()
                     raise as_own(error) from None
                 raise
-            self.circuit.answered()  # whatever becomes of it, the server was there
         except BaseException:
             self._ended()
             raise
@@ -245,24 +247,22 @@ class PostgresCore:
     def _read_connections(self, *, stale: bool) -> Connections:
         return self._standby.connections if stale and self._standby is not None else self._connections
 
-    def _first_statement(self, *, read_only: bool) -> str | None:
-        """Return the statement that acquires the lock of a transaction that writes, if there is contention for one."""
-        lock = None if read_only else contention_lock.current()
-        return lock.statement if lock is not None and lock.is_contended and self.dialect.barrier == "lock" else None
-
     def _ended(self) -> None:
         with self._mutex:
             self._open_count -= 1
             self._mutex.notify_all()
 
     def _let_go(self, transaction: Transaction) -> None:
-        if self.current is transaction:
+        transaction.is_over = True
+        if self._thread.transaction is transaction:
             self._thread.transaction = None
         connections = transaction.connections or self._connections
         if isinstance(transaction.failure, ConnectionLost):
             connections.lost()
-        connections.give_back(transaction.session)
-        self._ended()
+        try:
+            connections.give_back(transaction.session)
+        finally:
+            self._ended()
 
     def roll_back(self, transaction: Transaction) -> None:
         """Roll a transaction back, and give its connection back."""

@@ -65,6 +65,7 @@ class Transaction:
         changes: the rows that it changed, in order of first change.
         places: the places of rows that it deleted, which they get back if they are inserted again.
         is_committing: whether the server was told to commit.
+        is_over: whether it has ended, and its connection may be another's.
         connections: where its connection goes back to.
         going: rows that history deletes, once nothing refers to them.
     """
@@ -81,7 +82,7 @@ class Transaction:
         self.thread = threading.get_ident()
         self.changes: dict[RowId, RowChange] = {}
         self.places: dict[RowId, int] = {}
-        self.is_committing = False
+        self.is_committing = self.is_over = False
         self.going: dict[RowId, None] = {}
         self.connections: Connections | None = None
         self._undo: list[tuple[RowId, RowChange | None, int | None]] = []

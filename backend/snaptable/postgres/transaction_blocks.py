@@ -27,7 +27,12 @@ class UserTransaction:
         current = core.current
         if current is None:
             refuse_on_loop()
-            self._transaction = retried(lambda: core.begin(self._attribution), core.circuit)
+            try:
+                self._transaction = retried(lambda: core.begin(self._attribution), core.circuit)
+            except BaseException:
+                if core.current is not None:  # it was begun, and interrupted behind that
+                    core.roll_back(core.current)
+                raise
             return
         if self._attribution is not None:
             raise ValueError("an actor or a note belongs to the whole transaction, not to a part of it")
@@ -40,15 +45,20 @@ class UserTransaction:
         core, transaction = self._core, self._transaction
         assert transaction is not None
         if transaction.thread != threading.get_ident():
+            transaction.failure = TransactionError(left_elsewhere("thread"))
             core.roll_back(transaction)
-            raise TransactionError(left_elsewhere("thread"))
+            raise transaction.failure
         if self._savepoint is not None:
             if kind is None:
                 transaction.release()
             else:
                 transaction.roll_back_to(self._savepoint)
         elif kind is None:
-            core.commit(transaction)
+            try:
+                core.commit(transaction)
+            finally:
+                if not transaction.is_over:  # it was interrupted before it could end it
+                    core.roll_back(transaction)
         else:
             failure = transaction.failure
             core.roll_back(transaction)

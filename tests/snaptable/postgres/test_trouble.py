@@ -194,6 +194,20 @@ def test_what_an_interrupted_statement_undid_is_not_acknowledged(server: Server)
         assert db.counters.get("new") is None
 
 
+def test_a_block_left_by_another_thread_is_over_for_the_one_that_began_it(db: Store, server: Server) -> None:
+    """Ensure that what that thread writes next is a transaction of its own, recorded as any."""
+    block = db.transaction()
+    block.__enter__()
+    db.entries.insert(Entry(id="in the block"))
+    with ThreadPoolExecutor(1) as other, pytest.raises(TransactionError, match="another thread"):
+        other.submit(block.__exit__, None, None, None).result()
+    before = db.history.sequence
+    db.entries.insert(Entry(id="behind it"))
+    assert db.history.sequence > before
+    with Store(server.url()) as another:
+        assert [entry.id for entry in another.entries] == ["behind it"]
+
+
 def test_connections_cut_at_any_moment(db: Store) -> None:
     """Sessions ended while they write: what returned is there once, also what had to be looked up; nobody notices."""
 
