@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from snaptable.codec import Codec
 from snaptable.values import bulk_validator
-from snaptable.values.row_lines import SEPARATOR, Key, encode_line, encode_lines, join_lines
+from snaptable.values.row_lines import Key, encode_line, encode_lines, join_lines
 
 
 class PageDecoder:
@@ -38,11 +38,12 @@ class PageDecoder:
             sealed: whether it is known that they are as they would be written, if they are valid.
         """
         try:
-            by_key: dict[str, BaseModel] = self._validate(b"{" + page + b"}", by_alias=False, by_name=True)
+            by_key: dict[str, BaseModel] = self._validate(b"{%b}" % page, by_alias=False, by_name=True)
             rows = list(by_key.values())
             keys = list(map(self._key_of, rows))
             if sealed:
-                if list(map(str, keys)) != list(by_key) or page.count(SEPARATOR) != len(rows) - 1:
+                # The count finds keys that stand twice. Line breaks alone are counted: a third of the time of `,\n`.
+                if list(map(str, keys)) != list(by_key) or page.count(b"\n") != len(rows) - 1:
                     return None
             elif self._encode(keys, rows) != page:
                 return None

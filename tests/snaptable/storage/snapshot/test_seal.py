@@ -160,6 +160,38 @@ def test_a_forged_seal_gets_nothing_past_validation(tmp_path: Path, old: bytes, 
     assert refused == outcome(tmp_path, with_seal(data.replace(old, new), None))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b',\n"t2": ', b',"t2": '),
+        (b',\n"t2": ', b'\n,"t2": '),
+        (b',\n"t2": ', b',\n\n"t2": '),
+        (b',\n"t2": ', b',\r\n"t2": '),
+        (b',\n"t2": {', b',"t2": {\n'),
+        (b'{"id":"t2",', b'{"id":"t2",\n'),
+        (b'{"id":"t2",', b'{\n"id":"t2",'),
+    ],
+)
+def test_a_forged_seal_makes_no_other_rows_of_other_lines(tmp_path: Path, old: bytes, new: bytes) -> None:
+    """Ensure that lines broken elsewhere are refused, or are the rows they were: none is lost, and none another."""
+    data = filled(tmp_path)
+    assert data.count(old) == 1
+    edited = outcome(tmp_path, forged(data.replace(old, new)))
+    assert isinstance(edited, tuple) or edited == outcome(tmp_path, data)
+
+
+@pytest.mark.parametrize("count", [7, 8])
+def test_a_forged_seal_hides_no_key_that_stands_twice(tmp_path: Path, count: int) -> None:
+    """Ensure that a line that stands twice is refused, whichever count the header gives."""
+    data = filled(tmp_path)
+    line = data[(start := data.index(b'"t2": ')) : data.index(b",\n", start) + 2]
+    edited = data.replace(line, line + line).replace(b'"things": 7}', b'"things": %d}' % count)
+    assert edited.count(b'"t2": ') == 2
+    refused = outcome(tmp_path, forged(edited))
+    assert isinstance(refused, tuple), refused
+    assert refused == outcome(tmp_path, with_seal(edited, None))
+
+
 def test_a_file_of_before_gets_its_seal_with_the_next_snapshot(tmp_path: Path) -> None:
     """Ensure that reading changes nothing, and that what is written next is sealed."""
     data = with_seal(filled(tmp_path), None)
