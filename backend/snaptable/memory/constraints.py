@@ -139,8 +139,7 @@ def problems(tables: Tables) -> Iterator[str]:
             target = tables[reference.target]
             value_of = attrgetter(reference.field)
             # All at once, in C; the rows are looked at one by one if a key is missing.
-            values = set(map(value_of, table.live()))
-            if not target.tombstones and values - {None} <= target.rows.keys():
+            if not target.tombstones and table.distinct_values(reference.field) - {None} <= target.rows.keys():
                 continue
             for row in table.live():
                 value = value_of(row)

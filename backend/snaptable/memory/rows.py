@@ -18,7 +18,7 @@ Invariants:
    then on only `rows` is trusted and changed, until whoever needs what is derived from it has that built anew.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from operator import attrgetter
@@ -120,6 +120,13 @@ class TableRows:
         if not self.intact:
             self.build((index,))
         return index.lookup(value)
+
+    def distinct_values(self, name: str) -> Set[object]:
+        """Return the values of an indexed column, each once; O(1) with a hash index, else O(n)."""
+        index = self.by_field[name]
+        if self.intact and isinstance(index, HashIndex):
+            return index.entries.keys()
+        return set(map(attrgetter(name), self.live()))
 
     def has_clashes(self) -> bool:
         """Return whether rows share a value that must be unique; O(indexes)."""
