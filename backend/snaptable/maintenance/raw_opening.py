@@ -74,8 +74,8 @@ def _of_snapshot(path: Path) -> RawStore:
     snapshot = snapshot_format.read(str(path), data)
     pages = Pages([section.table for section in snapshot.sections])
     for section in snapshot.sections:
-        for _, page in section.pages():
-            pages.tables[section.table].load(page, list(from_json(b"{" + page + b"}")))
+        parts = (page for _, page in section.pages())
+        pages.tables[section.table].load((page, list(from_json(b"{" + page + b"}"))) for page in parts)
     recovery = RecoveryResult.of_snapshot(snapshot.header, len(data))
     return RawStore(path, recovery, None, pages, snapshot.header.marks)
 

@@ -6,8 +6,10 @@ another version) is read line by line by the strict parser, which says what is w
 
 import gc
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import NoReturn, cast
 
 from pydantic import BaseModel
@@ -47,6 +49,30 @@ class Interned(dict[str, str]):
         """Return a text that is new, and keep it."""
         self[text] = text
         return text
+
+
+class _LoadedPages:
+    """The rows of a table's pages, in order, and where each page lies."""
+
+    def __init__(self) -> None:
+        self.keys: list[Key] = []
+        self.rows: list[BaseModel] = []
+        self._pages: list[tuple[int, int, bytes]] = []
+        """Of each page: how many rows come before it, its offset, its lines."""
+
+    def add(self, offset: int, page: bytes, keys: Collection[Key], rows: Collection[BaseModel]) -> None:
+        """Add a page, with the keys and the rows of its lines."""
+        self._pages.append((len(self.keys), offset, page))
+        self.keys += keys
+        self.rows += rows
+
+    def first_repeated(self) -> tuple[int, Key]:
+        """Return the first key that stands twice, and the offset of the line that repeats it; O(n)."""
+        first = dict(zip(reversed(self.keys), reversed(range(len(self.keys))), strict=True))
+        number, key = next((number, key) for number, key in enumerate(self.keys) if first[key] < number)
+        _, offset, page = self._pages[bisect_right(self._pages, number, key=itemgetter(0)) - 1]
+        place = find_line(page, line_start(key)) or (0, 0)
+        return offset + place[0], key
 
 
 class TableLoader:
@@ -96,6 +122,7 @@ class TableLoader:
         table = self.tables[lines.table]
         decoder = PageDecoder(table.codec, self._interns(table))
         sealed = table.codec.trusted and bool(self._speller) and lines.speller == self._speller
+        loaded = _LoadedPages()
         for offset, page in lines.pages():
             decoded = decoder.decode(page, sealed=sealed)
             if decoded is None:
@@ -104,13 +131,13 @@ class TableLoader:
                 written = join_lines(encode_line(key, row_json) for key, (_, row_json) in rows.items())
             else:
                 written = page
-            count = len(table)
-            if not table.load(*decoded):
-                key = _repeated_key(list(table.rows)[:count], decoded[0])
-                place = find_line(page, line_start(key)) or (0, 0)
-                raise _corrupt(lines, offset + place[0], f"the key {key!r} stands twice in {table.name}")
+            loaded.add(offset, page, *decoded)
             yield written, decoded[0]
             self._advance(len(page))
+        # All at once: a page's keys at a time, the table's dictionary would leave the processor's caches in between.
+        if not table.load(loaded.keys, loaded.rows):
+            offset, key = loaded.first_repeated()
+            raise _corrupt(lines, offset, f"the key {key!r} stands twice in {table.name}")
         if self.problems:
             # Rows are missing from what was loaded: whatever else is wrong may follow from that.
             self._refuse(lines.path, path=lines.path)
@@ -289,16 +316,6 @@ class TableLoader:
 def _corrupt(lines: Lines, offset: int, reason: str) -> CorruptSnapshot:
     path = lines.path
     return CorruptSnapshot(f"{path}, byte {offset}: {reason}", path=path, line=lines.line_at(offset), offset=offset)
-
-
-def _repeated_key(known: Sequence[Key], keys: Sequence[Key]) -> Key:
-    """Return the first of some keys that is among the known ones or stands twice."""
-    seen = set(known)
-    for key in keys:
-        if key in seen:
-            return key
-        seen.add(key)
-    raise AssertionError
 
 
 @contextmanager

@@ -206,8 +206,7 @@ def load_tables(
     try:
         _check_no_table_is_left(path, tables, pages)
         for name, lines in pages.tables.items():
-            for page, keys in target.load(tables.lines(name, changes.field_order(name))):
-                lines.load(page, keys)
+            lines.load(target.load(tables.lines(name, changes.field_order(name))))
         pages.numbered.update(_numbers(tables, pages))
         target.finish(pages.numbered)
     except (SchemaMismatch, CorruptSnapshot, UnwritableRow) as error:

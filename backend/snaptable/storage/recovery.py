@@ -155,8 +155,7 @@ def load_snapshot(path: str, data: bytes, pages: Pages, target: RecoveryTarget) 
     for section in snapshot.sections:
         table = pages.tables.get(section.table)
         if table is not None and not section.empty:
-            for page, keys in target.load(section):
-                table.load(page, keys)
+            table.load(target.load(section))
         count = len(table) if table is not None else 0
         expected = snapshot.header.rows[section.table]
         if count != expected:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 from tests.snaptable.storage.support import SNAPSHOT, sealed, strictly
 
-from snaptable import Database, ForeignKey, Index, OpenError, Row, Table, Unique, table
+from snaptable import CorruptSnapshot, Database, ForeignKey, Index, OpenError, Row, Table, Unique, table
 from snaptable.memory.indexes import hash_index
 from snaptable.memory.indexes import sorted_rows as sorted_entries
 
@@ -119,6 +119,22 @@ def test_equal_keys_are_one_text(tmp_path: Path) -> None:
     with Things(tmp_path, fsync=False) as db:
         (owner,) = db.owners.all()
         assert all(row.owner is owner.id for row in db.things)
+
+
+@pytest.mark.parametrize("first", [0, 70, 199])
+def test_a_key_that_stands_twice_far_apart_is_named_where_it_is_repeated(tmp_path: Path, first: int) -> None:
+    """Ensure a line that is repeated some pages behind is refused, with the place of the second."""
+    with Things(tmp_path, fsync=False) as db:
+        db.things.insert_many([Thing(id=f"t{number}") for number in range(200)])
+    lines = (tmp_path / SNAPSHOT).read_bytes().splitlines(keepends=True)
+    begin = next(number for number, line in enumerate(lines) if line.startswith(b'"things"')) + 1
+    lines.insert(begin + 200, lines[begin + first].removesuffix(b",\n").removesuffix(b"\n") + b"\n")
+    lines[begin + 199] = lines[begin + 199].removesuffix(b"\n") + b",\n"
+    (tmp_path / SNAPSHOT).write_bytes(sealed(b"".join(lines).replace(b'"things": 200', b'"things": 201')))
+    with pytest.raises(CorruptSnapshot, match=f"'t{first}' stands twice") as raised:
+        Things(tmp_path, fsync=False).open()
+    assert raised.value.line in (begin + 201, begin + 200)
+    assert raised.value.offset == len(b"".join(lines[: raised.value.line - 1]).replace(b": 200", b": 201"))
 
 
 @settings(max_examples=40)

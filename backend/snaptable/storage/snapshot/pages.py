@@ -177,13 +177,18 @@ class TablePages:
         """Return the keys of its rows."""
         return self._page_of.keys()
 
-    def load(self, data: bytes, keys: Sequence[Key]) -> None:
-        """Add a page as it was read from a file, with the keys of its lines; O(lines)."""
-        page = RowPage(data, len(keys))
-        self._add(page)
-        self._page_of.update(zip(keys, repeat(page)))
-        self.size += page.size
-        self._last = page
+    def load(self, pages: Iterable[tuple[bytes, Sequence[Key]]]) -> None:
+        """Add pages as they were read from a file, each with the keys of its lines; O(lines)."""
+        loaded, keys, page_of = self._last, list[Key](), list[RowPage]()
+        for data, page_keys in pages:
+            loaded = RowPage(data, len(page_keys))
+            self._add(loaded)
+            self.size += loaded.size
+            keys += page_keys
+            page_of += repeat(loaded, len(page_keys))
+        self._last = loaded
+        # All at once, as `TableLoader.load` does it with the rows.
+        self._page_of.update(zip(keys, page_of, strict=True))
 
     def apply(self, change: ChangeRecord) -> None:
         """Apply a change of one row; O(page)."""
