@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks import plot, report
-from tests.benchmarks.bench import Bench, Finding
+from tests.benchmarks.bench import Bench, Finding, keep_compiled
 from tests.benchmarks.results import OtherRun, Results
 from tests.benchmarks.same import check_answers
 from tests.benchmarks.scenarios import asking, backups, growth, past, reading, size, writing
@@ -100,6 +100,7 @@ def to_go(names: Sequence[str], settings: str) -> str:
 
 def main(given: argparse.Namespace, readme: Path = README) -> int:
     """Run the scenarios, tell each finding as it is there, keep them in a file, and print the table."""
+    keep_compiled()
     given.out.mkdir(parents=True, exist_ok=True)
     (given.stores or given.out).mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=given.out))
