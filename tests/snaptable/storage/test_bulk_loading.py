@@ -111,6 +111,18 @@ def test_indexes_built_at_once_are_those_built_one_by_one(count: int, chance: ra
             assert answers(db) == answers(model)
 
 
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=-5))])
+@pytest.mark.parametrize("year", [1, 1697, 2242, 9999])
+def test_times_far_away_are_sorted_by_the_microsecond(tmp_path: Path, year: int, zone: timezone | None) -> None:
+    """Ensure an ordered index tells times apart after a restart that are one number as seconds of floating point."""
+    times = [datetime(year, 6, 1, microsecond=number, tzinfo=zone) for number in range(1, 9)]
+    with Things(tmp_path, fsync=False) as db:
+        db.things.insert_many([Thing(id=f"t{9 - number}", at=at) for number, at in enumerate(times)])
+    with Things(tmp_path, fsync=False) as db:
+        assert db.check() == []
+        assert [row.at for row in db.things.order_by(Thing.at).all()] == times
+
+
 def test_equal_keys_are_one_text(tmp_path: Path) -> None:
     """Ensure a foreign key is the very text of the row it refers to after a restart: a long column costs no memory."""
     with Things(tmp_path, fsync=False) as db:

@@ -5,9 +5,11 @@ fields is not among the sorted entries but in `nulls`, because None sorts last i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC
-from itertools import compress, islice, repeat
-from operator import attrgetter, eq, sub
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from itertools import compress, repeat
+from operator import attrgetter, sub
 from typing import Any
 
 from pydantic import BaseModel
@@ -76,10 +78,11 @@ class OrderedIndex:
             self.nulls = {self.key_of(row): row for row, is_whole in zip(rows, whole, strict=True) if not is_whole}
             rows = list(compress(rows, whole))
             columns = [list(compress(column, whole)) for column in columns]
-        sortable = [_sortable(values, sort_key) for values, sort_key in zip(columns, self.sort_keys, strict=True)]
+        sortable = list(map(_sortable, columns, self.sort_keys))
+        if _has_equal_rows(sortable):
+            sortable = list(map(partial(_sortable, exactly=True), columns, self.sort_keys))
+            sortable.append(list(map(self.key_of, rows)))
         order = _order(sortable, range(len(rows)))
-        if _has_equal_rows(sortable, order):
-            order = _order([*sortable, list(map(self.key_of, rows))], range(len(rows)))
         self.sorted.load(list(map(rows.__getitem__, order)))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,16 +123,19 @@ class OrderedIndex:
             yield f"index {self.name} disagrees with a scan about the rows with None"
 
 
-def _sortable(values: Column, sort_key: value_types.SortKey | None) -> Column:
-    """Return values that sort as these do in an index, at the least cost; O(n)."""
+def _sortable(values: Column, sort_key: value_types.SortKey | None, *, exactly: bool = False) -> Column:
+    """Return values that sort as these do in an index, at the least cost; O(n).
+
+    Times become seconds, which sort twice as fast and lie closer together in memory. More than 272 years from 1970 two
+    times may become the same number; `exactly` tells them apart.
+    """
     if sort_key is not value_types.microseconds:
         return values if sort_key is None else list(map(sort_key, values))
-    if set(map(id, map(attrgetter("tzinfo"), values))) in ({id(UTC)}, {id(None)}):
-        return values  # all in one zone that never shifts: they compare as they are
-    try:
-        return list(map(sub, values, repeat(value_types.EPOCH)))
-    except TypeError:  # one of them is naive
-        return list(map(sort_key, values))
+    for epoch in (value_types.EPOCH, value_types.NAIVE_EPOCH):
+        with suppress(TypeError):  # aware and naive times have no difference
+            since = map(sub, values, repeat(epoch))
+            return list(since if exactly else map(timedelta.total_seconds, since))
+    return list(map(sort_key, values))
 
 
 def _order(columns: Sequence[Column], order: Iterable[int]) -> list[int]:
@@ -139,11 +145,10 @@ def _order(columns: Sequence[Column], order: Iterable[int]) -> list[int]:
     return list(order)
 
 
-def _has_equal_rows(columns: Sequence[Column], order: list[int]) -> bool:
-    """Return whether two rows that follow each other are equal in all columns; O(n)."""
-    ordered = [list(map(column.__getitem__, order)) for column in columns]
-    same = [map(eq, column, islice(column, 1, None)) for column in ordered]
-    return any(same[0] if len(same) == 1 else map(all, zip(*same, strict=True)))
+def _has_equal_rows(columns: Sequence[Column]) -> bool:
+    """Return whether two rows are equal in all columns; O(n)."""
+    values = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    return len(set(values)) < len(values)
 
 
 def _entry_function(
