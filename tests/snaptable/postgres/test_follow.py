@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psycopg
@@ -17,6 +18,7 @@ from tests.snaptable.postgres import kills, stores
 from tests.snaptable.postgres.moves import change, fill, images
 
 from snaptable import OpenError, SnaptableError
+from snaptable.maintenance.directory import StoreDirectory
 from snaptable.maintenance.moving import follow, move
 from snaptable.maintenance.moving.following import PlaceGone
 from snaptable.postgres.server.connections import Connections, Session
@@ -74,6 +76,54 @@ def test_what_was_written_beside_it_ends_it(url: str, tmp_path: Path, statement:
     with pytest.raises(SnaptableError):
         follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
     assert stores.content(url) == before
+
+
+def test_a_program_may_start_again_while_it_is_followed(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a store that was closed is locked once to know it, not each time that there is nothing new."""
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        db.users.insert(User(id="u1"))
+    move(str(tmp_path / "data"), url, schema=Library, running=True)
+    told, tries, locked = list[bool](), list[StoreDirectory](), StoreDirectory.locked
+
+    def counted(self: StoreDirectory) -> AbstractContextManager[None]:
+        """Lock, and take note of it."""
+        tries.append(self)
+        return locked(self)
+
+    def stop(is_closed: bool) -> bool:
+        """Stop at the sixth time; at the third a program is started, writes and is closed."""
+        told.append(is_closed)
+        if len(told) == 3:
+            with Library(tmp_path / "data", fsync=False, banner=False) as db:
+                db.users.insert(User(id="u2"))
+        return len(told) == 6
+
+    monkeypatch.setattr(StoreDirectory, "locked", counted)
+    assert follow(tmp_path / "data", url, schema=Library, stop=stop).is_closed
+    assert told == [True] * 6
+    assert len(tries) == 2
+
+
+def test_what_was_purged_from_the_source_is_erased(url: str, tmp_path: Path) -> None:
+    """Ensure that nothing is left of a purged row that had arrived, its history included, and that this is known."""
+    with Library(tmp_path / "data", fsync=False, banner=False) as db:
+        db.users.insert(User(id="u1"))
+        move(str(tmp_path / "data"), url, schema=Library, running=True)
+        db.users.insert(User(id="u2", email="secret@example.org"))
+        db.users.delete("u2")
+        follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+        assert "secret" in str(stores.content(url))
+        db.history.purge("users", "u2")
+        db.users.insert(User(id="u3"))
+        follow(tmp_path / "data", url, schema=Library, stop=lambda _: True)
+        erased = db._opened().erased
+    assert "secret" not in str(stores.content(url))
+    with Library(url) as there:
+        assert there._opened().erased == erased != {}
+        assert [user.id for user in there.users] == ["u1", "u3"]
+        assert len(list(there.history.commits())) == 2
 
 
 HOLD_COMMITS = """

@@ -27,8 +27,11 @@ from snaptable.postgres.layout.catalog import read_catalog
 from snaptable.postgres.layout.column import Unstorable
 from snaptable.postgres.layout.columns import StoredColumns
 from snaptable.postgres.layout.names import COMMITS, SOURCE, name_of, quoted
+from snaptable.postgres.past import RecordedCommits
+from snaptable.postgres.server.connections import Session
 from snaptable.postgres.server.failures import as_own, is_lost
 from snaptable.storage.journal import directory as journal_directory
+from snaptable.storage.journal import follower as journal_follower
 from snaptable.storage.journal.follower import JournalFollower, PlaceLost
 from snaptable.storage.journal.format import Frame, encode_commit
 
@@ -110,6 +113,8 @@ class _Follower:
     def __init__(self, directory: StoreDirectory, url: str, models: type[Database], report: Report) -> None:
         self._directory, self._url, self._models, self._report = directory, url, models, report
         self._commits = 0
+        self._closed_at: journal_follower.Place | None = None
+        """The mark of a clean close behind which no process had the source open."""
 
     def run(self, stop: Callable[[bool], bool]) -> Following:
         """Follow over one connection."""
@@ -149,10 +154,18 @@ class _Follower:
                 self._report.done(sum(len(frame.commits) for frame in batch))
             if frames:
                 continue
-            is_closed = follower.place is not None and follower.place.closed and self._is_unlocked()
+            is_closed = self._is_closed(follower)
             if stop(is_closed):
                 return Following(place.sequence, self._commits, is_closed)
             time.sleep(POLL_SECONDS)
+
+    def _is_closed(self, follower: JournalFollower) -> bool:
+        """Return whether the source was closed in order; its lock, which a program that starts needs, is tried once."""
+        if follower.place is None or not follower.place.closed:
+            return False
+        if self._closed_at != follower.place and self._is_unlocked():
+            self._closed_at = follower.place
+        return self._closed_at == follower.place
 
     def _is_unlocked(self) -> bool:
         """Return whether no process has the source open: the mark of a clean close stands until the next commit."""
@@ -242,6 +255,8 @@ def _apply(target: Target, tables: Mapping[str, "_TableWriter"], frames: Sequenc
                     numbers.update(commit.numbered)
         for check in checks:
             check()
+        for commit in (each for frame in frames for each in frame.commits):
+            _erase(session, place.store, commit)
         target.renew_revisions()
         target.set_commits(after.sequence)
         for name, last in numbers.items():
@@ -296,13 +311,21 @@ def _check_gone(commit: CommitRecord, count: int, cursor: "Cursor[tuple[object, 
 def _keep(target: Target, frame: Frame, commit: CommitRecord) -> None:
     """Write the record of a commit under its own number, so that history and followers go on with it."""
     changes = tuple(change for change in commit.changes if not target.codecs[change.table].schema.transient)
-    if changes:
+    if changes or commit.erased is not None:
         record = encode_commit(replace(commit, sequence=0, changes=changes, numbered={})).decode()
         target.session.execute(
             f"insert into {COMMITS} (sequence, at, record) overriding system value "
             f"values (%s, %s::timestamptz, %s::json)".encode(),
             [commit.sequence, frame.at, record],
         )
+
+
+def _erase(session: Session, store: str, commit: CommitRecord) -> None:
+    """Forget the commits that may hold what a purge of the source erased there, and take note of whose that was."""
+    if commit.erased is not None:
+        past = RecordedCommits(store, session.ask, lambda: commit.sequence, "json")
+        past.note_erased(session.ask, commit.erased)
+        past.forget(session.ask, max(last for keys in commit.erased.values() for last in keys.values()))
 
 
 class _TableWriter:
