@@ -86,7 +86,7 @@ class Filters:
         field = self._fields.get(name)
         if field is None or suffix not in field.operators or parameter.endswith("__"):
             raise ValueError("There is no such parameter.")
-        days = field.condition_of_days(suffix, text) if field.is_moment else None
+        days = field.condition_of_days(suffix, text) if field.is_moment and suffix != "isnull" else None
         self.count += 1 if days is None else 1 + text.count(",")
         if suffix == "isnull":
             self._conditions[parameter, text] = field.is_null(text)

@@ -119,6 +119,7 @@ def test_pages_together_are_the_list(client: TestClient, limit: int) -> None:
         ("tags=x", ["/tags"]), ("none=1", ["/none"]), ("a~b%2Fc=1", ["/a~0b~1c"]), ("done__gt=true", ["/done__gt"]),
         ("size__starts_with=1", ["/size__starts_with"]), ("size__=1", ["/size__"]), ("at=17", ["/at"]),
         ("text__isnull=", ["/text__isnull"]), ("text__isnull=1", ["/text__isnull"]),
+        ("at__isnull=2026-01-01", ["/at__isnull"]),
         ("size__contains=1", ["/size__contains"]),
         ("at=2026-02-30", ["/at"]), ("at__gt=2026-13-01", ["/at__gt"]), ("at__in=2026-01-01,x", ["/at__in"]),
         ("price=nan", ["/price"]), ("size=1.5", ["/size"]), ("size=x&limit=0&sort=y", ["/size", "/limit", "/sort"]),
