@@ -143,11 +143,11 @@ class Handlers(Generic[RowT]):
     async def restore(self, request: Request, me: object, key: str, body: JsonValue) -> Response:
         """Make the row what it was at a moment, as a new commit; 204 if there was none then."""
         resource, place = self.resource, self.resource.key_of(key)
-        at, check = moment_in(object_of(body)), self._preconditions(request).check
+        at, conditions = moment_in(object_of(body)), self._preconditions(request)
 
         def act(_writes: Writes[RowT]) -> Response:
             """Restore the row."""
-            row = restore_row(resource, me, place, at, check)
+            row = restore_row(resource, me, place, at, conditions)
             return Response(None, 204) if row is None else self._row(row)
 
         return await self._write_once(request, me, act)

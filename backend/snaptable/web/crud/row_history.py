@@ -15,6 +15,7 @@ from snaptable import UndoConflict
 from snaptable.history import Change, Conflict
 from snaptable.web.crud.past import moment_of, parameters, past_errors
 from snaptable.web.crud.resource import Resource
+from snaptable.web.crud.shown_rows import Preconditions
 from snaptable.web.listing import RowT
 from snaptable.web.problems import FieldError, Problem
 from snaptable.web.row_response import JsonResponse
@@ -125,17 +126,18 @@ def moment_in(body: dict[str, JsonValue]) -> int | datetime:
 
 
 def restore_row(
-    resource: Resource[RowT], me: object, key: object, at: int | datetime, check: Callable[[RowT], None]
+    resource: Resource[RowT], me: object, key: object, at: int | datetime, conditions: Preconditions[RowT]
 ) -> RowT | None:
     """Make a row what it was at a moment, in a transaction; return it, None if there was none then.
 
     Raises:
         Problem: 403 by the rules: a row that comes back is created, one that goes is deleted; 404, the caller may not
-            see the row, now or as it was; 409, a constraint is in the way; 410, what it was is not kept; 422.
+            see the row, now or as it was; 409, a constraint is in the way; 410, what it was is not kept; 412, the
+            conditions don't hold; 422.
     """
     old = resource.find(me, key)
     if old is not None:
-        check(old)
+        conditions.check(old)
     elif resource.table.get(key) is not None:
         raise resource.not_there()
     conflicts: tuple[Conflict, ...] = ()
@@ -145,6 +147,8 @@ def restore_row(
         except UndoConflict as error:
             conflicts = error.conflicts
     if conflicts:
+        if old is None:
+            _check_was_seen(resource, me, key, at)
         kinds = sorted({f"{conflict.table}: {conflict.kind}" for conflict in conflicts})
         raise Problem(409, "Other rows are in the way.", members={"conflicts": list(kinds)})
     new = resource.find(me, key)
@@ -155,8 +159,19 @@ def restore_row(
         resource.allow_delete(me, old)
         return None
     if old is None:
+        conditions.check_missing()
         resource.allow_create(me, new)
     else:
         resource.allow_update(me, old, new)
     resource.check_references(me, new, resource.schema.columns)
     return new
+
+
+def _check_was_seen(resource: Resource[RowT], me: object, key: object, at: int | datetime) -> None:
+    """Refuse a row that is gone, and was another's at a moment, as one that never was.
+
+    Raises:
+        Problem: 404.
+    """
+    with past_errors("/at", "body"), resource.database.history.at(at) as past:
+        resource.get(me, key, past.tables[resource.table.name])

@@ -338,6 +338,34 @@ def test_a_row_can_be_restored() -> None:
         assert client.post("/documents/d1/restore", json={"at": then}).status_code == 410
 
 
+def test_a_conflict_tells_nobody_of_anothers_row() -> None:
+    """Ensure that a row which is gone and was another's is as one that never was, though it could not come back."""
+    with shelf() as (db, client):
+        client.post("/documents", json={"id": "d1", "title": "One"}, headers=BEN)
+        annotation = {"document_id": "d1", "text": "Mark"}
+        db.annotations.create(user_id="ben", **annotation)
+        then = db.history.sequence
+        db.documents.delete("d1")
+        db.documents.create(id="d2", user_id="ben", title="One", updated_at=utc_now())
+        body = {"at": then}
+        assert client.post("/documents/d1/restore", json=body, headers=BEN).status_code == 409
+        never = client.post("/documents/none/restore", json=body)
+        answer = client.post("/documents/d1/restore", json=body)
+        assert (answer.status_code, answer.json()) == (404, never.json())
+
+
+def test_a_row_that_is_gone_matches_nothing() -> None:
+    """Ensure 412 for a restore on condition of a state that is no longer there, and that nothing comes back."""
+    with shelf() as (db, client):
+        made = client.post("/documents", json={"id": "d1", "title": "One"})
+        then = db.history.sequence
+        client.delete("/documents/d1")
+        known = {"If-Match": made.headers["etag"]}
+        assert client.post("/documents/d1/restore", json={"at": then}, headers=known).status_code == 412
+        assert "d1" not in db.documents
+        assert client.post("/documents/d1/restore", json={"at": then}).status_code == 200
+
+
 def test_a_restore_asks_the_rules() -> None:
     """Ensure that a row that comes back is asked for as a new one, and one that goes as one that is deleted."""
     refused = Rules(create=lambda me, new: False, update=lambda me, old, new: False, delete=lambda me, old: False)
