@@ -114,7 +114,7 @@ class Handlers(Generic[RowT]):
             return writes.create(self._with_key(sent, key)), True
 
         row, is_new = await self._write(request, me, act)
-        return self._row(row, 201, {"Location": request.url.path}) if is_new else self._row(row)
+        return self._row(row, 201, {"Location": _quoted(request.scope["path"])}) if is_new else self._row(row)
 
     async def delete(self, request: Request, me: object, key: str) -> Response:
         """Delete the row for good, and what goes with it."""
@@ -207,7 +207,12 @@ class Handlers(Generic[RowT]):
 
     def _address(self, request: Request, row: RowT) -> str:
         path, key = request.scope["path"].rstrip("/"), str(getattr(row, self.resource.schema.key))
-        return f"{path if _PLAIN.fullmatch(path) else quote(path)}/{key if _PLAIN.fullmatch(key) else quote(key, '')}"
+        return f"{_quoted(path)}/{key if _PLAIN.fullmatch(key) else quote(key, '')}"
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands in a header: a key may have any character, such as one that ends a header."""
+    return path if _PLAIN.fullmatch(path) else quote(path)
 
 
 def _conflict(_db: object, resource: Resource[RowT], me: object, error: ConstraintError) -> Problem:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import partial, reduce
 from operator import or_
 from typing import Any, Generic
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -210,7 +210,7 @@ def _address_of_next(request: Request, cursor: str) -> str:
         kept = [part for part in query.split("&") if part and part.partition("=")[0] != "cursor"]
         return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
     parameters = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
-    return f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
+    return f"{quote(path)}?{urlencode([*parameters, ('cursor', cursor)])}"
 
 
 def _is_on_event_loop() -> bool:

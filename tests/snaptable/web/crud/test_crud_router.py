@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI, Header
@@ -356,6 +357,29 @@ def test_the_past_of_rows() -> None:
         db.history.forget(db.history.sequence)
         gone = client.get(f"/documents?at={then}")
         assert (gone.status_code, gone.json()["first"]) == (410, db.history.sequence)
+
+
+@pytest.mark.parametrize("key", ["€", "é", "a b", "100%", "a\r\nX-Evil: 1", "\0", "\x85"])
+def test_any_key_stands_in_an_address(key: str) -> None:
+    """Ensure that the address of a row that was put is escaped as that of one that was added, and leads to it."""
+    with shelf() as (db, client):
+        made = client.put(f"/documents/{quote(key, '')}", json={"title": "One"})
+        assert (made.status_code, made.headers["location"]) == (201, f"/documents/{quote(key, '')}")
+        assert "x-evil" not in made.headers
+        assert client.get(made.headers["location"]).json()["id"] == key
+        assert db.documents[key].title == "One"
+
+
+def test_the_next_page_of_any_path_has_an_address() -> None:
+    """Ensure that a part of the path before a list is escaped in the address of its next page."""
+    with shelf() as (db, _):
+        app = FastAPI()
+        app.include_router(crud_router(db.users), prefix="/{tenant}")
+        client = TestClient(app)
+        first = client.get("/€%0d%0aX-Evil: 1/users?limit=1")
+        assert "x-evil" not in first.headers
+        following = client.get(first.links["next"]["url"])
+        assert [item["id"] for item in following.json()["items"]] == ["ben"]
 
 
 def test_a_list_is_known_until_something_is_committed() -> None:
