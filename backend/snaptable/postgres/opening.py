@@ -7,11 +7,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from uuid import uuid4
 
 from psycopg import Error
+from psycopg.errors import DeadlockDetected
 
 from snaptable.changes.retention import USUAL, Retention
 from snaptable.codec import Codec
@@ -37,6 +39,7 @@ from snaptable.storage.migration import SchemaChanges
 
 _LOCK = 0x736E6170
 """The number of the lock under which tables are made: one opening at a time."""
+MOST_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -176,21 +179,27 @@ class Opener:
     # ── making ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _make(self, session: Session) -> Catalog:
-        """Make what is missing, alone, in one transaction; return what is there then."""
+        """Make what is missing, alone, in one transaction; return what is there then.
+
+        It is begun again where transactions of other processes, and it, wait for each other's tables.
+        """
         if self.read_only:
             raise OpenError("there is no such database yet, and read_only=True makes none")
+        for _ in range(MOST_ATTEMPTS - 1):
+            with suppress(DeadlockDetected):
+                return self._make_once(session)
+            session.tell("rollback")
+        return self._make_once(session)
+
+    def _make_once(self, session: Session) -> Catalog:
         session.tell("begin isolation level read committed")
-        try:
-            if self.dialect.advisory_locks:
-                session.tell(f"select pg_advisory_xact_lock({_LOCK})")
+        if self.dialect.advisory_locks:
+            session.tell(f"select pg_advisory_xact_lock({_LOCK})")
+        present = catalog.read_catalog(session.ask)
+        if not self._fits(present):
+            self._change(session, present)
             present = catalog.read_catalog(session.ask)
-            if not self._fits(present):
-                self._change(session, present)
-                present = catalog.read_catalog(session.ask)
-            session.tell("commit")
-        except BaseException:
-            session.close()
-            raise
+        session.tell("commit")
         return present
 
     def _make_revisions(self, session: Session, field: str) -> Catalog:

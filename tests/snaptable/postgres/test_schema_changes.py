@@ -2,9 +2,11 @@
 
 # ruff: noqa: RUF012 - a model's default is copied by Pydantic
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -241,6 +243,27 @@ def test_a_former_program_that_is_still_open_loses_no_row(url: str) -> None:
     with Old(url) as old, ThreadPoolExecutor(2) as threads, new(url) as db:
         assert [each.result().id for each in begun] == ["a", "c"]
         assert [row.id for row in db.tables["users"]] == ["b", "a", "c"]
+
+
+def test_an_opening_that_is_in_a_deadlock_with_a_former_program_comes_through(url: str) -> None:
+    """Ensure that both are done where each has what the other waits for, whichever the server has begin again."""
+    new = changed(WithScore, migrations=[Migration("0001", run(lambda _: None))])
+    opened: list[Future[Database]] = []
+
+    def write(old: Old) -> None:
+        """Write users, and notes once an opening that has these waits for users."""
+        old.users.update("a", age=4)
+        if not opened:
+            opened.append(threads.submit(new(url).open))
+        while not stores.waiting(url) and not opened[0].done():
+            time.sleep(0.001)
+        old.notes.insert(Note(user_id="a", text="z"))
+
+    with Old(url) as old, ThreadPoolExecutor(1) as threads:
+        asyncio.run(old.run(write))
+        with closing(opened[0].result()) as db:
+            assert [row.model_dump()["age"] for row in db.tables["users"]] == [3, 4]
+            assert db.tables["notes"].where(text="z").count() == 1
 
 
 def test_indexes_follow_the_models(url: str) -> None:
