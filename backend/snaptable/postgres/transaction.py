@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from psycopg import Error
+from psycopg.pq import TransactionStatus
 from pydantic import BaseModel
 
 from snaptable.changes.attribution import Attribution, current_attribution, merged
@@ -17,6 +18,7 @@ from snaptable.errors import ReadOnlyStore, TransactionError
 from snaptable.postgres.server.connections import Connections, Params, Records, Session, has_records
 from snaptable.postgres.server.failures import as_own, is_violation
 
+_INTERRUPTED = "a statement of this transaction was interrupted; it was rolled back"
 RowId = tuple[str, Key]
 """Table and key."""
 
@@ -133,12 +135,15 @@ class Transaction:
         """Commit on the server; raises psycopg's errors.
 
         Raises:
-            TransactionError: a statement was interrupted, and the server had given the transaction up.
+            TransactionError: a statement was interrupted, and its answer wasn't waited for, or the server had given the
+                transaction up.
         """
+        if self.session.info.transaction_status == TransactionStatus.ACTIVE:
+            raise TransactionError(_INTERRUPTED)
         self.is_committing = bool(self.changes) or self.mark is not None
         self.session.tell("commit")
         if self.session.reader.statusmessage == "ROLLBACK":  # its answer to COMMIT then, and no error
-            raise TransactionError("a statement of this transaction was interrupted; it was rolled back")
+            raise TransactionError(_INTERRUPTED)
 
     def failed(self, error: Error) -> Exception:
         """Take note that a statement failed, which ends the transaction on the server; return why."""

@@ -9,9 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
-import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -126,21 +124,18 @@ def test_a_write_cut_off_while_its_commit_is_carried_out_happens_once(
     db: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection ends and the server has yet to finish the commit: that is waited for, and not written again."""
-    commits = engine_of(db).core.commits
-    assert commits is not None
-    add_record, outcome = commits.add_record, CommitTable.outcome
+    tell, outcome = Session.tell, CommitTable.outcome
     stopped, found = list[int](), list[bool | None]()
 
-    def cut_off(session: Session, record: CommitRecord) -> CommitMark:
-        mark = add_record(session, record)
-        if not stopped:
+    def cut_off(session: Session, sql: str) -> None:
+        if sql == "commit" and not stopped:
             stopped.append(session.info.backend_pid)
             os.kill(stopped[0], signal.SIGSTOP)
             session.pgconn.send_query(b"commit")
             assert session.pgconn.flush() == 0
             with socket.socket(fileno=os.dup(session.fileno())) as connection:
                 connection.shutdown(socket.SHUT_RDWR)
-        return mark
+        tell(session, sql)
 
     def go_on_once_asked(session: Session, mark: CommitMark) -> bool | None:
         found.append(outcome(session, mark))
@@ -148,7 +143,7 @@ def test_a_write_cut_off_while_its_commit_is_carried_out_happens_once(
             os.kill(stopped[0], signal.SIGCONT)
         return found[-1]
 
-    monkeypatch.setattr(commits, "add_record", cut_off)
+    monkeypatch.setattr(Session, "tell", cut_off)
     monkeypatch.setattr(CommitTable, "outcome", go_on_once_asked)
     db.counters.update("a", value=Counter.value + 1)
     assert (found[0], found[-1]) == (None, True)
@@ -164,34 +159,6 @@ def test_a_server_that_breaks_down_amid_a_commit_has_not_refused_it(server: Serv
         db.counters.update("a", value=Counter.value + 1)
         assert way.next_commit is None
         assert db.counters["a"].value == 1
-
-
-def test_what_an_interrupted_statement_undid_is_not_acknowledged(server: Server) -> None:
-    """Ensure that a block which goes on behind Ctrl-C in a statement raises at its end: the server rolled it back."""
-
-    def interrupt_once_held() -> None:
-        """Interrupt the main thread once its statement waits for a row."""
-        with psycopg.connect(server.url(), autocommit=True) as asking:
-            while not asking.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchall():
-                time.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def write_two(db: Store) -> None:
-        """Write one row, and try another."""
-        with db.transaction():
-            db.counters.upsert(Counter(id="new"))
-            with suppress(KeyboardInterrupt):
-                db.counters.update("held", value=2)
-
-    with Store(server.url(), history=False) as db, Store(server.url()) as holder, ThreadPoolExecutor(1) as pool:
-        db.counters.upsert(Counter(id="held"))
-        with holder.transaction():
-            holder.counters.update("held", value=1)
-            interrupted = pool.submit(interrupt_once_held)
-            with pytest.raises(TransactionError, match="rolled back"):
-                write_two(db)
-            interrupted.result()
-        assert db.counters.get("new") is None
 
 
 def test_a_block_left_by_another_thread_is_over_for_the_one_that_began_it(db: Store, server: Server) -> None:
