@@ -36,6 +36,8 @@ SEGMENT_BYTES = 8 << 20
 """Size in bytes at which the journal continues in a new segment."""
 RESUME_PAUSE = 1.0
 """Seconds between two attempts to write everything to new files."""
+_AT_ONCE = float("-inf")
+"""When the last attempt was, for one that is to be made at once. No call: behind each, another Ctrl-C may come."""
 LEADER_TIMEOUT = 1.0
 """Seconds after which a waiting thread checks whether its leader was lost (an exception between two steps)."""
 
@@ -73,7 +75,7 @@ class GroupCommit(BatchQueue[U]):
         """Whether what made writes fail may pass, as a full disk does."""
         self._unfinished: CommitBatch[U] | None = None
         """A durable batch whose last steps were interrupted twice; they are done before anything else is written."""
-        self._last_resume = float("-inf")
+        self._last_resume = _AT_ONCE
         self._deferred_start: Callable[[], None] | None = None
         """The steps that a full disk kept the start from doing; None if they are done."""
         self._closed = False
@@ -195,7 +197,7 @@ class GroupCommit(BatchQueue[U]):
             self._unfinished = None
         except BaseException as error:
             # Interrupted once more: the next write tries again.
-            self._unfinished, self._transient, self._last_resume = batch, True, float("-inf")
+            self._unfinished, self._transient, self._last_resume = batch, True, _AT_ONCE
             self.refusal = ReadOnlyStore(f"a commit was left unfinished ({error!r}); the next write tries again")
             raise
         finally:
@@ -250,7 +252,7 @@ class GroupCommit(BatchQueue[U]):
         failed, failure = self._take_all(batch, failure)
         self._transient = True
         if not isinstance(error, OSError):
-            self._last_resume = float("-inf")  # interrupted: the next write begins new files at once
+            self._last_resume = _AT_ONCE  # interrupted: the next write begins new files at once
         # 2. Memory, the newest batch first.
         self._callbacks.failed(failed, self.sequence, failure)
         # 3. Whether the next write may be tried.
@@ -311,7 +313,7 @@ class GroupCommit(BatchQueue[U]):
             except (OSError, SnaptableError):
                 return  # still no room; the refusal stands and says so
             except BaseException:
-                self._last_resume = float("-inf")  # interrupted: the next write tries at once
+                self._last_resume = _AT_ONCE  # interrupted: the next write tries at once
                 raise
 
     def _switch_files(self) -> bool:

@@ -24,6 +24,9 @@ from typing import Annotated, Any
 import pytest
 
 from snaptable import Database, ForeignKey, Index, Row, Table, Unique
+from snaptable.storage import group_commit
+from snaptable.storage.journal.segment import Segment
+from snaptable.storage.snapshot.checkpointer import Checkpointer
 
 LONG = "SNAPTABLE_INTERRUPTS" in os.environ
 NOT_RAISED_IN = ("<genexpr>",)
@@ -227,6 +230,28 @@ def test_an_opening_can_be_interrupted_anywhere(tmp_path: Path) -> None:
             break
         number += 1 if LONG else 7
     assert number > 100
+
+
+def test_two_in_a_row_keep_no_write_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that a write works behind one that was interrupted as it began new files, and on the way out again.
+
+    Python looks for signals behind calls: the second one comes at the first call that is made on the way, if there is.
+    """
+
+    def interrupt(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    with closing(filled(tmp_path / "data", snapshot="background")) as db:
+        monkeypatch.setattr(Segment, "append", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            db.authors.insert(Author(id=4, name="interrupted"))
+        monkeypatch.setattr(Checkpointer, "checkpoint", interrupt)
+        monkeypatch.setattr(group_commit, "float", interrupt, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            db.authors.insert(Author(id=4, name="interrupted again"))
+        monkeypatch.undo()
+        assert db.authors.insert(Author(id=4, name="next")) in db.authors.all()
+        assert db.check() == []
 
 
 PROGRAM = """
