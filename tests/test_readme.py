@@ -153,8 +153,8 @@ def test_the_modules_that_a_page_names_are_there(page: str) -> None:
 
 FOREIGN = {
     "_2", "ALTER", "B01", "CONSTRAINTS", "IMMEDIATE", "IN", "J", "MODE", "O_DIRECT", "O_DSYNC", "Space", "T14",
-    "ci", "connect_query", "cors", "div", "httpx2", "ignore_startup_parameters", "pem", "pydoc", "search_path",
-    "tls", "ulimit", "users_numbers", "validate_default",
+    "ci", "connect_query", "cors", "div", "httpx2", "ignore_startup_parameters", "keepalives_idle", "pem", "pydoc",
+    "search_path", "tcp_user_timeout", "tls", "ulimit", "users_numbers", "validate_default",
 }  # fmt: skip
 """What pages name of other programs: SQL, settings of servers and systems, keys of a keyboard, values in examples."""
 
