@@ -193,7 +193,8 @@ def test_what_is_not_there_is_a_404() -> None:
     """Ensure that neither a missing row, table nor commit is an error of the server."""
     with library() as (db, browser):
         for path in ("tables/documents/row?key=none", "tables/marks/row?key=x", "tables/none/row?key=d1", "commits/999",
-                     "commits/0", "tables/documents/row", "tables/documents/delete?key=none"):  # fmt: skip
+                     "commits/0", f"commits/{'9' * 5_000}", "commits/x",
+                     "tables/documents/row", "tables/documents/delete?key=none"):  # fmt: skip
             browser.get(f"/admin/{path}", 404)
         db.documents.delete("d9")
         assert "This row is deleted" in browser.get("/admin/tables/documents/row?key=d9", 404)

@@ -64,7 +64,7 @@ def add_to(site: Site) -> None:
     site.post("/tables/{table}/save", save_rows)
     site.get("/tables/{table}/new", show_new)
     site.post("/tables/{table}/new", add)
-    site.get("/commits/{sequence:int}", show_commit)
+    site.get("/commits/{sequence}", show_commit)
     site.post("/undo", undo)
 
 
@@ -207,16 +207,23 @@ def _new_page(
 
 def show_commit(visit: Visit) -> Response:
     """Show a commit, and what taking it back would do."""
-    sequence = visit.request.path_params["sequence"]
+    sequence = _sequence_of(visit.request.path_params["sequence"])
+    if sequence is None:
+        raise HTTPException(404, "There is no such commit.")
     return _commit_page(visit, sequence)
+
+
+def _sequence_of(text: str) -> int | None:
+    """Return the number that a text spells; None if no commit could have it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def undo(visit: Visit) -> Response:
     """Take a commit back, as a commit; later changes are overridden only by `force`."""
-    text = visit.form.get("sequence", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    sequence = _sequence_of(visit.form.get("sequence", ""))
+    if sequence is None:
         raise HTTPException(422, "Name the commit to take back.")
-    sequence, force = int(text), visit.form.get("force") == "on"
+    force = visit.form.get("force") == "on"
     if _is_beyond(visit, sequence):
         raise HTTPException(403, BEYOND)
     try:
