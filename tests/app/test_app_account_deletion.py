@@ -5,6 +5,8 @@ Ensures that nothing of the account is left, that nothing of others goes, and th
 
 import asyncio
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.growth import assert_proportional
 
 from app.api.application import create_app
 from app.files.blobs import Blobs
+from app.files.staged_blob import StagedBlob
 from app.library import Library
 from app.resources import Resources
 from app.services import documents, erasure, forgetting, removed, users
@@ -55,6 +58,31 @@ def rows_of(db: Library) -> dict[str, int]:
     return {
         table: getattr(db, table).count() for table in ("users", "sessions", "documents", "extractions", "annotations")
     }
+
+
+def test_an_upload_that_outlives_its_account_leaves_nothing(
+    ann: Api, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ensure that a file which was on its way when the account went is refused as after a logout, and its bytes go."""
+    is_there, is_gone = threading.Event(), threading.Event()
+    publish = StagedBlob.publish
+
+    def publish_late(staged: StagedBlob) -> None:
+        is_there.set()
+        assert is_gone.wait(30)
+        publish(staged)
+
+    monkeypatch.setattr(StagedBlob, "publish", publish_late)
+    with ThreadPoolExecutor(1) as pool:
+        uploading = pool.submit(ann.post, "/api/documents", files={"file": ("late.pdf", make_pdf(2))})
+        assert is_there.wait(30)
+        try:
+            assert delete(ann).status_code == 204
+            wait_for(lambda: db_of(client).users.count() == 0)
+        finally:
+            is_gone.set()
+        check_problem(uploading.result(), 401)
+    assert list((tmp_path / "data" / "blobs").iterdir()) == []
 
 
 def test_everything_of_the_account_goes_and_nothing_of_others(

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from pydantic import JsonValue
 
-from app.errors import FieldRefused, ServiceError, StorageFailed, TooLarge
+from app.errors import FieldRefused, ServiceError, SessionEnded, StorageFailed, TooLarge
 from app.files.blobs import Blobs
 from app.files.page_counter import PageCounter
 from app.files.pdf_pages import NotAPdf
@@ -17,6 +17,7 @@ from app.files.staged_blob import StagedBlob
 from app.library import Library
 from app.services import documents, quotas
 from app.tables import Document, User
+from snaptable import ForeignKeyViolation
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ async def receive(
         TooLarge: it has too many bytes.
         TooManyRows, QuotaExceeded: the user may not store as much.
         StorageFailed: the disk is full, or fails.
+        SessionEnded: the account was deleted meanwhile.
     """
     quotas.check_json(db, "metadata", metadata)
     await quotas.prepare(db, user)
@@ -160,11 +162,23 @@ async def _publish_and_commit(
             async with blobs.storing(staged.sha256):
                 try:
                     await asyncio.to_thread(staged.publish)
-                    async with quotas.write_lock(db, user):
-                        return await db.run(documents.create, user, **fields)
+                    return await _commit(db, user, fields)
                 except (OSError, ServiceError):  # there is no row, and that is certain
                     refused = True
                     raise
     finally:
         if refused:
             await blobs.aside(blobs.collect, staged.sha256)
+
+
+async def _commit(db: Library, user: User, fields: dict[str, object]) -> Document:
+    """Add the document.
+
+    Raises:
+        SessionEnded: the account was deleted while the file was on its way, and is gone.
+    """
+    try:
+        async with quotas.write_lock(db, user):
+            return await db.run(documents.create, user, **fields)
+    except ForeignKeyViolation:
+        raise SessionEnded from None
