@@ -59,6 +59,28 @@ def test_keys() -> None:
     assert (in_map.key, in_map.is_numbered) == (None, False)
 
 
+def test_a_field_that_is_called_as_a_type_hides_none(tmp_path: Path) -> None:
+    """Ensure rows are served whose fields have the names that types are written with, and may be missing."""
+    names = ("date", "datetime", "str", "int", "float", "bool", "tuple", "Annotated", "ForeignKey", "Unique")
+    there = {"date": "2026-01-02", "datetime": "2026-01-02T10:00:00Z", "str": "a", "int": 1, "float": 1.5,
+             "bool": True, "tuple": ["a"]}  # fmt: skip
+    last = dict(zip("abcdefg", there.values(), strict=True))
+    rows = [{"id": 1, **dict.fromkeys(names, "x"), **there}, {"id": 2, "user_id": 1, "slug": "x", **last}, {"id": 3}]
+    (tmp_path / "db.json").write_text(json.dumps({"users": [{"id": 1}], "annotated": rows}))
+    with served(take_over(str(tmp_path / "db.json"), None)) as client:
+        first, second, _ = client.get("/annotated").json()["items"]
+    assert {name: first[f"{name}_"] for name in there} == there
+    assert {name: second[name] for name in last} == last
+
+
+def test_what_is_no_key_is_no_reference() -> None:
+    """Ensure a field with the name of a reference that holds a list or an object stays what it is."""
+    users = [{"id": 1}]
+    for value, kind in (([1], "tuple[int, ...]"), ({"id": 1}, "dict[str, Any]")):
+        table = one({"users": users, "a": [{"id": 1, "user_id": value}]}, "a")
+        assert [(each.kind, each.target) for each in table.fields if each.name == "user_id"] == [(kind, None)]
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [

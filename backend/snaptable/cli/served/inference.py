@@ -21,6 +21,13 @@ KEY_NAMES = ("id", "_id", "key", "uuid", "code", "slug", "sku", "isbn")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?")
 _REFERENCE = re.compile(r"(.+?)(?:_id|Id|_key|ID)")
+_HIDDEN_BY_DEFAULTS = (
+    "date", "datetime", "str", "int", "float", "bool", "list", "tuple",
+    "Annotated", "Any", "Field", "ForeignKey", "PrimaryKey", "Unique", "new_id",
+)  # fmt: skip
+"""What types are written with: a field that is called so and has a default would stand in its place in the class."""
+_CLASSES = ("Row", "Table", "Database", "Annotated", "Any", "Field", "ForeignKey", "PrimaryKey", "Unique")
+"""What models are written with, so that none is called so."""
 _RESERVED = {name for name in dir(Database) if not name.startswith("__")} | {"snaptable", "checksum"}
 MOST_DANGLING = 3
 
@@ -124,7 +131,7 @@ def _model_name(table: str) -> str:
     singular = _singular(table)
     parts = [part for part in re.split(r"_+", singular) if part]
     name = _as_identifier("".join(part[0].upper() + part[1:] for part in parts))
-    return f"{name}Row" if name in ("Row", "Table", "Database", "Any", "Field", "Unique", "ForeignKey") else name
+    return f"{name}Row" if name in _CLASSES else name
 
 
 def _as_identifier(name: str) -> str:
@@ -150,11 +157,14 @@ def _table(given: str, name: str, model: str, records: Sequence[Record], notes: 
     key = _key_of(names, rows)
     fields: list[InferredField] = []
     for each in names:
+        values = [row.get(each) for row in rows]
         taken = [*(other.name for other in fields), *(["id"] if key is None else [])]
+        if any(value is None for value in values):
+            taken += _HIDDEN_BY_DEFAULTS
         chosen = _free(_identifier(each), taken)
         if chosen != each:
             notes.append(f'{name}: "{each}" is called {chosen}')
-        fields.append(_field(each, chosen, [row.get(each) for row in rows], is_key=each == key))
+        fields.append(_field(each, chosen, values, is_key=each == key))
     own = next((other for other in fields if other.given == key), None)
     if own is not None:
         own.kind = "int" if own.kind == "int" else "str"
@@ -236,8 +246,11 @@ def _find_references(result: Inferred) -> None:
             if target is None:
                 continue
             values = [record.values.get(each.given) for record in table.records]
-            missing = {str(value) for value in values if value is not None and value not in keys[target.name]}
-            if not missing and any(value is not None for value in values):
+            there = [value for value in values if value is not None]
+            missing = {
+                str(value) for value in there if isinstance(value, list | dict) or value not in keys[target.name]
+            }
+            if there and not missing:
                 each.target, each.kind = target.name, _key_kind(target)
             elif missing:
                 some = ", ".join(sorted(missing)[:MOST_DANGLING])
