@@ -223,6 +223,30 @@ def test_a_store_that_takes_no_writes_is_tried_again(
     wait_for(lambda: db_of(client).users.count() == 0)
 
 
+def test_an_account_whose_deletion_is_taken_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensure that nothing more goes once an admin has undone the deletion, while the removal waits to go on."""
+    with Library("memory:", banner=False) as db:
+        user = populate(db, 2 * SLICE)
+        db.users.update(user.id, deleted_at=user.created_at)
+        deletion, remove, slices = db.history.sequence, erasure._remove_rows, iter(range(1))
+
+        def remove_one(db: Library, user_id: str) -> int:
+            if next(slices, None) is None:
+                raise ReadOnlyStore("no writes")
+            return remove(db, user_id)
+
+        removal = erasing(db, tmp_path)
+        monkeypatch.setattr(erasure, "_remove_rows", remove_one)
+        with pytest.raises(ReadOnlyStore):
+            asyncio.run(removal.finish())
+        monkeypatch.undo()
+        db.history.undo(deletion)
+        left = rows_of(db)
+        asyncio.run(removal.finish())
+        assert rows_of(db) == left
+        assert left["users"] == 1
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_crash_at_any_operation_leaves_the_account_whole_or_unusable(snaptable_app: AppFixture, seed: int) -> None:
     """Ensure, at sampled file operations, that what was answered holds, and the next start removes the rest."""

@@ -114,9 +114,10 @@ class Erasure:
             raise
 
     async def _remove_some(self, user_id: str) -> bool:
-        """Remove a slice of a user's rows, and return whether the user is gone."""
-        if await self._db.run(_remove_rows, user_id):
-            return False
+        """Remove a slice of a user's rows, and return whether nothing is left to remove."""
+        removed = await self._db.run(_remove_slice, user_id)
+        if removed != 0:
+            return removed is None
         documents = await self._db.read(_some_documents, user_id)
         for document in documents:
             if await self._db.run(_remove_marks, document.id):
@@ -132,6 +133,12 @@ class Erasure:
             for name in names:
                 await self._blobs.aside(self._blobs.release, name)
         return False
+
+
+def _remove_slice(db: Library, user_id: str) -> int | None:
+    """Remove some of the user's rows, and return how many; None if an admin has taken the deletion back."""
+    user = db.users.get(user_id)
+    return None if user is not None and user.deleted_at is None else _remove_rows(db, user_id)
 
 
 def _some_documents(db: Library, user_id: str) -> list[Document]:
