@@ -71,6 +71,8 @@ def _undo(db: Database, given: Given) -> Shape:
 
 def _rewind(db: Database, given: Given) -> Shape:
     table, text = given.get("table"), given.get("key")
+    if table is None and text is not None:
+        raise InvalidRequest("rewind: name the table of the key")  # without it, all tables would go back
     key = None if text is None or table is None else _key(db, table, text)
     return revert_shape(
         db.history.restore(

@@ -166,6 +166,7 @@ def line(**changes: object) -> bytes:
         line(**{"with": {"code": "1"}}), line(extra=1), line(do="undo", **{"with": {"sequences": ["1"]}}),
         line(do="undo", **{"with": {"sequences": [True]}}), line(do="undo", **{"with": {"force": 1}}),
         line(do="undo"), line(do="rewind"), line(do="rewind", **{"with": {"at": "soon"}}), line(do="purge"),
+        line(do="rewind", **{"with": {"at": 0, "key": "1"}}),
         line(do="purge", **{"with": {"table": "nope", "key": "1"}}), line(do="rewind", **{"with": {"at": 10**30}}),
     ],
 )  # fmt: skip
