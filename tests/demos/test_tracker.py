@@ -95,6 +95,8 @@ def test_put_away_is_not_deleted_and_deleted_comes_back(tracker: tuple[Tracker, 
     client.patch(f"/api/lessons/{lesson.id}", json={"title": "First"})
     first = db.history.sequence
     client.patch(f"/api/lessons/{lesson.id}", json={"title": "Second"})
+    for none in (0, -1, db.history.sequence + 1, 10**30):
+        assert client.post(f"/api/undo/{none}").status_code == 404
     refused = client.post(f"/api/undo/{first}")
     assert refused.status_code == 409
     assert refused.json()["conflicts"] == [{"table": "lessons", "field": "title", "kind": "changed since"}]

@@ -150,11 +150,11 @@ def undo_routes(db: Tracker) -> APIRouter:
     """Return what takes a commit back."""
     router = _new_router()
 
-    @router.post("/undo/{sequence}", responses=problems(409, 410, 422, 503))
+    @router.post("/undo/{sequence}", responses=problems(404, 409, 410, 422, 503))
     async def undo_commit(sequence: int) -> Undone:
         """Take a commit back, whatever it did: a lesson that was deleted comes back with everybody's progress."""
         with attribution(via="undo"):
-            done = await db.run(lambda db: db.history.undo(sequence))
+            done = await db.run(learning.undo, sequence)
         return Undone(sequence=db.history.sequence, changes=len(done.changes))
 
     return router

@@ -4,6 +4,7 @@ from typing import Any
 
 from demos.tracker.tables import Lesson, Progress, Track, Tracker, User
 from snaptable import Avg, Count, Max, Min, RowNotFound, Sum, Table, asc, utc_now
+from snaptable.history import Revert
 from snaptable.web import Problem
 
 
@@ -69,6 +70,17 @@ def take_out(db: Tracker, track_id: str) -> Track:
     if track_id not in db.tracks:
         raise Problem(404, "There is no such track.")
     return db.tracks.update(track_id, deleted_at=None)
+
+
+def undo(db: Tracker, sequence: int) -> Revert:
+    """Take a commit back.
+
+    Raises:
+        Problem: 404, there is no such commit.
+    """
+    if not 1 <= sequence <= db.history.sequence:
+        raise Problem(404, "There is no such commit.")
+    return db.history.undo(sequence)
 
 
 # ── questions ───────────────────────────────────────────────────────────────────────────────────────────────────────
