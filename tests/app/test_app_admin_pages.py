@@ -50,3 +50,24 @@ def test_the_backups_of_the_schedule(start: Start, tmp_path: Path) -> None:
     name = max(each.name for each in folder.glob("*.zip"))
     assert name in client.get("/admin/backups").text
     assert post(client, "/admin/backups/download", name=name, password="wrong password") == 403
+
+
+def test_a_file_of_any_name_is_taken_and_no_token_fails(client: TestClient, ann: Api) -> None:
+    """Ensure a name with a zero byte is no error, nor a token with one, wherever files wait to be imported."""
+    become_first(client, ann.email)
+    assert client.get("/admin/import/%00").status_code == 404
+    page = client.get("/admin/import").text
+    match = re.search(r'name="admin_token" value="(\w+)"', page)
+    assert match is not None
+    fields = (("admin_token", "", match[1]), ("file", '; filename="a\0b.json"', '{"users": []}'))
+    parts = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}' for name, more, value in fields
+    ]
+    sent = client.post(
+        "/admin/import",
+        content="\r\n".join([*parts, "--b--\r\n"]).encode(),
+        headers={"Content-Type": "multipart/form-data; boundary=b", "Sec-Fetch-Site": "same-origin"},
+        follow_redirects=False,
+    )
+    assert sent.status_code == 303, sent.text
+    assert client.get(sent.headers["location"]).status_code == 200

@@ -35,7 +35,7 @@ class SharedUploads:
         token = secrets.token_urlsafe(12)
 
         def work(ask: Ask) -> None:
-            ask(_KEEP, {"token": token, "owner": owner, **sent._asdict()})
+            ask(_KEEP, {"token": token, "owner": owner, **sent._replace(name=sent.name.replace("\0", ""))._asdict()})
             ask(_CLEAR, {"seconds": SECONDS, "most": MOST, "bytes": MOST_BYTES})
 
         self._tables.aside(work)
@@ -43,6 +43,8 @@ class SharedUploads:
 
     def of(self, token: str, owner: str) -> Upload | None:
         """Return a file that this admin sent; None if it is gone. O(its bytes): it is read anew."""
+        if "\0" in token:  # which no text of PostgreSQL has
+            return None
         records = self._tables.ask(_OF, {"token": token, "owner": owner, "seconds": SECONDS})
         if not records:
             return None
