@@ -136,7 +136,7 @@ class Lifting:
         """Return raw rows in the shape of today's models."""
         db: RawDatabase = {name: {} for name in self._changes.tables_before(names)} | rows
         try:
-            self._changes.apply(db, names)
+            self._changes.apply(db, names, is_past=True)
             return {
                 name: {key: encoded(name, key, row, tuple(schema.columns)) for key, row in db.get(name, {}).items()}
                 for name, schema in self._schemas.items()

@@ -1,6 +1,7 @@
 """Which migrations are pending in a store, and their steps applied to its rows, one after the other."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Literal, NoReturn, get_args
 
 from snaptable.errors import MigrationFailed, MigrationNeeded, StoreNewer
@@ -90,6 +91,8 @@ class SchemaMigrations:
         names: Sequence[str],
         numbered: MutableMapping[str, int] | None = None,
         observer: Observer | None = None,
+        *,
+        is_past: bool = False,
     ) -> None:
         """Carry out the steps of some migrations; O(rows) a step.
 
@@ -98,13 +101,14 @@ class SchemaMigrations:
             names: which migrations, in order.
             numbered: the last number given out, by table; follows the tables' names.
             observer: told each step.
+            is_past: whether the rows are of a past, in which those that were purged are missing.
 
         Raises:
             MigrationFailed: naming migration, step, table and key; the rows are given up.
         """
         for migration, step, shape in self._steps_of(names):
             try:
-                step.apply(db, shape)
+                step.apply(db, replace(shape, is_past=is_past))
             except StepError as error:
                 _fail(migration, step, error)
             if numbered is not None:

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from snaptable.schema.tables import TableSchema
+from snaptable.values.value_types import is_optional
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A foreign key: `table.field` holds keys of `target`, and its row may go with that row."""
+    """A foreign key: `table.field` holds keys of `target`, or None if it is optional; its row may go with that row."""
 
     table: str
     field: str
     target: str
     cascades: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,28 @@ class Shape:
     Attributes:
         keys: the field that is the primary key, by table; None if it isn't known.
         references: the foreign keys.
+        is_past: whether the rows are of a past, in which those that were purged are missing.
     """
 
     keys: Mapping[str, str | None] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+    is_past: bool = False
 
     @classmethod
     def of(cls, schemas: Mapping[str, TableSchema]) -> "Shape":
         """Return the shape of today's models."""
-        references = (each for schema in schemas.values() for each in schema.references)
-        return cls(
-            {name: schema.key for name, schema in schemas.items()},
-            tuple(Reference(each.table, each.field, each.target, each.on_delete == "cascade") for each in references),
+        references = tuple(
+            Reference(
+                each.table,
+                each.field,
+                each.target,
+                cascades=each.on_delete == "cascade",
+                optional=is_optional(schema.columns[each.field].annotation),
+            )
+            for schema in schemas.values()
+            for each in schema.references
         )
+        return cls({name: schema.key for name, schema in schemas.items()}, references)
 
     def with_field_called(self, table: str, now: str, then: str) -> "Shape":
         """Return the shape in which a field had another name."""

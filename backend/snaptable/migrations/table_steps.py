@@ -68,9 +68,12 @@ class Rekey(Step):
         db[self.table] = made
         for reference in shape.references:
             if reference.target == self.table and reference.table in db:
+                # A row that was purged has no new key, and its old one may be another row's now.
+                is_cut = shape.is_past and reference.optional
                 for row in db[reference.table].values():
-                    if str(row.get(reference.field)) in new_keys and row[reference.field] is not None:
-                        row[reference.field] = new_keys[str(row[reference.field])]
+                    old = row.get(reference.field)
+                    if old is not None and (is_cut or str(old) in new_keys):
+                        row[reference.field] = new_keys.get(str(old))
 
     def __str__(self) -> str:
         return f'rekey("{self.table}", {shown(self.function)})'

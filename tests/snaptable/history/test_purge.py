@@ -588,6 +588,39 @@ def test_a_row_is_followed_through_migrations(tmp_path: Path, keys: bool, delete
         assert text.count(b'"ada"') == (2 if keys else 6)
 
 
+class Member(Row):
+    id: int
+    mentor: Annotated[int | None, ForeignKey("members", on_delete="set null")] = None
+
+
+class Lettered(Row):
+    id: str
+    mentor: Annotated[str | None, ForeignKey("members", on_delete="set null")] = None
+
+
+def test_the_past_before_new_keys_is_seen_without_the_purged_row(tmp_path: Path) -> None:
+    """A purged row has no new key: what referred to it refers to nobody, and the others can be seen and restored."""
+
+    class Numbers(Database):
+        members: Table[Member]
+
+    class Letters(Database):
+        members: Table[Lettered]
+        migrations = (Migration("letters", rekey("members", lambda row: "_abc"[row["id"]])),)
+
+    where = tmp_path / "data"
+    with Numbers(where, banner=False, fsync=False) as old:
+        old.members.insert_many([Member(id=1), Member(id=2, mentor=1), Member(id=3, mentor=2)])
+    with Letters(where, banner=False, fsync=False) as db:
+        db.history.purge("members", "a")
+        others = [Lettered(id="b"), Lettered(id="c", mentor="b")]
+        with db.history.at(1) as past:
+            assert list(past.members) == others
+        db.members.delete("c")
+        db.history.restore(1)
+        assert list(db.members) == others
+
+
 def test_a_row_that_code_made_anew_is_named_by_the_receipt(tmp_path: Path) -> None:
     """What an application's function gave another key can't be followed: the receipt says where its values stand."""
 
