@@ -7,8 +7,9 @@ before go, and what its journal holds of them; rows that refer to them go too, o
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from snaptable.changes.records import ChangeRecord, CommitRecord, ErasedKeys, Insert, PurgedChange, Replace
+from snaptable.changes.records import ChangeRecord, CommitRecord, ErasedKeys, Insert, PurgedChange, Replace, key_digest
 from snaptable.errors import OpenError
 from snaptable.maintenance.shared_steps import write_snapshot
 from snaptable.maintenance.untyped import Rows, UntypedStore, pages_of, recover_untyped, rows_of
@@ -64,9 +65,10 @@ def without_erased(
     if erased.store != state.id:
         return state, 0
     pages = state.pages
+    since = _purged_since(erased.keys, pages.erased)
     pages.take_note_of_erased(erased.keys)
     is_erased = pages.erased_since(state.id, state.sequence)
-    if not any(last > state.sequence for keys in erased.keys.values() for last in keys.values()):
+    if not any(since.values()):
         return state, 0
     # 1. The rows, and what refers to them.
     rows = rows_of(pages)
@@ -75,14 +77,29 @@ def without_erased(
     left = replace(state, pages=pages_of(rows, pages.numbered, pages.migrations))
     left.pages.marks = pages.marks
     left.pages.take_note_of_erased(pages.erased)
-    # 2. What the journal holds of them.
+    # 2. What the journal holds of them, and of rows that were purged after they had been deleted.
+    store = state.id
+
+    def is_erased_from(sequence: int, table: str, key: str) -> bool:
+        """Return whether what a commit says of a key was purged."""
+        keys = since.get(table, {})
+        return bool(keys) and keys.get(key_digest(store, table, key), 0) >= sequence
+
     for first, following in journal_directory.spans(files):
         rewrite_segment(
-            files, first, following or state.sequence + 1, state.sequence, lambda commit: _kept(commit, is_erased)
+            files, first, following or state.sequence + 1, state.sequence, lambda commit: _kept(commit, is_erased_from)
         )
     # 3. The snapshot.
     write_snapshot(files, left)
     return left, len(gone)
+
+
+def _purged_since(keys: ErasedKeys, known: ErasedKeys) -> ErasedKeys:
+    """Return the keys whose purge a backup doesn't list: it may hold commits of rows that were deleted by then."""
+    return {
+        table: {digest: last for digest, last in of_table.items() if known.get(table, {}).get(digest, 0) < last}
+        for table, of_table in keys.items()
+    }
 
 
 def _take_out(rows: Rows, gone: set[tuple[str, str]], references: list[Reference]) -> None:
@@ -105,8 +122,9 @@ def _take_out(rows: Rows, gone: set[tuple[str, str]], references: list[Reference
         going = dependents
 
 
-def _kept(commit: CommitRecord, is_erased: Callable[[str, str], bool]) -> CommitRecord:
+def _kept(commit: CommitRecord, is_erased_from: Callable[[int, str, str], bool]) -> CommitRecord:
     """Return what is kept of a commit; the commit itself, if that is all of it."""
+    is_erased = partial(is_erased_from, commit.sequence)
     changes = tuple([_kept_change(change, is_erased) for change in commit.changes])
     is_same = all(one is other for one, other in zip(changes, commit.changes, strict=True))
     return commit if is_same else replace(commit, changes=changes)

@@ -539,6 +539,31 @@ def test_what_was_purged_since_does_not_come_back(
     assert restore(backup, where).erased == 2, "of a damaged store, as far as it can be read"
 
 
+@pytest.mark.parametrize("later", [0, 2])
+def test_what_was_purged_after_it_was_deleted_does_not_come_back(tmp_path: Path, later: int) -> None:
+    """Ensure a backup between a deletion and the purge loses the person's past, and what a key's next row is stays."""
+    where = tmp_path / "data"
+    with Post(where, banner=False, fsync=False) as db:
+        db.people.insert_many([Person(id="ann", name="Annabella"), Person(id="bob", name="Bartholomew")])
+        db.letters.insert(Letter(id=1, writer="bob"))
+        db.people.delete("bob")
+        for _ in range(later):
+            db.letters.upsert(Letter(id=1, writer="ann"))
+            db.people.update("ann", name=f"Annabella {db.history.sequence}")
+        backup = db.backup(tmp_path / "x.zip").path
+        db.history.purge("people", "bob")
+    assert restore(backup, where).erased == 0
+    for path in where.rglob("*"):
+        assert not path.is_file() or b"Bartholomew" not in path.read_bytes(), path
+    assert check_store(Files(where)).problems == []
+    with Post(where, banner=False, fsync=False) as db:
+        assert [letter.writer for letter in db.letters] == ["ann"] * (later > 0)
+        with db.history.at(2) as past:
+            assert [person.id for person in past.people] == ["ann"]
+            assert list(past.letters) == []
+        assert db.check() == []
+
+
 def test_what_was_purged_goes_with_what_refers_to_it_without_a_schema_too(tmp_path: Path) -> None:
     """Ensure a backup made without models knows which rows go with a purged one: the snapshot's header says so."""
     where = tmp_path / "data"
