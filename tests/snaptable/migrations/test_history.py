@@ -311,7 +311,7 @@ def test_secrets_stay_secret_under_their_former_names(tmp_path: Path) -> None:
         id: int
         password_hash: Annotated[str, Secret()]
         mail: str
-        pin: Annotated[str, Secret()] = "4711"
+        pin: Annotated[str, Secret()] = "4711 4711"
 
     class People(Database):
         accounts: Table[Person]
@@ -326,7 +326,7 @@ def test_secrets_stay_secret_under_their_former_names(tmp_path: Path) -> None:
     with Renamed(tmp_path / "s", banner=False, fsync=False) as new:
         for commit in new.history:
             assert "s3cret" not in str(commit)
-            assert "4711" not in str(commit)
+            assert "4711 4711" not in str(commit)
             assert "s3cret" not in repr([(change.before, change.after, change.fields) for change in commit.changes])
         with new.history.at(1) as past:
             assert past.accounts[1].hash == "s3cret"

@@ -116,16 +116,16 @@ def test_an_edit_is_shown_without_secrets(tmp_path: Path, options: tuple[str, ..
     """With the models or without, the names of what changed are told; and the header keeps what it said."""
     path = tmp_path / "data" / "db_snapshot.json"
     with Marked(tmp_path / "data", fsync=False, banner=False) as db:
-        db.users.insert_many([User(id="1", word=HIDDEN, code=7734), User(id="2", word="hunter3")])
+        db.users.insert_many([User(id="1", word=HIDDEN, code=77340077340), User(id="2", word="hunter3")])
     edited = json.loads(path.read_text())
-    edited["users"]["1"] |= {"word": "hunter4", "code": 7735, "name": "ann"}
+    edited["users"]["1"] |= {"word": "hunter4", "code": 77340077341, "name": "ann"}
     edited["users"]["3"] = {"id": "3", "name": "eve", "word": "hunter5", "code": None}
     path.write_text(json.dumps(edited, indent=1))
     said = accept(tmp_path / "data", *options)
     for line in ('name: "" -> "ann"', "word: •••• -> ••••", "code: •••• -> ••••", '+ "3": {"id": "3", "name": "eve"'):
         assert line in said
     assert "hunter" not in said
-    assert "773" not in said
+    assert "7734007734" not in said
     assert marks_in(tmp_path / "data") == MARKS
     with Marked(tmp_path / "data", fsync=False, banner=False) as db:
         assert db.users["1"].word == "hunter4"

@@ -510,7 +510,7 @@ def test_a_conflict_shows_the_row_in_the_way() -> None:
             refused = client.post("/documents", json=body)
             assert refused.status_code == 409
             assert refused.json()["other"] == {"table": "documents", "row": made}
-            assert "1234" not in refused.text
+            assert '"1234"' not in refused.text
         bulk = client.post("/documents/bulk", json={"insert": [{"title": "Two"}, {"title": "One"}]}).json()
         assert (bulk["other"]["row"], bulk["errors"][0]["pointer"]) == (made, "/insert/1/user_id")
 
