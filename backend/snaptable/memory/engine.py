@@ -17,13 +17,13 @@ from snaptable.contract import WRITER_TIMEOUT
 from snaptable.errors import DatabaseClosed, TransactionError
 from snaptable.memory import constraints
 from snaptable.memory.commit_log import AnyCommitLog, CommitBatch
-from snaptable.memory.listeners import Listeners
 from snaptable.memory.owner import Owner, Place
 from snaptable.memory.rows import TableRows
 from snaptable.memory.transaction import Transaction
 from snaptable.memory.transaction_blocks import TransactionBlock, UserTransaction, WriteBlock, was_left
 from snaptable.memory.writer_lock import WriterLock
 from snaptable.runtime.callers import left_elsewhere, not_awaitable
+from snaptable.runtime.listeners import Listeners
 from snaptable.schema.tables import TableSchema
 from snaptable.values.row_lines import Key
 

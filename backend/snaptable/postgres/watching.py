@@ -20,6 +20,7 @@ from snaptable.postgres.server.connections import Connections, Fetch, Session, o
 from snaptable.postgres.server.dialect import Dialect
 from snaptable.postgres.server.failures import as_own
 from snaptable.postgres.server.retry import Circuit, retried
+from snaptable.runtime.listeners import Listeners
 
 logger = logging.getLogger("snaptable")
 EVERY = 1.0
@@ -72,11 +73,11 @@ class Watch:
     def __init__(self, connections: Connections, circuit: Circuit, dialect: Dialect) -> None:
         self._connections, self._circuit, self._dialect = connections, circuit, dialect
         self._seen = self._told = 0
-        self._calls: tuple[Callable[[], None], ...] = ()
         self._news = threading.Event()
         self._ends = False
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
+        self._listeners = Listeners(self._mutex)
 
     def last(self) -> int:
         """Return the last commit that may be read; on an event loop, as of the last look."""
@@ -104,8 +105,8 @@ class Watch:
 
         It may be called once for commits that were there already.
         """
+        end = self._listeners.add(call)
         with self._mutex:
-            self._calls = (*self._calls, call)
             if self._thread is None and not self._ends:
                 self._thread = threading.Thread(target=self._run, name="snaptable-watch", daemon=True)
                 self._thread.start()
@@ -113,12 +114,6 @@ class Watch:
             self._news.set()  # what was committed while nobody listened is looked for at once, by the thread
         else:
             self.last()
-
-        def end() -> None:
-            """Call the function no more."""
-            with self._mutex:
-                self._calls = tuple([each for each in self._calls if each is not call])
-
         return end
 
     def committed(self) -> None:
@@ -132,7 +127,7 @@ class Watch:
             self._news.clear()
             if self._ends:
                 return
-            if self._calls:
+            if self._listeners:
                 self._tell()
             time.sleep(PAUSE)
 
@@ -145,12 +140,10 @@ class Watch:
             return
         if last > self._told:
             self._told = last
-            for call in self._calls:
-                call()
+            self._listeners.tell()
 
     def close(self) -> None:
         """End the thread, and tell the listeners that it ended."""
         self._ends = True
         self._news.set()
-        for call in self._calls:
-            call()
+        self._listeners.tell()

@@ -24,7 +24,7 @@ class CommitDelay:
         self._expected, self._until = 0, 0.0
 
     def expect(self, commits: int) -> None:
-        """Have the next batch wait for so many commits; 0 for none."""
+        """Set how many commits the next batch waits for; 0 for none."""
         self._expected = commits
 
     def wait(self, batch: CommitBatch[U]) -> None:
@@ -33,5 +33,5 @@ class CommitDelay:
             time.sleep(COMMIT_DELAY_STEP)
 
     def begin(self, seconds: float) -> None:
-        """Let the wait of the next batch begin now, the last one having taken so many seconds to be written."""
+        """Start the wait of the next batch, which is no longer than the `seconds` that writing the last one took."""
         self._until = time.monotonic() + min(COMMIT_DELAY, seconds)

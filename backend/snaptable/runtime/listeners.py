@@ -1,30 +1,33 @@
-"""Those who are told that commits became durable."""
+"""Functions that are called when there is news, such as commits."""
 
 from collections.abc import Callable
-from threading import RLock
+from contextlib import AbstractContextManager
 
 
 class Listeners:
-    """Functions that are called after each batch of commits that became durable; under the latch, as all of this is."""
+    """Functions that are called in the order in which they were added."""
 
-    def __init__(self, latch: RLock) -> None:
-        """Begin without any; they are added and removed under the latch."""
-        self._latch = latch
+    def __init__(self, mutex: AbstractContextManager[object]) -> None:
+        """Begin without any; they are added and removed with the mutex held."""
+        self._mutex = mutex
         self._calls: tuple[Callable[[], None], ...] = ()
 
     def add(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have a function called; return what ends that. O(listeners)."""
-        with self._latch:
+        with self._mutex:
             self._calls = (*self._calls, call)
 
         def end() -> None:
             """Call the function no more."""
-            with self._latch:
+            with self._mutex:
                 self._calls = tuple([each for each in self._calls if each is not call])
 
         return end
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def tell(self) -> None:
-        """Call them all, in the order in which they were added; with the latch held."""
+        """Call those that there are now."""
         for call in self._calls:
             call()
