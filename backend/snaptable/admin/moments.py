@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from snaptable import Database
+from snaptable.admin.numbers import number_in
 
 _AGO = re.compile(r"(\d{1,6})\s*(s|min|h|d|w)")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -20,10 +21,10 @@ def moment_of(text: str, db: Database, now: datetime | None = None) -> int | dat
     text, now = text.strip().removeprefix("#").replace(",", ""), now or datetime.now(UTC)
     if text in ("", "now"):
         return db.history.sequence
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        return int(text)
-    if text[0] in "~-" and text[1:].isascii() and text[1:].isdigit() and len(text) < 19:
-        return max(0, db.history.sequence - int(text[1:]))
+    if (sequence := number_in(text)) is not None:
+        return sequence
+    if text[0] in "~-" and (back := number_in(text[1:], digits=17)) is not None:
+        return max(0, db.history.sequence - back)
     if match := _AGO.fullmatch(text):
         return _before(now, timedelta(**{_UNITS[match[2]]: int(match[1])}))
     if match := _HOUR.fullmatch(text):

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from snaptable import Database, SnaptableError, attribution
 from snaptable.admin import access, past, words
 from snaptable.admin.access import Access, Admin, AdminAuth, Session
+from snaptable.admin.numbers import number_in
 from snaptable.admin.rows import Labels, ShownTable
 from snaptable.admin.sent_request import SentRequest, body_of
 from snaptable.admin.state import StoreState
@@ -274,11 +275,11 @@ class Visit(SentRequest):
 
     def _toast(self) -> dict[str, object] | None:
         """Return what is said of the commit that was just made, named by the parameter `done`, if it is the admin's."""
-        text = self.query.get("done", "")
-        if self._session is None or not (text.isascii() and text.isdigit() and len(text) < 16):
+        done = number_in(self.query.get("done", ""), digits=15)
+        if self._session is None or done is None:
             return None
         try:
-            commit = next(self.db.history.commits(since=int(text) - 1, until=int(text)), None)
+            commit = next(self.db.history.commits(since=done - 1, until=done), None)
         except (SnaptableError, ValueError):
             return None
         if commit is None or commit.actor != self.admin.name:

@@ -21,6 +21,7 @@ from snaptable.admin.edits import (
     typed_control,
     value_of,
 )
+from snaptable.admin.numbers import number_in
 from snaptable.admin.pages.row import shown_troubles
 from snaptable.admin.past_shown import visible_conflicts
 from snaptable.admin.rows import FieldView, ShownTable
@@ -207,20 +208,15 @@ def _new_page(
 
 def show_commit(visit: Visit) -> Response:
     """Show a commit, and what taking it back would do."""
-    sequence = _sequence_of(visit.request.path_params["sequence"])
+    sequence = number_in(visit.request.path_params["sequence"])
     if sequence is None:
         raise HTTPException(404, "There is no such commit.")
     return _commit_page(visit, sequence)
 
 
-def _sequence_of(text: str) -> int | None:
-    """Return the number that a text spells; None if no commit could have it."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def undo(visit: Visit) -> Response:
     """Take a commit back, as a commit; later changes are overridden only by `force`."""
-    sequence = _sequence_of(visit.form.get("sequence", ""))
+    sequence = number_in(visit.form.get("sequence", ""))
     if sequence is None:
         raise HTTPException(422, "Name the commit to take back.")
     force = visit.form.get("force") == "on"

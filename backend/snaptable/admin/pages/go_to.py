@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from snaptable import contains, desc, inserted, starts_with
+from snaptable.admin.numbers import number_in
 from snaptable.admin.rows import ShownTable
 from snaptable.admin.site import Site, Visit
 
@@ -53,10 +54,10 @@ def _hits(visit: Visit, text: str) -> Iterator[Hit]:
 
 
 def _commit(visit: Visit, text: str) -> Iterator[Hit]:
-    digits = text.removeprefix("#")
-    if digits.isascii() and digits.isdigit() and len(digits) < 16 and 0 < int(digits) <= visit.db.history.sequence:
-        url = visit.url(f"/commits/{int(digits)}")
-        yield {"label": f"#{int(digits):,}", "meta": "commit", "url": url, "icon": "history"}
+    sequence = number_in(text.removeprefix("#"), digits=15)
+    if sequence is not None and 0 < sequence <= visit.db.history.sequence:
+        url = visit.url(f"/commits/{sequence}")
+        yield {"label": f"#{sequence:,}", "meta": "commit", "url": url, "icon": "history"}
 
 
 def _rows(visit: Visit, table: ShownTable, text: str) -> Iterator[Hit]:

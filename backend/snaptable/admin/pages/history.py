@@ -16,6 +16,7 @@ from snaptable import HistoryGone, SnaptableError
 from snaptable.admin import past
 from snaptable.admin.filters import Chip
 from snaptable.admin.moments import day_name, moment_of, sequence_at
+from snaptable.admin.numbers import number_in
 from snaptable.admin.past_shown import label_of
 from snaptable.admin.site import COOKIE, NavItem, Site, Visit
 from snaptable.history import Change, Commit
@@ -71,8 +72,7 @@ class Asked:
     def in_address(cls, visit: Visit) -> "Asked":
         """Read an address."""
         filters = {name: text for name in FILTERS if (text := visit.query.get(name, "").strip())}
-        before = visit.query.get("before", "")
-        return cls(filters, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
+        return cls(filters, number_in(visit.query.get("before", "")))
 
     def without(self, name: str) -> dict[str, str]:
         """Return the filters but for one; a key is one of a table."""
@@ -215,13 +215,13 @@ class Streams:
 
     async def follow(self, visit: Visit) -> Response:
         """Tell of every commit after `since`, until the reader has gone."""
-        since = visit.query.get("since", "")
-        if not (since.isascii() and since.isdigit() and len(since) < 19):
+        since = number_in(visit.query.get("since", ""))
+        if since is None:
             raise HTTPException(422, "Name the commit to begin after.")
         if self._open >= MOST_STREAMS:
             raise Problem(503, "Too many pages follow the history.", headers={"Retry-After": "30"})
         return StreamingResponse(
-            self._events(visit, int(since)), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+            self._events(visit, since), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
         )
 
     async def _events(self, visit: Visit, since: int) -> AsyncIterator[str]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from snaptable import Database, SnaptableError, UndoConflict
 from snaptable.admin import proposal_file
 from snaptable.admin.edits import Refused, save
+from snaptable.admin.numbers import number_in
 from snaptable.admin.pages.editing import sent_edits
 from snaptable.admin.pages.row import shown_troubles
 from snaptable.admin.past_shown import visible_conflicts
@@ -94,7 +95,8 @@ class Proposals:
         """
         with self._mutex:
             self._read(db)
-            proposal = self._waiting.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+            number = number_in(text, digits=9)
+            proposal = None if number is None else self._waiting.get(number)
         if proposal is None:
             raise HTTPException(404, "This proposal was merged or discarded already.")
         return proposal

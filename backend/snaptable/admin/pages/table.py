@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from snaptable import InvalidCursor, InvalidQuery, Query, Row, desc, inserted
 from snaptable.admin.filters import SEARCH, Chip, TableFilters, parse_all, typed
+from snaptable.admin.numbers import number_in
 from snaptable.admin.pages.row import panel_of
 from snaptable.admin.rows import Cells, FieldView, ShownTable, json_of, json_text
 from snaptable.admin.site import Site, Visit
@@ -114,7 +115,7 @@ class Found:
 
 def _number(text: str) -> int:
     """Return a number of an address; 0 for what is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return number_in(text, digits=15) or 0
 
 
 _ROW = (

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from snaptable import SnaptableError, UndoConflict
 from snaptable.admin import outside_edits
 from snaptable.admin.file_lines import NAME, FileLines, Line, opened
+from snaptable.admin.numbers import number_in
 from snaptable.admin.outside_edits import OutsideEdit
 from snaptable.admin.past_shown import in_words, visible
 from snaptable.admin.site import NavItem, Site, Visit
@@ -96,11 +97,10 @@ def _lines(visit: Visit, file: FileLines) -> dict[str, object]:
 
 def _search(visit: Visit, file: FileLines, needle: str, after: int) -> tuple[int, str | None, str | None]:
     """Return the line that a text leads to (0 for none), what is to be said, and the address of the next one."""
-    if needle.removeprefix(":").isascii() and needle.removeprefix(":").isdigit() and len(needle) < 15 and not after:
-        number = int(needle.removeprefix(":"))
-        if file.find_key(needle) is None:
-            past_end = number > file.count
-            return number, f"The file has {file.count:,} lines." if past_end else None, None
+    number = number_in(needle.removeprefix(":"), digits=14 - needle.startswith(":"))
+    if number is not None and not after and file.find_key(needle) is None:
+        past_end = number > file.count
+        return number, f"The file has {file.count:,} lines." if past_end else None, None
     key_line = None if after else file.find_key(needle.removeprefix(":"))
     if key_line is not None:
         return (
@@ -121,7 +121,7 @@ def _search(visit: Visit, file: FileLines, needle: str, after: int) -> tuple[int
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return number_in(text, digits=15) or 0
 
 
 def _marked(line: Line, needle: str) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from snaptable.admin.numbers import number_in
 from snaptable.admin.site import NavItem, Site, Visit
 
 PAGE = 50
@@ -69,8 +70,7 @@ def show(visit: Visit) -> Response:
 
 
 def _page(visit: Visit, status: int = 200, error: str | None = None) -> Response:
-    skip = visit.query.get("skip", "")
-    begin = int(skip) if skip.isascii() and skip.isdigit() and len(skip) < 10 else 0
+    begin = number_in(visit.query.get("skip", ""), digits=9) or 0
     text = visit.query.get("q", "").strip()[:200]
     users, total = _users(visit).find(text, begin, PAGE)
     return visit.render(
